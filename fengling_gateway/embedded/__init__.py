@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey from wheels, for the quickstart and the tests."""

@@ -1,0 +1,37 @@
+"""The part of packaging that has to be computed: which modules are compiled.
+
+Everything declarative is in setup.cfg. The modules named here run as plain
+Python too; compiled with Cython they only run faster, so a machine without a
+compiler installs all the same. ``FENGLING_NO_EXTENSIONS=1`` skips them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from setuptools import Extension, setup
+
+COMPILED_MODULES: tuple[str, ...] = ()
+"""Dotted names of hot modules, each a plain .py file that Cython compiles unchanged."""
+
+
+def extensions() -> list[Extension]:
+    """Return the extensions to build: none where Cython is missing or not wanted."""
+    if not COMPILED_MODULES or os.environ.get("FENGLING_NO_EXTENSIONS", "") not in ("", "0"):
+        return []
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        return []
+    sources = [
+        Extension(name, [name.replace(".", "/") + ".py"], optional=True)
+        for name in COMPILED_MODULES
+    ]
+    return cythonize(
+        sources,
+        build_dir="build/cython",
+        compiler_directives={"language_level": "3", "binding": True, "annotation_typing": False},
+    )
+
+
+setup(ext_modules=extensions())
