@@ -1,0 +1,130 @@
+"""Instances: the compiled value, and the state that outlives revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Instance(NamedTuple):
+    """
+    One address of a service, as configured in one revision.
+
+    ``authority`` is what a Host header addressed to it says. ``health`` is what
+    the console last reported (unknown, healthy or unhealthy), ``state`` what an
+    operator wants (ready, drain or maintenance).
+    """
+
+    id: str
+    service_id: str
+    tenant_id: str | None
+    scheme: str
+    host: str
+    port: int
+    authority: bytes
+    weight: int
+    state: str
+    health: str
+    zone: str | None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether an operator lets it have new requests; weight 0 says no, as drain does."""
+        return self.weight > 0 and self.state == "ready"
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing is known against it: an instance nobody probed is routable."""
+        return self.health != "unhealthy"
+
+    def has_address_of(self, other: Instance) -> bool:
+        return self.port == other.port and self.host == other.host and self.scheme == other.scheme
+
+
+def compile_instance(body: dict[str, Any], health: str) -> Instance:
+    """Compile a canonical instance body together with the health reported for it."""
+    scheme, _, rest = body["address"].partition("://")
+    host, _, port = rest.rstrip("/").rpartition(":")
+    number = int(port)
+    authority = host if _DEFAULT_PORTS.get(scheme) == number else f"{host}:{number}"
+    return Instance(
+        id=body["id"],
+        service_id=body["service_id"],
+        tenant_id=body["tenant_id"],
+        scheme=scheme,
+        host=host.strip("[]"),
+        port=number,
+        authority=authority.encode(),
+        weight=body["weight"],
+        state=body["state"],
+        health=health,
+        zone=body["zone"],
+    )
+
+
+class InstanceState:
+    """
+    What a worker knows of an instance from its own traffic.
+
+    There is one per instance id and address. It survives revisions, whatever
+    else they change; another address makes another state, so that neither
+    connections nor load of the old address count for the new one. The data
+    plane maintains ``in_flight`` and ``picked``; balancing only reads them.
+
+    Attributes:
+        instance: the current configuration of the instance.
+        in_flight: requests sent to it that have not ended.
+        ejected_until: reserved for passive health checks; on the clock of whoever sets it.
+        pool: the data plane's connections to it.
+        picked: requests ever sent to it.
+        retired: it is no longer in the configuration: keep no idle connection to it.
+    """
+
+    __slots__ = ("ejected_until", "id", "in_flight", "instance", "picked", "pool", "retired")
+
+    def __init__(self, instance: Instance) -> None:
+        self.id = instance.id
+        self.instance = instance
+        self.in_flight = 0
+        self.ejected_until = 0.0
+        self.pool: Any = None
+        self.picked = 0
+        self.retired = False
+
+    def __repr__(self) -> str:
+        authority = self.instance.authority.decode()
+        return f"<InstanceState {self.id} {authority} in_flight={self.in_flight}>"
+
+
+class InstanceStates:
+    """The states of all instances that are served, by instance id."""
+
+    __slots__ = ("_states",)
+
+    def __init__(self) -> None:
+        self._states: dict[str, InstanceState] = {}
+
+    def get(self, instance_id: str) -> InstanceState | None:
+        return self._states.get(instance_id)
+
+    def replace(
+        self, gone: Iterable[InstanceState], here: Iterable[InstanceState]
+    ) -> tuple[InstanceState, ...]:
+        """Retire what is in `gone` and not in `here`, adopt what is in `here`; return the retired."""
+        adopted = set(here)
+        retired = tuple(state for state in gone if state not in adopted)
+        for state in retired:
+            state.retired = True
+            if self._states.get(state.id) is state:
+                del self._states[state.id]
+        for state in adopted:
+            self._states[state.id] = state
+        return retired
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def __iter__(self) -> Iterator[InstanceState]:
+        return iter(self._states.values())
