@@ -1,0 +1,167 @@
+"""Changes that a route makes to headers, paths and redirects, compiled once per configuration.
+
+A change to headers is two things: the names to leave out when the original
+headers are copied, and a block of finished lines to append. Whoever copies
+headers anyway thus pays one look-up per header and one append in all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from fengling_gateway.http.headers import HOP_BY_HOP, Pair, valid_value
+
+UNTOUCHABLE: Final = HOP_BY_HOP | {
+    b"connection",
+    b"content-length",
+    b"host",
+    b"transfer-encoding",
+    b"upgrade",
+}
+"""Names no edit may touch: where a message ends and to whom it goes is not up for configuration."""
+
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class HeaderEdits:
+    r"""
+    What to leave out of a list of headers, and what to append to it.
+
+    Attributes:
+        drop: lower-case names to leave out.
+        pairs: the headers to append.
+        block: the same as finished lines, ``Name: value\r\n`` each.
+    """
+
+    __slots__ = ("block", "drop", "pairs")
+
+    def __init__(self, drop: frozenset[bytes] = frozenset(), pairs: tuple[Pair, ...] = ()) -> None:
+        self.drop = drop
+        self.pairs = pairs
+        self.block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+
+    @classmethod
+    def compile(cls, policy: Mapping[str, Any] | None) -> HeaderEdits:
+        """
+        Compile a ``request_headers`` or ``response_headers`` policy; None changes nothing.
+
+        Removals come first, then what is set, then what is added: a name both
+        removed and set is there with the value set. `UNTOUCHABLE` names and
+        texts that are no header are skipped; validation refuses them, and here
+        is the last place before the wire.
+        """
+        if not policy:
+            return NO_EDITS
+        setting = list(_lines(policy.get("set") or {}))
+        adding = list(_lines(policy.get("add") or {}))
+        removed = {name.lower().encode() for name in policy.get("remove") or ()}
+        removed |= {name.lower() for name, _ in setting}
+        return cls(frozenset(removed - UNTOUCHABLE), (*setting, *adding))
+
+    def apply(self, headers: Iterable[Pair]) -> list[Pair]:
+        """Return the edited headers: for places where speed does not matter."""
+        drop = self.drop
+        return [pair for pair in headers if pair[0].lower() not in drop] + list(self.pairs)
+
+    def __repr__(self) -> str:
+        return f"<HeaderEdits drop={len(self.drop)} append={len(self.pairs)}>"
+
+
+NO_EDITS: Final = HeaderEdits()
+
+
+def _lines(headers: Mapping[str, str]) -> Iterator[Pair]:
+    for name, text in headers.items():
+        value = text.encode().strip(b" \t")
+        if (
+            _NAME.fullmatch(name)
+            and valid_value(value)
+            and name.lower().encode() not in UNTOUCHABLE
+        ):
+            yield name.encode(), value
+
+
+class PathEdit:
+    """
+    Strips a prefix from a request target on a segment border, then puts a prefix before it.
+
+    "/api" is stripped from "/api", "/api/" and "/api/x", not from "/apix". A
+    target that does not begin with the prefix keeps all of it. The query passes
+    byte for byte, and the result always begins with "/".
+    """
+
+    __slots__ = ("_below", "_length", "prefix", "strip")
+
+    def __init__(self, strip: bytes, prefix: bytes) -> None:
+        """Take both without a slash at their ends, and with one before unless empty."""
+        self.strip = strip
+        self.prefix = prefix
+        self._below = strip + b"/"
+        self._length = len(strip)
+
+    @classmethod
+    def compile(cls, policy: Mapping[str, Any] | None) -> PathEdit | None:
+        """Compile a ``path`` policy; None where it changes nothing."""
+        if not policy:
+            return None
+        strip = _rooted(policy.get("strip"))
+        prefix = _rooted(policy.get("prefix"))
+        return cls(strip, prefix) if strip or prefix else None
+
+    def apply(self, target: bytes) -> bytes:
+        """Return the edited `target`: a raw path, with or without its query."""
+        if target.startswith(self._below):
+            return self.prefix + target[self._length :]
+        rest = target[self._length :]
+        if target.startswith(self.strip) and rest[:1] in _NO_PATH:
+            return (self.prefix or b"/") + rest
+        return self.prefix + (target if target[:1] == b"/" else b"/" + target)
+
+    def __repr__(self) -> str:
+        return f"<PathEdit strip={self.strip!r} prefix={self.prefix!r}>"
+
+
+_NO_PATH: Final = (b"", b"?")
+"""How what is left after stripping begins where no path is left of it."""
+
+
+def _rooted(prefix: str | None) -> bytes:
+    text = (prefix or "").strip("/")
+    return f"/{text}".encode() if text else b""
+
+
+class LocationTemplate:
+    """
+    The Location of a redirect, with the places ``{path}``, ``{query}`` and ``{host}``.
+
+    ``{query}`` stands for the query with its "?", or for nothing.
+    """
+
+    __slots__ = ("_parts", "_starts_with_path")
+
+    def __init__(self, template: str) -> None:
+        self._parts = tuple(
+            part.encode() for part in re.split(r"(\{path\}|\{query\}|\{host\})", template) if part
+        )
+        self._starts_with_path = self._parts[:1] == (b"{path}",)
+
+    def fill(self, host: bytes, path: bytes, query: bytes) -> bytes:
+        """
+        Return the Location for a request.
+
+        A path which comes first must not begin with two slashes (or a
+        backslash): a browser would take what follows for a host.
+
+        Args:
+            query: without its "?"; empty where there is none.
+        """
+        if self._starts_with_path:
+            path = b"/" + path.lstrip(b"/\\")
+        places = {
+            b"{path}": path,
+            b"{query}": b"?" + query if query else b"",
+            b"{host}": host,
+        }
+        return b"".join([places.get(part, part) for part in self._parts])
