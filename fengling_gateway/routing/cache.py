@@ -1,0 +1,178 @@
+"""RouteCache: which route takes a request.
+
+Immutable and structure-sharing: a change makes a new cache that shares all it
+can with the old one, at a cost that grows with the change. ``docs/routing.md``
+has the order in which routes are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from fengling_gateway.routing.explain import Verdict, judge_in_order
+from fengling_gateway.routing.matchers import RequestView
+from fengling_gateway.routing.regexes import RegexIndex
+from fengling_gateway.routing.route import HostRank, Route, compile_route, host_rank
+from fengling_gateway.routing.scope import Scope
+from fengling_gateway.routing.sharding import AnyDict, put
+from fengling_gateway.routing.template import PLAIN_PATH_BYTES, canonical_path
+
+__all__ = ["Route", "RouteCache", "RouteCacheBuilder", "compile_route"]
+
+RouteChange = tuple[str, Route | None]
+"""A route's id and what it is now; None where it is gone."""
+
+
+class RouteCache:
+    """Every route by id, and the enabled ones by tenant, host and path."""
+
+    __slots__ = ("_common", "_routes", "_tenants")
+
+    def __init__(
+        self, routes: AnyDict[str, Route], common: Scope, tenants: AnyDict[str, Scope]
+    ) -> None:
+        self._routes = routes
+        self._common = common
+        self._tenants = tenants
+
+    @classmethod
+    def empty(cls) -> RouteCache:
+        return cls({}, Scope(None), {})
+
+    def __repr__(self) -> str:
+        return f"<RouteCache of {self.size} routes>"
+
+    @property
+    def size(self) -> int:
+        """Routes in it, disabled ones included."""
+        return len(self._routes)
+
+    def get(self, route_id: str) -> Route | None:
+        return self._routes.get(route_id)
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes.values())
+
+    def apply(self, changes: Iterable[RouteChange]) -> RouteCache:
+        """Return the cache after some changes; a removal of what is not there is none."""
+        builder = self.builder()
+        builder.apply(changes)
+        return builder.freeze()
+
+    def builder(self) -> RouteCacheBuilder:
+        """Return a builder that starts from here and leaves this cache as it is."""
+        return RouteCacheBuilder(self._routes, self._common, self._tenants)
+
+    def match(self, request: RequestView, tenant: str | None, now: float) -> Route | None:
+        """
+        Return the route that takes a request: the tenant's own before global ones.
+
+        `now` is in seconds since the Unix epoch, for routes with a validity period.
+        """
+        path = request.path
+        if path.translate(None, PLAIN_PATH_BYTES):
+            path = canonical_path(path)
+        if tenant is not None:
+            scope = self._tenants.get(tenant)
+            if scope is not None:
+                route = scope.match(path, request, now)
+                if route is not None:
+                    return route
+        return self._common.match(path, request, now)
+
+    def candidates(self, request: RequestView, tenant: str | None, now: float) -> list[Verdict]:
+        """Judge every route that has the request's host and path, in the order they are tried."""
+        path = canonical_path(request.path)
+        own = self._tenants.get(tenant) if tenant is not None else None
+        found: list[Route] = []
+        for scope in (own, self._common):
+            if scope is not None:
+                found += _in_order(scope, request.host, path)
+        return judge_in_order(found, request, now)
+
+
+def _in_order(scope: Scope, host: bytes, path: bytes) -> list[Route]:
+    ranks: dict[Route, HostRank] = {}
+    for pattern, paths in scope.hosts(host):
+        for leaf in paths.leaves(path):
+            for route in leaf:
+                ranks.setdefault(route, host_rank(pattern))
+    return sorted(ranks, key=lambda route: route.sort_key_for(ranks[route]))
+
+
+class RouteCacheBuilder:
+    """
+    A RouteCache in the making, for loads that are applied in slices.
+
+    What the builder has made itself it changes in place. `freeze` ends it: the
+    builder then starts anew from the frozen cache.
+    """
+
+    def __init__(
+        self, routes: AnyDict[str, Route], common: Scope, tenants: AnyDict[str, Scope]
+    ) -> None:
+        self._start(routes, common, tenants)
+
+    def _start(
+        self, routes: AnyDict[str, Route], common: Scope, tenants: AnyDict[str, Scope]
+    ) -> None:
+        self._edit = object()
+        self._routes = routes.copy()
+        self._common = common
+        self._tenants = tenants.copy()
+        self._unsettled: dict[RegexIndex, None] = {}
+
+    @property
+    def size(self) -> int:
+        return len(self._routes)
+
+    def apply(self, changes: Iterable[RouteChange]) -> None:
+        for route_id, route in changes:
+            if route is None:
+                self.remove(route_id)
+            else:
+                self.add(route)
+
+    def add(self, route: Route) -> None:
+        """Add a route, in place of one with its id."""
+        self.remove(route.id)
+        self._routes = put(self._routes, route.id, route)
+        if route.enabled:
+            self._note(self._scope(route.tenant_id).insert(route))
+
+    def remove(self, route_id: str) -> None:
+        """Remove a route if it is there."""
+        route = self._routes.get(route_id)
+        if route is None:
+            return
+        del self._routes[route_id]
+        if not route.enabled:
+            return
+        scope = self._scope(route.tenant_id)
+        self._note(scope.remove(route))
+        if route.tenant_id is not None and scope.is_bare:
+            del self._tenants[route.tenant_id]
+
+    def freeze(self) -> RouteCache:
+        """Return the cache as it now is."""
+        for regexes in self._unsettled:
+            regexes.settle()
+        cache = RouteCache(self._routes, self._common, self._tenants)
+        self._start(self._routes, self._common, self._tenants)
+        return cache
+
+    def _scope(self, tenant: str | None) -> Scope:
+        """Return a scope that this builder may change."""
+        if tenant is None:
+            self._common = self._common.owned_by(self._edit)
+            return self._common
+        scope = self._tenants.get(tenant)
+        owned = Scope(self._edit) if scope is None else scope.owned_by(self._edit)
+        if owned is not scope:
+            self._tenants = put(self._tenants, tenant, owned)
+        return owned
+
+    def _note(self, changed: list) -> None:  # type: ignore[type-arg]
+        for paths in changed:
+            if paths.regexes is not None and paths.regexes.owner is self._edit:
+                self._unsettled[paths.regexes] = None

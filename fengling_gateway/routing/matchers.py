@@ -1,0 +1,261 @@
+"""The conditions of a route beyond host, path and method.
+
+Each is compiled once, shared by the routes that say the same, and answers
+`holds` on the request path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, Final, Protocol
+from urllib.parse import unquote_to_bytes
+
+_REMEMBERED: Final = 32
+"""
+Queries and Cookie headers kept parsed. Several routes ask about the same
+request, so one would nearly do; 32 also catches clients that repeat themselves.
+"""
+
+
+class RequestView(Protocol):
+    """What routing may know of a request; attributes are read once or twice per match."""
+
+    @property
+    def listener(self) -> str: ...
+    @property
+    def host(self) -> bytes:
+        """Lower case, without port and trailing dot; empty when there is none."""
+
+    @property
+    def path(self) -> bytes:
+        """As received; starts with ``/``."""
+
+    @property
+    def query(self) -> bytes:
+        """As received, without the ``?``."""
+
+    @property
+    def method(self) -> bytes: ...
+    @property
+    def peer(self) -> str:
+        """The client's address; what is not an IP address is in no network."""
+
+    def header(self, lower_name: bytes) -> bytes | None:
+        """All values of a header joined by ``, ``; None when it is absent."""
+
+
+class Condition(Protocol):
+    """One requirement of a route."""
+
+    def holds(self, request: RequestView) -> bool: ...
+    def describe(self) -> str:
+        """Say the requirement in the words of the route: ``header x-canary equals '1'``."""
+
+
+class ValueTest:
+    """What a header, query parameter or cookie must be."""
+
+    __slots__ = ("_ignore_case", "_operator", "_value")
+
+    def __init__(self, operator: str, value: str | None, *, ignore_case: bool) -> None:
+        wanted = (value or "").encode()
+        self._operator = operator
+        self._value = wanted.lower() if ignore_case else wanted
+        self._ignore_case = ignore_case
+
+    def accepts(self, value: bytes | None) -> bool:
+        operator = self._operator
+        if value is None:
+            return operator == "absent"
+        if self._ignore_case:
+            value = value.lower()
+        if operator == "equals":
+            return value == self._value
+        if operator == "prefix":
+            return value.startswith(self._value)
+        if operator == "contains":
+            return self._value in value
+        return operator == "exists"
+
+    def describe(self) -> str:
+        if self._operator in ("exists", "absent"):
+            return self._operator
+        suffix = ", ignoring case" if self._ignore_case else ""
+        return f"{self._operator} {self._value.decode()!r}{suffix}"
+
+
+class HeaderCondition:
+    """A header's value; several lines of one header are compared joined by ``, ``."""
+
+    __slots__ = ("_name", "_test")
+
+    def __init__(self, name: str, test: ValueTest) -> None:
+        self._name = name.lower().encode()
+        self._test = test
+
+    def holds(self, request: RequestView) -> bool:
+        return self._test.accepts(request.header(self._name))
+
+    def describe(self) -> str:
+        return f"header {self._name.decode()} {self._test.describe()}"
+
+
+class QueryCondition:
+    """A query parameter, percent-decoded; of several with one name the first counts."""
+
+    __slots__ = ("_name", "_test")
+
+    def __init__(self, name: str, test: ValueTest) -> None:
+        self._name = name.encode()
+        self._test = test
+
+    def holds(self, request: RequestView) -> bool:
+        return self._test.accepts(parse_query(request.query).get(self._name))
+
+    def describe(self) -> str:
+        return f"query {self._name.decode()} {self._test.describe()}"
+
+
+class CookieCondition:
+    """A cookie; of several with one name the first counts."""
+
+    __slots__ = ("_name", "_test")
+
+    def __init__(self, name: str, test: ValueTest) -> None:
+        self._name = name.encode()
+        self._test = test
+
+    def holds(self, request: RequestView) -> bool:
+        return self._test.accepts(parse_cookies(request.header(b"cookie") or b"").get(self._name))
+
+    def describe(self) -> str:
+        return f"cookie {self._name.decode()} {self._test.describe()}"
+
+
+class ClientCondition:
+    """The client's address lies in one of some networks."""
+
+    __slots__ = ("_networks", "_text")
+
+    def __init__(self, networks: tuple[str, ...]) -> None:
+        parsed = [ip_network(text, strict=False) for text in networks]
+        self._networks = tuple(
+            (net.version, int(net.netmask), int(net.network_address)) for net in parsed
+        )
+        self._text = ", ".join(networks)
+
+    def holds(self, request: RequestView) -> bool:
+        version, number = _parse_address(request.peer)
+        for wanted, mask, network in self._networks:
+            if version == wanted and number & mask == network:
+                return True
+        return False
+
+    def describe(self) -> str:
+        return f"client_ip in {self._text}"
+
+
+class ListenerCondition:
+    """The request came in by one of some listeners."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = frozenset(names)
+
+    def holds(self, request: RequestView) -> bool:
+        return request.listener in self._names
+
+    def describe(self) -> str:
+        return f"listener in {', '.join(sorted(self._names))}"
+
+
+_FIELDS: Final = (
+    ("headers", HeaderCondition),
+    ("query", QueryCondition),
+    ("cookies", CookieCondition),
+)
+
+
+def compile_conditions(match: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """
+    Compile a route's canonical ``match``, cheapest tests first.
+
+    Raises:
+        ValueError: a network in ``client_ip`` is none.
+    """
+    found: list[Condition] = []
+    if match.get("listeners"):
+        found.append(_listener_condition(tuple(match["listeners"])))
+    for key, kind in _FIELDS:
+        for item in match.get(key) or ():
+            found.append(
+                _field_condition(
+                    kind, item["name"], item["op"], item["value"], bool(item["ignore_case"])
+                )
+            )
+    if match.get("client_ip"):
+        found.append(_client_condition(tuple(match["client_ip"])))
+    return tuple(found)
+
+
+# Routes repeat one another's conditions: equal ones become one object.
+
+
+@lru_cache(maxsize=4096)
+def _field_condition(
+    kind: type[HeaderCondition | QueryCondition | CookieCondition],
+    name: str,
+    operator: str,
+    value: str | None,
+    ignore_case: bool,
+) -> Condition:
+    return kind(name, ValueTest(operator, value, ignore_case=ignore_case))
+
+
+@lru_cache(maxsize=1024)
+def _listener_condition(names: tuple[str, ...]) -> Condition:
+    return ListenerCondition(names)
+
+
+@lru_cache(maxsize=1024)
+def _client_condition(networks: tuple[str, ...]) -> Condition:
+    return ClientCondition(networks)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def parse_query(query: bytes) -> Mapping[bytes, bytes]:
+    """Return the first value of each parameter of a raw query, percent-decoded."""
+    values: dict[bytes, bytes] = {}
+    for pair in query.split(b"&"):
+        name, _, value = pair.replace(b"+", b" ").partition(b"=")
+        values.setdefault(unquote_to_bytes(name), unquote_to_bytes(value))
+    return values
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def parse_cookies(header: bytes) -> Mapping[bytes, bytes]:
+    """Return the first value of each cookie of a Cookie header, quotes removed."""
+    values: dict[bytes, bytes] = {}
+    for pair in header.split(b";"):
+        name, equals, value = pair.partition(b"=")
+        value = value.strip()
+        if len(value) > 1 and value[:1] == value[-1:] == b'"':
+            value = value[1:-1]
+        if equals:
+            values.setdefault(name.strip(), value)
+    return values
+
+
+@lru_cache(maxsize=1024)
+def _parse_address(text: str) -> tuple[int, int]:
+    """Return (IP version, number); version 0 for what is no address."""
+    try:
+        address: IPv4Address | IPv6Address = ip_address(text)
+    except ValueError:
+        return (0, 0)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return (address.version, int(address))
