@@ -1,0 +1,45 @@
+"""HAProxy: one thread, keep-alive on both sides, connections shared between clients."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.harness.programs import on_path
+from benchmarks.peers.peer import Program, Site
+
+_CONFIGURATION: Final = """\
+global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  option http-keep-alive
+  option forwardfor
+  http-reuse always
+  timeout connect 3s
+  timeout client 60s
+  timeout server 60s
+  timeout http-request 10s
+  timeout http-keep-alive 75s
+frontend traffic
+  bind 127.0.0.1:{port}
+  http-request set-header X-Forwarded-Proto http
+  default_backend instances
+backend instances
+  balance roundrobin
+{servers}
+"""
+
+
+def _command(binary: str, site: Site) -> list[str]:
+    path = site.write(
+        "haproxy.cfg",
+        _CONFIGURATION.format(
+            port=site.port,
+            servers=site.each_upstream("  server at{port} 127.0.0.1:{port}"),
+        ),
+    )
+    return [binary, "-db", "-f", path]
+
+
+HAPROXY: Final = Program("haproxy", "apt install haproxy", lambda: on_path("haproxy"), _command)
