@@ -1,0 +1,214 @@
+"""What is done with a request that a route has won: forward, redirect or respond.
+
+A plan is the effective policies of a route in the form that the request path
+reads: numbers, byte strings and compiled edits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, Final
+
+from fengling_gateway.balancing.split import Split
+from fengling_gateway.http.headers import Pair
+from fengling_gateway.http.transforms import NO_EDITS, HeaderEdits, LocationTemplate, PathEdit
+
+Policies = Mapping[str, Any]
+
+NO_POLICIES: Final[Policies] = {}
+
+DEFAULT_POLICIES: Final[Policies] = {
+    "limits": {"max_request_body": 10 * 1024 * 1024},
+    "retry": {"attempts": 1},
+}
+"""
+What holds where neither the setting ``defaults``, nor the service, nor the route says otherwise.
+
+10 MiB lets a document through and not a disk image. One retry covers an
+instance that is just going away; which requests may be retried at all is the
+data plane's rule.
+"""
+
+
+class ForwardPlan:
+    """
+    Forward to a service.
+
+    Attributes:
+        service_id: of the service; empty for a split.
+        split: names the service where there are several, else None.
+        branches: for a split, the plan by service id. Each service of a split
+            has its own policies, so go on with ``branches[split.pick()]``.
+        connect_timeout, first_byte_timeout, idle_timeout: seconds that override
+            the service's; None = as the service says.
+        total_timeout: seconds for the whole exchange; None = unlimited.
+        max_request_body: bytes; None = unlimited.
+        retry_attempts: attempts after the first.
+    """
+
+    __slots__ = (
+        "branches",
+        "connect_timeout",
+        "first_byte_timeout",
+        "idle_timeout",
+        "max_request_body",
+        "request_headers",
+        "response_headers",
+        "retry_attempts",
+        "rewrite_path",
+        "service_id",
+        "split",
+        "total_timeout",
+    )
+
+    def __init__(self, service_id: str, policies: Policies, edits: EditsOf) -> None:
+        timeouts = policies.get("timeouts") or NO_POLICIES
+        self.service_id = service_id
+        self.split: Split | None = None
+        self.branches: dict[str, ForwardPlan] | None = None
+        self.rewrite_path = PathEdit.compile(policies.get("path"))
+        self.request_headers = edits(policies.get("request_headers"))
+        self.response_headers = edits(policies.get("response_headers"))
+        self.connect_timeout = _seconds(timeouts.get("connect"))
+        self.first_byte_timeout = _seconds(timeouts.get("first_byte"))
+        self.idle_timeout = _seconds(timeouts.get("idle"))
+        self.total_timeout = _seconds(timeouts.get("total"))
+        limits = policies.get("limits") or NO_POLICIES
+        self.max_request_body: int | None = limits.get("max_request_body")
+        retry = policies.get("retry") or NO_POLICIES
+        self.retry_attempts: int = retry.get("attempts") or 0
+
+    def __repr__(self) -> str:
+        return f"<ForwardPlan {self.split or self.service_id}>"
+
+
+class RedirectPlan:
+    """Answer with a redirect."""
+
+    __slots__ = ("location", "response_headers", "status")
+
+    def __init__(self, redirect: Mapping[str, Any], response_headers: HeaderEdits) -> None:
+        self.status: int = redirect["status"]
+        self.location = LocationTemplate(redirect["location"])
+        self.response_headers = response_headers
+
+    def __repr__(self) -> str:
+        return f"<RedirectPlan {self.status}>"
+
+
+class RespondPlan:
+    """
+    Answer with a fixed response.
+
+    ``headers`` are its own, with a Content-Type in any case where there is a body.
+    """
+
+    __slots__ = ("body", "headers", "response_headers", "status")
+
+    def __init__(self, respond: Mapping[str, Any], response_headers: HeaderEdits) -> None:
+        self.status: int = respond["status"]
+        self.body: bytes = respond["body"].encode()
+        pairs = HeaderEdits.compile({"set": respond["headers"]}).pairs
+        if self.body and not any(name.lower() == b"content-type" for name, _ in pairs):
+            pairs += ((b"Content-Type", b"text/plain; charset=utf-8"),)
+        self.headers: tuple[Pair, ...] = pairs
+        self.response_headers = response_headers
+
+    def __repr__(self) -> str:
+        return f"<RespondPlan {self.status}>"
+
+
+Plan = ForwardPlan | RedirectPlan | RespondPlan
+EditsOf = Callable[[Mapping[str, Any] | None], HeaderEdits]
+PoliciesOf = Callable[[str], Policies]
+
+
+class PlanCompiler:
+    """
+    Compiles plans against one state of the services and the defaults.
+
+    Plans are shared between routes that have the same: most routes of a
+    service say nothing of their own. A compiler must therefore not outlive the
+    state it was made for.
+
+    Args:
+        policies_of: the policies of a service by its id; empty where it is unknown.
+        defaults: the setting ``defaults``.
+        rng: for the starting place of splits.
+    """
+
+    def __init__(self, policies_of: PoliciesOf, defaults: Policies, rng: Random) -> None:
+        self._policies_of = policies_of
+        self._defaults = {**DEFAULT_POLICIES, **defaults}
+        self._rng = rng
+        self._plans: dict[tuple[str, str], ForwardPlan] = {}
+        self._edits: dict[str, HeaderEdits] = {}
+
+    def compile(self, route: Mapping[str, Any], previous: object = None) -> Plan:
+        """
+        Compile the plan of a canonical route body.
+
+        Args:
+            previous: the plan the route had. A split with the same weights goes
+                on where it was.
+        """
+        policies = route["policies"]
+        if route["service_id"] is not None:
+            return self._forward(route["service_id"], policies)
+        if route["split"] is not None:
+            return self._split(route["split"], policies, previous)
+        edits = self._edits_of({**self._defaults, **policies}.get("response_headers"))
+        if route["redirect"] is not None:
+            return RedirectPlan(route["redirect"], edits)
+        return RespondPlan(route["respond"], edits)
+
+    def _forward(self, service_id: str, policies: Policies) -> ForwardPlan:
+        key = (service_id, str(policies) if policies else "")
+        plan = self._plans.get(key)
+        if plan is None:
+            effective = {**self._defaults, **self._policies_of(service_id), **policies}
+            plan = self._plans[key] = ForwardPlan(service_id, effective, self._edits_of)
+        return plan
+
+    def _split(
+        self, weights: Mapping[str, int], policies: Policies, previous: object
+    ) -> ForwardPlan:
+        plan = ForwardPlan("", {**self._defaults, **policies}, self._edits_of)
+        plan.branches = {service: self._forward(service, policies) for service in weights}
+        was = previous.split if isinstance(previous, ForwardPlan) else None
+        if was is not None and was.has_weights(weights):
+            plan.split = was
+        else:
+            plan.split = Split(weights, self._rng)
+        return plan
+
+    def _edits_of(self, policy: Mapping[str, Any] | None) -> HeaderEdits:
+        if not policy:
+            return NO_EDITS
+        key = str(policy)
+        edits = self._edits.get(key)
+        if edits is None:
+            edits = self._edits[key] = HeaderEdits.compile(policy)
+        return edits
+
+
+def compile_plan(
+    route: Mapping[str, Any],
+    service_policies: Policies,
+    defaults: Policies,
+    rng: Random | None = None,
+) -> Plan:
+    """Compile one plan; `service_policies` are those of every service that the route names."""
+    return PlanCompiler(lambda _: service_policies, defaults, rng or Random(0)).compile(route)
+
+
+def services_of(route: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ids of the services that a canonical route body names."""
+    if route["service_id"] is not None:
+        return (route["service_id"],)
+    return tuple(route["split"] or ())
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else float(value)
