@@ -1,0 +1,124 @@
+"""RouteCache against the linear matcher, for random routes, requests and changes."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fengling_gateway.routing.cache import RouteCache
+from fengling_gateway.routing.route import compile_route
+from tests.routing.builders import Body, Request, make_body
+from tests.routing.linear import choose
+from tests.routing.strategies import change_lists, requests
+
+IDS = [f"route-{number}" for number in range(25)]
+TENANTS = st.sampled_from([None, "t1", "t2", "t3"])
+TIMES = st.sampled_from([0.0, 100.0, 150.0, 200.0])
+
+
+def compiled(changes: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return [
+        (route_id, None if body is None else compile_route(body, None))
+        for route_id, body in changes
+    ]
+
+
+def after(changes: list[tuple[str, Any]]) -> dict[str, Body]:
+    bodies: dict[str, Body] = {}
+    for route_id, body in changes:
+        bodies.pop(route_id, None)
+        if body is not None:
+            bodies[route_id] = body
+    return bodies
+
+
+def chosen(cache: RouteCache, request: Request, tenant: str | None, now: float) -> str | None:
+    route = cache.match(request, tenant, now)
+    return None if route is None else route.id
+
+
+class ModelTests:
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(change_lists(IDS), min_size=1, max_size=4),
+        st.lists(st.tuples(requests(), TENANTS, TIMES), min_size=1, max_size=12),
+    )
+    def test_random_changes_give_what_a_linear_matcher_gives(
+        self,
+        rounds: list[list[tuple[str, Any]]],
+        asked: list[tuple[Request, str | None, float]],
+    ) -> None:
+        """Applied step by step, rebuilt, and asked one by one, routes are chosen alike."""
+        cache = RouteCache.empty()
+        history = []
+        for changes in rounds:
+            cache = cache.apply(compiled(changes))
+            history.append((cache, after([c for done in rounds[: len(history) + 1] for c in done])))
+        for old, bodies in history:  # earlier caches are still what they were
+            rebuilt = RouteCache.empty().apply(compiled(list(bodies.items())))
+            assert old.size == rebuilt.size == len(bodies)
+            for request, tenant, now in asked:
+                expected = choose(bodies.values(), request, tenant, now)
+                assert chosen(old, request, tenant, now) == expected
+                assert chosen(rebuilt, request, tenant, now) == expected
+                verdicts = old.candidates(request, tenant, now)
+                assert [v.route.id for v in verdicts if v.chosen] == [expected] * bool(expected)
+
+    @settings(max_examples=50, deadline=None)
+    @given(change_lists(IDS), st.lists(requests(), max_size=5))
+    def test_everything_removed_leaves_an_empty_cache(
+        self, changes: list[tuple[str, Any]], asked: list[Request]
+    ) -> None:
+        """Removing all routes in any order leaves nothing that matches."""
+        cache = RouteCache.empty().apply(compiled(changes))
+        for route_id in IDS:
+            cache = cache.apply([(route_id, None)])
+        assert cache.size == 0
+        assert list(cache) == []
+        assert repr(cache) == repr(RouteCache.empty())
+        for request in asked:
+            assert cache.match(request, "t1", 150.0) is None
+            assert cache.candidates(request, "t1", 150.0) == []
+
+
+class ManyHostsTests:
+    """No number of hosts or paths changes what matches (RT4)."""
+
+    @pytest.mark.parametrize("count", [1, 2, 100, 101, 128, 129, 500, 2000])
+    def test_any_number_of_hosts_matches_like_the_linear_matcher(self, count: int) -> None:
+        """Exact and wildcard hosts behave alike below and above every size of table."""
+        rng = random.Random(count)
+        bodies = [
+            make_body(
+                f"r{n}",
+                rng.choice([f"/p{n}/{{**rest}}", f"/p{n}", "/{x}", "/{**rest}"]),
+                hosts=[f"h{n}.example.com" if n % 3 else f"*.h{n}.example.com"],
+            )
+            for n in range(count)
+        ]
+        cache = RouteCache.empty().apply((b["id"], compile_route(b, None)) for b in bodies)
+        for _ in range(50):
+            n = rng.randrange(count + 2)
+            host = rng.choice([f"h{n}.example.com", f"x.h{n}.example.com", f"h{n}.example.co"])
+            path = rng.choice([f"/p{n}", f"/p{n}/x", f"/P{n}", "/", "/q/r"])
+            request = Request(path.encode(), host.encode())
+            assert chosen(cache, request, None, 0.0) == choose(bodies, request, None, 0.0)
+
+    @pytest.mark.parametrize("count", [127, 128, 129, 3000])
+    def test_any_number_of_paths_matches_like_the_linear_matcher(self, count: int) -> None:
+        """Prefixes and exact paths of one host behave alike in tables of every size."""
+        rng = random.Random(count)
+        bodies = [
+            make_body(f"r{n}", f"/api/p{n}/{{**rest}}" if n % 2 else f"/api/p{n}")
+            for n in range(count)
+        ]
+        cache = RouteCache.empty().apply((b["id"], compile_route(b, None)) for b in bodies)
+        for _ in range(50):
+            n = rng.randrange(count + 2)
+            path = rng.choice([f"/api/p{n}", f"/api/p{n}/x", f"/api/P{n}", "/api", f"/api/p{n}x"])
+            request = Request(path.encode())
+            assert chosen(cache, request, None, 0.0) == choose(bodies, request, None, 0.0)
