@@ -203,12 +203,5 @@ def compile_plan(
     return PlanCompiler(lambda _: service_policies, defaults, rng or Random(0)).compile(route)
 
 
-def services_of(route: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the ids of the services that a canonical route body names."""
-    if route["service_id"] is not None:
-        return (route["service_id"],)
-    return tuple(route["split"] or ())
-
-
 def _seconds(value: float | None) -> float | None:
     return None if value is None else float(value)
