@@ -88,7 +88,7 @@ def start_contestant(
     directory.mkdir()
     site = Site(directory, free_port(), tuple(upstream.ports.values()))
     child = peer.start(children, site, cores)
-    child.wait_for(lambda: _forwards(site.port), seconds=15, what="forwarded answer")
+    child.wait_until(lambda: _forwards(site.port), 15)
     return Contestant(peer.name, child, site.port)
 
 

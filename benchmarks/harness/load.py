@@ -154,7 +154,7 @@ class RunningLoad:
 
     def interrupt(self) -> None:
         """Have it stop now and report what it saw until now."""
-        self._child.send(signal.SIGINT)
+        self._child.signal(signal.SIGINT)
 
     def outcome(self, *, within_seconds: float) -> LoadOutcome:
         """
@@ -163,7 +163,7 @@ class RunningLoad:
         Raises:
             LoadError: it did not end in time, or its answer could not be read.
         """
-        if not self._child.wait(within_seconds):
+        if self._child.wait(within_seconds) is None:
             raise LoadError(f"the load generator did not end within {within_seconds:g} s")
         text = self._child.log.read_text()
         self._children.stop(self._child)
