@@ -1,0 +1,311 @@
+"""Heads of requests, from bytes to values; `response_head` has those of answers.
+
+A head arrives here whole (whoever reads the connection finds its end and counts
+its bytes first), and is parsed by llhttp, which refuses what is not HTTP/1.1
+byte by byte. What llhttp does not judge is judged here: the form of the first
+line, versions, hosts, lengths, codings, limits. See `docs/architecture.md`.
+
+This is on the path of every request. Anything rare is in a function of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import httptools
+
+from fengling_gateway.http import headers as roles_of
+from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.framing import CHUNKED, NO_BODY, content_length
+from fengling_gateway.http.headers import Pair, header_values, is_disguised, nominated, without
+from fengling_gateway.http.target import check_path, normal_host, split_absolute
+
+_METHOD: Final = re.compile(rb"[A-Z][A-Z_-]{0,31}")
+_REFUSED_METHODS: Final = frozenset({b"CONNECT", b"TRACE"})
+_REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+
+_DROP: Final = roles_of.DROP
+_HOST: Final = roles_of.HOST
+_CONTENT_LENGTH: Final = roles_of.CONTENT_LENGTH
+_TRANSFER_ENCODING: Final = roles_of.TRANSFER_ENCODING
+_CONNECTION: Final = roles_of.CONNECTION
+
+
+class HeadLimits(NamedTuple):
+    """
+    Largest head that is accepted; the defaults are those of `DataPlaneSettings`.
+
+    A line is one header line; the first line is limited by `target_bytes`.
+    """
+
+    head_bytes: int = 32 * 1024
+    line_bytes: int = 8 * 1024
+    target_bytes: int = 8 * 1024
+    headers: int = 100
+
+
+class HeadError(Exception):
+    """A head is refused; `error` says why."""
+
+    def __init__(self, error: ForwardError, reason: str = "") -> None:
+        super().__init__(reason or error.title)
+        self.error = error
+
+
+class RequestHead:
+    """
+    A request's head: what routes are matched against, and what is forwarded.
+
+    Attributes:
+        listener, peer, is_trusted: where it came from, and whether that peer's
+            word on forwarded headers counts.
+        method, target, path, query: of the first line; `target` in origin form.
+        host: normalised; `host_header` as it was written.
+        headers: every line, as received.
+        forward: the lines that are passed on as they are.
+        framing: of the body that follows; see `http.framing`.
+        keep_alive: whether the client can be served again on this connection.
+        minor: 1, or 0 for HTTP/1.0.
+    """
+
+    __slots__ = (
+        "connection",
+        "expects_continue",
+        "forward",
+        "forwarded_for",
+        "forwarded_host",
+        "forwarded_proto",
+        "framing",
+        "headers",
+        "host",
+        "host_header",
+        "is_trusted",
+        "keep_alive",
+        "listener",
+        "method",
+        "minor",
+        "path",
+        "peer",
+        "query",
+        "request_id",
+        "target",
+        "upgrade",
+    )
+
+    def __init__(self, listener: str, peer: str, is_trusted: bool) -> None:
+        self.listener = listener
+        self.peer = peer
+        self.is_trusted = is_trusted
+        self.headers: list[Pair] = []
+        self.forward: list[Pair] = []
+        self.host_header: bytes | None = None
+        self.host = b""
+        self.query = b""
+        self.framing = NO_BODY
+        self.minor = 1
+        self.keep_alive = True
+        self.connection: bytes | None = None
+        self.expects_continue = False
+        self.forwarded_for: bytes | None = None
+        self.forwarded_proto: bytes | None = None
+        self.forwarded_host: bytes | None = None
+        self.request_id: bytes | None = None
+        self.upgrade: bytes | None = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one line from llhttp."""
+        self.headers.append((name, value))
+
+    def header(self, lower_name: bytes) -> bytes | None:
+        """Return all values of a header joined with a comma; None where it is absent."""
+        return header_values(self.headers, lower_name)
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method!r} {self.host!r} {self.path!r}>"
+
+    method: bytes
+    target: bytes
+    path: bytes
+
+
+def parse_request_head(
+    raw: bytes, head: RequestHead, roles: Mapping[bytes, int], limits: HeadLimits
+) -> None:
+    """
+    Fill `head` from the bytes of a request's head, its empty line included.
+
+    Raises:
+        HeadError: the request must be refused, and its connection closed.
+    """
+    parser = httptools.HttpRequestParser(head)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise _refusal(raw, error) from None
+    if len(raw) > limits.line_bytes or len(head.headers) > limits.headers:
+        _check_limits(raw, head, limits)
+    _take_first_line(raw, head)
+    if b" \r\n" in raw or b"\t\r\n" in raw:
+        head.headers = [(name, value.rstrip(b" \t")) for name, value in head.headers]
+    _sort_headers(head, roles, has_underscore=b"_" in raw)
+    _settle_target(head)
+    if head.connection is not None:
+        _settle_connection(head)
+    if head.method in _REFUSED_METHODS:
+        raise HeadError(ForwardError.METHOD_REFUSED)
+
+
+def _take_first_line(raw: bytes, head: RequestHead) -> None:
+    line = raw[: raw.find(b"\r\n")].split(b" ")
+    if len(line) != 3:
+        raise HeadError(ForwardError.MALFORMED_REQUEST, "request line")
+    head.method, head.target, version = line
+    if version != b"HTTP/1.1":
+        if version != b"HTTP/1.0":
+            raise HeadError(ForwardError.MALFORMED_REQUEST, "version")
+        head.minor = 0
+        head.keep_alive = False
+
+
+def _sort_headers(head: RequestHead, roles: Mapping[bytes, int], *, has_underscore: bool) -> None:
+    """Tell apart what is forwarded, what is for the gateway, and what is dropped."""
+    forward = head.forward
+    for pair in head.headers:
+        lower = pair[0].lower()
+        role = roles.get(lower)
+        if role is None:
+            if not has_underscore or b"_" not in lower or not is_disguised(lower, roles):
+                forward.append(pair)
+        elif role == _HOST:
+            if head.host_header is not None:
+                raise HeadError(ForwardError.INVALID_HOST, "two Host headers")
+            head.host_header = pair[1]
+        elif role != _DROP:
+            _take_special(head, role, pair)
+
+
+def _take_special(head: RequestHead, role: int, pair: Pair) -> None:
+    """Take a header that means something to the gateway."""
+    value = pair[1]
+    if role == _CONNECTION:
+        head.connection = value if head.connection is None else head.connection + b"," + value
+    elif role == _CONTENT_LENGTH:
+        _take_content_length(head, value)
+    elif role == _TRANSFER_ENCODING:
+        if head.framing != NO_BODY or head.minor == 0 or value.lower() != b"chunked":
+            raise HeadError(ForwardError.MALFORMED_REQUEST, "transfer encoding")
+        head.framing = CHUNKED
+    elif role == roles_of.EXPECT:
+        _take_expect(head, value)
+    elif role == roles_of.UPGRADE:
+        head.upgrade = value
+    elif head.is_trusted:
+        _take_from_trusted(head, role, pair)
+
+
+def _take_from_trusted(head: RequestHead, role: int, pair: Pair) -> None:
+    """Take a header that counts only where it comes from a trusted peer."""
+    value = pair[1]
+    if role == roles_of.FORWARDED_FOR:
+        before = head.forwarded_for
+        head.forwarded_for = value if before is None else before + b", " + value
+    elif role == roles_of.FORWARDED_PROTO:
+        head.forwarded_proto = value
+    elif role == roles_of.FORWARDED_HOST:
+        head.forwarded_host = value
+    elif role == roles_of.REQUEST_ID:
+        if _REQUEST_ID.fullmatch(value):
+            head.request_id = value
+    else:
+        head.forward.append(pair)
+
+
+def _take_content_length(head: RequestHead, value: bytes) -> None:
+    if head.framing != NO_BODY:
+        raise HeadError(ForwardError.MALFORMED_REQUEST, "two framings")
+    try:
+        head.framing = content_length(value)
+    except ValueError:
+        raise HeadError(ForwardError.MALFORMED_REQUEST, "content length") from None
+
+
+def _take_expect(head: RequestHead, value: bytes) -> None:
+    """Take an Expect header; HTTP/1.0 has none, so there it means nothing."""
+    if head.minor == 0:
+        return
+    if value.lower() != b"100-continue":
+        raise HeadError(ForwardError.EXPECTATION_FAILED)
+    head.expects_continue = True
+
+
+def _settle_target(head: RequestHead) -> None:
+    """Split the target, and judge path and host."""
+    target = head.target
+    host = head.host_header
+    if host is None and head.minor == 1:
+        raise HeadError(ForwardError.INVALID_HOST, "no Host header")
+    try:
+        if host is not None:
+            head.host = normal_host(host)
+        if target[:1] != b"/":
+            target = _from_absolute(head)
+        path, _, head.query = target.partition(b"?")
+        if b"%" in path or b"//" in path or b"/." in path or b"\\" in path:
+            check_path(path)
+    except ValueError as error:
+        kind = ForwardError.INVALID_TARGET if head.host else ForwardError.INVALID_HOST
+        raise HeadError(kind, str(error)) from None
+    if b"#" in target:
+        raise HeadError(ForwardError.INVALID_TARGET, "fragment")
+    head.path = path
+
+
+def _from_absolute(head: RequestHead) -> bytes:
+    """Return the origin form of an absolute-form target, whose authority must be the Host."""
+    if head.method in _REFUSED_METHODS:
+        raise HeadError(ForwardError.METHOD_REFUSED)
+    authority, head.target = split_absolute(head.target)
+    if head.host_header is None:
+        head.host_header = authority
+        head.host = normal_host(authority)
+    elif normal_host(authority) != head.host:
+        raise HeadError(ForwardError.INVALID_HOST, "target and Host differ")
+    return head.target
+
+
+def _settle_connection(head: RequestHead) -> None:
+    """Apply the Connection header."""
+    connection = (head.connection or b"").lower()
+    if connection in {b"keep-alive", b""}:
+        head.keep_alive = True
+        return
+    if connection == b"close":
+        head.keep_alive = False
+        return
+    tokens = {token.strip(b" \t") for token in connection.split(b",")}
+    head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
+    names = nominated(connection)
+    if names:
+        head.forward = without(head.forward, names)
+
+
+def _refusal(raw: bytes, error: httptools.HttpParserError) -> HeadError:
+    """Say how to answer what llhttp refused."""
+    if isinstance(error, httptools.HttpParserInvalidMethodError):
+        line = raw[: raw.find(b"\r\n")].split(b" ")
+        if len(line) == 3 and _METHOD.fullmatch(line[0]) and line[2].startswith(b"HTTP/1."):
+            return HeadError(ForwardError.METHOD_UNKNOWN)
+    return HeadError(ForwardError.MALFORMED_REQUEST, str(error))
+
+
+def _check_limits(raw: bytes, head: RequestHead, limits: HeadLimits) -> None:
+    if raw.find(b"\r\n") > limits.target_bytes + 64:
+        raise HeadError(ForwardError.TARGET_TOO_LONG)
+    if len(raw) > limits.head_bytes or len(head.headers) > limits.headers:
+        raise HeadError(ForwardError.HEADERS_TOO_LARGE)
+    if any(len(name) + len(value) > limits.line_bytes - 4 for name, value in head.headers):
+        raise HeadError(ForwardError.HEADERS_TOO_LARGE)

@@ -1,0 +1,133 @@
+"""What each header is to a gateway: forwarded, its own business, or dropped.
+
+A table maps a header's lower-case name to its `Role`; names that are not in
+the table are forwarded as they are. The table for requests is made once per
+configuration, because the names of the identity headers are part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+Pair = tuple[bytes, bytes]
+"""A header line: name as it was written, and value."""
+
+# Plain integers instead of an enum: they are compared for every header of every
+# message, and an enum's comparison costs ten times as much.
+DROP: Final = 0
+HOST: Final = 1
+CONTENT_LENGTH: Final = 2
+TRANSFER_ENCODING: Final = 3
+CONNECTION: Final = 4
+EXPECT: Final = 5
+FORWARDED_FOR: Final = 6
+FORWARDED_PROTO: Final = 7
+FORWARDED_HOST: Final = 8
+REQUEST_ID: Final = 9
+DATE: Final = 10
+UPGRADE: Final = 11
+IF_TRUSTED: Final = 12
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"alt-svc",
+        b"close",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+    }
+)
+"""Concerns of one connection, beside those with a role of their own (RFC 9110, 7.6.1)."""
+
+DEFAULT_IDENTITY_HEADERS: Final = ("X-Tenant-Id", "X-User-Id", "X-User-Name", "X-Roles")
+
+_FORWARDED: Final[dict[bytes, int]] = {
+    b"forwarded": DROP,
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-proto": FORWARDED_PROTO,
+    b"x-forwarded-host": FORWARDED_HOST,
+    b"x-forwarded-port": IF_TRUSTED,
+    b"x-forwarded-prefix": IF_TRUSTED,
+    b"x-forwarded-server": IF_TRUSTED,
+    b"x-real-ip": IF_TRUSTED,
+    b"x-gateway-worker": DROP,
+    b"x-gateway-revision": DROP,
+    b"x-gateway-error": DROP,
+}
+
+_FRAMING: Final[dict[bytes, int]] = {
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"connection": CONNECTION,
+    b"upgrade": UPGRADE,
+    **dict.fromkeys(HOP_BY_HOP, DROP),
+}
+
+RESPONSE_ROLES: Final[Mapping[bytes, int]] = {**_FRAMING, b"date": DATE}
+
+_NEVER_NOMINATED: Final = frozenset({b"authorization", b"cookie", b"content-type"})
+"""End-to-end headers that a client's Connection header does not get removed."""
+
+
+def request_roles(
+    identity: Iterable[str] = DEFAULT_IDENTITY_HEADERS,
+) -> dict[bytes, int]:
+    """
+    Return the roles of request headers.
+
+    Args:
+        identity: names that only the gateway may set; a client's are dropped.
+    """
+    roles = {
+        **_FRAMING,
+        **_FORWARDED,
+        b"host": HOST,
+        b"expect": EXPECT,
+        b"x-request-id": REQUEST_ID,
+    }
+    for name in identity:
+        roles[name.lower().encode("latin-1")] = DROP
+    return roles
+
+
+def is_disguised(lower_name: bytes, roles: Mapping[bytes, int]) -> bool:
+    """
+    Whether a name becomes one of `roles` when ``_`` is read as ``-``.
+
+    CGI-like servers turn both into the same variable, so a client's
+    ``X_Tenant_Id`` must fare no better than its ``X-Tenant-Id``.
+    """
+    return lower_name.replace(b"_", b"-") in roles
+
+
+def nominated(connection: bytes) -> set[bytes]:
+    """Return the names, in lower case, that a Connection header declares hop-by-hop."""
+    tokens = {token.strip(b" \t") for token in connection.lower().split(b",")}
+    return tokens - _NEVER_NOMINATED - {b"", b"close", b"keep-alive", b"upgrade"}
+
+
+def without(pairs: list[Pair], names: set[bytes]) -> list[Pair]:
+    """Return `pairs` without the headers of these lower-case names."""
+    return [pair for pair in pairs if pair[0].lower() not in names]
+
+
+def header_values(pairs: Iterable[Pair], lower_name: bytes) -> bytes | None:
+    """Return all values of a header joined with a comma; None where it is absent."""
+    found = [value for name, value in pairs if name.lower() == lower_name]
+    if len(found) < 2:
+        return found[0] if found else None
+    return (b"; " if lower_name == b"cookie" else b", ").join(found)
+
+
+def valid_value(value: bytes) -> bool:
+    """Whether a value may go on the wire: no control characters but the tab."""
+    return not value.translate(None, _CLEAN)
+
+
+_CLEAN: Final = b"\t" + bytes(byte for byte in range(0x20, 0x100) if byte != 0x7F)
