@@ -1,0 +1,66 @@
+"""Limits and deadlines of a data plane: what a host decides, not a route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneSettings:
+    """
+    Settings of one worker's data plane. Times are in seconds, sizes in bytes.
+
+    Attributes:
+        max_head_bytes: of a request or response head; more is answered with 431.
+        max_header_line_bytes: of one header line; more is answered with 431.
+        max_target_bytes: of a request target; more is answered with 414.
+        max_headers: lines in a head; more is answered with 431.
+        header_deadline: from a request's first byte (for a connection's first
+            request: from accept) to the end of its head, however its bytes
+            trickle in; then 408.
+        keepalive_idle: how long a client may think between two requests.
+        keepalive_requests: how many it may send on one connection.
+        high_water_bytes: what may be buffered towards a peer before the other
+            side is no longer read.
+        low_water_bytes: what is left of that when reading goes on.
+        upstream_max_connections: open at a time to one instance.
+        upstream_idle_timeout: how long one is kept unused. Common servers hang
+            up after 5 to 75 seconds; less than that spares retries.
+        upstream_max_idle: unused connections kept to one instance.
+        upstream_queue: requests that may wait for one of those connections.
+        upstream_queue_timeout: how long they wait.
+        max_connections: from clients; None = what the descriptor limit allows.
+        worker_header: whether answers name the worker and the revision it
+            serves, for debugging and benchmarks.
+        transports: "fast" sends at once and buffers the rest; "stock" are
+            Twisted's own.
+    """
+
+    max_head_bytes: int = 32 * 1024
+    max_header_line_bytes: int = 8 * 1024
+    max_target_bytes: int = 8 * 1024
+    max_headers: int = 100
+    header_deadline: float = 10.0
+    keepalive_idle: float = 75.0
+    keepalive_requests: int = 1000
+    high_water_bytes: int = 64 * 1024
+    low_water_bytes: int = 32 * 1024
+    upstream_max_connections: int = 256
+    upstream_idle_timeout: float = 8.0
+    upstream_max_idle: int = 64
+    upstream_queue: int = 1024
+    upstream_queue_timeout: float = 3.0
+    max_connections: int | None = None
+    worker_header: bool = False
+    transports: Literal["fast", "stock"] = "fast"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return settings from what `to_json` gave; unknown names, of a newer version, are ignored."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
