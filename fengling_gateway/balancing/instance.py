@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -79,7 +78,7 @@ class InstanceState:
         ejected_until: reserved for passive health checks; on the clock of whoever sets it.
         pool: the data plane's connections to it.
         picked: requests ever sent to it.
-        retired: it is no longer in the configuration: keep no idle connection to it.
+        retired: it has left the configuration: keep no idle connection to it.
     """
 
     __slots__ = ("ejected_until", "id", "in_flight", "instance", "picked", "pool", "retired")
@@ -96,35 +95,3 @@ class InstanceState:
     def __repr__(self) -> str:
         authority = self.instance.authority.decode()
         return f"<InstanceState {self.id} {authority} in_flight={self.in_flight}>"
-
-
-class InstanceStates:
-    """The states of all instances that are served, by instance id."""
-
-    __slots__ = ("_states",)
-
-    def __init__(self) -> None:
-        self._states: dict[str, InstanceState] = {}
-
-    def get(self, instance_id: str) -> InstanceState | None:
-        return self._states.get(instance_id)
-
-    def replace(
-        self, gone: Iterable[InstanceState], here: Iterable[InstanceState]
-    ) -> tuple[InstanceState, ...]:
-        """Retire what is in `gone` and not in `here`, adopt what is in `here`; return the retired."""
-        adopted = set(here)
-        retired = tuple(state for state in gone if state not in adopted)
-        for state in retired:
-            state.retired = True
-            if self._states.get(state.id) is state:
-                del self._states[state.id]
-        for state in adopted:
-            self._states[state.id] = state
-        return retired
-
-    def __len__(self) -> int:
-        return len(self._states)
-
-    def __iter__(self) -> Iterator[InstanceState]:
-        return iter(self._states.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -104,7 +104,7 @@ class Service:
 def compile_service(
     body: dict[str, Any],
     instances: Sequence[Instance],
-    state_of: Callable[[Instance], InstanceState],
+    states: tuple[InstanceState, ...],
     rng: Random,
     previous: Service | None = None,
 ) -> Service:
@@ -113,12 +113,11 @@ def compile_service(
 
     Args:
         instances: all of the service, in the order of their ids.
-        state_of: finds the state of an instance or makes it one.
+        states: of these instances, in the same order.
         previous: the service as it was. Where it chose among the same instances
             by the same weights and policy, its choice is taken over, so that
             nobody's turn is lost.
     """
-    states = tuple([state_of(instance) for instance in instances])
     service = Service(body, states)
     if not service.enabled:
         return service

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fengling_gateway.balancing.instance import (
     Instance,
-    InstanceState,
-    InstanceStates,
     compile_instance,
 )
 from fengling_gateway.balancing.service import Service, compile_service
 from fengling_gateway.model.delta import Change, Delta
 from fengling_gateway.model.entity import KINDS, Key, add_hash, entity_hash, subtract_hash
-from fengling_gateway.routing.draft import DependentsDraft, DraftMap
+from fengling_gateway.routing.draft import DependentsDraft, DraftMap, StatesDraft
 from fengling_gateway.routing.live_settings import compile_live_settings
 from fengling_gateway.routing.plan import NO_POLICIES, ForwardPlan, PlanCompiler, Policies
 from fengling_gateway.routing.route import Route, compile_route
@@ -47,7 +45,6 @@ class CompileContext:
     What outlives snapshots in a worker.
 
     Attributes:
-        instances: the states of all instances served.
         rng: for starting places of turns.
         compiled: objects compiled so far by kind.
         failed: entities that were valid to the supervisor and do not compile
@@ -55,10 +52,9 @@ class CompileContext:
             or supervisor and worker of different versions.
     """
 
-    __slots__ = ("compiled", "failed", "instances", "rng")
+    __slots__ = ("compiled", "failed", "rng")
 
-    def __init__(self, instances: InstanceStates, rng: Random) -> None:
-        self.instances = instances
+    def __init__(self, rng: Random) -> None:
         self.rng = rng
         self.compiled: dict[str, int] = dict.fromkeys(KINDS, 0)
         self.failed: dict[Key, str] = {}
@@ -101,9 +97,7 @@ class SnapshotBuilder:
         self._services = DraftMap(base.services)
         self._dependents = DependentsDraft(base.dependents)
         self._routes = base.routes.builder()
-        self._states: dict[str, InstanceState] = {}
-        self._updates: list[tuple[InstanceState, Instance]] = []
-        self._replaced: list[tuple[Service | None, Service | None]] = []
+        self._states = StatesDraft(base.services)
         self._policies: dict[str, Policies] = {}
         self._work: Iterator[None] | None = None
 
@@ -131,8 +125,6 @@ class SnapshotBuilder:
             pass
         if self._content_hash != self._delta.hash_after:
             raise HashMismatch("has not led to the configuration that it announced")
-        for state, instance in self._updates:
-            state.instance = instance
         return self._base._replace(
             position=self._delta.after,
             content_hash=self._content_hash,
@@ -143,10 +135,7 @@ class SnapshotBuilder:
             dependents=self._dependents.frozen(),
             routes=self._routes.freeze(),
             bodies={kind: draft.frozen() for kind, draft in self._bodies.items()},
-            retired=self._context.instances.replace(
-                [state for was, _ in self._replaced if was for state in was.states],
-                [state for _, now in self._replaced if now for state in now.states],
-            ),
+            retired=self._states.settle(),
         )
 
     def _note(self, key: Key, body: bytes | None) -> None:
@@ -200,21 +189,30 @@ class SnapshotBuilder:
     def _compile_instances(self, services: dict[str, None]) -> Iterator[None]:
         """Bring the members of services up to date, and add the services touched to `services`."""
         touched: dict[str, dict[str, Instance]] = {}
-        for instance_id in self._dirty["instance"] | self._dirty["instance_health"]:
-            was = self._dirty["instance"].get(instance_id) or self._bodies["instance"].get(
-                instance_id
-            )
-            if was is not None:
-                self._touch(json.loads(was)["service_id"], touched).pop(instance_id, None)
+        for instance_id in self._touched_instances():
+            before = self._dirty["instance"].get(instance_id)
+            was = before or self._bodies["instance"].get(instance_id)
+            home = json.loads(was)["service_id"] if was else None
+            if home is not None:
+                self._touch(home, touched).pop(instance_id, None)
             instance = self._compiled("instance", instance_id, self._instance)
             if instance is not None:
                 self._touch(instance.service_id, touched)[instance_id] = instance
+                if home is not None and home != instance.service_id:
+                    self._states.moved(instance_id, home)
             yield
         for service_id, members in touched.items():
             # Instances sort by their first field, which is the id.
             self._members.set(service_id, tuple(sorted(members.values())) or None)
             services[service_id] = None
             yield
+
+    def _touched_instances(self) -> Iterator[str]:
+        instances = self._dirty["instance"]
+        yield from instances
+        for instance_id in self._dirty["instance_health"]:
+            if instance_id not in instances:
+                yield instance_id
 
     def _touch(
         self, service_id: str, touched: dict[str, dict[str, Instance]]
@@ -237,7 +235,7 @@ class SnapshotBuilder:
             was = self._services.get(service_id)
             now = self._compiled("service", service_id, self._service)
             self._services.set(service_id, now)
-            self._replaced.append((was, now))
+            self._states.replaced(was, now)
             if self._policies_changed(service_id):
                 routes |= dict.fromkeys(self._dependents.of(service_id))
             yield
@@ -247,16 +245,8 @@ class SnapshotBuilder:
         members = self._members.get(service_id) or ()
         previous = self._services.get(service_id)
         self._policies[service_id] = body["policies"]
-        return compile_service(body, members, self._state_of, self._context.rng, previous)
-
-    def _state_of(self, instance: Instance) -> InstanceState:
-        state = self._states.get(instance.id) or self._context.instances.get(instance.id)
-        if state is None or not state.instance.has_address_of(instance):
-            state = InstanceState(instance)
-        elif state.instance is not instance:
-            self._updates.append((state, instance))
-        self._states[instance.id] = state
-        return state
+        states = self._states.of(service_id, members)
+        return compile_service(body, members, states, self._context.rng, previous)
 
     def _policies_changed(self, service_id: str) -> bool:
         if service_id not in self._dirty["service"]:

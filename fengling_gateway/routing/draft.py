@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+from fengling_gateway.balancing.instance import Instance, InstanceState
+from fengling_gateway.balancing.service import Service
 from fengling_gateway.routing.sharding import AnyDict, put
 
 K = TypeVar("K")
@@ -92,3 +94,56 @@ class DependentsDraft:
             return ids
         self._own.add(service_id)
         return {ids: True} if isinstance(ids, str) else ids.copy()
+
+
+class StatesDraft:
+    """
+    The states of the instances of all services that a build touches.
+
+    A state is found by its instance's id in the service as it was. It is shared
+    with the request path, so what becomes of it is only noted before `settle`.
+    """
+
+    __slots__ = ("_gone", "_moved", "_services", "_updates")
+
+    def __init__(self, services: AnyDict[str, Service]) -> None:
+        self._services = services
+        self._moved: dict[str, InstanceState] = {}
+        self._updates: list[tuple[InstanceState, Instance]] = []
+        self._gone: dict[InstanceState, None] = {}
+
+    def moved(self, instance_id: str, service_id: str) -> None:
+        """Note that an instance leaves a service for another: its state goes with it."""
+        service = self._services.get(service_id)
+        for state in service.states if service is not None else ():
+            if state.id == instance_id:
+                self._moved[instance_id] = state
+
+    def of(self, service_id: str, instances: Sequence[Instance]) -> tuple[InstanceState, ...]:
+        """Return the states of the instances of a service, in their order."""
+        service = self._services.get(service_id)
+        known = {state.id: state for state in service.states} if service is not None else {}
+        return tuple([self._state(instance, known) for instance in instances])
+
+    def _state(self, instance: Instance, known: dict[str, InstanceState]) -> InstanceState:
+        state = known.get(instance.id) or self._moved.get(instance.id)
+        if state is None or not state.instance.has_address_of(instance):
+            return InstanceState(instance)
+        if state.instance is not instance:
+            self._updates.append((state, instance))
+        return state
+
+    def replaced(self, was: Service | None, now: Service | None) -> None:
+        """Note which states a service has lost."""
+        if was is not None and (now is None or was.states != now.states):
+            kept = set(now.states) if now is not None else set()
+            self._gone.update((state, None) for state in was.states if state not in kept)
+
+    def settle(self) -> tuple[InstanceState, ...]:
+        """Bring the states up to date, in one turn; return those that are no longer in use."""
+        for state, instance in self._updates:
+            state.instance = instance
+            self._gone.pop(state, None)
+        for state in self._gone:
+            state.retired = True
+        return tuple(self._gone)
