@@ -1,0 +1,151 @@
+"""What a stage has found out so far, kept apart from the config until it is committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fengling_gateway.model.delta import Change
+from fengling_gateway.model.entity import KINDS, Key
+from fengling_gateway.model.problems import Problem
+from fengling_gateway.model.validation import Verdict
+
+PREVIOUS_VERSION: Final = "previous version"
+NOTHING: Final = "nothing"
+
+NO_KEYS: Final[frozenset[Key]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """
+    Why an entity's row does not count, and what is served in its place.
+
+    ``serving`` is `PREVIOUS_VERSION` or `NOTHING`.
+    """
+
+    problems: tuple[Problem, ...]
+    serving: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagedResult:
+    """
+    What a committed stage has changed.
+
+    ``newly_rejected`` has entities that were not rejected before, or for other
+    reasons, or served something else; ``recovered`` those that no longer are.
+    """
+
+    changes: tuple[Change, ...]
+    hash_before: int
+    hash_after: int
+    newly_rejected: tuple[Key, ...]
+    recovered: tuple[Key, ...]
+
+
+class Holdings:
+    """
+    Everything known of a set of entities.
+
+    ``interests`` is what an entity's place depends on: the references of the
+    version that is served and of all newer ones, which would be preferred.
+    ``dependents`` is the reverse. ``verdicts`` has what became of the row
+    itself, of rejected entities only.
+    """
+
+    __slots__ = ("bodies", "dependents", "interests", "rejected", "verdicts")
+
+    def __init__(self) -> None:
+        self.bodies: dict[Key, bytes] = {}
+        self.rejected: dict[Key, Rejection] = {}
+        self.verdicts: dict[Key, Verdict] = {}
+        self.interests: dict[Key, frozenset[Key]] = {}
+        self.dependents: dict[Key, set[Key]] = {}
+
+    def put(
+        self,
+        key: Key,
+        body: bytes | None,
+        interests: frozenset[Key],
+        rejection: tuple[Rejection, Verdict] | None,
+    ) -> None:
+        """Replace all that is known of one entity."""
+        if body is None:
+            self.bodies.pop(key, None)
+        else:
+            self.bodies[key] = body
+        if rejection is None:
+            self.rejected.pop(key, None)
+            self.verdicts.pop(key, None)
+        else:
+            self.rejected[key], self.verdicts[key] = rejection
+        self._depend(key, interests)
+
+    def _depend(self, key: Key, interests: frozenset[Key]) -> None:
+        before = self.interests.get(key, NO_KEYS)
+        if before == interests:
+            return
+        for other in before - interests:
+            dependents = self.dependents[other]
+            dependents.discard(key)
+            if not dependents:
+                del self.dependents[other]
+        for other in interests - before:
+            self.dependents.setdefault(other, set()).add(key)
+        if interests:
+            self.interests[key] = interests
+        else:
+            del self.interests[key]
+
+
+class Draft:
+    """
+    The next state of some holdings.
+
+    A full draft is built beside the old holdings and replaces them; any other
+    lies over them, so that it costs what it changes. Either way `install` is
+    one short step.
+    """
+
+    def __init__(self, base: Holdings, *, full: bool) -> None:
+        self._base = base
+        self._full = Holdings() if full else None
+        # Of an incremental draft: each touched entity with the arguments of `Holdings.put`.
+        self._touched: dict[
+            Key, tuple[bytes | None, frozenset[Key], tuple[Rejection, Verdict] | None]
+        ] = {}
+
+    def present(self, key: Key) -> bool:
+        """Whether an entity is in effect, as far as is known by now."""
+        if self._full is not None:
+            return key in self._full.bodies
+        touched = self._touched.get(key)
+        return touched[0] is not None if touched is not None else key in self._base.bodies
+
+    def put(
+        self,
+        key: Key,
+        body: bytes | None,
+        interests: frozenset[Key],
+        rejection: tuple[Rejection, Verdict] | None,
+    ) -> None:
+        if self._full is not None:
+            self._full.put(key, body, interests, rejection)
+        else:
+            self._touched[key] = (body, interests, rejection)
+
+    def install(self) -> Holdings:
+        """Return the new holdings; an incremental draft changes the old ones for it."""
+        if self._full is not None:
+            return self._full
+        for key, put in self._touched.items():
+            self._base.put(key, *put)
+        return self._base
+
+
+def count_kinds(bodies: dict[Key, bytes]) -> dict[str, int]:
+    counts = dict.fromkeys(KINDS, 0)
+    for key in bodies:
+        counts[key.kind] += 1
+    return counts
