@@ -1,0 +1,303 @@
+"""The reload loop: looks at the config source whenever there is a reason to.
+
+Reasons are notifications, announcements, requests and a jittered poll beneath
+them all; none of them carries configuration. What arrives while a look runs is
+answered by one more look. A look reads, judges in slices that leave the
+reactor free, and ends with one delta.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from fengling_gateway.configsource.reading import ConfigSource, Held, Reading, SourceError
+from fengling_gateway.model.delta import Delta, Position
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.effective import EffectiveConfig, Stage, StagedResult
+from fengling_gateway.model.hold import removes_too_much
+
+_log = Logger()
+_T = TypeVar("_T")
+
+SLICE_SECONDS: Final = 0.008
+"""How long judging may keep the reactor; the rest of the promised 10 ms is slack."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadSettings:
+    """When the loop looks by itself; all times in seconds."""
+
+    poll_interval: float = 5.0
+    compare_interval: float = 600.0
+    read_timeout: float = 60.0
+    max_removed_share: float = 0.5
+
+
+class ReloadUser(Protocol):
+    """Who is told what the looks have found."""
+
+    def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
+        """Serve the delta; `result` says who was newly rejected and who recovered."""
+
+    def look_failed(self, error: Exception) -> None:
+        """The source could not answer; what was served stays."""
+
+    def held(self, held: Held | None) -> None:
+        """What is held has changed."""
+
+
+class ReloadLoop:
+    """
+    Keeps an effective configuration equal to its source.
+
+    Args:
+        config: what is served; empty, or restored from the last-known-good file.
+        position: where `config` is, if it was restored.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        source: ConfigSource,
+        config: EffectiveConfig,
+        user: ReloadUser,
+        settings: ReloadSettings,
+        rng: random.Random,
+    ) -> None:
+        self._clock = clock
+        self._source = source
+        self._config = config
+        self._user = user
+        self._settings = settings
+        self._rng = rng
+        self.position: Position | None = None
+        self.held: Held | None = None
+        self.looks = 0
+        self.last_reason = ""
+        self._known = False
+        """Whether `config` has been judged from the source, not only restored."""
+        self._judging = False
+        self._held_target: Position | None = None
+        self._confirmed: Position | None = None
+        self._running: Deferred[None] | None = None
+        self._again: str | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._waiting_for_next: list[Deferred[None]] = []
+        self._poll: Any = None
+        self._compare_due = 0.0
+        self._stopped = False
+
+    def start(self) -> None:
+        """Look at once, and from now on at least once in every poll interval."""
+        self._stopped = False
+        self._compare_due = self._clock.seconds() + self._settings.compare_interval
+        self.look("started")
+
+    def stop(self) -> None:
+        """Stop looking; a look under way is abandoned before it changes anything."""
+        self._stopped = True
+        if self._poll is not None and self._poll.active():
+            self._poll.cancel()
+        if self._running is not None:
+            self._running.cancel()
+
+    def look(self, reason: str) -> Deferred[None]:
+        """
+        Look now, or once more when the look under way has ended.
+
+        Returns what fires when a look that began after this call has ended,
+        well or badly.
+        """
+        ended: Deferred[None] = Deferred()
+        if self._stopped:
+            ended.callback(None)
+            return ended
+        if self._running is not None:
+            self._again = reason
+            self._waiting_for_next.append(ended)
+            return ended
+        self._waiting.append(ended)
+        self._begin(reason)
+        return ended
+
+    def confirm_here(self, revision: int) -> bool:
+        """
+        Release what this host holds for itself; False where it holds no such revision.
+
+        That is a source that has been replaced; revisions held by the database
+        are confirmed there.
+        """
+        target = self._held_target
+        if target is None or target.revision != revision:
+            return False
+        self._confirmed = target
+        self.look("confirmed")
+        return True
+
+    def restore(self, position: Position, bodies: dict[Key, bytes]) -> bool:
+        """
+        Begin from the last-known-good file; False where the source was faster.
+
+        The next look finds out what has happened since.
+        """
+        if self._known or self._judging or self.position is not None:
+            return False
+        self._config.restore(bodies)
+        self.position = position
+        return True
+
+    # One look
+
+    def _begin(self, reason: str) -> None:
+        self.looks += 1
+        self.last_reason = reason
+        if self._poll is not None and self._poll.active():
+            self._poll.cancel()
+        self._running = Deferred.fromCoroutine(self._look(reason))
+        self._running.addErrback(self._failed)
+        self._running.addBoth(lambda _: self._ended())
+
+    def _ended(self) -> None:
+        self._running = None
+        waiting, self._waiting = self._waiting, self._waiting_for_next
+        self._waiting_for_next = []
+        for one in waiting:
+            one.callback(None)
+        if self._stopped:
+            self._release_all()
+            return
+        again, self._again = self._again, None
+        if again is not None:
+            self._begin(again)
+        elif self._running is None:
+            delay = self._settings.poll_interval * self._rng.uniform(0.8, 1.0)
+            self._poll = self._clock.callLater(delay, self.look, "poll")
+
+    def _release_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._stopped:
+            return
+        if not failure.check(SourceError, TimeoutError):
+            _log.failure("reload: a look failed", failure=failure)
+        self._user.look_failed(failure.value)
+
+    async def _look(self, reason: str) -> None:
+        if not self._known and self.position is None:
+            reading = await self._in_time(self._source.read(None))
+            if self.position is not None:  # restored from the file meanwhile
+                await self._look(reason)
+                return
+        elif not self._known:
+            reading = await self._in_time(self._source.read(self.position))
+            if reading.before is not None:
+                # Our file is of this database's past: nothing is replaced. But which
+                # entities are rejected only a full reading tells.
+                reading = await self._in_time(self._source.read_all())
+                await self._serve(reading, replaced=False)
+                return
+        elif self._clock.seconds() >= self._compare_due:
+            self._compare_due = self._clock.seconds() + self._settings.compare_interval
+            await self._serve(await self._in_time(self._source.read_all()), replaced=False)
+            return
+        else:
+            reading = await self._in_time(self._source.read(self.position))
+        replaced = reading.before is None and self.position is not None
+        await self._serve(reading, replaced=replaced)
+
+    async def _serve(self, reading: Reading, *, replaced: bool) -> None:
+        if self._known and not reading.rows and reading.before == reading.target == self.position:
+            self._hold(reading.held)
+            return
+        self._judging = True
+        try:
+            await self._judge_and_commit(reading, replaced=replaced)
+        finally:
+            self._judging = False
+
+    async def _judge_and_commit(self, reading: Reading, *, replaced: bool) -> None:
+        stage = self._config.stage(reading.rows, full=reading.before is None)
+        await self._judge(stage, reading.target.revision)
+        held = self._held_here(reading, stage) if replaced else None
+        if held is not None:
+            self._hold(held)
+            return
+        self._commit(reading, stage)
+
+    def _commit(self, reading: Reading, stage: Stage) -> None:
+        before = self.position
+        result = stage.commit()
+        unchanged = reading.target == before and not result.changes
+        self.position, self._known = reading.target, True
+        self._hold(reading.held)
+        if unchanged:
+            return
+        newest = [one for one in reading.revisions if one.revision <= reading.target.revision]
+        delta = Delta(
+            before=before,
+            after=reading.target,
+            hash_before=result.hash_before,
+            hash_after=result.hash_after,
+            changes=result.changes,
+            committed_at=newest[-1].committed_at if newest else None,
+        )
+        self._user.delta_read(delta, reading, result)
+
+    async def _judge(self, stage: Stage, revision: int) -> None:
+        """Step the stage to its end, looking up the history of what is rejected."""
+        while True:
+            await self._in_slices(stage.step)
+            wanted = stage.wanted
+            if not wanted:
+                return
+            stage.supply(await self._in_time(self._source.history(wanted, revision)))
+
+    async def _in_slices(self, step: Callable[[], bool]) -> None:
+        until = self._clock.seconds() + SLICE_SECONDS
+        while step():
+            if self._clock.seconds() >= until:
+                await self._next_turn()
+                until = self._clock.seconds() + SLICE_SECONDS
+
+    def _next_turn(self) -> Deferred[None]:
+        turn: Deferred[None] = Deferred(lambda _: timer.cancel())
+        timer = self._clock.callLater(0, turn.callback, None)
+        return turn
+
+    def _in_time(self, waiting: Deferred[_T]) -> Deferred[_T]:
+        """Bound a wait on the source; beyond the source's own deadlines, a watchdog."""
+        return waiting.addTimeout(self._settings.read_timeout, self._clock)  # type: ignore[arg-type]
+
+    # Holding
+
+    def _held_here(self, reading: Reading, stage: Stage) -> Held | None:
+        """
+        Judge a source that has been replaced by another, or set back.
+
+        The database judges its own revisions when they are committed; here is
+        no revision to judge, only two configurations.
+        """
+        if self._confirmed == reading.target:
+            return None
+        before, after = self._config.count("route"), stage.count("route")
+        if not removes_too_much(before, after, self._settings.max_removed_share):
+            return None
+        self._held_target = reading.target
+        return Held(reading.target.revision, before, after)
+
+    def _hold(self, held: Held | None) -> None:
+        if held != self.held:
+            self.held = held
+            self._user.held(held)

@@ -1,0 +1,92 @@
+"""Length-prefixed frames, and the kinds of message that travel in them.
+
+A frame is a 4-byte big-endian payload length, one byte of `Message` and the
+payload: JSON, except for `Message.CHANGES`, which carries a part of an encoded
+delta (`fengling_gateway.model.delta`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum, unique
+from typing import Final
+
+from fengling_gateway.model.delta import MAX_PART_BYTES
+
+_HEAD: Final = struct.Struct(">IB")
+
+MAX_PAYLOAD_BYTES: Final = 16 * MAX_PART_BYTES
+"""A longer frame is a broken peer: counters of many routes are the largest honest ones."""
+
+
+@unique
+class Message(IntEnum):
+    """The kinds of message, with their direction (S supervisor, W worker) and duty."""
+
+    CONFIGURE = 1
+    """S→W, first and once: `worker`, `slot`, `listeners`, and the settings of the worker."""
+    DELTA = 2
+    """S→W: `before`, `after`, `hash_before`, `hash_after`, `committed_at`; `CHANGES` follow."""
+    CHANGES = 3
+    """S→W: one part of the delta under way. Not JSON."""
+    DELTA_END = 4
+    """S→W: the delta under way is whole; apply it, or ask to catch up."""
+    READ_SLOTS = 5
+    """S→W: `slots`: accept connections from exactly these, for every listener."""
+    DRAIN = 6
+    """S→W: `deadline` in seconds. Take nothing new, finish, say `DRAINED`, exit."""
+    REQUEST = 7
+    """S→W: `id`, `ask` and its arguments; the worker answers with `ANSWER`."""
+    READY = 8
+    """W→S, once: a configuration is being served."""
+    APPLIED = 9
+    """W→S: `position` and `content_hash` now served, `applied_at`, what it cost."""
+    CATCH_UP = 10
+    """W→S: `position` and `content_hash` served; `wanted`, a position heard of, or null."""
+    HEARTBEAT = 11
+    """W→S, each second: the longest reactor lag since the last one, in milliseconds."""
+    ANSWER = 12
+    """W→S: `id` and `answer`, or `error`."""
+    DRAINED = 13
+    """W→S: the last exchange has ended."""
+
+
+class FrameError(Exception):
+    """The peer sent what cannot be a frame; the channel is of no further use."""
+
+
+def encode_frame(message: Message, payload: bytes = b"{}") -> bytes:
+    return _HEAD.pack(len(payload), message) + payload
+
+
+class FrameDecoder:
+    """Bytes in, frames out. Without I/O."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, received: bytes) -> None:
+        self._buffer += received
+
+    def frames(self) -> Iterator[tuple[Message, bytes]]:
+        """
+        Yield the frames that have arrived whole.
+
+        Raises:
+            FrameError: an unknown message or an impossible length.
+        """
+        while len(self._buffer) >= _HEAD.size:
+            length, code = _HEAD.unpack_from(self._buffer)
+            if length > MAX_PAYLOAD_BYTES:
+                raise FrameError(f"a frame of {length} bytes")
+            end = _HEAD.size + length
+            if len(self._buffer) < end:
+                return
+            try:
+                message = Message(code)
+            except ValueError:
+                raise FrameError(f"unknown message {code}") from None
+            payload = bytes(self._buffer[_HEAD.size : end])
+            del self._buffer[:end]
+            yield message, payload

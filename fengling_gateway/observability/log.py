@@ -1,0 +1,93 @@
+"""How log events become lines on stdout: text for people, JSON for machines.
+
+Events are made with `twisted.logger`, with format strings and named fields;
+those that operators look for carry a stable ``log_id``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from twisted.logger import (
+    FilteringLogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    globalLogBeginner,
+)
+
+LEVELS: Final = ("debug", "info", "warn", "error")
+FORMATS: Final = ("text", "json")
+
+_OWN_FIELDS: Final = frozenset(
+    ("log_format", "log_flattened", "log_logger", "log_source", "log_trace", "log_failure")
+)
+_RENAMED: Final = {"log_time": "", "log_level": "", "log_namespace": "", "log_id": ""}
+
+
+def start_logging(
+    *, process: str, form: str = "text", level: str = "info", out: TextIO | None = None
+) -> None:
+    """
+    Send every log event of this process to stdout.
+
+    Args:
+        process: what the lines are marked with: ``gateway``, ``w0``.
+        form: one of `FORMATS`.
+        level: the lowest of `LEVELS` that is written.
+    """
+    threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    # Factories announce their starting and stopping on every connection.
+    threshold.setLogLevelForNamespace("twisted", LogLevel.warn)
+    threshold.setLogLevelForNamespace("twisted.internet.protocol.Factory", LogLevel.error)
+    observer = line_observer(process=process, form=form, out=out or sys.stdout)
+    globalLogBeginner.beginLoggingTo(
+        [FilteringLogObserver(observer, [threshold])], redirectStandardIO=False
+    )
+
+
+def line_observer(*, process: str, form: str, out: TextIO) -> Callable[[LogEvent], None]:
+    """Return an observer that writes one line an event, and its traceback below where it has one."""
+    render = _json_line if form == "json" else _text_line
+
+    def observe(event: LogEvent) -> None:
+        try:
+            # One write per event: lines of several processes don't mix on a shared stdout.
+            out.write(render(event, process))
+            out.flush()
+        except (OSError, ValueError):
+            pass  # nobody reads our stdout any more; serving goes on
+
+    return observe
+
+
+def _text_line(event: LogEvent, process: str) -> str:
+    time = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    level = event["log_level"].name.upper()
+    failure = event.get("log_failure")
+    trace = "\n" + failure.getTraceback() if failure is not None else ""
+    return f"{time}Z {level:<5} {process:<8} {formatEvent(event)}{trace}".rstrip() + "\n"
+
+
+def _json_line(event: LogEvent, process: str) -> str:
+    failure = event.get("log_failure")
+    line: dict[str, Any] = {
+        "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
+        "level": event["log_level"].name,
+        "process": process,
+        "pid": os.getpid(),
+        "event": event.get("log_id"),
+        "message": formatEvent(event),
+    }
+    for name, value in event.items():
+        if name not in _OWN_FIELDS and name not in _RENAMED and not name.startswith("log_"):
+            line[name] = value if isinstance(value, (str, int, float, bool)) else str(value)
+    if failure is not None:
+        line["traceback"] = failure.getTraceback()
+    return json.dumps(line, ensure_ascii=False) + "\n"

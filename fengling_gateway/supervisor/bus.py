@@ -1,0 +1,60 @@
+"""What the supervisor expects of the bus between hosts, and life without one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+
+from fengling_gateway.model.delta import Position
+
+
+class Bus(Protocol):
+    """`fengling_gateway.syncbus` has the real one, over Redis."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def last_error(self) -> str: ...
+
+    @property
+    def counters(self) -> dict[str, int]: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Deferred[None]: ...
+
+    def announce(self, position: Position) -> None: ...
+
+    def publish_node(self, state: dict[str, Any]) -> None: ...
+
+    def nodes(self) -> Deferred[dict[str, dict[str, Any]]]: ...
+
+    def send_command(self, command: Any) -> Deferred[int]: ...
+
+
+class NoBus:
+    """Without Redis: this host is all there is, as far as anybody here can tell."""
+
+    connected = False
+    last_error = ""
+    counters: dict[str, int] = {}
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+    def announce(self, position: Position) -> None:
+        pass
+
+    def publish_node(self, state: dict[str, Any]) -> None:
+        pass
+
+    def nodes(self) -> Deferred[dict[str, dict[str, Any]]]:
+        return succeed({})
+
+    def send_command(self, command: Any) -> Deferred[int]:
+        return succeed(0)

@@ -1,0 +1,104 @@
+"""Which delta goes to which worker, and when.
+
+Two things make a worker newer: the push of each delta as it comes to be, and
+the worker's own question when it has heard of a position on Redis. Both always
+run, the first one wins, and either alone suffices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from twisted.logger import Logger
+
+from fengling_gateway.model.delta import Delta, Position
+from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor.delta_log import DeltaLog
+from fengling_gateway.supervisor.link import CatchUp, WorkerLink, WorkerState
+
+_log = Logger()
+
+
+class Distribution:
+    """
+    Sends deltas and answers catch-up questions.
+
+    Args:
+        links: the workers there are now.
+        bodies: the configuration served, for full deltas.
+        look: asks the reload loop to look, with a reason.
+        push: False leaves out the push, so that only questions and heartbeats
+            bring deltas: for measuring Redis alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: DeltaLog,
+        links: Callable[[], Iterable[WorkerLink]],
+        bodies: Callable[[], dict[Key, bytes]],
+        look: Callable[[str], None],
+        push: bool,
+    ) -> None:
+        self._log = log
+        self._links = links
+        self._bodies = bodies
+        self._look = look
+        self._push = push
+        self.full_deltas = 0
+
+    def publish(self, delta: Delta) -> None:
+        """Make a delta the head and send it to every worker that is in step."""
+        before = (self._log.head, self._log.content_hash)
+        self._log.append(delta)
+        for link in self._links():
+            if link.state is WorkerState.GONE:
+                continue
+            if link.sent is None:
+                self._send_everything(link)
+            elif (self._push or link.wants_more) and link.sent == before:
+                link.wants_more = False
+                link.deliver([delta])
+
+    def answer(self, link: WorkerLink, question: CatchUp) -> None:
+        """Answer a worker that asks to catch up."""
+        if question.reason == "heard":
+            self._answer_hearsay(link, question.wanted)
+        else:
+            self._bring_up(link, question.position, question.content_hash)
+
+    def check(self, link: WorkerLink) -> None:
+        """On each heartbeat: a worker that fell behind without noticing is helped up."""
+        if self._log.head is not None and link.sent != (self._log.head, self._log.content_hash):
+            self._continue(link)
+
+    def _answer_hearsay(self, link: WorkerLink, wanted: Position | None) -> None:
+        head = self._log.head
+        if wanted is not None and wanted.is_after(head):
+            link.wants_more = True
+            self._look("worker heard of a newer revision")
+        if head is not None and link.sent != (head, self._log.content_hash):
+            self._continue(link)
+
+    def _continue(self, link: WorkerLink) -> None:
+        if link.sent is None:
+            self._send_everything(link)
+        else:
+            self._bring_up(link, *link.sent)
+
+    def _bring_up(self, link: WorkerLink, position: Position | None, content_hash: int) -> None:
+        if self._log.head is None:
+            return
+        deltas = self._log.after(position, content_hash)
+        if deltas is None:
+            self._send_everything(link)
+        else:
+            link.deliver(deltas)
+            link.sent = (self._log.head, self._log.content_hash)
+
+    def _send_everything(self, link: WorkerLink) -> None:
+        if self._log.head is None:
+            return
+        self.full_deltas += 1
+        link.deliver([self._log.full(self._bodies())])
+        _log.debug("supervisor: sent everything to {worker}", worker=link.name)

@@ -1,0 +1,198 @@
+"""The supervisor's end of one worker's control channel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from fengling_gateway.control.channel import Channel, Questions, position_from_json
+from fengling_gateway.control.frames import Message
+from fengling_gateway.model.delta import Delta, Position
+
+ANSWER_TIMEOUT_SECONDS: Final = 2.0
+
+
+class WorkerState(Enum):
+    """Where a worker is in its life."""
+
+    STARTING = "starting"
+    """It imports and waits for its first configuration."""
+    SERVING = "serving"
+    """It accepts connections."""
+    STALLED = "stalled"
+    """It has missed heartbeats; a sibling reads its sockets too."""
+    DRAINING = "draining"
+    """It takes nothing new and exits when the last exchange has ended."""
+    GONE = "gone"
+    """Its process has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """A worker's question for deltas: why, where it is, and what it has heard of."""
+
+    reason: str
+    position: Position | None
+    content_hash: int
+    wanted: Position | None
+
+
+@dataclass(slots=True)
+class Served:
+    """What a worker has said that it serves, and what getting there has cost."""
+
+    position: Position | None = None
+    content_hash: int = 0
+    applied_at: float | None = None
+    propagation_seconds: float | None = None
+    last_received_bytes: int = 0
+    last_compiled: dict[str, int] = field(default_factory=dict)
+    deltas: int = 0
+
+
+class LinkUser(Protocol):
+    """Who is told of what a worker says."""
+
+    def worker_ready(self, link: WorkerLink) -> None: ...
+
+    def worker_applied(self, link: WorkerLink) -> None: ...
+
+    def worker_asked(self, link: WorkerLink, question: CatchUp) -> None: ...
+
+    def worker_beat(self, link: WorkerLink) -> None: ...
+
+    def worker_lost(self, link: WorkerLink) -> None: ...
+
+
+class WorkerLink:
+    """One worker: what it was told, what it has said."""
+
+    def __init__(self, *, clock: IReactorTime, name: str, slot: int, user: LinkUser) -> None:
+        self.name = name
+        self.slot = slot
+        self.pid: int | None = None
+        self.state = WorkerState.STARTING
+        self.served = Served()
+        self.sent: tuple[Position, int] | None = None
+        """Position and content hash it will have once it has applied all that was queued."""
+        self.wants_more = False
+        """It has heard of a newer position than there was to send."""
+        self.read_slots: frozenset[int] = frozenset()
+        self.lag_ms = 0.0
+        self.longest_lag_ms = 0.0
+        self.started_at = clock.seconds()
+        self.last_heard = clock.seconds()
+        self._clock = clock
+        self._user = user
+        self._channel: Channel | None = None
+        self._questions: Questions | None = None
+
+    def __repr__(self) -> str:
+        return f"<WorkerLink {self.name} pid={self.pid} {self.state.value}>"
+
+    def connect(self, channel: Channel) -> None:
+        self._channel = channel
+        self._questions = Questions(
+            clock=self._clock, channel=channel, timeout_seconds=ANSWER_TIMEOUT_SECONDS
+        )
+
+    # What is said to the worker
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        self.read_slots = frozenset(configuration["read_slots"])
+        self._send(Message.CONFIGURE, configuration)
+
+    def deliver(self, deltas: list[Delta]) -> None:
+        """Queue deltas; what was queued and not applied before comes first."""
+        for delta in deltas:
+            assert self._channel is not None
+            self._channel.send_delta(delta)
+            self.sent = (delta.after, delta.hash_after)
+
+    def read(self, slots: frozenset[int]) -> None:
+        """Have it accept from exactly these slots; says nothing where that is so already."""
+        if slots != self.read_slots:
+            self.read_slots = slots
+            self._send(Message.READ_SLOTS, {"slots": sorted(slots)})
+
+    def drain(self, deadline: float) -> None:
+        if self.state in (WorkerState.DRAINING, WorkerState.GONE):
+            return
+        self.state = WorkerState.DRAINING
+        self._send(Message.DRAIN, {"deadline": deadline})
+
+    def ask(self, ask: str, **arguments: Any) -> Deferred[Any]:
+        """Ask the worker; see `Questions.ask` for how it fails."""
+        assert self._questions is not None
+        return self._questions.ask(ask, **arguments)
+
+    def _send(self, message: Message, values: dict[str, Any]) -> None:
+        if self._channel is not None:
+            self._channel.send(message, values)
+
+    # What the worker says
+
+    def message_received(self, message: Message, payload: bytes) -> None:
+        self.last_heard = self._clock.seconds()
+        if message is Message.ANSWER:
+            assert self._questions is not None
+            self._questions.answered(payload)
+        else:
+            _ON_MESSAGE[message](self, json.loads(payload))
+
+    def channel_lost(self) -> None:
+        if self._questions is not None:
+            self._questions.fail_all()
+        self._channel = None
+        self._user.worker_lost(self)
+
+    def _ready(self, values: dict[str, Any]) -> None:
+        if self.state is WorkerState.STARTING:
+            self.state = WorkerState.SERVING
+        self._user.worker_ready(self)
+
+    def _applied(self, values: dict[str, Any]) -> None:
+        served = self.served
+        served.position = position_from_json(values["position"])
+        served.content_hash = int(values["content_hash"], 16)
+        served.applied_at = values["applied_at"]
+        served.last_received_bytes = values["received_bytes"]
+        served.last_compiled = values["compiled"]
+        served.deltas += 1
+        if values["committed_at"] is not None:
+            served.propagation_seconds = values["applied_at"] - values["committed_at"]
+        self._user.worker_applied(self)
+
+    def _catch_up(self, values: dict[str, Any]) -> None:
+        self._user.worker_asked(
+            self,
+            CatchUp(
+                reason=values["reason"],
+                position=position_from_json(values["position"]),
+                content_hash=int(values["content_hash"], 16),
+                wanted=position_from_json(values["wanted"]),
+            ),
+        )
+
+    def _heartbeat(self, values: dict[str, Any]) -> None:
+        self.lag_ms = values["lag_ms"]
+        self.longest_lag_ms = max(self.longest_lag_ms, self.lag_ms)
+        self._user.worker_beat(self)
+
+    def _drained(self, values: dict[str, Any]) -> None:
+        self.state = WorkerState.DRAINING
+
+
+_ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] = {
+    Message.READY: WorkerLink._ready,
+    Message.APPLIED: WorkerLink._applied,
+    Message.CATCH_UP: WorkerLink._catch_up,
+    Message.HEARTBEAT: WorkerLink._heartbeat,
+    Message.DRAINED: WorkerLink._drained,
+}

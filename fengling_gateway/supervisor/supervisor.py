@@ -1,0 +1,297 @@
+"""One host's supervisor: what it consists of, and what happens when.
+
+Start: adopt or open sockets → start workers, which import while the source is
+asked → serve the first configuration, from the last-known-good file where the
+source is slow or away. Then each delta is published to the workers, announced
+on Redis and written to the file, in this order. Stop: drain.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from fengling_gateway.configsource.reading import ConfigSource, Held, Reading
+from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
+from fengling_gateway.model.delta import Change, Delta, Position
+from fengling_gateway.model.effective import EffectiveConfig, StagedResult
+from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor.bus import Bus
+from fengling_gateway.supervisor.delta_log import DeltaLog
+from fengling_gateway.supervisor.distribution import Distribution
+from fengling_gateway.supervisor.launch import Launched, Launcher
+from fengling_gateway.supervisor.link import CatchUp, WorkerLink
+from fengling_gateway.supervisor.narration import Narration
+from fengling_gateway.supervisor.propagation import Propagation
+from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
+from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
+from fengling_gateway.worker.handoff import Legacy, collect_legacies
+
+_log = Logger()
+
+PATIENCE_SECONDS: Final = 1.0
+"""How long a start waits for the source before it serves from the last-known-good file."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorSettings:
+    """What the supervisor has to know; `fengling_gateway.settings` has the operator's side."""
+
+    cluster: str
+    node: str
+    workers: int
+    listeners: tuple[ListenerAddress, ...]
+    runtime_dir: Path
+    push: bool = True
+    drain_deadline: float = 30.0
+    reload: ReloadSettings = field(default_factory=ReloadSettings)
+    supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
+    worker_configuration: dict[str, Any] = field(default_factory=dict)
+    """What every worker is told beside its name, slot and sockets."""
+
+
+class Journal(Protocol):
+    """The last-known-good file, all of it off the reactor thread."""
+
+    def load(self) -> Deferred[tuple[Position, dict[Key, bytes]] | None]: ...
+
+    def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None: ...
+
+    def stop(self) -> Deferred[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the supervisor talks to, beside its workers."""
+
+    source: ConfigSource
+    bus: Bus
+    journal: Journal
+    launcher: Callable[[Callable[[], dict[str, list[Any]]]], Launcher]
+
+
+class Supervisor:
+    """
+    The supervisor of this host.
+
+    `start` and `stop` are called once each. All state that others show is in
+    the public attributes; nobody else changes it.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        settings: SupervisorSettings,
+        outside: Callable[[Supervisor], Outside],
+        rng: random.Random,
+    ) -> None:
+        self._reactor = reactor
+        self.settings = settings
+        self.config = EffectiveConfig()
+        self.served_from = "nothing"
+        self.state = "starting"
+        self.started_at = reactor.seconds()
+        self.log = DeltaLog()
+        self.sockets = ListenerSockets(settings.listeners)
+        self.narration = Narration(clock=reactor)
+        parts = outside(self)
+        self.source, self.bus, self._journal = parts.source, parts.bus, parts.journal
+        self.workers = Workers(
+            clock=reactor,
+            launcher=parts.launcher(lambda: self.sockets.by_listener),
+            count=settings.workers,
+            settings=settings.supervision,
+            configuration=self._worker_configuration,
+            user=self,
+            rng=rng,
+        )
+        self.loop = ReloadLoop(
+            clock=reactor,
+            source=self.source,
+            config=self.config,
+            user=self,
+            settings=settings.reload,
+            rng=rng,
+        )
+        self.distribution = Distribution(
+            log=self.log,
+            links=self.workers.links,
+            bodies=lambda: self.config.bodies,
+            look=self.look,
+            push=settings.push,
+        )
+        self.propagation = Propagation(clock=reactor, links=self.workers.links)
+        self._legacies: list[Legacy] = []
+        self._patience: Any = None
+        self._stopping: Deferred[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Supervisor {self.settings.node} {self.state}>"
+
+    # Life
+
+    def start(self) -> None:
+        """
+        Open the sockets, start the workers, begin to look.
+
+        Raises:
+            BindError: a listener's address can't be had.
+        """
+        self._adopt_sockets()
+        self.sockets.open(self.settings.workers)
+        self.workers.slots_available(self.sockets.slots)
+        self.workers.start()
+        self.source.start()
+        self.bus.start()
+        self._patience = self._reactor.callLater(PATIENCE_SECONDS, self._serve_last_known_good)
+        self.loop.start()
+
+    def stop(self) -> Deferred[None]:
+        """Drain the workers and stop everything; fires within the drain deadline, and a little."""
+        if self._stopping is None:
+            self.state = "draining"
+            self._stopping = Deferred.fromCoroutine(self._stop())
+        return self._stopping
+
+    async def _stop(self) -> None:
+        self._cancel_patience()
+        self.loop.stop()
+        self._publish_state()
+        await self.workers.stop(self.settings.drain_deadline)
+        self.sockets.close()
+        await DeferredList(
+            [self.source.stop(), self.bus.stop(), self._journal.stop()], consumeErrors=True
+        )
+
+    def look(self, reason: str) -> Deferred[None]:
+        """Look at the source; see `ReloadLoop.look`."""
+        return self.loop.look(reason)
+
+    def hint(self, reason: str, details: dict[str, Any]) -> None:
+        """The source may have something new."""
+        del details
+        self.loop.look(reason)
+
+    def announced(self, position: Position) -> None:
+        """A host, perhaps this one, serves this position."""
+        if position.is_after(self.loop.position):
+            self.loop.look("announcement")
+
+    # Sockets and workers
+
+    def _adopt_sockets(self) -> None:
+        for legacy in collect_legacies(self.settings.runtime_dir):
+            self._legacies.append(legacy)
+            taken = [self.sockets.adopt(name, by_slot) for name, by_slot in legacy.sockets.items()]
+            if not all(taken):
+                legacy.close_sockets_except(self.sockets.by_listener)
+        if self._legacies:
+            _log.info(
+                "adopted the sockets of {count} workers without a supervisor",
+                count=len(self._legacies),
+            )
+
+    def _worker_configuration(self, link: WorkerLink, launched: Launched) -> dict[str, Any]:
+        return {
+            "worker": link.name,
+            "slot": link.slot,
+            "listeners": launched.listeners,
+            "node": self.settings.node,
+            "cluster": self.settings.cluster,
+            "runtime_dir": str(self.settings.runtime_dir),
+            **self.settings.worker_configuration,
+        }
+
+    def worker_asked(self, link: WorkerLink, question: CatchUp) -> None:
+        self.distribution.answer(link, question)
+
+    def worker_applied(self, link: WorkerLink) -> None:
+        self.propagation.progressed()
+        self.narration.applied(link.name, link.served.position, link.served.applied_at)
+        if not self.propagation.behind(self.loop.position):
+            self.narration.converged(self.loop.position, len(self.workers.links()))
+        self._publish_state()
+
+    def worker_beat(self, link: WorkerLink) -> None:
+        self.distribution.check(link)
+
+    def workers_changed(self) -> None:
+        if self.state == "starting" and self.workers.all_serve:
+            self.state = "serving"
+            self._retire_legacies()
+            _log.info("serving with {count} workers", count=self.settings.workers)
+        self.propagation.progressed()
+        self._publish_state()
+
+    def _retire_legacies(self) -> None:
+        legacies, self._legacies = self._legacies, []
+        for legacy in legacies:
+            legacy.drain()
+
+    # Configuration
+
+    def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
+        """Serve a delta: workers first, then other hosts, then the file."""
+        self._cancel_patience()
+        self.served_from = self.source.kind
+        self.narration.read(delta, reading, result)
+        self.distribution.publish(delta)
+        self.bus.announce(delta.after)
+        self._journal.append(delta, lambda: self.config.bodies)
+        self._publish_state()
+
+    def look_failed(self, error: Exception) -> None:
+        self.narration.look_failed(error)
+        if self.loop.position is None:
+            self._serve_last_known_good()
+
+    def held(self, held: Held | None) -> None:
+        self.narration.held(held)
+        self._publish_state()
+
+    def _serve_last_known_good(self) -> None:
+        self._cancel_patience()
+        loading = self._journal.load()
+        loading.addCallback(self._loaded)
+        loading.addErrback(lambda failure: _log.failure("last-known-good", failure=failure))
+
+    def _loaded(self, good: tuple[Position, dict[Key, bytes]] | None) -> None:
+        if good is None:
+            if self.loop.position is None:
+                _log.warn("there is no last-known-good file; waiting for the config source")
+            return
+        position, bodies = good
+        if not self.loop.restore(position, bodies):
+            return
+        self.served_from = "last-known-good"
+        self.narration.restored(position, len(bodies))
+        self.distribution.publish(
+            Delta(
+                before=None,
+                after=position,
+                hash_before=0,
+                hash_after=self.config.content_hash,
+                changes=tuple(Change(key, body) for key, body in bodies.items()),
+            )
+        )
+
+    def _cancel_patience(self) -> None:
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
+
+    def _publish_state(self) -> None:
+        if hasattr(self, "propagation"):
+            self.bus.publish_node(self.node_state())
+
+    def node_state(self) -> dict[str, Any]:
+        """What every other node can see of this one."""
+        from fengling_gateway.supervisor.view import node_state
+
+        return node_state(self)

@@ -1,0 +1,301 @@
+"""What the management API shows of a supervisor and may ask of it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from fengling_gateway import __version__
+from fengling_gateway.model.delta import Position
+from fengling_gateway.model.entity import KINDS
+from fengling_gateway.supervisor.link import WorkerLink, WorkerState
+from fengling_gateway.syncbus.messages import Command
+
+if TYPE_CHECKING:
+    from fengling_gateway.supervisor.supervisor import Supervisor
+
+FLEET_POLL_SECONDS: Final = 0.05
+"""How often a wait for other nodes asks for their states."""
+
+
+def position_values(position: Position | None) -> dict[str, Any] | None:
+    return None if position is None else position._asdict()
+
+
+def worker_values(link: WorkerLink) -> dict[str, Any]:
+    """Return one worker as the management API and other nodes show it."""
+    served = link.served
+    propagation = served.propagation_seconds
+    return {
+        "worker": link.name,
+        "pid": link.pid,
+        "slot": link.slot,
+        "state": link.state.value,
+        "reads_slots": sorted(link.read_slots),
+        "epoch": served.position.epoch if served.position else None,
+        "revision": served.position.revision if served.position else None,
+        "content_hash": f"{served.content_hash:032x}",
+        "applied_at": served.applied_at,
+        "propagation_ms": None if propagation is None else round(propagation * 1000, 3),
+        "lag_ms": link.lag_ms,
+        "longest_lag_ms": link.longest_lag_ms,
+        "deltas": served.deltas,
+        "last_delta": {
+            "received_bytes": served.last_received_bytes,
+            "compiled": served.last_compiled,
+        },
+    }
+
+
+def node_state(supervisor: Supervisor) -> dict[str, Any]:
+    """Return what this node tells the others about itself."""
+    loop = supervisor.loop
+    return {
+        "node": supervisor.settings.node,
+        "version": __version__,
+        "state": supervisor.state,
+        "position": position_values(loop.position),
+        "content_hash": f"{supervisor.config.content_hash:032x}",
+        "rejected": len(supervisor.config.rejected),
+        "held": loop.held.revision if loop.held else None,
+        "served_from": supervisor.served_from,
+        "workers": [worker_values(link) for link in supervisor.workers.links()],
+    }
+
+
+class SupervisorView:
+    """
+    A `fengling_gateway.management.gateway.ManagedGateway`.
+
+    Called on the reactor thread only.
+    """
+
+    def __init__(self, *, supervisor: Supervisor, clock: Any) -> None:
+        self._supervisor = supervisor
+        self._clock = clock
+
+    def status(self) -> dict[str, Any]:
+        supervisor = self._supervisor
+        loop, source, bus = supervisor.loop, supervisor.source, supervisor.bus
+        counts = {kind: supervisor.config.count(kind) for kind in KINDS}
+        return {
+            "cluster": supervisor.settings.cluster,
+            "node": supervisor.settings.node,
+            "version": __version__,
+            "state": supervisor.state,
+            "started_s_ago": round(self._clock.seconds() - supervisor.started_at, 1),
+            "source": {
+                "kind": source.kind,
+                "connected": source.state.connected,
+                "listening": source.state.listening,
+                "last_read_at": source.state.last_read_at,
+                "last_error": source.state.last_error,
+                "reads": source.state.reads,
+                "full_reads": source.state.full_reads,
+                "rows_read": source.state.rows_read,
+                "reconnects": source.state.reconnects,
+                "notes": source.state.notes,
+            },
+            "position": position_values(loop.position),
+            "content_hash": f"{supervisor.config.content_hash:032x}",
+            "held": None
+            if loop.held is None
+            else {"revision": loop.held.revision, "message": loop.held.describe()},
+            "rejected": [
+                {
+                    "kind": key.kind,
+                    "id": key.id,
+                    "serving": rejection.serving,
+                    "problems": [
+                        {"path": one.path, "code": one.code, "message": one.message}
+                        for one in rejection.problems
+                    ],
+                }
+                for key, rejection in sorted(supervisor.config.rejected.items())
+            ],
+            "entities": counts,
+            "workers": self.workers(),
+            "redis": {
+                "connected": bus.connected,
+                "last_error": bus.last_error,
+                "counters": bus.counters,
+            },
+            "config_age_s": self._config_age(),
+            "served_from": supervisor.served_from,
+            "looks": loop.looks,
+            "last_propagation_ms": supervisor.narration.last_propagation_ms,
+            "listeners": {
+                name: f"{host}:{port}"
+                for name, (host, port) in supervisor.sockets.addresses().items()
+            },
+        }
+
+    def _config_age(self) -> float | None:
+        read_at = self._supervisor.source.state.last_read_at
+        return None if read_at is None else round(time.time() - read_at, 3)
+
+    def workers(self) -> list[dict[str, Any]]:
+        node = self._supervisor.settings.node
+        return [{"node": node, **worker_values(one)} for one in self._supervisor.workers.links()]
+
+    def fleet(self) -> Deferred[dict[str, Any]]:
+        """
+        Return the workers of every node.
+
+        ``complete`` is False where Redis did not answer: then these are ours only.
+        """
+        return Deferred.fromCoroutine(self._fleet())
+
+    async def _fleet(self) -> dict[str, Any]:
+        bus, node = self._supervisor.bus, self._supervisor.settings.node
+        workers = self.workers()
+        try:
+            states = await bus.nodes()
+        except Exception as error:
+            return {"complete": False, "reason": str(error), "workers": workers}
+        for name, state in sorted(states.items()):
+            if name != node:
+                workers += [
+                    {"node": name, "live": state.get("live"), **one} for one in state["workers"]
+                ]
+        return {"complete": True, "workers": workers}
+
+    def entities(self, kind: str) -> Iterable[bytes]:
+        """Return the canonical bodies of one kind that are served, by id."""
+        bodies = self._supervisor.config.bodies
+        return [bodies[key] for key in sorted(key for key in bodies if key.kind == kind)]
+
+    def reload(self, *, comment: str | None, wait: str, timeout: float) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._reload(comment, wait, timeout))
+
+    async def _reload(self, comment: str | None, wait: str, timeout: float) -> dict[str, Any]:
+        started = self._clock.seconds()
+        failed_before = self._supervisor.narration.failed_looks
+        if wait == "all":
+            await self._command("reload", {"comment": comment})
+        look = self._supervisor.look("reload")
+        if wait == "none":
+            return {"looking": True}
+        await _settled(look, timeout, self._clock)
+        position = self._supervisor.loop.position
+        left = max(0.0, timeout - (self._clock.seconds() - started))
+        behind: list[str] = await self._supervisor.propagation.wait(position, left)
+        answer = {
+            "position": position_values(position),
+            "source_answered": self._supervisor.narration.failed_looks == failed_before,
+            "behind": [f"{self._supervisor.settings.node}/{name}" for name in behind],
+            "complete": True,
+        }
+        if wait == "all" and position is not None:
+            await self._wait_for_fleet(position, started + timeout, answer)
+        answer["took_ms"] = round((self._clock.seconds() - started) * 1000, 1)
+        return answer
+
+    async def _wait_for_fleet(
+        self, position: Position, until: float, answer: dict[str, Any]
+    ) -> None:
+        own = answer["behind"]
+        while True:
+            try:
+                states = await self._supervisor.bus.nodes()
+            except Exception as error:
+                answer["complete"], answer["reason"] = False, f"only this node is known: {error}"
+                return
+            behind = _behind(states, position, self._supervisor.settings.node)
+            answer["behind"] = own + behind
+            if not behind or self._clock.seconds() >= until:
+                return
+            await _sleep(self._clock, FLEET_POLL_SECONDS)
+
+    def confirm(self, revision: int, author: str) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._confirm(revision, author))
+
+    async def _confirm(self, revision: int, author: str) -> dict[str, Any]:
+        if self._supervisor.loop.confirm_here(revision):
+            await self._command("confirm", {"revision": revision})
+        else:
+            await self._supervisor.source.confirm(revision, author)
+        await self._supervisor.look("confirmed")
+        held = self._supervisor.loop.held
+        return {"confirmed": revision, "held": None if held is None else held.describe()}
+
+    def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Ask a worker which route a request would take; fails with `LookupError` without one."""
+        for link in self._supervisor.workers.links():
+            if link.state is WorkerState.SERVING:
+                return link.ask("explain", request=request)
+        raise LookupError("no worker serves yet")
+
+    def counters(self) -> Deferred[dict[str, Any]]:
+        """Return the counters of every worker that answers, by worker name."""
+        links = [one for one in self._supervisor.workers.links() if one.state.value != "starting"]
+        asked = DeferredList([one.ask("counters") for one in links], consumeErrors=True)
+        return asked.addCallback(
+            lambda results: {
+                f"{link.name}/{link.pid}": answer
+                for link, (answered, answer) in zip(links, results, strict=True)
+                if answered
+            }
+        )
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Ready: every worker serves one good configuration. The database is not asked."""
+        supervisor = self._supervisor
+        ready = supervisor.state == "serving" and supervisor.workers.some_serve
+        return ready, {"state": supervisor.state, "workers": len(supervisor.workers.links())}
+
+    async def _command(self, name: str, args: dict[str, Any]) -> None:
+        command = Command(secrets.token_hex(8), name, self._supervisor.settings.node, args)
+        try:
+            await self._supervisor.bus.send_command(command)
+        except Exception:  # noqa: S110 - the bus counts it, and correctness does not depend on it
+            pass
+
+    def command_received(self, command: Command) -> None:
+        """Do what another node asks of every node."""
+        if command.sender == self._supervisor.settings.node:
+            return
+        if command.name == "reload":
+            self._supervisor.look("command")
+        elif command.name == "confirm":
+            self._supervisor.loop.confirm_here(int(command.args.get("revision", -1)))
+
+
+def _behind(states: dict[str, dict[str, Any]], position: Position, own: str) -> list[str]:
+    behind = []
+    for name, state in sorted(states.items()):
+        if name == own or not state.get("live"):
+            continue
+        for worker in state["workers"]:
+            counted = worker["state"] in ("serving", "starting", "stalled")
+            if counted and not _serves(worker, position):
+                behind.append(f"{name}/{worker['worker']}")
+    return behind
+
+
+def _serves(worker: dict[str, Any], position: Position) -> bool:
+    return worker["epoch"] == position.epoch and (worker["revision"] or 0) >= position.revision
+
+
+def _sleep(clock: Any, seconds: float) -> Deferred[None]:
+    slept: Deferred[None] = Deferred()
+    clock.callLater(seconds, slept.callback, None)
+    return slept
+
+
+def _settled(waiting: Deferred[None], timeout: float, clock: Any) -> Deferred[None]:
+    """Wait for a shared Deferred for a while, without cancelling it."""
+    settled: Deferred[None] = Deferred()
+
+    def settle(_: object = None) -> None:
+        if not settled.called:
+            settled.callback(None)
+
+    expiry = clock.callLater(timeout, settle)
+    waiting.addBoth(settle)
+    settled.addBoth(lambda _: expiry.cancel() if expiry.active() else None)
+    return settled

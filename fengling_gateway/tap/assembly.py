@@ -1,0 +1,248 @@
+"""Makes the parts of a gateway from its settings and joins them: once, here."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from fengling_gateway.configsource.reload import ReloadSettings
+from fengling_gateway.settings import GatewaySettings
+from fengling_gateway.supervisor.bus import Bus, NoBus
+from fengling_gateway.supervisor.journal import FileJournal
+from fengling_gateway.supervisor.launch import Launcher, LocalLauncher, ProcessLauncher
+from fengling_gateway.supervisor.sockets import BindError, ListenerAddress
+from fengling_gateway.supervisor.supervisor import Outside, Supervisor, SupervisorSettings
+from fengling_gateway.supervisor.view import SupervisorView
+from fengling_gateway.supervisor.workers import SupervisionSettings
+
+_log = Logger(namespace="fengling.gateway")
+
+
+class StartError(Exception):
+    """The gateway can't start; the message is one line for operators."""
+
+
+class Assembly:
+    """A gateway's parts, joined."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        view: SupervisorView,
+        management: Any,
+        lock: RuntimeLock,
+    ) -> None:
+        self.supervisor = supervisor
+        self.view = view
+        self._management = management
+        self._lock = lock
+
+    def start(self) -> None:
+        """
+        Start serving.
+
+        Raises:
+            StartError: an address can't be had, or another gateway runs as this node.
+        """
+        self._lock.acquire()
+        try:
+            if self._management is not None:
+                self._management.start()
+            self.supervisor.start()
+        except (BindError, OSError) as error:
+            raise StartError(str(error)) from error
+
+    def stop(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.supervisor.stop()
+        if self._management is not None:
+            await self._management.stop()
+        self._lock.release()
+
+    def settings_changed(self, settings: GatewaySettings) -> None:
+        """Workers that are started from now on take these settings."""
+        self.supervisor.settings = supervisor_settings(settings)
+
+
+class RuntimeLock:
+    """One supervisor per node: a lock on a file in the runtime directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = self._directory / "supervisor.lock"
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartError(
+                f"runtime_dir {self._directory}: {error.strerror}; create it or name another one"
+            ) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StartError(
+                f"a gateway already runs with runtime_dir {self._directory}; "
+                "two gateways on one machine need different names (node)"
+            ) from None
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
+    """Translate the operator's settings into the supervisor's."""
+    redis = settings.redis.url
+    return SupervisorSettings(
+        cluster=settings.cluster,
+        node=settings.node,
+        workers=settings.worker_count(),
+        listeners=tuple(
+            ListenerAddress(one.name, *one.host_and_port()) for one in settings.listeners
+        ),
+        runtime_dir=settings.node_runtime_dir(),
+        push=settings.sync.push,
+        drain_deadline=settings.drain.deadline,
+        reload=ReloadSettings(
+            poll_interval=settings.database.poll_interval,
+            compare_interval=settings.database.compare_interval,
+        ),
+        supervision=SupervisionSettings(
+            heartbeat_timeout=settings.supervision.heartbeat_timeout,
+            drain_deadline=settings.drain.deadline,
+        ),
+        worker_configuration={
+            "data_plane": settings.data_plane().to_json(),
+            "redis": None if redis is None else {"url": redis, "keys": settings.sync.keys},
+            "orphan_grace": settings.supervision.orphan_grace,
+            "drain_deadline": settings.drain.deadline,
+        },
+    )
+
+
+def assemble(reactor: Any, settings: GatewaySettings) -> Assembly:
+    """Make a gateway, not yet started."""
+    rng = random.Random()
+    threads = ThreadPool(0, 2, name="files")
+    view: SupervisorView
+
+    def outside(supervisor: Supervisor) -> Outside:
+        return Outside(
+            source=_source(reactor, settings, supervisor.hint, rng),
+            bus=_bus(reactor, settings, supervisor, lambda command: view.command_received(command)),
+            journal=_journal(reactor, settings, threads),
+            launcher=lambda sockets: _launcher(reactor, settings, sockets, rng),
+        )
+
+    supervisor = Supervisor(
+        reactor=reactor, settings=supervisor_settings(settings), outside=outside, rng=rng
+    )
+    view = SupervisorView(supervisor=supervisor, clock=reactor)
+    return Assembly(
+        supervisor=supervisor,
+        view=view,
+        management=_management(reactor, settings, view),
+        lock=RuntimeLock(settings.node_runtime_dir()),
+    )
+
+
+def _source(
+    reactor: Any, settings: GatewaySettings, hint: Callable[..., None], rng: random.Random
+) -> Any:
+    if settings.source == "file":
+        from fengling_gateway.configsource.file import FileSource
+
+        return FileSource(reactor=reactor, path=settings.file.path, on_hint=hint)
+    from fengling_gateway.configsource.postgres import PostgresSource
+
+    return PostgresSource(reactor=reactor, settings=settings.database, on_hint=hint, rng=rng)
+
+
+def _bus(
+    reactor: Any, settings: GatewaySettings, supervisor: Supervisor, on_command: Callable[..., None]
+) -> Bus:
+    if settings.redis.url is None:
+        return NoBus()
+    from fengling_gateway.syncbus.redis import SyncBus
+    from fengling_gateway.syncbus.signing import Keyring
+
+    return SyncBus(
+        reactor=reactor,
+        url=settings.redis.url,
+        cluster=settings.cluster,
+        node=settings.node,
+        keyring=Keyring(settings.sync.keys, cluster=settings.cluster),
+        on_announcement=supervisor.announced,
+        on_command=on_command,
+        on_subscribed=lambda: supervisor.hint("subscribed", {}),
+        rng=random.Random(),
+    )
+
+
+def _journal(reactor: Any, settings: GatewaySettings, threads: ThreadPool) -> FileJournal:
+    from fengling_gateway.configsource.last_known_good import LastKnownGood
+
+    def in_thread(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        if not threads.started:
+            threads.start()
+        return deferToThreadPool(reactor, threads, function, *args)
+
+    return FileJournal(
+        file=LastKnownGood(settings.node_state_dir()), in_thread=in_thread, stop_threads=threads.stop
+    )
+
+
+def _launcher(
+    reactor: Any,
+    settings: GatewaySettings,
+    sockets: Callable[[], dict[str, list[Any]]],
+    rng: random.Random,
+) -> Launcher:
+    if settings.worker_count() > 1:
+        return ProcessLauncher(
+            reactor=reactor,
+            sockets=sockets,
+            environment=os.environ,
+            arguments=(settings.transport.reactor, settings.log.format, settings.log.level),
+        )
+    from fengling_gateway.tap.worker import Parts
+    from fengling_gateway.worker.agent import WorkerAgent
+
+    def make_agent(done: Callable[[], None]) -> WorkerAgent:
+        return WorkerAgent(
+            clock=reactor,
+            parts=Parts(reactor=reactor, rng=rng, sockets=sockets),
+            exit=done,
+            orphaned=lambda _: None,
+        )
+
+    return LocalLauncher(clock=reactor, make_agent=make_agent)
+
+
+def _management(reactor: Any, settings: GatewaySettings, view: SupervisorView) -> Any:
+    if not settings.management.enabled:
+        return None
+    from fengling_gateway.management.listener import ManagementListener
+
+    return ManagementListener(
+        reactor=reactor,
+        gateway=view,
+        address=settings.management.host_and_port(),
+        token_keys=settings.management.token_keys,
+    )

@@ -1,0 +1,192 @@
+"""Puts a gateway together: for twistd, and for ``fengling-gateway`` in the foreground.
+
+`makeService` and `Options` are what the twistd plugin names; `main` is the
+console script: no daemon, no pid file, logs on stdout, drain on TERM, fit for
+PID 1.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
+
+_log = Logger(namespace="fengling.gateway")
+
+EXIT_BAD_SETTINGS: Final = 2
+
+
+class Options(UsageOptions):
+    """What ``twistd fengling-gateway`` takes."""
+
+    longdesc = (
+        "An HTTP API gateway whose routes, services and instances live in PostgreSQL. "
+        "Signals: TERM drains and stops; HUP reads settings and configuration again; "
+        "USR1 reopens logs; USR2 replaces the workers one by one."
+    )
+    optParameters = [
+        ["config", "c", None, "The settings file (TOML). Every key can also come from the "
+         "environment: [database] url is FENGLING_DATABASE__URL."],
+    ]  # fmt: skip
+
+
+class GatewayService(Service):
+    """
+    The gateway as a service.
+
+    `startService` opens the sockets and returns at once; `stopService` drains.
+    """
+
+    name = "fengling-gateway"
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        settings: GatewaySettings,
+        reread: Callable[[], GatewaySettings] | None,
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._reread = reread
+        self._parts: Any = None
+        self._signals: dict[int, Any] = {}
+
+    def startService(self) -> None:
+        from fengling_gateway.tap.assembly import assemble
+
+        super().startService()
+        self._parts = assemble(self._reactor, self._settings)
+        self._parts.start()
+        self._install_signals()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        for number, handler in self._signals.items():
+            signal.signal(number, handler)
+        stopped: Deferred[None] = self._parts.stop()
+        return stopped
+
+    def _install_signals(self) -> None:
+        for number, act in (
+            (signal.SIGHUP, self._reload),
+            (signal.SIGUSR1, self._reopen_logs),
+            (signal.SIGUSR2, self._restart_workers),
+        ):
+            self._signals[number] = signal.signal(
+                number, lambda *_, act=act: self._reactor.callFromSignal(act)
+            )
+
+    def _reload(self) -> None:
+        """HUP: read the settings again and look at the source; nothing is closed."""
+        if self._reread is not None:
+            self._reread_settings(self._reread)
+        self._parts.supervisor.look("hangup")
+
+    def _reread_settings(self, reread: Callable[[], GatewaySettings]) -> None:
+        try:
+            settings = reread()
+        except SettingsError as error:
+            for problem in error.problems:
+                _log.error("settings: {problem}; the old ones stay", problem=str(problem))
+            return
+        changed = self._settings.changed_keys(settings)
+        if changed:
+            self._settings = settings
+            self._parts.settings_changed(settings)
+            _log.info(
+                "settings: {keys} changed; workers take them with a rolling restart (USR2), "
+                "the supervisor with a restart",
+                keys=", ".join(changed),
+            )
+
+    def _reopen_logs(self) -> None:
+        _log.info("logs go to stdout: nothing to reopen", log_id="log.reopened")
+
+    def _restart_workers(self) -> None:
+        self._parts.supervisor.workers.rolling_restart()
+
+
+def makeService(options: UsageOptions) -> GatewayService:
+    """
+    Make the service for twistd.
+
+    Exits with status 2 and a list of every problem when the settings are bad.
+    """
+    from twisted.internet import reactor
+
+    path = options["config"]
+    settings = _load_or_exit(path)
+    return GatewayService(
+        reactor=reactor, settings=settings, reread=lambda: load_settings(path, os.environ)
+    )
+
+
+def run(settings: GatewaySettings, reread: Callable[[], GatewaySettings] | None = None) -> NoReturn:
+    """Run a gateway in the foreground until TERM or INT, and exit."""
+    from twisted.internet import reactor
+
+    from fengling_gateway.observability.log import start_logging
+
+    start_logging(process="gateway", form=settings.log.format, level=settings.log.level)
+    service = GatewayService(reactor=reactor, settings=settings, reread=reread)
+    status = _Status()
+    reactor.callWhenRunning(_start, service, reactor, status)  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger("before", "shutdown", _stop, service)  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]
+    sys.exit(status.code)
+
+
+class _Status:
+    code = 0
+
+
+def _start(service: GatewayService, reactor: Any, status: _Status) -> None:
+    from fengling_gateway.tap.assembly import StartError
+
+    try:
+        service.startService()
+    except StartError as error:
+        print(f"fengling-gateway: {error}", file=sys.stderr)
+        status.code = EXIT_BAD_SETTINGS
+        reactor.stop()
+
+
+def _stop(service: GatewayService) -> Deferred[None] | None:
+    return service.stopService() if service.started else None
+
+
+def _load_or_exit(path: str | None) -> GatewaySettings:
+    try:
+        return load_settings(path, os.environ)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"fengling-gateway: {problem}", file=sys.stderr)
+        sys.exit(EXIT_BAD_SETTINGS)
+
+
+def main() -> None:
+    """Run ``fengling-gateway`` (the console script)."""
+    options = Options()
+    try:
+        options.parseOptions()
+    except UsageError as error:
+        print(f"fengling-gateway: {error} (see fengling-gateway --help)", file=sys.stderr)
+        sys.exit(EXIT_BAD_SETTINGS)
+    path = options["config"]
+    run(_load_or_exit(path), lambda: load_settings(path, os.environ))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""The worker's end of the control channel.
+
+It turns messages into calls on the data plane and reports back. Everything it
+needs is made by `WorkerParts`, so that the same agent runs in a process of its
+own and, with ``workers = 1``, inside the supervisor's.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from fengling_gateway.control.channel import Channel, delta_head, position_to_json
+from fengling_gateway.control.frames import Message
+from fengling_gateway.model.delta import Position
+from fengling_gateway.worker.applier import Applied, Applier, Outcome
+from fengling_gateway.worker.lag import LagProbe
+
+_log = Logger()
+
+HEARTBEAT_SECONDS: Final = 1.0
+
+
+class Subscriber(Protocol):
+    """Hears announcements; `fengling_gateway.syncbus` has the real one."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Deferred[None]: ...
+
+
+class WorkerParts(Protocol):
+    """Makes what an agent drives, from the values of `Message.CONFIGURE`."""
+
+    def data_plane(self, configuration: dict[str, Any]) -> Any:
+        """Return the `DataPlane`, not yet listening."""
+
+    def applier(self) -> Applier:
+        """Return an applier with an empty snapshot."""
+
+    def sockets(self, configuration: dict[str, Any]) -> dict[str, list[Any]]:
+        """Return the listening sockets by listener name, one per slot."""
+
+    def subscriber(
+        self, configuration: dict[str, Any], heard: Callable[[Position], None]
+    ) -> Subscriber | None:
+        """Return what listens for announcements; None without Redis."""
+
+
+class WorkerAgent:
+    """
+    One worker, as its supervisor sees it.
+
+    Args:
+        exit: called once when there is nothing left to do: after a drain, or
+            when an orphan's grace period is over.
+        orphaned: called when the supervisor is gone.
+        configured: called once the sockets are known.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        parts: WorkerParts,
+        exit: Callable[[], None],
+        orphaned: Callable[[WorkerAgent], None],
+        configured: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self._clock = clock
+        self._parts = parts
+        self._exit = exit
+        self._orphaned = orphaned
+        self._configured = configured
+        self._channel: Channel | None = None
+        self._applier = parts.applier()
+        self._plane: Any = None
+        self._subscriber: Subscriber | None = None
+        self._lag = LagProbe(clock=clock)
+        self._ports: dict[tuple[str, int], Any] = {}
+        self._slots: frozenset[int] = frozenset()
+        self._ready = False
+        self._draining = False
+        self._heartbeat: Any = None
+        self.sockets: dict[str, list[Any]] = {}
+        self.configuration: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        revision = self._applier.position.revision if self._applier.position else None
+        return f"<WorkerAgent {self.configuration.get('worker')} revision={revision}>"
+
+    def connect(self, channel: Channel) -> None:
+        """Take the channel to talk over; the supervisor speaks first."""
+        self._channel = channel
+
+    def message_received(self, message: Message, payload: bytes) -> None:
+        if message is Message.CHANGES:
+            self._applier.add(payload)
+        elif message is Message.DELTA:
+            self._applier.begin(delta_head(payload))
+        elif message is Message.DELTA_END:
+            self._finish_delta()
+        else:
+            _ON_MESSAGE[message](self, json.loads(payload))
+
+    def channel_lost(self) -> None:
+        if not self._draining and self.configuration:
+            self._orphaned(self)
+        elif not self.configuration:
+            self._exit()
+
+    def drain(self, deadline: float) -> Deferred[None]:
+        """Take nothing new, finish what runs within `deadline` seconds, and exit."""
+        if self._draining:
+            return Deferred()
+        self._draining = True
+        self._read_slots(frozenset())
+        drained: Deferred[None] = self._plane.start_draining(deadline)
+        drained.addErrback(self._log_failure, "drain")
+        drained.addCallback(lambda _: self._drained())
+        return drained
+
+    # What the supervisor says
+
+    def _configure(self, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+        self._plane = self._parts.data_plane(configuration)
+        self.sockets = self._parts.sockets(configuration)
+        self._slots = frozenset(configuration["read_slots"])
+        self._subscriber = self._parts.subscriber(configuration, self._heard)
+        if self._subscriber is not None:
+            self._subscriber.start()
+        self._configured(configuration)
+        self._lag.start()
+        self._beat()
+        self._catch_up("started", None)
+
+    def _read_slots_message(self, values: dict[str, Any]) -> None:
+        self._slots = frozenset(values["slots"])
+        if self._ready and not self._draining:
+            self._read_slots(self._slots)
+
+    def _drain_message(self, values: dict[str, Any]) -> None:
+        self.drain(values["deadline"])
+
+    def _request(self, values: dict[str, Any]) -> None:
+        number = values["id"]
+        try:
+            answer = _ANSWERS[values["ask"]](self, values)
+        except Exception as error:
+            _log.failure("worker: {ask} failed", ask=values["ask"])
+            self._send(Message.ANSWER, {"id": number, "error": f"{type(error).__name__}: {error}"})
+        else:
+            self._send(Message.ANSWER, {"id": number, "answer": answer})
+
+    # Deltas
+
+    def _finish_delta(self) -> None:
+        """Compile what the delta touches, a slice a turn; messages wait until it is done."""
+        assert self._channel is not None
+        if self._applier.step():
+            self._channel.pause()
+            self._clock.callLater(0, self._finish_delta)
+            return
+        self._channel.resume()
+        self._delta_ended(self._applier.end())
+
+    def _delta_ended(self, applied: Applied) -> None:
+        if applied.outcome is Outcome.OUT_OF_PLACE:
+            self._catch_up("out of place", None)
+            return
+        if applied.outcome is Outcome.APPLIED:
+            self._plane.apply(self._applier.snapshot)
+            self._become_ready()
+        self._report(applied)
+
+    def _become_ready(self) -> None:
+        if self._ready or self._draining:
+            return
+        self._ready = True
+        self._read_slots(self._slots)
+        self._send(Message.READY)
+
+    def _report(self, applied: Applied) -> None:
+        self._send(
+            Message.APPLIED,
+            {
+                "position": position_to_json(self._applier.position),
+                "content_hash": f"{self._applier.content_hash:032x}",
+                "applied_at": time.time(),
+                "committed_at": applied.delta.committed_at,
+                "received_bytes": applied.received_bytes,
+                "compiled": applied.compiled,
+            },
+        )
+
+    def _heard(self, announced: Position) -> None:
+        """Redis has a position that is newer: ask for it without waiting for the push."""
+        if announced.is_after(self._applier.position):
+            self._catch_up("heard", announced)
+
+    def _catch_up(self, reason: str, wanted: Position | None) -> None:
+        self._send(
+            Message.CATCH_UP,
+            {
+                "reason": reason,
+                "position": position_to_json(self._applier.position),
+                "content_hash": f"{self._applier.content_hash:032x}",
+                "wanted": position_to_json(wanted),
+            },
+        )
+
+    # Sockets
+
+    def _read_slots(self, slots: frozenset[int]) -> None:
+        wanted = {(name, slot) for name, by_slot in self.sockets.items() for slot in slots}
+        for key in [key for key in self._ports if key not in wanted]:
+            self._ports.pop(key).stop_accepting()
+        for name, slot in sorted(wanted - self._ports.keys()):
+            self._ports[name, slot] = self._plane.listen(name, self.sockets[name][slot])
+
+    # Reports and the end
+
+    def _beat(self) -> None:
+        self._heartbeat = self._clock.callLater(HEARTBEAT_SECONDS, self._beat)
+        position = self._applier.position
+        self._send(
+            Message.HEARTBEAT,
+            {
+                "lag_ms": round(self._lag.take_longest_ms(), 1),
+                "revision": position.revision if position else None,
+            },
+        )
+
+    def _drained(self) -> None:
+        self._send(Message.DRAINED)
+        self.stop().addBoth(lambda _: self._exit())
+
+    def stop(self) -> Deferred[None]:
+        """Stop the timers and the subscription; the data plane is drained already."""
+        if self._heartbeat is not None and self._heartbeat.active():
+            self._heartbeat.cancel()
+        self._lag.stop()
+        stopped: Deferred[None] = Deferred()
+        if self._subscriber is None:
+            stopped.callback(None)
+        else:
+            self._subscriber.stop().addBoth(lambda _: stopped.callback(None))
+        return stopped
+
+    def _explain(self, values: dict[str, Any]) -> Any:
+        from fengling_gateway.worker.explanation import explain
+
+        return explain(self._applier.snapshot, values["request"], time.time())
+
+    def _counters(self, values: dict[str, Any]) -> Any:
+        return self._plane.counters()
+
+    def _send(self, message: Message, values: dict[str, Any] | None = None) -> None:
+        if self._channel is not None:
+            self._channel.send(message, values)
+
+    def _log_failure(self, failure: Failure, what: str) -> None:
+        _log.failure("worker: {what} failed", what=what, failure=failure)
+
+
+_ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]] = {
+    Message.CONFIGURE: WorkerAgent._configure,
+    Message.READ_SLOTS: WorkerAgent._read_slots_message,
+    Message.DRAIN: WorkerAgent._drain_message,
+    Message.REQUEST: WorkerAgent._request,
+}
+
+_ANSWERS: Final[dict[str, Callable[[WorkerAgent, dict[str, Any]], Any]]] = {
+    "explain": WorkerAgent._explain,
+    "counters": WorkerAgent._counters,
+}

@@ -1,0 +1,106 @@
+"""Applies the deltas that arrive over the control channel, one part a turn.
+
+Decides nothing about transport: it is told of heads, parts and ends, and
+answers with what has to be said to the supervisor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from twisted.logger import Logger
+
+from fengling_gateway.model.delta import Delta, Position, decode_changes
+from fengling_gateway.routing.snapshot import (
+    CompileContext,
+    HashMismatch,
+    Snapshot,
+    SnapshotBuilder,
+)
+
+_log = Logger()
+
+
+class Outcome(Enum):
+    """What became of a delta."""
+
+    APPLIED = "applied"
+    OUT_OF_PLACE = "out of place"
+    """It does not start where this worker is, or did not lead where it said: catch up."""
+    DUPLICATE = "duplicate"
+    """It leads to where this worker already is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The result of a whole delta, with what it cost."""
+
+    outcome: Outcome
+    delta: Delta
+    received_bytes: int
+    compiled: dict[str, int]
+
+
+class Applier:
+    """Holds the snapshot that is served, and the one under construction."""
+
+    def __init__(self, *, context: CompileContext) -> None:
+        self._context = context
+        self.snapshot: Snapshot = Snapshot.empty()
+        self._head: Delta | None = None
+        self._builder: SnapshotBuilder | None = None
+        self._received = 0
+        self._compiled_before: dict[str, int] = {}
+
+    @property
+    def position(self) -> Position | None:
+        return self.snapshot.position
+
+    @property
+    def content_hash(self) -> int:
+        return self.snapshot.content_hash
+
+    def begin(self, head: Delta) -> None:
+        """Start a delta; one that was under way is dropped."""
+        self._head = head
+        self._received = 0
+        self._compiled_before = dict(self._context.compiled)
+        starts_here = head.is_full or head.hash_before == self.content_hash
+        self._builder = self.snapshot.applying(head, self._context) if starts_here else None
+
+    def add(self, part: bytes) -> None:
+        """Take one part of the delta under way; of one that does not fit, nothing."""
+        self._received += len(part)
+        if self._builder is not None:
+            self._builder.add(decode_changes(part))
+
+    def step(self) -> bool:
+        """Compile a slice of the delta under way; return whether there is more to do."""
+        return self._builder is not None and bool(self._builder.step())
+
+    def end(self) -> Applied:
+        """Swap the snapshot if the delta led where it said; every step has been taken."""
+        head, builder = self._head, self._builder
+        assert head is not None, "a delta ended that had not begun"
+        self._head = self._builder = None
+        return Applied(self._finish(head, builder), head, self._received, self._spent())
+
+    def _finish(self, head: Delta, builder: SnapshotBuilder | None) -> Outcome:
+        if builder is None:
+            here = head.after == self.position and head.hash_after == self.content_hash
+            return Outcome.DUPLICATE if here else Outcome.OUT_OF_PLACE
+        try:
+            self.snapshot = builder.finish()
+        except HashMismatch as error:
+            _log.error("worker: revision {revision} {error}", revision=head.after.revision, error=error)
+            return Outcome.OUT_OF_PLACE
+        return Outcome.APPLIED
+
+    def _spent(self) -> dict[str, int]:
+        before = self._compiled_before
+        return {
+            kind: count - before.get(kind, 0)
+            for kind, count in self._context.compiled.items()
+            if count != before.get(kind, 0)
+        }

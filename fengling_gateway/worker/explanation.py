@@ -1,0 +1,82 @@
+"""Answers which route a request would take here, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fengling_gateway.balancing.service import Service
+from fengling_gateway.routing.plan import ForwardPlan
+from fengling_gateway.routing.route import Route
+from fengling_gateway.routing.snapshot import Snapshot
+
+
+class ImaginedRequest:
+    """
+    A request that somebody asks about; a `RequestView`.
+
+    Args:
+        values: ``method`` (GET), ``host``, ``path`` (may carry a query after
+            ``?``), ``headers`` (name to value), ``listener`` and ``peer``, all
+            optional text.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        path, _, query = str(values.get("path") or "/").partition("?")
+        host = str(values.get("host") or "").lower().rstrip(".")
+        self.method = str(values.get("method") or "GET").encode()
+        self.host = host.rsplit(":", 1)[0].encode() if ":" in host else host.encode()
+        self.path = path.encode()
+        self.query = str(values.get("query") or query).encode()
+        self.listener = str(values.get("listener") or "http")
+        self.peer = str(values.get("peer") or "127.0.0.1")
+        headers = values.get("headers") or {}
+        self._headers = {str(k).lower().encode(): str(v).encode() for k, v in headers.items()}
+
+    def header(self, lower_name: bytes) -> bytes | None:
+        return self._headers.get(lower_name)
+
+
+def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return the tenant, every route considered with its verdict, and where the request would go."""
+    request = ImaginedRequest(values)
+    tenant = snapshot.tenants.resolve(request.host, request.path)
+    verdicts = snapshot.routes.candidates(request, tenant, now)
+    chosen = next((one.route for one in verdicts if one.chosen), None)
+    return {
+        "revision": snapshot.position.revision if snapshot.position else None,
+        "tenant": tenant,
+        "route": chosen.id if chosen else None,
+        "candidates": [
+            {"route": one.route.id, "chosen": one.chosen, "reason": one.reason} for one in verdicts
+        ],
+        "action": None if chosen is None else _action(chosen, snapshot, tenant),
+    }
+
+
+def _action(route: Route, snapshot: Snapshot, tenant: str | None) -> dict[str, Any]:
+    plan = route.plan
+    if not isinstance(plan, ForwardPlan):
+        return {"kind": type(plan).__name__.removesuffix("Plan").lower()}
+    names = [plan.service_id] if plan.split is None else sorted(plan.branches or {})
+    return {
+        "kind": "forward" if plan.split is None else "split",
+        "services": [_service(name, snapshot.services.get(name), tenant) for name in names],
+    }
+
+
+def _service(name: str, service: Service | None, tenant: str | None) -> dict[str, Any]:
+    if service is None:
+        return {"service": name, "error": "there is no such service: 503"}
+    return {
+        "service": name,
+        "candidates": [
+            {
+                "instance": state.instance.id,
+                "address": f"{state.instance.scheme}://{state.instance.host}:{state.instance.port}",
+                "weight": state.instance.weight,
+                "in_flight": state.in_flight,
+            }
+            for state in service.candidates(tenant)
+        ],
+    }
