@@ -1,0 +1,110 @@
+-- What people and programs call.
+
+CREATE FUNCTION fengling.describe(comment text, author text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('fengling.comment', coalesce(comment, ''), true);
+    IF author IS NOT NULL THEN
+        PERFORM set_config('fengling.author', author, true);
+    END IF;
+    RETURN 'noted for this transaction (without BEGIN, that was this statement only)';
+END $$;
+COMMENT ON FUNCTION fengling.describe(text, text) IS
+    'Says why, and who: kept with the revision that this transaction makes.';
+
+CREATE FUNCTION fengling.reload(comment text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    served bigint;
+BEGIN
+    SELECT baseline_revision INTO STRICT served FROM fengling.head;
+    PERFORM fengling.announce('gateway', 'reload', served,
+        jsonb_build_object('by', regexp_replace(left(session_user, 63), '[^ -~]', '?', 'g'),
+            'comment', regexp_replace(left(coalesce(comment, ''), 200), '[^ -~]', '?', 'g')));
+    RETURN format('every gateway is asked to look; revision %s is the one to serve', served);
+END $$;
+COMMENT ON FUNCTION fengling.reload(text) IS
+    'Makes every gateway read the configuration again. Changes nothing.';
+
+CREATE FUNCTION fengling.confirm(revision bigint, author text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    head fengling.head;
+    this fengling.revision;
+BEGIN
+    SELECT * INTO STRICT head FROM fengling.head FOR NO KEY UPDATE;
+    SELECT * INTO this FROM fengling.revision WHERE id = confirm.revision;
+    IF this.id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'no_data_found',
+            MESSAGE = format('there is no revision %s', confirm.revision),
+            HINT = format('the newest is %s', head.revision);
+    ELSIF this.id <= head.baseline_revision THEN
+        RETURN format('revision %s is not held; revision %s is served', this.id,
+                      head.baseline_revision);
+    END IF;
+    -- Up to the confirmed one, all. After it the rule applies again: confirming one revision
+    -- must not let a later one pass that removes yet more.
+    UPDATE fengling.revision SET
+        forced = true, confirmed_at = clock_timestamp(),
+        confirmed_by = coalesce(nullif(left(confirm.author, 200), ''), session_user)
+    WHERE held AND NOT forced AND id > head.baseline_revision AND id <= this.id;
+    head.baseline_routes := this.routes;
+    FOR this IN SELECT * FROM fengling.revision WHERE id >= this.id ORDER BY id LOOP
+        IF this.forced OR NOT fengling.removes_too_much(this.routes, head.baseline_routes) THEN
+            head.baseline_revision := this.id;
+            head.baseline_token := this.token;
+            head.baseline_routes := this.routes;
+        ELSE
+            UPDATE fengling.revision SET
+                baseline_revision = head.baseline_revision, baseline_routes = head.baseline_routes
+            WHERE id = this.id;
+        END IF;
+    END LOOP;
+    UPDATE fengling.head SET
+        baseline_revision = head.baseline_revision, baseline_token = head.baseline_token,
+        baseline_routes = head.baseline_routes;
+    PERFORM fengling.announce('gateway', 'update', head.baseline_revision,
+                              jsonb_build_object('confirmed', confirm.revision));
+    RETURN format('revision %s is served now', head.baseline_revision);
+END $$;
+COMMENT ON FUNCTION fengling.confirm(bigint, text) IS
+    'Releases a held revision, with the other ones up to it.';
+
+CREATE FUNCTION fengling.prune(keep interval DEFAULT '1 year', keep_health interval DEFAULT '1 day',
+                               OUT changes bigint, OUT revisions bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    config_to bigint;
+    health_to bigint;
+    more bigint;
+BEGIN
+    -- Nothing that a held revision may still need: what is served ends at the baseline.
+    SELECT coalesce(max(r.id) FILTER (WHERE r.committed_at < now() - keep), 0),
+           coalesce(max(r.id) FILTER (WHERE r.committed_at < now() - least(keep, keep_health)), 0)
+    INTO config_to, health_to
+    FROM fengling.revision AS r, fengling.head AS h WHERE r.id < h.baseline_revision;
+
+    -- From now on, who is behind these reads everything. Before the holes, not after.
+    UPDATE fengling.head SET pruned_to = greatest(pruned_to, config_to, health_to);
+
+    DELETE FROM fengling.revision_change AS c USING fengling.revision AS r
+    WHERE r.id = c.revision AND r.id <= CASE r.kind WHEN 'health' THEN health_to ELSE config_to END
+      AND (c.action = 'delete' OR EXISTS (
+           SELECT FROM fengling.revision_change AS later
+           WHERE later.entity = c.entity AND later.entity_id = c.entity_id
+             AND later.revision > c.revision AND later.revision
+                 <= CASE r.kind WHEN 'health' THEN health_to ELSE config_to END));
+    GET DIAGNOSTICS changes = ROW_COUNT;
+    DELETE FROM fengling.revision AS r USING fengling.head AS h
+    WHERE r.id <= CASE r.kind WHEN 'health' THEN health_to ELSE config_to END
+      AND NOT EXISTS (SELECT FROM fengling.revision_change AS c WHERE c.revision = r.id);
+    GET DIAGNOSTICS revisions = ROW_COUNT;
+END $$;
+COMMENT ON FUNCTION fengling.prune(interval, interval) IS
+    'Shortens the log. Of each entity, the version that was current at the border stays.';

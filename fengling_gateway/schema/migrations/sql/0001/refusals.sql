@@ -1,0 +1,115 @@
+-- Functions behind the CHECKs. A simple rule is a CHECK whose name is the rule; a rule
+-- about the inside of an array or a document is a function that names the culprit.
+-- They are early help for who writes SQL by hand. The gateway relies on none of them.
+
+-- (Volatile, or the planner would evaluate a call with constant arguments beforehand.)
+CREATE FUNCTION fengling.refuse(problem text, advice text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'check_violation', MESSAGE = problem, HINT = coalesce(advice, '');
+END $$;
+
+CREATE FUNCTION fengling.has_only_keys(document jsonb, known text[], what text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    found text;
+BEGIN
+    IF jsonb_typeof(document) <> 'object' THEN
+        RETURN fengling.refuse(format('%s is a JSON object, not %s: %s',
+            what, jsonb_typeof(document), left(document::text, 80)));
+    END IF;
+    FOR found IN SELECT k FROM jsonb_object_keys(document) AS k LOOP
+        IF NOT found = ANY (known) AND NOT (what = 'policies' AND left(found, 2) = 'x-') THEN
+            RETURN fengling.refuse(format('unknown key "%s" in %s', found, what),
+                'known keys: ' || array_to_string(known, ', '));
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+CREATE FUNCTION fengling.are_policies(policies jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    name text;
+    policy jsonb;
+BEGIN
+    PERFORM fengling.has_only_keys(policies, ARRAY['path', 'request_headers',
+        'response_headers', 'timeouts', 'limits', 'retry'], 'policies');
+    FOR name, policy IN SELECT * FROM jsonb_each(policies) LOOP
+        IF left(name, 2) <> 'x-' AND jsonb_typeof(policy) NOT IN ('object', 'null') THEN
+            RETURN fengling.refuse(
+                format('policy "%s" is a JSON object, or null for off, not %s', name, policy));
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+CREATE FUNCTION fengling.are_hosts(hosts text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    host text;
+BEGIN
+    FOREACH host IN ARRAY hosts LOOP
+        IF host IS NULL OR length(host) > 253 OR host !~*
+            '^((\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\])$'
+        THEN
+            RETURN fengling.refuse(format('"%s" is not a host', host),
+                'a host is like api.example.com, or *.example.com; without scheme and port');
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+CREATE FUNCTION fengling.is_path(path text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    segment text;
+    rest text := '';
+BEGIN
+    IF left(path, 1) = '~' THEN
+        RETURN length(path) > 1 OR fengling.refuse('a regex follows the ~ of a path');
+    END IF;
+    IF left(path, 1) <> '/' THEN
+        RETURN fengling.refuse(format('path "%s" does not begin with /', path),
+            'a path is like /orders, /orders/{id} or /orders/{**rest}; ~ begins a regex');
+    END IF;
+    IF path ~ '[[:space:][:cntrl:]?#]' THEN
+        RETURN fengling.refuse(format('path "%s" contains white space, ? or #', path),
+            'conditions on the query belong in "match"');
+    END IF;
+    FOREACH segment IN ARRAY string_to_array(substr(path, 2), '/') LOOP
+        IF rest <> '' THEN
+            RETURN fengling.refuse(format('path "%s" goes on after %s', path, rest),
+                'what matches the rest of a path is its last segment');
+        ELSIF segment = '**' OR segment ~ '^\{\*\*[A-Za-z_][A-Za-z0-9_]*\}$' THEN
+            rest := segment;
+        ELSIF segment ~ '[{}]' AND segment !~ '^\{[A-Za-z_][A-Za-z0-9_]*\}$' THEN
+            RETURN fengling.refuse(format('segment "%s" of path "%s" is malformed', segment, path),
+                'a placeholder fills a whole segment: {name}, or {**name} at the end');
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+CREATE FUNCTION fengling.is_split(split jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    name text;
+    weight jsonb;
+    total numeric := 0;
+BEGIN
+    IF jsonb_typeof(split) <> 'object' THEN
+        RETURN fengling.refuse('split is a JSON object like {"v1": 90, "v2": 10}');
+    END IF;
+    FOR name, weight IN SELECT * FROM jsonb_each(split) LOOP
+        IF jsonb_typeof(weight) <> 'number' THEN
+            RETURN fengling.refuse(format('the weight of "%s" in split is no number', name));
+        ELSIF weight::numeric NOT BETWEEN 0 AND 65535 OR weight::numeric % 1 <> 0 THEN
+            RETURN fengling.refuse(format('the weight of "%s" in split is %s', name, weight),
+                'weights are whole numbers from 0 to 65535');
+        END IF;
+        total := total + weight::numeric;
+    END LOOP;
+    RETURN total > 0 OR fengling.refuse('split gives no service a weight above 0');
+END $$;

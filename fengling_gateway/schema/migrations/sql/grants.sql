@@ -1,0 +1,27 @@
+-- After the migrations, every time: also for roles that were made since the last one.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA fengling FROM PUBLIC;
+
+DO $$
+DECLARE
+    reader text;
+BEGIN
+    FOR reader IN SELECT rolname FROM pg_roles
+                  WHERE rolname IN ('fengling_console', 'fengling_gateway') LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA fengling TO %I', reader);
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA fengling TO %I', reader);
+        EXECUTE format('REVOKE ALL ON fengling.pending_change, fengling.txn FROM %I', reader);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION fengling.epoch(), fengling.reload(text), '
+                       'fengling.confirm(bigint, text) TO %I', reader);
+    END LOOP;
+    IF to_regrole('fengling_console') IS NOT NULL THEN
+        GRANT INSERT, UPDATE, DELETE ON fengling.setting, fengling.tenant, fengling.service,
+            fengling.instance, fengling.instance_health, fengling.route TO fengling_console;
+        GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
+        -- What CHECKs call runs with the rights of the writer.
+        GRANT EXECUTE ON FUNCTION fengling.describe(text, text),
+            fengling.prune(interval, interval), fengling.refuse(text, text),
+            fengling.has_only_keys(jsonb, text[], text), fengling.are_policies(jsonb),
+            fengling.are_hosts(text[]), fengling.is_path(text), fengling.is_split(jsonb)
+            TO fengling_console;
+    END IF;
+END $$;
