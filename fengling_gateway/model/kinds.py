@@ -24,6 +24,7 @@ from fengling_gateway.model.checks import (
     unsupported,
 )
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.hold import DEFAULT_MAX_REMOVED_SHARE
 from fengling_gateway.model.names import (
     IDENTITY_HEADERS,
     address,
@@ -116,7 +117,7 @@ def _identity_headers(value: Any, report: Report) -> Any:
 
 SETTINGS: Final[dict[str, Check]] = {
     "defaults": policies,
-    "hold": Record(Field("max_removed_share", number(0.0, 1.0), 0.5)),
+    "hold": Record(Field("max_removed_share", number(0.0, 1.0), DEFAULT_MAX_REMOVED_SHARE)),
     "identity_headers": _identity_headers,
     "trusted_proxies": list_of(network, MAX_HOSTS, as_set=True),
 }

@@ -54,6 +54,7 @@ class Stage:
         self,
         base: Holdings,
         content_hash: int,
+        counts: dict[str, int],
         rows: Iterable[RawRow],
         install: Callable[[Draft, StagedResult, dict[str, int]], None],
         *,
@@ -76,7 +77,7 @@ class Stage:
         self._changes: list[Change] = []
         self._newly_rejected: list[Key] = []
         self._recovered: list[Key] = []
-        self._counts = dict.fromkeys(KINDS, 0)
+        self._counts = dict(counts)
         self._hash_before = content_hash
         self._hash = content_hash
         # Equal sets of references are one object: 100,000 routes have few services.
@@ -93,6 +94,15 @@ class Stage:
     def wanted(self) -> list[Key]:
         """The keys whose histories are needed to go on."""
         return list(self._wanted)
+
+    @property
+    def more(self) -> dict[str, int]:
+        """How many more entities of each kind there would be than before; negative for fewer."""
+        return dict(self._counts)
+
+    def count(self, kind: str) -> int:
+        """How many entities of a kind are in effect after this, as far as is known by now."""
+        return self._counts[kind]
 
     def step(self) -> bool:
         """Do a slice of the work (≤ 10 ms); False when all is done or histories are wanted."""
