@@ -148,16 +148,19 @@ class PostgresServer:
         if self._process is not None:
             self._process.thaw()
 
-    def psql(self, sql: str, database: str = "postgres") -> str:
+    def psql(self, sql: str, *, dsn: str | None = None) -> str:
         """
         Run statements as an operator would, each on its own, and return what they print.
+
+        Args:
+            dsn: None is the superuser in the database ``postgres``.
 
         Raises:
             subprocess.CalledProcessError: a statement failed; stderr says why.
         """
         command = [str(self.program("psql")), "-XqAt", "-v", "ON_ERROR_STOP=1"]
         ran = subprocess.run(
-            [*command, "-d", self.dsn(database), "-f", "-"],
+            [*command, "-d", dsn or self.dsn(), "-f", "-"],
             input=sql,
             capture_output=True,
             text=True,

@@ -1,1 +1,5 @@
-"""What scripts/quickstart runs: a whole gateway on this machine, with a story to tell."""
+"""What scripts/quickstart runs: a whole gateway on this machine, told as a story.
+
+Everything here serves the demonstration. Nothing that a real installation
+runs imports it.
+"""

@@ -1,0 +1,36 @@
+-- The demo's configuration. Run it again to have it back as it was:
+--   psql -f .quickstart/demo.sql
+-- {name} stands for what only a running quickstart knows.
+
+BEGIN;
+SELECT fengling.describe('the demo');
+
+INSERT INTO fengling.service (id, name) VALUES
+    ('hello-v1', 'Says hello'),
+    ('hello-v2', 'Says hello, newly'),
+    ('orders', 'Knows about orders')
+ON CONFLICT (id) DO UPDATE SET
+    name = excluded.name, enabled = true, balancing = DEFAULT, policies = DEFAULT;
+
+DELETE FROM fengling.instance WHERE id NOT IN ('hello-v1-a', 'hello-v1-b', 'hello-v2-a', 'orders-a');
+INSERT INTO fengling.instance (id, service_id, address) VALUES
+    ('hello-v1-a', 'hello-v1', '{hello-v1-a}'),
+    ('hello-v1-b', 'hello-v1', '{hello-v1-b}'),
+    ('hello-v2-a', 'hello-v2', '{hello-v2-a}'),
+    ('orders-a', 'orders', '{orders-a}')
+ON CONFLICT (id) DO UPDATE SET
+    service_id = excluded.service_id, address = excluded.address, weight = 1, state = 'ready';
+
+DELETE FROM fengling.route WHERE id NOT IN ('hello', 'orders', 'about', 'old-hello');
+INSERT INTO fengling.route (id, path, service_id, split, redirect, respond, policies) VALUES
+    ('hello', '/hello', NULL, '{"hello-v1": 100}', NULL, NULL, '{}'),
+    ('orders', '/api/orders/{**rest}', 'orders', NULL, NULL, NULL, '{"path": {"strip": "/api"}}'),
+    ('about', '/about', NULL, NULL, NULL,
+        '{"status": 200, "headers": {"Content-Type": "text/plain"}, "body": "A gateway\n"}', '{}'),
+    ('old-hello', '/hi', NULL, NULL, '{"status": 301, "location": "/hello{query}"}', NULL, '{}')
+ON CONFLICT (id) DO UPDATE SET
+    enabled = true, priority = 0, hosts = DEFAULT, methods = DEFAULT, match = DEFAULT,
+    path = excluded.path, service_id = excluded.service_id, split = excluded.split,
+    redirect = excluded.redirect, respond = excluded.respond, policies = excluded.policies;
+
+COMMIT;

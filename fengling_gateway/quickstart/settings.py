@@ -1,0 +1,53 @@
+"""The settings of the quickstart's gateway. Secrets are in files that they name."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from fengling_gateway.quickstart.place import Place
+
+if TYPE_CHECKING:
+    from fengling_gateway.quickstart.stack import Stack
+
+
+def gateway_settings(stack: Stack) -> str:
+    """Return the settings file."""
+    files = stack.place.secrets
+    return f"""\
+# Made by scripts/quickstart for this run. etc/gateway.toml explains every key.
+cluster = "quickstart"
+node = "quickstart"
+workers = {stack.workers}
+runtime_dir = "{stack.scratch / "run"}"
+state_dir = "{stack.scratch / "state"}"
+
+[database]
+url_file = "{files / "database-url"}"
+
+[redis]
+url_file = "{files / "redis-url"}"
+
+[sync]
+keys_file = "{files / "sync-keys"}"
+
+[management]
+address = "127.0.0.1:{stack.management_port}"
+token_keys_file = "{files / "token-keys"}"
+
+[[listeners]]
+name = "http"
+address = "127.0.0.1:{stack.traffic_port}"
+
+# Names the worker in every answer: fine in a demonstration.
+[debug]
+worker_header = true
+"""
+
+
+def make_gateway_secrets(place: Place, *, database: str, redis: str) -> str:
+    """Write what `gateway_settings` refers to, and return a token for the management API."""
+    place.new_secret("database-url", database)
+    place.new_secret("redis-url", redis)
+    place.new_secret("sync-keys", f"quickstart:{secrets.token_hex(32)}")
+    return place.new_secret("token-keys", f"quickstart:{secrets.token_hex(32)}")
