@@ -1,0 +1,242 @@
+"""One connection to Redis that is always being kept, and given up on in time.
+
+Every wait has a deadline: connecting, AUTH and SUBSCRIBE, each operation. A
+Redis that accepts and never answers (stopped, or behind a network that drops
+silently) is noticed by a PING. After a loss: again, with jittered backoff,
+for ever.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import TimeoutError as DeadlineError
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from fengling_gateway.syncbus.errors import BusError
+from fengling_gateway.syncbus.url import RedisAddress
+
+CONNECT_SECONDS: Final = 3.0
+OPERATION_SECONDS: Final = 2.0
+PING_INTERVAL_SECONDS: Final = 2.0
+"""With the deadline of an operation, a silent Redis is noticed after four seconds at most."""
+
+MAX_OUTSTANDING: Final = 128
+"""Operations under way. More means that Redis is slower than we are: refuse, don't queue."""
+
+FIRST_BACKOFF_SECONDS: Final = 0.1
+MAX_BACKOFF_SECONDS: Final = 2.0
+"""So that a healed Redis is in use again in less than five seconds."""
+
+STABLE_SECONDS: Final = 10.0
+"""A connection that lived this long makes the next backoff start anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """The channels a connection listens to; no other commands go over it."""
+
+    channels: tuple[str, ...]
+    on_message: Callable[[bytes, bytes], None]
+
+
+class RedisConnection:
+    """
+    A kept connection, for commands or (with a `Subscription`) for messages.
+
+    Called on the reactor thread only.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        reactor: IReactorTime,
+        address: RedisAddress,
+        rng: random.Random,
+        subscription: Subscription | None = None,
+        on_ready: Callable[[], None] = lambda: None,
+        endpoint: IStreamClientEndpoint | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._rng = rng
+        self._subscription = subscription
+        self._on_ready = on_ready
+        self._endpoint = endpoint
+        self._protocol: Any = None
+        self._running: Deferred[None] = succeed(None)
+        self._stopping = False
+        self._outstanding = 0
+        self.last_error = ""
+        self.counters = {"connects": 0, "losses": 0, "timeouts": 0, "refused": 0, "errors": 0}
+
+    def __repr__(self) -> str:
+        use = "subscription" if self._subscription else "commands"
+        return f"<RedisConnection {self._address} {use} {'ready' if self.ready else 'away'}>"
+
+    @property
+    def ready(self) -> bool:
+        return self._protocol is not None
+
+    def start(self) -> None:
+        if self._endpoint is None:
+            self._endpoint = make_endpoint(self._reactor, self._address)
+        self._running = Deferred.fromCoroutine(self._keep())
+
+    def stop(self) -> Deferred[None]:
+        """Close it and stop trying. Fires when no timer is left; never fails."""
+        self._stopping = True
+        self._running.cancel()
+        return self._running
+
+    def call(self, *command: str | bytes | int) -> Deferred[Any]:
+        """
+        Run one command; the reply has bytes for text.
+
+        Fails with `BusError`, at once when there is no connection, and after
+        `OPERATION_SECONDS` at the latest.
+        """
+        if self._protocol is None:
+            return fail(BusError("Redis is not connected"))
+        if self._outstanding >= MAX_OUTSTANDING:
+            self.counters["refused"] += 1
+            return fail(BusError("too many operations are under way"))
+        return self._bounded(self._protocol, *command)
+
+    def _bounded(self, protocol: Any, *command: str | bytes | int) -> Deferred[Any]:
+        self._outstanding += 1
+        operation: Deferred[Any] = maybeDeferred(protocol.execute_command, *command)
+        operation.addTimeout(OPERATION_SECONDS, self._reactor)
+        return operation.addBoth(self._ended, protocol)
+
+    def _ended(self, result: Any, protocol: Any) -> Any:
+        self._outstanding -= 1
+        if not isinstance(result, Failure):
+            return result
+        if result.check(DeadlineError):
+            # Replies are matched by order: after a missing one, none can be.
+            self.counters["timeouts"] += 1
+            protocol.refuse(f"no answer within {OPERATION_SECONDS:g} s")
+            raise BusError("Redis did not answer in time") from result.value
+        self.counters["errors"] += 1
+        raise BusError(result.getErrorMessage()) from result.value
+
+    async def _keep(self) -> None:
+        failures = 0
+        while not self._stopping:
+            failures += 1
+            started = self._reactor.seconds()
+            try:
+                await self._one_connection()
+            except Exception as error:
+                # Stopping cancels whatever is waited for; the loop ends below.
+                if not self._stopping:
+                    self._report(str(error) or type(error).__name__)
+            if self._reactor.seconds() - started >= STABLE_SECONDS:
+                failures = 1
+            if not self._stopping:
+                await self._pause(self._backoff_seconds(failures))
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await deferLater(self._reactor, seconds)
+        except CancelledError:
+            if not self._stopping:
+                raise
+
+    async def _one_connection(self) -> None:
+        """Connect and use it until it is lost, which is always an error."""
+        protocol = await self._connect()
+        try:
+            await self._hand_shake(protocol)
+            reason = await self._use(protocol)
+        finally:
+            protocol.transport.abortConnection()
+            await protocol.gone
+        raise BusError(reason)
+
+    async def _connect(self) -> Any:
+        # Not at the top of the module: it imports the global reactor.
+        from fengling_gateway.syncbus.resp import RespFactory
+
+        on_message = self._subscription.on_message if self._subscription else None
+        factory = RespFactory(self._address, on_message)
+        assert self._endpoint is not None
+        connecting = maybeDeferred(self._endpoint.connect, factory)
+        connecting.addTimeout(CONNECT_SECONDS, self._reactor)
+        protocol = await connecting
+        # A TLS endpoint may give the protocol wrapped.
+        return getattr(protocol, "wrappedProtocol", protocol)
+
+    async def _hand_shake(self, protocol: Any) -> None:
+        usable: Deferred[None] = protocol.usable
+        await usable.addTimeout(OPERATION_SECONDS, self._reactor)
+        # A stopped Redis still has its kernel accept connections.
+        await self._bounded(protocol, "PING")
+        # One by one: txredisapi drops the confirmations after the first.
+        for channel in self._subscription.channels if self._subscription else ():
+            await self._bounded(protocol, "SUBSCRIBE", channel)
+
+    async def _use(self, protocol: Any) -> str:
+        self._protocol = protocol
+        self.counters["connects"] += 1
+        self.last_error = ""
+        self._log.info("Connected to Redis at {address}", address=self._address)
+        pinging = LoopingCall(self._ping, protocol)
+        pinging.clock = self._reactor
+        pinging.start(PING_INTERVAL_SECONDS, now=False)
+        try:
+            self._on_ready()
+            return cast("str", await protocol.lost)
+        finally:
+            self._protocol = None
+            self.counters["losses"] += 1
+            pinging.stop()
+
+    def _ping(self, protocol: Any) -> None:
+        # A failure has already dropped the connection.
+        self._bounded(protocol, "PING").addErrback(lambda _: None)
+
+    def _report(self, reason: str) -> None:
+        """Log each new reason once, not each attempt."""
+        if reason != self.last_error:
+            self._log.warn("Redis at {address}: {reason}", address=self._address, reason=reason)
+        self.last_error = reason
+
+    def _backoff_seconds(self, failures: int) -> float:
+        longest = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 16))
+        return longest * (0.5 + 0.5 * self._rng.random())
+
+
+def make_endpoint(reactor: Any, address: RedisAddress) -> IStreamClientEndpoint:
+    """
+    Return the endpoint of an address; with TLS the certificate is verified, always.
+
+    Raises:
+        BusError: the file of the private authority cannot be used.
+    """
+    if address.path:
+        return UNIXClientEndpoint(reactor, address.path, timeout=CONNECT_SECONDS)
+    endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=CONNECT_SECONDS)
+    if not address.tls:
+        return endpoint
+    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+
+    trust = None
+    if address.ca_file:
+        try:
+            with open(address.ca_file, "rb") as pem:
+                trust = trustRootFromCertificates([Certificate.loadPEM(pem.read())])
+        except Exception as error:
+            raise BusError(f"{address.ca_file} holds no usable certificate: {error}") from error
+    return wrapClientTLS(optionsForClientTLS(address.host, trust), endpoint)

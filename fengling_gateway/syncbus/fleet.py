@@ -1,0 +1,185 @@
+"""The states of nodes: each node publishes its own, anyone reads all.
+
+One hash per node under a key that expires, and a set with the nodes' names. Age
+is told by what is left of the expiry, so that no clocks are compared. States
+are signed like everything else: who can write to Redis can hide a node from
+the others' view, not put words in its mouth.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from fengling_gateway.syncbus.errors import BusError
+from fengling_gateway.syncbus.messages import (
+    NODE,
+    NODE_WINDOW_SECONDS,
+    MessageError,
+    decode_node,
+    encode_node,
+)
+from fengling_gateway.syncbus.names import Names
+from fengling_gateway.syncbus.signing import Keyring, SignatureError
+
+EXPIRY_SECONDS: Final = 60
+"""How long a node that vanished is still listed, as not live."""
+
+LIVE_SECONDS: Final = 5.0
+"""A node seen within this time is live: five times the interval of its reports."""
+
+REPORT_INTERVAL_SECONDS: Final = 1.0
+CHANGE_GAP_SECONDS: Final = 0.05
+"""Between two reports when the state keeps changing: what `wait=all` waits for comes at once."""
+
+_READ_AT_ONCE: Final = 32
+"""Nodes read in one go: two operations each stay well below the connection's bound."""
+
+MAX_NODES: Final = 1000
+
+
+class NodeReport:
+    """Publishes the state of this node: each second, and soon after a change."""
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        names: Names,
+        node: str,
+        call: Callable[..., Deferred[Any]],
+        sign: Callable[[bytes, bytes], bytes],
+        counters: Counter[str],
+    ) -> None:
+        self._clock = clock
+        self._names = names
+        self._node = node
+        self._call = call
+        self._sign = sign
+        self._counters = counters
+        self._state: dict[str, Any] | None = None
+        self._sent: bytes = b""
+        self._sent_at = float("-inf")
+        self._timer: IDelayedCall | None = None
+
+    def publish(self, state: dict[str, Any]) -> None:
+        """Report this state from now on. Never raises, never waits."""
+        self._state = state
+        self._schedule()
+
+    def resume(self) -> None:
+        """Redis is back: report at once."""
+        if self._state is not None:
+            self._sent_at = float("-inf")
+            self._schedule()
+
+    def stop(self) -> None:
+        """Leaves no timer."""
+        self._state = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def withdraw(self) -> None:
+        """Take this node out of the fleet; best effort."""
+        try:
+            await self._call("DEL", self._names.node(self._node))
+            await self._call("SREM", self._names.nodes, self._node)
+        except BusError:
+            self._counters["reports_failed"] += 1
+
+    def _schedule(self) -> None:
+        payload = encode_node(self._node, self._state or {})
+        gap = REPORT_INTERVAL_SECONDS if payload == self._sent else CHANGE_GAP_SECONDS
+        if self._timer is not None:
+            self._timer.cancel()
+        wait = max(0.0, self._sent_at + gap - self._clock.seconds())
+        self._timer = self._clock.callLater(wait, self._report)
+
+    def _report(self) -> None:
+        self._timer = None
+        if self._state is None:
+            return
+        self._sent = encode_node(self._node, self._state)
+        self._sent_at = self._clock.seconds()
+        key = self._names.node(self._node)
+        # In one go: a state without its expiry lives for the time of a packet.
+        operations = [
+            self._call("HSET", key, "state", self._sign(NODE, self._sent)),
+            self._call("PEXPIRE", key, EXPIRY_SECONDS * 1000),
+            self._call("SADD", self._names.nodes, self._node),
+        ]
+        gatherResults(operations, consumeErrors=True).addCallbacks(self._reported, self._failed)
+        self._schedule()
+
+    def _reported(self, _: object) -> None:
+        self._counters["reports_sent"] += 1
+
+    def _failed(self, _: object) -> None:
+        self._counters["reports_failed"] += 1
+
+
+class FleetReader:
+    """Reads the states of all nodes."""
+
+    def __init__(
+        self,
+        *,
+        wall_clock: Callable[[], float],
+        names: Names,
+        call: Callable[..., Deferred[Any]],
+        keyring: Keyring,
+        counters: Counter[str],
+    ) -> None:
+        self._wall_clock = wall_clock
+        self._names = names
+        self._call = call
+        self._keyring = keyring
+        self._counters = counters
+
+    async def read(self) -> dict[str, dict[str, Any]]:
+        """
+        Return each node's state with ``live`` and ``seen_seconds_ago`` added.
+
+        Raises:
+            BusError: Redis does not tell.
+        """
+        reply = await self._call("SMEMBERS", self._names.nodes)
+        members = sorted(name for name in reply or () if isinstance(name, bytes))[:MAX_NODES]
+        found: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(members), _READ_AT_ONCE):
+            part = [name.decode(errors="replace") for name in members[start:][:_READ_AT_ONCE]]
+            states = await _all([Deferred.fromCoroutine(self._node(node)) for node in part])
+            found.update({n: state for n, state in zip(part, states, strict=True) if state})
+        return found
+
+    async def _node(self, node: str) -> dict[str, Any] | None:
+        key = self._names.node(node)
+        message, left = await _all([self._call("HGET", key, "state"), self._call("PTTL", key)])
+        if not isinstance(message, bytes) or not isinstance(left, int) or left < 0:
+            await self._call("SREM", self._names.nodes, node)
+            return None
+        age = max(0.0, EXPIRY_SECONDS - left / 1000)
+        try:
+            signed = self._keyring.verify(
+                message, now=self._wall_clock() - age, max_age=NODE_WINDOW_SECONDS
+            )
+            if signed.kind != NODE:
+                raise SignatureError("signed for another purpose")
+            state = decode_node(signed.payload, node=node)
+        except (SignatureError, MessageError):
+            self._counters["messages_dropped"] += 1
+            self._counters["messages_dropped:state of a node"] += 1
+            return None
+        return {**state, "live": age <= LIVE_SECONDS, "seen_seconds_ago": round(age, 3)}
+
+
+async def _all(waiting: list[Deferred[Any]]) -> list[Any]:
+    try:
+        return await gatherResults(waiting, consumeErrors=True)
+    except FirstError as error:
+        raise BusError(error.subFailure.getErrorMessage()) from error

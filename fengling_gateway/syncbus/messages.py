@@ -1,0 +1,128 @@
+"""What travels on the bus, and its wire form (JSON inside a signed message).
+
+========= ============================================ ==================================
+kind      example of the payload                       the receiver's duty
+========= ============================================ ==================================
+announce  {"epoch": "…", "revision": 412, "token": "…"} look, if that is after what you
+                                                       serve; else nothing
+command   {"id": "…", "name": "reload", "from": "n1",  do it once; an unknown name is
+          "args": {"comment": "…"}}                    counted and ignored
+node      {"node": "n1", "state": {…}}                 show it; nothing is decided by it
+========= ============================================ ==================================
+
+Pure: no clock, no connection.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fengling_gateway.model.delta import Position
+
+ANNOUNCE: Final = b"announce"
+COMMAND: Final = b"command"
+NODE: Final = b"node"
+
+COMMAND_WINDOW_SECONDS: Final = 60.0
+"""How far a command's time may be from ours: more than clocks differ, less than is useful."""
+
+NODE_WINDOW_SECONDS: Final = 300.0
+"""The same for states: a report from a host with a poor clock is still worth seeing."""
+
+MAX_REVISION: Final = 2**63 - 1
+
+
+class MessageError(Exception):
+    """A signed message does not hold what its kind promises: the sender is another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """
+    Something that one node asks of every node.
+
+    ``id`` is random and unique: a receiver acts on it once. ``sender`` is the
+    node's name. ``name`` is ``reload`` so far.
+    """
+
+    id: str
+    name: str
+    sender: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+def encode_position(position: Position) -> bytes:
+    return _encode(position._asdict())
+
+
+def decode_position(payload: bytes) -> Position:
+    """
+    Raises:
+        MessageError: it is not a position.
+    """
+    fields = _decode(payload)
+    epoch, revision, token = (fields.get(name) for name in Position._fields)
+    if not isinstance(epoch, str) or not isinstance(token, str):
+        raise MessageError("an announcement without epoch or token")
+    if type(revision) is not int or not 0 <= revision <= MAX_REVISION:
+        raise MessageError("an announcement without a revision")
+    return Position(epoch, revision, token)
+
+
+def encode_command(command: Command) -> bytes:
+    return _encode(
+        {
+            "id": command.id,
+            "name": command.name,
+            "from": command.sender,
+            "args": command.args,
+        }
+    )
+
+
+def decode_command(payload: bytes) -> Command:
+    """
+    Raises:
+        MessageError: it is not a command.
+    """
+    fields = _decode(payload)
+    command_id, name, sender, args = (fields.get(key) for key in ("id", "name", "from", "args"))
+    if not (isinstance(command_id, str) and isinstance(name, str) and isinstance(sender, str)):
+        raise MessageError("a command without id, name or sender")
+    if not isinstance(args, dict):
+        raise MessageError("a command whose arguments are no object")
+    return Command(command_id, name, sender, args)
+
+
+def encode_node(node: str, state: dict[str, Any]) -> bytes:
+    return _encode({"node": node, "state": state})
+
+
+def decode_node(payload: bytes, *, node: str) -> dict[str, Any]:
+    """
+    Return the state of ``node``.
+
+    Raises:
+        MessageError: it is the state of another node, or none.
+    """
+    fields = _decode(payload)
+    state = fields.get("state")
+    if fields.get("node") != node or not isinstance(state, dict):
+        raise MessageError("a state that is not this node's")
+    return state
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _decode(payload: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise MessageError("no JSON") from error
+    if not isinstance(fields, dict):
+        raise MessageError("no object")
+    return fields

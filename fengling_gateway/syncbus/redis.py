@@ -1,0 +1,253 @@
+"""The bus over Redis.
+
+A supervisor has a `SyncBus`; a worker has an `AnnouncementSubscriber`, which
+only listens. Both work the same when Redis is away: nothing is announced or
+heard, operations fail in time, and everything is taken up again when it is
+back. Called on the reactor thread only.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from fengling_gateway.model.delta import Position
+from fengling_gateway.syncbus.announcer import Announcer
+from fengling_gateway.syncbus.connection import RedisConnection, Subscription
+from fengling_gateway.syncbus.fleet import FleetReader, NodeReport
+from fengling_gateway.syncbus.inbox import Inbox, Receivers
+from fengling_gateway.syncbus.messages import (
+    ANNOUNCE,
+    COMMAND,
+    Command,
+    encode_command,
+    encode_position,
+)
+from fengling_gateway.syncbus.names import Names
+from fengling_gateway.syncbus.signing import Keyring
+from fengling_gateway.syncbus.url import parse_redis_url
+
+
+class AnnouncementSubscriber:
+    """
+    Hears announcements, across reconnects.
+
+    Args:
+        on_announcement: called with every announced position, also with one
+            announced before.
+        on_subscribed: called after each (re)connect, when announcements may
+            have been missed: a reason to ask.
+    """
+
+    def __init__(  # noqa: PLR0913 — wired by name, once, by the composition root
+        self,
+        *,
+        reactor: IReactorTime,
+        url: str,
+        cluster: str,
+        keyring: Keyring,
+        on_announcement: Callable[[Position], None],
+        rng: random.Random,
+        on_subscribed: Callable[[], None] = lambda: None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        names = Names(cluster)
+        self._counts: Counter[str] = Counter()
+        inbox = Inbox(
+            clock=reactor,
+            wall_clock=wall_clock,
+            keyring=keyring,
+            names=names,
+            receivers=Receivers(on_announcement),
+            counters=self._counts,
+        )
+        self._connection = RedisConnection(
+            reactor=reactor,
+            address=parse_redis_url(url),
+            rng=rng,
+            subscription=Subscription((names.announcements,), inbox.received),
+            on_ready=on_subscribed,
+        )
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.ready
+
+    @property
+    def last_error(self) -> str:
+        """Why it is not connected, in one line without secrets."""
+        return self._connection.last_error
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return {**self._counts, **_prefixed("subscription", self._connection)}
+
+    def start(self) -> None:
+        """Connect, and stay connected. Imports txredisapi, hence the global reactor."""
+        self._connection.start()
+
+    def stop(self) -> Deferred[None]:
+        """Never fails; leaves no timer and no connection."""
+        return self._connection.stop()
+
+
+class SyncBus:
+    """
+    Announces, commands, reports and hears, for one node.
+
+    Args:
+        on_announcement: as of `AnnouncementSubscriber`; our own are heard too.
+        on_command: called once for each command, our own included.
+        on_subscribed: called after each (re)connect: a reason to look.
+    """
+
+    def __init__(  # noqa: PLR0913 — wired by name, once, by the composition root
+        self,
+        *,
+        reactor: IReactorTime,
+        url: str,
+        cluster: str,
+        node: str,
+        keyring: Keyring,
+        on_announcement: Callable[[Position], None],
+        on_command: Callable[[Command], None],
+        rng: random.Random,
+        on_subscribed: Callable[[], None] = lambda: None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._names = names = Names(cluster)
+        self._node = node
+        self._keyring = keyring
+        self._wall_clock = wall_clock
+        self._on_announcement = on_announcement
+        self._counts: Counter[str] = Counter()
+        address = parse_redis_url(url)
+        inbox = Inbox(
+            clock=reactor,
+            wall_clock=wall_clock,
+            keyring=keyring,
+            names=names,
+            receivers=Receivers(self._heard, on_command),
+            counters=self._counts,
+        )
+        self._subscription = RedisConnection(
+            reactor=reactor,
+            address=address,
+            rng=rng,
+            subscription=Subscription((names.announcements, names.commands), inbox.received),
+            on_ready=on_subscribed,
+        )
+        self._commands = RedisConnection(
+            reactor=reactor, address=address, rng=rng, on_ready=self._resume
+        )
+        self._announcer = Announcer(
+            clock=reactor,
+            rng=rng,
+            names=names,
+            call=self._commands.call,
+            sign=lambda position: self._sign(ANNOUNCE, encode_position(position)),
+            counters=self._counts,
+        )
+        self._report = NodeReport(
+            clock=reactor,
+            names=names,
+            node=node,
+            call=self._commands.call,
+            sign=self._sign,
+            counters=self._counts,
+        )
+        self._fleet = FleetReader(
+            wall_clock=wall_clock,
+            names=names,
+            call=self._commands.call,
+            keyring=keyring,
+            counters=self._counts,
+        )
+
+    def __repr__(self) -> str:
+        return f"<SyncBus {self._names.cluster}/{self._node} {self._commands!r}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether we hear and are heard."""
+        return self._subscription.ready and self._commands.ready
+
+    @property
+    def last_error(self) -> str:
+        """Why it is not connected, in one line without secrets."""
+        return self._commands.last_error or self._subscription.last_error
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return {
+            **self._counts,
+            **_prefixed("subscription", self._subscription),
+            **_prefixed("commands", self._commands),
+        }
+
+    def start(self) -> None:
+        """Connect, and stay connected. Imports txredisapi, hence the global reactor."""
+        self._subscription.start()
+        self._commands.start()
+
+    def stop(self) -> Deferred[None]:
+        """Take this node out of the fleet and close. Never fails; takes a few seconds at most."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._announcer.stop()
+        self._report.stop()
+        await self._report.withdraw()
+        await gatherResults([self._subscription.stop(), self._commands.stop()])
+
+    def announce(self, position: Position) -> None:
+        """
+        Make it known that this position is served here: a reason for others to look.
+
+        Never raises and never waits. While Redis is away the newest position is
+        kept, and announced when it is back.
+        """
+        self._announcer.announce(position)
+
+    def send_command(self, command: Command) -> Deferred[int]:
+        """
+        Ask something of every node, this one included.
+
+        Returns:
+            the number of listening supervisors. Fails with `BusError`.
+        """
+        message = self._sign(COMMAND, encode_command(command))
+        self._counts["commands_sent"] += 1
+        return self._commands.call("PUBLISH", self._names.commands, message)
+
+    def publish_node(self, state: dict[str, Any]) -> None:
+        """Report this state (JSON values) each second from now on, and at once if it is new."""
+        self._report.publish(state)
+
+    def nodes(self) -> Deferred[dict[str, dict[str, Any]]]:
+        """
+        Return the states of all nodes by name, with ``live`` (seen within five
+        seconds) and ``seen_seconds_ago`` in each. Fails with `BusError`.
+        """
+        return Deferred.fromCoroutine(self._fleet.read())
+
+    def _heard(self, position: Position) -> None:
+        self._announcer.heard(position)
+        self._on_announcement(position)
+
+    def _resume(self) -> None:
+        self._announcer.resume()
+        self._report.resume()
+
+    def _sign(self, kind: bytes, payload: bytes) -> bytes:
+        return self._keyring.sign(kind, payload, now=self._wall_clock())
+
+
+def _prefixed(prefix: str, connection: RedisConnection) -> dict[str, int]:
+    return {f"{prefix}_{name}": count for name, count in connection.counters.items()}

@@ -1,0 +1,146 @@
+"""The two protocols spoken to Redis, on top of txredisapi's.
+
+Import this module only inside a function that runs after the reactor has been
+chosen: txredisapi imports the global reactor. Nothing else here imports
+txredisapi.
+
+What is added to txredisapi's protocols: a Redis that talks nonsense loses its
+connection instead of a traceback, a reply to nothing or one without an end
+counts as nonsense, and the end of a connection can be waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import txredisapi  # noqa: TID253 — see above
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from fengling_gateway.syncbus.errors import BusError
+from fengling_gateway.syncbus.url import RedisAddress
+
+MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
+"""More than the states of a hundred nodes; a reply that has not ended by then has no end."""
+
+
+class _CarefulMixin:
+    """
+    Common to both: limits, and Deferreds for the turns of a connection's life.
+
+    ``usable`` fires after AUTH and SELECT, or fails; ``lost`` with the reason of
+    the end; ``gone`` at the end too, for who has cancelled ``lost``.
+    """
+
+    factory: RespFactory
+    transport: Any
+    replyQueue: Any
+
+    def prepare(self) -> None:
+        self.usable: Deferred[None] = Deferred()
+        self.lost: Deferred[str] = Deferred()
+        self.gone: Deferred[None] = Deferred()
+        self._unanswered_bytes = 0
+        self.whenConnected().addCallback(  # type: ignore[attr-defined]
+            lambda _: self._settle_usable(None)
+        )
+
+    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+        self._unanswered_bytes += len(data)
+        try:
+            super().dataReceived(data, unpause)  # type: ignore[misc]
+        except Exception as error:
+            self.refuse(f"not the protocol of Redis: {type(error).__name__}")
+        if self._unanswered_bytes > MAX_REPLY_BYTES:
+            self.refuse("a reply without an end")
+
+    def replyReceived(self, reply: Any) -> None:
+        self._unanswered_bytes = 0
+        super().replyReceived(reply)  # type: ignore[misc]
+
+    def refuse(self, reason: str) -> None:
+        """Drop the connection for what the other side did."""
+        self.factory.reason = reason
+        self.transport.abortConnection()
+
+    def connectionLost(self, why: Failure) -> None:
+        super().connectionLost(why)  # type: ignore[misc]
+        reason = self.factory.reason or why.getErrorMessage()
+        self._settle_usable(Failure(BusError(reason)))
+        if not self.lost.called:
+            self.lost.callback(reason)
+        self.gone.callback(None)
+
+    def _settle_usable(self, result: Failure | None) -> None:
+        if not self.usable.called:
+            self.usable.callback(result)
+
+
+class CommandProtocol(_CarefulMixin, txredisapi.RedisProtocol):
+    """A connection for commands: each reply answers one."""
+
+    def replyReceived(self, reply: Any) -> None:
+        if not self.replyQueue.waiting:
+            self.refuse("a reply to nothing")
+            return
+        super().replyReceived(reply)
+
+
+class SubscriptionProtocol(_CarefulMixin, txredisapi.SubscriberProtocol):
+    """A connection that listens. Messages go to the factory's ``on_message``."""
+
+    def messageReceived(self, pattern: Any, channel: bytes, message: bytes) -> None:
+        self.factory.on_message(channel, message)
+
+    def replyReceived(self, reply: Any) -> None:
+        if len(self.replyQueue.pending) > 1:
+            self.refuse("a reply to nothing")
+            return
+        super().replyReceived(reply)
+
+
+def _no_receiver(channel: bytes, message: bytes) -> None:
+    """For connections that have no subscription."""
+
+
+class RespFactory(Factory):
+    """
+    Builds the protocol of one connection attempt.
+
+    It stands where txredisapi's pool would: its protocols tell their factory to
+    stop trying when AUTH or SELECT fails. Here that ends the attempt only,
+    since a password may be put right without a restart.
+    """
+
+    noisy = False
+    isLazy = False
+
+    def __init__(
+        self, address: RedisAddress, on_message: Callable[[bytes, bytes], None] | None
+    ) -> None:
+        self._address = address
+        self._subscribes = on_message is not None
+        self.on_message = on_message or _no_receiver
+        self.reason = ""
+
+    def buildProtocol(self, addr: Any) -> CommandProtocol | SubscriptionProtocol:
+        make = SubscriptionProtocol if self._subscribes else CommandProtocol
+        protocol: CommandProtocol | SubscriptionProtocol = make(
+            charset=None,
+            # The default turns the text 007 into the number 7.
+            convertNumbers=False,
+            username=self._address.username,
+            password=self._address.password,
+            dbid=self._address.database,
+        )
+        protocol.factory = self
+        protocol.prepare()
+        return protocol
+
+    def stopTrying(self) -> None:
+        """Called by txredisapi after a refused AUTH or SELECT; see the class."""
+
+    def connectionError(self, why: str) -> None:
+        self.reason = why
