@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fengling_gateway.configsource.reading import ConfigSource, Held, Reading, SourceError
 from fengling_gateway.model.delta import Delta, Position
-from fengling_gateway.model.entity import Key
 from fengling_gateway.model.effective import EffectiveConfig, Stage, StagedResult
+from fengling_gateway.model.entity import Key
 from fengling_gateway.model.hold import removes_too_much
 
 _log = Logger()
@@ -47,7 +47,7 @@ class ReloadUser(Protocol):
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         """Serve the delta; `result` says who was newly rejected and who recovered."""
 
-    def look_failed(self, error: Exception) -> None:
+    def look_failed(self, error: BaseException) -> None:
         """The source could not answer; what was served stays."""
 
     def held(self, held: Held | None) -> None:
@@ -58,9 +58,11 @@ class ReloadLoop:
     """
     Keeps an effective configuration equal to its source.
 
-    Args:
-        config: what is served; empty, or restored from the last-known-good file.
-        position: where `config` is, if it was restored.
+    Attributes:
+        config: what is served.
+        position: where `config` is in the history of the source; None before
+            anything is known.
+        held: what the source holds back, or this host.
     """
 
     def __init__(
@@ -68,14 +70,13 @@ class ReloadLoop:
         *,
         clock: IReactorTime,
         source: ConfigSource,
-        config: EffectiveConfig,
         user: ReloadUser,
         settings: ReloadSettings,
         rng: random.Random,
     ) -> None:
         self._clock = clock
         self._source = source
-        self._config = config
+        self.config = EffectiveConfig()
         self._user = user
         self._settings = settings
         self._rng = rng
@@ -151,7 +152,7 @@ class ReloadLoop:
         """
         if self._known or self._judging or self.position is not None:
             return False
-        self._config.restore(bodies)
+        self.config.restore(bodies)
         self.position = position
         return True
 
@@ -192,7 +193,9 @@ class ReloadLoop:
             return
         if not failure.check(SourceError, TimeoutError):
             _log.failure("reload: a look failed", failure=failure)
-        self._user.look_failed(failure.value)
+        error = failure.value
+        assert error is not None
+        self._user.look_failed(error)
 
     async def _look(self, reason: str) -> None:
         if not self._known and self.position is None:
@@ -228,7 +231,7 @@ class ReloadLoop:
             self._judging = False
 
     async def _judge_and_commit(self, reading: Reading, *, replaced: bool) -> None:
-        stage = self._config.stage(reading.rows, full=reading.before is None)
+        stage = self.config.stage(reading.rows, full=reading.before is None)
         await self._judge(stage, reading.target.revision)
         held = self._held_here(reading, stage) if replaced else None
         if held is not None:
@@ -278,7 +281,14 @@ class ReloadLoop:
 
     def _in_time(self, waiting: Deferred[_T]) -> Deferred[_T]:
         """Bound a wait on the source; beyond the source's own deadlines, a watchdog."""
-        return waiting.addTimeout(self._settings.read_timeout, self._clock)  # type: ignore[arg-type]
+        seconds = self._settings.read_timeout
+
+        def say(value: _T | Failure, _timeout: float) -> _T | Failure:
+            if isinstance(value, Failure) and value.check(CancelledError):
+                raise TimeoutError(f"no answer within {seconds:g} s")
+            return value
+
+        return waiting.addTimeout(seconds, self._clock, say)
 
     # Holding
 
@@ -291,7 +301,7 @@ class ReloadLoop:
         """
         if self._confirmed == reading.target:
             return None
-        before, after = self._config.count("route"), stage.count("route")
+        before, after = self.config.count("route"), stage.count("route")
         if not removes_too_much(before, after, self._settings.max_removed_share):
             return None
         self._held_target = reading.target

@@ -356,4 +356,3 @@ class Questions:
         waiting = self._waiting.pop(number, None)
         if waiting is not None:
             waiting.errback(TimeoutError(f"no answer to {ask!r} in {self._timeout:g} s"))
-

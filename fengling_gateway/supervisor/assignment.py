@@ -9,9 +9,8 @@ def assign(slots: int, serving: Iterable[int]) -> dict[int, frozenset[int]]:
     """
     Spread all slots over the workers that serve.
 
-    Each worker reads its own slot; the slots of those that don't serve are
-    dealt out one by one, beginning behind the missing worker, so that several
-    missing ones don't burden one sibling.
+    Each worker reads its own slot; the slot of one that doesn't serve goes to
+    the sibling that reads the fewest, the next one behind it among equals.
 
     Args:
         slots: how many there are.
@@ -23,8 +22,7 @@ def assign(slots: int, serving: Iterable[int]) -> dict[int, frozenset[int]]:
     own = sorted({slot for slot in serving if slot < slots})
     reads = {slot: {slot} for slot in own}
     if own:
-        uncovered = [slot for slot in range(slots) if slot not in reads]
-        for turn, slot in enumerate(uncovered):
-            after = next((i for i, one in enumerate(own) if one > slot), 0)
-            reads[own[(after + turn) % len(own)]].add(slot)
+        for missing in [slot for slot in range(slots) if slot not in reads]:
+            behind = sorted(own, key=lambda one: (one - missing) % slots)  # noqa: B023 - used at once
+            reads[min(behind, key=lambda one: len(reads[one]))].add(missing)
     return {slot: frozenset(read) for slot, read in reads.items()}

@@ -37,7 +37,7 @@ class Distribution:
         log: DeltaLog,
         links: Callable[[], Iterable[WorkerLink]],
         bodies: Callable[[], dict[Key, bytes]],
-        look: Callable[[str], None],
+        look: Callable[[str], object],
         push: bool,
     ) -> None:
         self._log = log

@@ -13,7 +13,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from fengling_gateway.control.channel import Channel, ChannelUser, LocalChannel, OneChannel, SocketChannel
+from fengling_gateway.control.channel import (
+    Channel,
+    ChannelUser,
+    LocalChannel,
+    OneChannel,
+    SocketChannel,
+)
 
 CONTROL_DESCRIPTOR: Final = 3
 """The worker's end of the control channel."""
@@ -47,7 +53,8 @@ class _WorkerProcess(ProcessProtocol):
         self._exited = exited
 
     def processExited(self, reason: Failure) -> None:
-        signal, status = reason.value.signal, reason.value.exitCode
+        ended: Any = reason.value
+        signal, status = ended.signal, ended.exitCode
         self._exited(f"signal {signal}" if signal is not None else f"exit status {status}")
 
 
@@ -91,11 +98,15 @@ class ProcessLauncher:
                 sys.executable,
                 [sys.executable, "-m", "fengling_gateway.tap.worker", name, *self._arguments],
                 env=self._environment,
-                childFDs={0: nothing, 1: 1, 2: 2, CONTROL_DESCRIPTOR: theirs.fileno(), **descriptors},
+                childFDs={
+                    0: nothing,
+                    1: 1,
+                    2: 2,
+                    CONTROL_DESCRIPTOR: theirs.fileno(),
+                    **descriptors,
+                },
             )
-            self._reactor.adoptStreamConnection(
-                ours.fileno(), socket.AF_UNIX, OneChannel(channel)
-            )
+            self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, OneChannel(channel))
         finally:
             os.close(nothing)
             ours.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,7 +12,8 @@ from twisted.logger import Logger
 
 from fengling_gateway.configsource.reading import Held, Reading, RevisionInfo, SourceError
 from fengling_gateway.model.delta import Change, Delta, Position
-from fengling_gateway.model.effective import StagedResult
+from fengling_gateway.model.effective import Rejection, StagedResult
+from fengling_gateway.model.entity import Key
 
 _log = Logger(namespace="fengling.config")
 
@@ -33,7 +35,13 @@ class Narration:
         self.failed_looks = 0
         self.last_propagation_ms: float | None = None
 
-    def read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
+    def read(
+        self,
+        delta: Delta,
+        reading: Reading,
+        result: StagedResult,
+        rejected: Mapping[Key, Rejection],
+    ) -> None:
         self._last_error = ("", 0.0)
         newest = reading.revisions[-1] if reading.revisions else None
         if delta.committed_at is not None:
@@ -49,7 +57,8 @@ class Narration:
             comment=f' "{newest.comment}"' if newest is not None and newest.comment else "",
             rows=reading.rows_read,
         )
-        for key, rejection in result.newly_rejected.items():
+        for key in result.newly_rejected:
+            rejection = rejected[key]
             for problem in rejection.problems:
                 _log.error(
                     "rejected {key}: {path}: {message} ({code}); serving {serving}",
@@ -84,7 +93,7 @@ class Narration:
             ms=round(self.last_propagation_ms, 1),
         )
 
-    def look_failed(self, error: Exception) -> None:
+    def look_failed(self, error: BaseException) -> None:
         self.failed_looks += 1
         text = str(error) or type(error).__name__
         said, at = self._last_error
@@ -133,8 +142,6 @@ def describe_changes(changes: tuple[Change, ...], *, full: bool) -> str:
         return "no change in what is served"
     if full and len(changes) > _NAMED_CHANGES:
         return f"{len(changes)} entities"
-    named = [
-        f"{'removes ' if body is None else ''}{key}" for key, body in changes[:_NAMED_CHANGES]
-    ]
+    named = [f"{'removes ' if body is None else ''}{key}" for key, body in changes[:_NAMED_CHANGES]]
     others = len(changes) - len(named)
     return ", ".join(named) + (f" and {others} more" if others else "")

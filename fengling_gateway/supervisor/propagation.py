@@ -16,9 +16,7 @@ _COUNTED = (WorkerState.SERVING, WorkerState.STARTING, WorkerState.STALLED)
 class Propagation:
     """Tells when every worker of this host serves a position, or which don't."""
 
-    def __init__(
-        self, *, clock: IReactorTime, links: Callable[[], Iterable[WorkerLink]]
-    ) -> None:
+    def __init__(self, *, clock: IReactorTime, links: Callable[[], Iterable[WorkerLink]]) -> None:
         self._clock = clock
         self._links = links
         self._waiting: list[tuple[Position, Deferred[list[str]]]] = []

@@ -46,6 +46,7 @@ class SupervisorSettings:
     cluster: str
     node: str
     workers: int
+    source: str
     listeners: tuple[ListenerAddress, ...]
     runtime_dir: Path
     push: bool = True
@@ -94,7 +95,6 @@ class Supervisor:
     ) -> None:
         self._reactor = reactor
         self.settings = settings
-        self.config = EffectiveConfig()
         self.served_from = "nothing"
         self.state = "starting"
         self.started_at = reactor.seconds()
@@ -115,7 +115,6 @@ class Supervisor:
         self.loop = ReloadLoop(
             clock=reactor,
             source=self.source,
-            config=self.config,
             user=self,
             settings=settings.reload,
             rng=rng,
@@ -124,7 +123,7 @@ class Supervisor:
             log=self.log,
             links=self.workers.links,
             bodies=lambda: self.config.bodies,
-            look=self.look,
+            look=lambda reason: self.loop.look(reason),
             push=settings.push,
         )
         self.propagation = Propagation(clock=reactor, links=self.workers.links)
@@ -134,6 +133,11 @@ class Supervisor:
 
     def __repr__(self) -> str:
         return f"<Supervisor {self.settings.node} {self.state}>"
+
+    @property
+    def config(self) -> EffectiveConfig:
+        """What is served."""
+        return self.loop.config
 
     # Life
 
@@ -240,14 +244,14 @@ class Supervisor:
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         """Serve a delta: workers first, then other hosts, then the file."""
         self._cancel_patience()
-        self.served_from = self.source.kind
-        self.narration.read(delta, reading, result)
+        self.served_from = self.settings.source
+        self.narration.read(delta, reading, result, self.config.rejected)
         self.distribution.publish(delta)
         self.bus.announce(delta.after)
         self._journal.append(delta, lambda: self.config.bodies)
         self._publish_state()
 
-    def look_failed(self, error: Exception) -> None:
+    def look_failed(self, error: BaseException) -> None:
         self.narration.look_failed(error)
         if self.loop.position is None:
             self._serve_last_known_good()

@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from fengling_gateway import __version__
 from fengling_gateway.model.delta import Position
-from fengling_gateway.model.entity import KINDS
 from fengling_gateway.supervisor.link import WorkerLink, WorkerState
 from fengling_gateway.syncbus.messages import Command
 
@@ -81,7 +80,7 @@ class SupervisorView:
     def status(self) -> dict[str, Any]:
         supervisor = self._supervisor
         loop, source, bus = supervisor.loop, supervisor.source, supervisor.bus
-        counts = {kind: supervisor.config.count(kind) for kind in KINDS}
+        counts = dict(supervisor.config.counts)
         return {
             "cluster": supervisor.settings.cluster,
             "node": supervisor.settings.node,
@@ -89,7 +88,7 @@ class SupervisorView:
             "state": supervisor.state,
             "started_s_ago": round(self._clock.seconds() - supervisor.started_at, 1),
             "source": {
-                "kind": source.kind,
+                "kind": supervisor.settings.source,
                 "connected": source.state.connected,
                 "listening": source.state.listening,
                 "last_read_at": source.state.last_read_at,

@@ -135,9 +135,7 @@ class Workers:
         link.pid = launched.pid
         link.connect(launched.channel)
         self._kill[link] = launched.kill
-        link.configure(
-            {"read_slots": [slot.index], **self._configuration(link, launched)}
-        )
+        link.configure({"read_slots": [slot.index], **self._configuration(link, launched)})
         self._user.workers_changed()
         return link
 
@@ -175,7 +173,9 @@ class Workers:
         slot = self._slots[link.slot]
         if was is not WorkerState.DRAINING:
             self.deaths += 1
-            _log.warn("worker {worker} (pid {pid}) died: {how}", worker=link.name, pid=link.pid, how=how)
+            _log.warn(
+                "worker {worker} (pid {pid}) died: {how}", worker=link.name, pid=link.pid, how=how
+            )
         if slot.successor is link:
             slot.successor = None
             self._abandon_restart(link)
@@ -193,7 +193,9 @@ class Workers:
         first, longest = self._settings.first_respawn_delay, self._settings.longest_respawn_delay
         delay = min(longest, first * 2**slot.deaths_in_a_row) if slot.deaths_in_a_row else 0.0
         slot.deaths_in_a_row = min(slot.deaths_in_a_row + 1, 16)
-        slot.respawn = self._clock.callLater(delay * self._rng.uniform(0.8, 1.2), self._refill, slot)
+        slot.respawn = self._clock.callLater(
+            delay * self._rng.uniform(0.8, 1.2), self._refill, slot
+        )
 
     def _refill(self, slot: _Slot) -> None:
         slot.respawn = None
@@ -255,7 +257,9 @@ class Workers:
         if link.state is WorkerState.DRAINING or not self._launcher.can_overlap:
             return
         if silent_seconds > limit or (starting and self._serves_elsewhere(link)):
-            _log.error("worker {worker} (pid {pid}) hangs; killing it", worker=link.name, pid=link.pid)
+            _log.error(
+                "worker {worker} (pid {pid}) hangs; killing it", worker=link.name, pid=link.pid
+            )
             self._kill[link]()
         elif link.state is WorkerState.SERVING and silent_seconds > STALLED_AFTER_SECONDS:
             link.state = WorkerState.STALLED
@@ -317,7 +321,9 @@ class Workers:
     def _kill_after_drain(self, link: WorkerLink, deadline: float) -> None:
         def kill() -> None:
             if link in self._kill:
-                _log.warn("worker {worker} (pid {pid}) outlived its drain", worker=link.name, pid=link.pid)
+                _log.warn(
+                    "worker {worker} (pid {pid}) outlived its drain", worker=link.name, pid=link.pid
+                )
                 self._kill[link]()
 
         if link not in self._last_moments:

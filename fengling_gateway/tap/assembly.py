@@ -113,6 +113,7 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
         cluster=settings.cluster,
         node=settings.node,
         workers=settings.worker_count(),
+        source=settings.source,
         listeners=tuple(
             ListenerAddress(one.name, *one.host_and_port()) for one in settings.listeners
         ),
@@ -204,7 +205,9 @@ def _journal(reactor: Any, settings: GatewaySettings, threads: ThreadPool) -> Fi
         return deferToThreadPool(reactor, threads, function, *args)
 
     return FileJournal(
-        file=LastKnownGood(settings.node_state_dir()), in_thread=in_thread, stop_threads=threads.stop
+        file=LastKnownGood(settings.node_state_dir()),
+        in_thread=in_thread,
+        stop_threads=threads.stop,
     )
 
 
@@ -228,7 +231,7 @@ def _launcher(
         return WorkerAgent(
             clock=reactor,
             parts=Parts(reactor=reactor, rng=rng, sockets=sockets),
-            exit=done,
+            done=done,
             orphaned=lambda _: None,
         )
 

@@ -8,7 +8,6 @@ PID 1.
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
 from collections.abc import Callable

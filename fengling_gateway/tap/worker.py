@@ -38,13 +38,12 @@ class Parts:
         rng: random.Random,
         sockets: Callable[[], dict[str, list[socket.socket]]] | None = None,
     ) -> None:
-        from fengling_gateway.balancing.instance import InstanceStates
         from fengling_gateway.routing.snapshot import CompileContext
 
         self._reactor = reactor
         self._rng = rng
         self._sockets = sockets
-        self._context = CompileContext(InstanceStates(), rng)
+        self._context = CompileContext(rng)
 
     def applier(self) -> Any:
         from fengling_gateway.worker.applier import Applier
@@ -98,7 +97,7 @@ class Process:
         self._agent = WorkerAgent(
             clock=reactor,
             parts=Parts(reactor=reactor, rng=random.Random()),
-            exit=self._exit,
+            done=self._exit,
             orphaned=self._orphaned,
             configured=self._configured,
         )
@@ -109,9 +108,7 @@ class Process:
         channel = SocketChannel(clock=self._reactor, user=self._agent)
         self._agent.connect(channel)
         self._reactor.callWhenRunning(self._ignore_signals)
-        self._reactor.adoptStreamConnection(
-            CONTROL_DESCRIPTOR, socket.AF_UNIX, OneChannel(channel)
-        )
+        self._reactor.adoptStreamConnection(CONTROL_DESCRIPTOR, socket.AF_UNIX, OneChannel(channel))
         self._reactor.run(installSignalHandlers=False)
 
     def _ignore_signals(self) -> None:

@@ -59,7 +59,7 @@ class WorkerAgent:
     One worker, as its supervisor sees it.
 
     Args:
-        exit: called once when there is nothing left to do: after a drain, or
+        done: called once when there is nothing left to do: after a drain, or
             when an orphan's grace period is over.
         orphaned: called when the supervisor is gone.
         configured: called once the sockets are known.
@@ -70,13 +70,13 @@ class WorkerAgent:
         *,
         clock: IReactorTime,
         parts: WorkerParts,
-        exit: Callable[[], None],
+        done: Callable[[], None],
         orphaned: Callable[[WorkerAgent], None],
         configured: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._parts = parts
-        self._exit = exit
+        self._done = done
         self._orphaned = orphaned
         self._configured = configured
         self._channel: Channel | None = None
@@ -114,7 +114,7 @@ class WorkerAgent:
         if not self._draining and self.configuration:
             self._orphaned(self)
         elif not self.configuration:
-            self._exit()
+            self._done()
 
     def drain(self, deadline: float) -> Deferred[None]:
         """Take nothing new, finish what runs within `deadline` seconds, and exit."""
@@ -241,7 +241,7 @@ class WorkerAgent:
 
     def _drained(self) -> None:
         self._send(Message.DRAINED)
-        self.stop().addBoth(lambda _: self._exit())
+        self.stop().addBoth(lambda _: self._done())
 
     def stop(self) -> Deferred[None]:
         """Stop the timers and the subscription; the data plane is drained already."""

@@ -93,7 +93,9 @@ class Applier:
         try:
             self.snapshot = builder.finish()
         except HashMismatch as error:
-            _log.error("worker: revision {revision} {error}", revision=head.after.revision, error=error)
+            _log.error(
+                "worker: revision {revision} {error}", revision=head.after.revision, error=error
+            )
             return Outcome.OUT_OF_PLACE
         return Outcome.APPLIED
 

@@ -47,7 +47,7 @@ class _Offer(Protocol):
 class OfferFactory(Factory):
     """Offers the sockets of `sockets()` to whoever connects; the path's mode is 0600."""
 
-    protocol = _Offer
+    protocol = _Offer  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -1,0 +1,192 @@
+"""Both kinds of channel carry the same conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from fengling_gateway.control.channel import LocalChannel, Questions, SocketChannel, delta_head
+from fengling_gateway.control.frames import Message, encode_frame
+from fengling_gateway.model.delta import Change, Delta, Position, decode_changes
+from fengling_gateway.model.entity import Key
+
+
+class Listener:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[Message, bytes]] = []
+        self.lost = 0
+
+    def message_received(self, message: Message, payload: bytes) -> None:
+        self.received.append((message, payload))
+
+    def channel_lost(self) -> None:
+        self.lost += 1
+
+
+def a_delta(changes: int = 1) -> Delta:
+    return Delta(
+        before=Position("e", 1, "a"),
+        after=Position("e", 2, "b"),
+        hash_before=1,
+        hash_after=2,
+        changes=tuple(
+            Change(Key("route", f"r{number}"), b"x" * 1000) for number in range(changes)
+        ),
+        committed_at=12.5,
+    )
+
+
+class LocalChannelTests(SynchronousTestCase):
+    """`LocalChannel`"""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.here, self.there = Listener(), Listener()
+        self.ours = LocalChannel(clock=self.clock, user=self.here)
+        self.theirs = LocalChannel(clock=self.clock, user=self.there)
+        LocalChannel.connect(self.ours, self.theirs)
+
+    def test_messages_arrive_one_per_turn(self) -> None:
+        """Of three messages, each reactor turn delivers one."""
+        for slot in range(3):
+            self.ours.send(Message.READ_SLOTS, {"slots": [slot]})
+        for delivered in range(1, 4):
+            self.clock.calls.pop(0).func()  # advance(0) would run what this one schedules, too
+            self.assertEqual(len(self.there.received), delivered)
+
+    def test_delta_arrives_as_head_parts_and_end(self) -> None:
+        """A delta of several parts is whole at the other end, with its hashes and positions."""
+        sent = a_delta(changes=200)
+        self.ours.send_delta(sent)
+        self.clock.pump([0] * 20)
+        messages = [message for message, _ in self.there.received]
+        self.assertEqual((messages[0], messages[-1]), (Message.DELTA, Message.DELTA_END))
+        self.assertGreater(messages.count(Message.CHANGES), 2)
+        head = delta_head(self.there.received[0][1])
+        changes = tuple(
+            change
+            for message, payload in self.there.received
+            if message is Message.CHANGES
+            for change in decode_changes(payload)
+        )
+        self.assertEqual(changes, sent.changes)
+        self.assertEqual(
+            (head.before, head.after, head.hash_before, head.hash_after, head.committed_at),
+            (sent.before, sent.after, 1, 2, 12.5),
+        )
+
+    def test_paused_user_gets_nothing_until_it_resumes(self) -> None:
+        """What arrives during a pause is kept in order."""
+        self.theirs.pause()
+        self.ours.send(Message.DRAIN, {"deadline": 1})
+        self.clock.advance(0)
+        self.assertEqual(self.there.received, [])
+        self.theirs.resume()
+        self.clock.advance(0)
+        self.assertEqual(len(self.there.received), 1)
+
+    def test_closing_tells_both_users(self) -> None:
+        """Each end learns once that the channel is gone; later messages go nowhere."""
+        self.ours.close()
+        self.theirs.send(Message.READY)
+        self.clock.advance(0)
+        self.assertEqual((self.here.lost, self.there.lost, self.here.received), (1, 1, []))
+
+
+class SocketChannelTests(SynchronousTestCase):
+    """`SocketChannel`"""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.user = Listener()
+        self.channel = SocketChannel(clock=self.clock, user=self.user)
+        self.transport = StringTransport()
+
+    def test_large_delta_is_written_only_as_fast_as_the_transport_asks(self) -> None:
+        """Of a delta of 200 parts, one frame is written for each time the buffer runs empty."""
+        self.channel.makeConnection(self.transport)
+        self.channel.send_delta(a_delta(changes=2000))
+        written = []
+        while self.transport.producer is not None:
+            before = len(self.transport.value())
+            self.channel.resumeProducing()
+            written.append(len(self.transport.value()) - before)
+        self.assertLessEqual(max(written), 64 * 1024 + 5)
+        self.assertGreater(len(written), 20)
+
+    def test_what_is_sent_before_the_connection_is_written_after_it(self) -> None:
+        """A worker's first message may be queued before its socket is joined."""
+        self.channel.send(Message.READY)
+        self.channel.makeConnection(self.transport)
+        self.channel.resumeProducing()
+        self.assertEqual(self.transport.value(), encode_frame(Message.READY))
+
+    def test_garbage_closes_the_connection(self) -> None:
+        """A peer that does not speak frames is cut off."""
+        self.channel.makeConnection(self.transport)
+        self.channel.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        self.assertTrue(self.transport.disconnecting or self.transport.disconnected)
+        self.flushLoggedErrors()
+
+    def test_user_that_raises_gets_the_next_message_all_the_same(self) -> None:
+        """One message that is not handled is logged and does not end the conversation."""
+        self.channel.makeConnection(self.transport)
+        self.channel.dataReceived(encode_frame(Message.READY) + encode_frame(Message.DRAINED))
+        original, calls = self.user.message_received, []
+
+        def fail_once(message: Message, payload: bytes) -> None:
+            calls.append(message)
+            if len(calls) == 1:
+                raise ValueError("not today")
+            original(message, payload)
+
+        self.user.message_received = fail_once  # type: ignore[method-assign]
+        self.clock.pump([0, 0])
+        self.assertEqual(calls, [Message.READY, Message.DRAINED])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+
+class QuestionsTests(SynchronousTestCase):
+    """`Questions`"""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.sent: list[dict[str, Any]] = []
+        self.questions = Questions(clock=self.clock, channel=self, timeout_seconds=2.0)  # type: ignore[arg-type]
+
+    def send(self, message: Message, values: dict[str, Any]) -> None:
+        self.sent.append(values)
+
+    def test_answer_reaches_the_one_who_asked(self) -> None:
+        """Answers may come in another order than the questions."""
+        first, second = self.questions.ask("counters"), self.questions.ask("explain", request={})
+        self.questions.answered(b'{"id": 2, "answer": "b"}')
+        self.questions.answered(b'{"id": 1, "answer": "a"}')
+        self.assertEqual((self.successResultOf(first), self.successResultOf(second)), ("a", "b"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_silence_fails_in_time(self) -> None:
+        """Without an answer the question fails at its deadline, and a late answer is dropped."""
+        asked = self.questions.ask("counters")
+        self.clock.advance(2.0)
+        self.failureResultOf(asked, TimeoutError)
+        self.questions.answered(b'{"id": 1, "answer": "late"}')
+
+    def test_error_fails_the_question(self) -> None:
+        """What failed in the worker fails here."""
+        asked = self.questions.ask("explain")
+        self.questions.answered(b'{"id": 1, "error": "KeyError: x"}')
+        self.failureResultOf(asked, RuntimeError)
+
+    def test_lost_worker_fails_all_questions(self) -> None:
+        """Nobody waits for a worker that is gone."""
+        asked = [self.questions.ask("counters") for _ in range(3)]
+        self.questions.fail_all()
+        for one in asked:
+            self.failureResultOf(one, ConnectionError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
