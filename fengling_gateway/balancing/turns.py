@@ -36,10 +36,10 @@ def take_turns(participants: Sequence[tuple[T, int]], rng: Random) -> Iterator[T
     common = gcd(*(weight for _, weight in participants))
     shares = [(participant, weight // common) for participant, weight in participants]
     total = sum(share for _, share in shares)
-    if total > MAX_LISTED_TURNS:
-        return _long_cycle(shares, total, rng.random())
-    turns = _listed(shares)
     start = int(rng.random() * total)
+    if total > MAX_LISTED_TURNS:
+        return _long_cycle(shares, total, _first_turns(shares, start))
+    turns = _listed(shares)
     return cycle(turns[start:] + turns[:start])
 
 
@@ -51,15 +51,28 @@ def _listed(shares: Sequence[tuple[T, int]]) -> list[T]:
     return [shares[index][0] for _, index in deadlines]
 
 
-def _long_cycle(shares: Sequence[tuple[T, int]], total: int, start: float) -> Iterator[T]:
-    """Yield the same turns from `start` (0 ≤ start < 1) of the cycle onwards, with a heap."""
+def _first_turns(shares: Sequence[tuple[T, int]], start: int) -> list[int]:
+    """Return everybody's first turn of a cycle that begins with one turn, the `start`-th of all."""
+    for _, share in shares:
+        if start < share:
+            break
+        start -= share
+    # The deadline to begin at is (start + ½) / share. Whole numbers, because one
+    # turn too many or too few would make the cycle inexact.
+    return [-((share - (2 * start + 1) * other) // (2 * share)) for _, other in shares]
+
+
+def _long_cycle(
+    shares: Sequence[tuple[T, int]], total: int, first_turns: Sequence[int]
+) -> Iterator[T]:
+    """Yield the same turns as a list would hold, with a heap."""
     while True:
-        # Begun anew after each cycle: deadlines stay small, so that no sum of
-        # floats can ever drift and the cycle stays exact.
-        heap = []
-        for index, (_, share) in enumerate(shares):
-            turn = int(start * share)
-            heap.append(((turn + 0.5) / share, index, turn))
+        # Begun anew after each cycle: deadlines stay small, so that no error of
+        # floats ever decides who comes next.
+        heap = [
+            ((turn + 0.5) / share, index, turn)
+            for index, ((_, share), turn) in enumerate(zip(shares, first_turns, strict=True))
+        ]
         heapify(heap)
         for _ in range(total):
             _, index, turn = heap[0]

@@ -1,0 +1,95 @@
+"""Turns: exact over a cycle, evenly spread, each worker from its own place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from math import gcd
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fengling_gateway.balancing.turns import MAX_LISTED_TURNS, take_turns
+
+SEEDS = st.integers(0, 1000)
+weights = st.lists(st.integers(1, 40), min_size=1, max_size=8)
+heavy_weights = st.lists(st.integers(300, 3000), min_size=2, max_size=4)
+
+
+def named(shares: list[int]) -> list[tuple[int, int]]:
+    return list(enumerate(shares))
+
+
+def cycle_length(shares: list[int]) -> int:
+    return sum(shares) // gcd(*shares)
+
+
+class TakeTurnsTests:
+    @given(weights, SEEDS, st.integers(0, 200))
+    def test_any_window_of_a_cycle_has_exact_shares(
+        self, shares: list[int], seed: int, skipped: int
+    ) -> None:
+        """From wherever one starts counting, a cycle gives each exactly its share."""
+        turns = take_turns(named(shares), Random(seed))
+        length = cycle_length(shares)
+        counted = Counter(islice(turns, skipped, skipped + length))
+        assert counted == {name: share // gcd(*shares) for name, share in enumerate(shares)}
+
+    @given(heavy_weights, SEEDS, st.integers(0, 50))
+    def test_a_long_cycle_is_as_exact_as_a_listed_one(
+        self, shares: list[int], seed: int, skipped: int
+    ) -> None:
+        """Weights whose cycle is too long to be listed give exact shares too."""
+        turns = take_turns(named(shares), Random(seed))
+        length = cycle_length(shares)
+        counted = Counter(islice(turns, skipped, skipped + length))
+        assert counted == {name: share // gcd(*shares) for name, share in enumerate(shares)}
+
+    def test_several_long_cycles_repeat_the_same_turns(self) -> None:
+        """A long cycle begins anew where it began."""
+        shares = [700, 301, 2]
+        turns = take_turns(named(shares), Random(5))
+        length = cycle_length(shares)
+        assert length > MAX_LISTED_TURNS
+        assert list(islice(turns, length)) == list(islice(turns, length))
+
+    @given(weights, SEEDS)
+    def test_turns_are_spread_over_the_cycle(self, shares: list[int], seed: int) -> None:
+        """At no time has anybody had two turns more or less than its share so far."""
+        turns = take_turns(named(shares), Random(seed))
+        total = sum(shares)
+        had = Counter(islice(turns, cycle_length(shares)))
+        spread = [Counter[int]()]
+        for name in islice(turns, cycle_length(shares)):
+            spread.append(spread[-1] + Counter([name]))
+        assert sum(had.values()) == cycle_length(shares)
+        for name, share in enumerate(shares):
+            ahead = [so_far[name] - at * share / total for at, so_far in enumerate(spread)]
+            assert max(ahead) - min(ahead) <= len(shares)
+
+    def test_light_participant_waits_for_the_middle(self) -> None:
+        """Weights 3 and 1 do not give three turns in a row and then one at the end of a cycle."""
+        turns = take_turns([("a", 3), ("b", 1)], Random(1))
+        assert "".join(islice(turns, 8)) in {"aaba" * 2, "abaa" * 2, "baaa" * 2, "aaab" * 2}
+
+    def test_workers_start_at_different_places(self) -> None:
+        """Of many workers, about as many start with each participant as its share says."""
+        starts = Counter(
+            next(take_turns([("a", 3), ("b", 1)], Random(seed))) for seed in range(2000)
+        )
+        assert 1400 < starts["a"] < 1600
+
+    def test_workers_start_at_different_places_of_long_cycles(self) -> None:
+        """The same with a cycle that is too long to be listed."""
+        starts = Counter(
+            next(take_turns([("a", 3000), ("b", 1001)], Random(seed))) for seed in range(2000)
+        )
+        assert 1400 < starts["a"] < 1600
+
+    @pytest.mark.parametrize("participants", [[], [("a", 0)], [("a", 1), ("b", -1)]])
+    def test_senseless_weights_are_refused(self, participants: list[tuple[str, int]]) -> None:
+        """Without participants, or with weights below 1, there are no turns."""
+        with pytest.raises(ValueError, match="positive weights"):
+            take_turns(participants, Random(1))
