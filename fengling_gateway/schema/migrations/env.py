@@ -17,8 +17,9 @@ def run_sql(name: str) -> None:
         migration.impl.static_output(sql)
         return
     assert migration.connection is not None  # only scripts have none
-    with migration.connection.connection.cursor() as cursor:
-        cursor.execute(sql)
+    cursor = migration.connection.connection.cursor()
+    cursor.execute(sql)
+    cursor.close()
 
 
 def run() -> None:

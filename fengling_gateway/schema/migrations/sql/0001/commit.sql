@@ -1,4 +1,42 @@
--- Step 2 and 3 of what recording.sql describes.
+-- Steps 2 and 3 of what recording.sql describes.
+
+-- The references that no foreign key can state. The locks are those that one would take, in an
+-- order that keeps two transactions from waiting for each other.
+CREATE FUNCTION fengling.check_splits() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted text[];
+    missing text[];
+    route text;
+BEGIN
+    SELECT array_agg(DISTINCT wants) INTO wanted FROM (
+        SELECT jsonb_object_keys(split) AS wants FROM (
+            SELECT (SELECT r.split FROM fengling.route AS r WHERE r.id = p.entity_id) AS split
+            FROM fengling.pending_change AS p
+            WHERE p.transaction = pg_current_xact_id() AND p.entity = 'route') AS touched
+        WHERE jsonb_typeof(split) = 'object') AS wants;
+    PERFORM FROM fengling.service AS s WHERE s.id = ANY (wanted) ORDER BY s.id FOR KEY SHARE;
+    SELECT array_agg(w.id) INTO missing FROM unnest(wanted) AS w (id)
+    WHERE NOT EXISTS (SELECT FROM fengling.service AS s WHERE s.id = w.id);
+    IF missing IS NOT NULL THEN
+        SELECT r.id INTO route FROM fengling.route AS r WHERE r.split ?| missing LIMIT 1;
+        RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format(
+            'the split of route "%s" names a service that does not exist: "%s"',
+            route, array_to_string(missing, '", "'));
+    END IF;
+    SELECT array_agg(p.entity_id) INTO missing FROM fengling.pending_change AS p
+    WHERE p.transaction = pg_current_xact_id() AND p.entity = 'service'
+      AND NOT EXISTS (SELECT FROM fengling.service AS s WHERE s.id = p.entity_id);
+    IF missing IS NOT NULL THEN
+        SELECT r.id INTO route FROM fengling.route AS r WHERE r.split ?| missing LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format(
+                'the split of route "%s" names a service that you delete: "%s"',
+                route, array_to_string(missing, '", "'));
+        END IF;
+    END IF;
+END $$;
 
 CREATE FUNCTION fengling.is_on(name text) RETURNS boolean
 LANGUAGE sql STABLE
@@ -28,18 +66,24 @@ RETURN pg_notify('gateway_config_changed', json_build_object(
 COMMENT ON FUNCTION fengling.announce(text, text, bigint, jsonb) IS
     'Sends what consoles and gateways listen for. Give it ASCII only and less than 7 KB.';
 
+-- As jsonb, 1 and 1.0 are equal; as configuration they are not the same bytes.
+CREATE FUNCTION fengling.differ(a jsonb, b jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN a <> b OR a::text <> b::text;
+
 -- Moves the changes of this transaction into the log; counts enabled routes that it adds.
 CREATE FUNCTION fengling.write_changes(_revision bigint, OUT written integer, OUT routes integer)
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET intervalstyle = iso_8601
-SET timezone = 'UTC' AS $$
+SET timezone = 'UTC'
+SET work_mem = '64MB' AS $$
     WITH touched AS (
         DELETE FROM fengling.pending_change
         WHERE transaction = pg_current_xact_id() RETURNING entity, entity_id, before
     ), net AS MATERIALIZED (
         SELECT entity, entity_id, before, after,
-               row_number() OVER (ORDER BY entity, entity_id) AS ordinal
+               row_number() OVER () AS ordinal
         FROM touched CROSS JOIN LATERAL (
             -- Scalar subqueries: whatever the statistics say, an index look-up for each.
             SELECT CASE entity
@@ -62,8 +106,8 @@ SET timezone = 'UTC' AS $$
             WHEN before IS NULL OR after IS NULL OR entity = 'instance_health'
             THEN before IS DISTINCT FROM after
             ELSE before -> 'version' <> after -> 'version'
-                 AND (before - '{version,created_at,updated_at}'::text[])::text
-                  <> (after - '{version,created_at,updated_at}'::text[])::text
+                 AND fengling.differ(before - '{version,created_at,updated_at}'::text[],
+                                     after - '{version,created_at,updated_at}'::text[])
             END
     ), log AS (
         INSERT INTO fengling.revision_change AS c
@@ -112,6 +156,7 @@ DECLARE
     joins boolean;
 BEGIN
     IF NOT NEW.checked THEN
+        PERFORM fengling.check_splits();
         UPDATE fengling.txn SET checked = true WHERE transaction = NEW.transaction;
         RETURN NULL;
     END IF;

@@ -31,45 +31,44 @@ COMMENT ON FUNCTION fengling.reload(text) IS
 CREATE FUNCTION fengling.confirm(revision bigint, author text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
-    head fengling.head;
+    _head fengling.head;
     this fengling.revision;
 BEGIN
-    SELECT * INTO STRICT head FROM fengling.head FOR NO KEY UPDATE;
-    SELECT * INTO this FROM fengling.revision WHERE id = confirm.revision;
+    SELECT * INTO STRICT _head FROM fengling.head FOR NO KEY UPDATE;
+    SELECT * INTO this FROM fengling.revision AS r WHERE r.id = confirm.revision;
     IF this.id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'no_data_found',
             MESSAGE = format('there is no revision %s', confirm.revision),
-            HINT = format('the newest is %s', head.revision);
-    ELSIF this.id <= head.baseline_revision THEN
+            HINT = format('the newest is %s', _head.revision);
+    ELSIF this.id <= _head.baseline_revision THEN
         RETURN format('revision %s is not held; revision %s is served', this.id,
-                      head.baseline_revision);
+                      _head.baseline_revision);
     END IF;
     -- Up to the confirmed one, all. After it the rule applies again: confirming one revision
     -- must not let a later one pass that removes yet more.
     UPDATE fengling.revision SET
         forced = true, confirmed_at = clock_timestamp(),
         confirmed_by = coalesce(nullif(left(confirm.author, 200), ''), session_user)
-    WHERE held AND NOT forced AND id > head.baseline_revision AND id <= this.id;
-    head.baseline_routes := this.routes;
+    WHERE held AND NOT forced AND id > _head.baseline_revision AND id <= this.id;
+    _head.baseline_routes := this.routes;
     FOR this IN SELECT * FROM fengling.revision WHERE id >= this.id ORDER BY id LOOP
-        IF this.forced OR NOT fengling.removes_too_much(this.routes, head.baseline_routes) THEN
-            head.baseline_revision := this.id;
-            head.baseline_token := this.token;
-            head.baseline_routes := this.routes;
+        IF this.forced OR NOT fengling.removes_too_much(this.routes, _head.baseline_routes) THEN
+            _head.baseline_revision := this.id;
+            _head.baseline_token := this.token;
+            _head.baseline_routes := this.routes;
         ELSE
             UPDATE fengling.revision SET
-                baseline_revision = head.baseline_revision, baseline_routes = head.baseline_routes
+                baseline_revision = _head.baseline_revision, baseline_routes = _head.baseline_routes
             WHERE id = this.id;
         END IF;
     END LOOP;
     UPDATE fengling.head SET
-        baseline_revision = head.baseline_revision, baseline_token = head.baseline_token,
-        baseline_routes = head.baseline_routes;
-    PERFORM fengling.announce('gateway', 'update', head.baseline_revision,
+        baseline_revision = _head.baseline_revision, baseline_token = _head.baseline_token,
+        baseline_routes = _head.baseline_routes;
+    PERFORM fengling.announce('gateway', 'update', _head.baseline_revision,
                               jsonb_build_object('confirmed', confirm.revision));
-    RETURN format('revision %s is served now', head.baseline_revision);
+    RETURN format('revision %s is served now', _head.baseline_revision);
 END $$;
 COMMENT ON FUNCTION fengling.confirm(bigint, text) IS
     'Releases a held revision, with the other ones up to it.';
