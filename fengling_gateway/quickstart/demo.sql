@@ -3,7 +3,7 @@
 -- {name} stands for what only a running quickstart knows.
 
 BEGIN;
-SELECT fengling.describe('the demo');
+SET LOCAL fengling.comment = 'the demo';
 
 INSERT INTO fengling.service (id, name) VALUES
     ('hello-v1', 'Says hello'),
