@@ -1,0 +1,12 @@
+"""
+The settings of a host, from a TOML file and the environment.
+
+Imports pydantic, so no worker imports it.
+"""
+
+from __future__ import annotations
+
+from fengling_gateway.settings.loader import SettingsError, load_settings
+from fengling_gateway.settings.model import DatabaseSettings, FileSettings, GatewaySettings
+
+__all__ = ["DatabaseSettings", "FileSettings", "GatewaySettings", "SettingsError", "load_settings"]

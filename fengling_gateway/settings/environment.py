@@ -1,0 +1,100 @@
+"""
+Settings from the environment: ``[database] url`` is ``FENGLING_DATABASE__URL``.
+
+With ``_FILE`` after the name the value is a file's content, as container
+platforms hand out secrets. Only names of known sections are judged: an
+orchestrator adds variables of its own (``FENGLING_GATEWAY_PORT``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, get_origin
+
+from fengling_gateway.model.problems import Problem, suggestion
+from fengling_gateway.settings.model import GatewaySettings, Section
+
+PREFIX: Final = "FENGLING_"
+FROM_FILE: Final = "_FILE"
+
+MAX_FILE_BYTES: Final = 64 * 1024
+"""Values are keys and URLs; what is larger is the wrong file."""
+
+
+def variable(path: str) -> str:
+    """Return the variable of a key: ``database.url`` → ``FENGLING_DATABASE__URL``."""
+    return PREFIX + path.replace(".", "__").upper()
+
+
+def known_keys() -> dict[str, bool]:
+    """Return every key's path, and whether it is a list."""
+    keys: dict[str, bool] = {}
+    for name, field in GatewaySettings.model_fields.items():
+        section = section_of(field.annotation)
+        if section is None:
+            keys[name] = get_origin(field.annotation) is list
+            continue
+        for key, inner in section.model_fields.items():
+            keys[f"{name}.{key}"] = get_origin(inner.annotation) is list
+    return keys
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    is_section = isinstance(annotation, type) and issubclass(annotation, Section)
+    return annotation if is_section else None
+
+
+def read_environment(
+    environ: Mapping[str, str], problems: list[Problem]
+) -> dict[str, tuple[str, Any]]:
+    """Return the values found, by path, each with the name of its variable."""
+    found: dict[str, tuple[str, Any]] = {}
+    keys = known_keys()
+    by_variable = {variable(path): path for path in keys}
+    for name, text in environ.items():
+        base = name.removesuffix(FROM_FILE) if name not in by_variable else name
+        path = by_variable.get(base)
+        if path is None:
+            _refuse_misspelt(name, by_variable, problems)
+        elif path in found:
+            problems.append(Problem(name, "conflict", f"is set beside {found[path][0]}"))
+        else:
+            value = text if base == name else read_value(Path(text), name, problems)
+            found[path] = (name, _parsed(value, name, problems) if keys[path] else value)
+    return found
+
+
+def _refuse_misspelt(name: str, known: dict[str, str], problems: list[Problem]) -> None:
+    section, separator, _ = name.partition("__")
+    if separator and any(one.startswith(f"{section}__") for one in known):
+        near = suggestion(name, tuple(one for one in known if one.startswith(f"{section}__")))
+        problems.append(Problem(name, "unknown_field", f"is not a known setting; {near}"))
+
+
+def read_value(path: Path, subject: str, problems: list[Problem]) -> str | None:
+    """Return a file's content without its last line break."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"is larger than {MAX_FILE_BYTES} bytes")
+        return content.decode().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        problems.append(Problem(subject, "source", f"can't be read from {path}: {reason}"))
+        return None
+
+
+def _parsed(text: str | None, name: str, problems: list[Problem]) -> Any:
+    """Return a list: JSON, or what commas and line breaks separate."""
+    if text is None:
+        return None
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            problems.append(Problem(name, "source", f"is no JSON: {error}"))
+            return None
+    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]

@@ -1,0 +1,228 @@
+"""
+Reads settings: a TOML file, with the environment over it.
+
+Everything that is wrong is found in one go, and each problem names the key and
+where its value came from. Secrets are in no message.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from fengling_gateway.model.problems import Problem, label, shown, suggestion
+from fengling_gateway.settings.environment import (
+    known_keys,
+    read_environment,
+    read_value,
+    section_of,
+    variable,
+)
+from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
+
+_MESSAGES: Final = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "list_type": "must be a list",
+    "model_type": "must be a section",
+    "model_attributes_type": "must be a section",
+    "path_type": "must be a path",
+    "string_type": "must be text",
+}
+_SECRET: Final = ("keys", "token_keys", "url", "listen_url")
+_OWN_FIELDS: Final = "_file"
+_FALSE: Final = ("false", "0", "no", "off", "f", "n")  # what pydantic takes for false
+
+Raw = dict[str, Any]
+
+
+class SettingsError(Exception):
+    """Settings with which nothing can be started; ``problems`` are all of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> GatewaySettings:
+    """
+    Read the settings.
+
+    Args:
+        path: The TOML file; None: from the environment alone.
+        environ: Usually ``os.environ``.
+
+    Raises:
+        SettingsError: with every problem there is.
+    """
+    problems: list[Problem] = []
+    file = None if path is None else Path(path)
+    raw = {} if file is None else _read_toml(file, problems)
+    _read_file_keys(raw, file, problems)
+    origins = _overlay(raw, read_environment(environ, problems))
+    settings = _validated(raw, origins, problems)
+    problems += _contradictions(raw)
+    if problems or settings is None:
+        raise SettingsError(problems)
+    return _resolved(settings, file)
+
+
+def _read_toml(file: Path, problems: list[Problem]) -> Raw:
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        problems.append(Problem(str(file), "source", f"can't be read: {reason}"))
+        return {}
+
+
+def _read_file_keys(raw: Raw, file: Path | None, problems: list[Problem]) -> None:
+    """Replace ``url_file = "…"`` by ``url`` with the file's content, in every section."""
+    keys = known_keys()
+    for section, values in list(raw.items()):
+        if not isinstance(values, dict):
+            continue
+        for name in [name for name in values if name.endswith(_OWN_FIELDS)]:
+            key = name.removesuffix(_OWN_FIELDS)
+            path = f"{section}.{key}"
+            if path not in keys or not isinstance(values[name], str):
+                continue  # pydantic will name it
+            named = Path(values.pop(name))
+            if key in values:
+                problems.append(Problem(f"{section}.{name}", "conflict", f"is set beside {key}"))
+                continue
+            content = read_value(
+                named if file is None else file.parent / named, f"{section}.{name}", problems
+            )
+            if content is not None:
+                values[key] = content.split() if keys[path] else content
+
+
+def _overlay(raw: Raw, found: Mapping[str, tuple[str, Any]]) -> dict[str, str]:
+    """Put the environment's values over the file's; return where each came from."""
+    origins = {}
+    for path, (name, value) in found.items():
+        section, _, key = path.rpartition(".")
+        target = raw.setdefault(section, {}) if section else raw
+        if isinstance(target, dict) and value is not None:
+            target[key] = value
+            origins[path] = name
+    return origins
+
+
+def _validated(
+    raw: Raw, origins: Mapping[str, str], problems: list[Problem]
+) -> GatewaySettings | None:
+    try:
+        return GatewaySettings.model_validate(raw)
+    except ValidationError as error:
+        problems.extend(_problem(found, origins) for found in error.errors(include_url=False))
+    return None
+
+
+def _problem(found: Any, origins: Mapping[str, str]) -> Problem:
+    location = tuple(part for part in found["loc"] if not _is_branch(part))
+    path = _path(location)
+    kind, context, given = found["type"], found.get("ctx", {}), found.get("input")
+    if kind == "extra_forbidden":
+        code, message = "unknown_field", f"is not a known setting; {_near(location)}"
+    elif kind == "missing":
+        code, message = "required", "is required"
+    elif kind == "literal_error":
+        code, message = "not_allowed", f"must be {context['expected']}"
+    elif kind in {"greater_than_equal", "less_than_equal"}:
+        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        code, message = "out_of_range", f"must be {bound}"
+    elif kind in _MESSAGES:
+        code, message = "wrong_type", _MESSAGES[kind]
+    else:
+        return Problem(_with_origin(path, origins), kind, found["msg"])
+    if kind not in {"extra_forbidden", "missing"} and location[-1:] not in [(s,) for s in _SECRET]:
+        message = f"{message}, not {shown(given)}"
+    return Problem(_with_origin(path, origins), code, message)
+
+
+def _is_branch(part: object) -> bool:
+    """Whether a step names an alternative of a type rather than a key."""
+    return isinstance(part, str) and (part.startswith(("literal[", "function-", "constrained-")))
+
+
+def _path(location: Sequence[str | int]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{label(part)}"
+    return path
+
+
+def _with_origin(path: str, origins: Mapping[str, str]) -> str:
+    return f"{path} ({origins[path]})" if path in origins else path
+
+
+def _near(location: Sequence[str | int]) -> str:
+    """Name what may be meant by the last part of a location."""
+    model: Any = GatewaySettings
+    for part in location[:-1]:
+        if part == "listeners":
+            model = ListenerSettings
+        elif isinstance(part, str):
+            model = section_of(model.model_fields[part].annotation)
+    return suggestion(location[-1], tuple(model.model_fields))
+
+
+def _contradictions(raw: Raw) -> list[Problem]:
+    """Find what no single key shows. Looks at raw values, to find it along with all else."""
+    problems = []
+
+    def value(section: str, key: str, *, default: Any = None) -> Any:
+        values = raw.get(section)
+        return values.get(key, default) if isinstance(values, dict) else default
+
+    def require(section: str, key: str, why: str) -> None:
+        if not value(section, key):
+            path = f"{section}.{key}"
+            problems.append(
+                Problem(path, "required", f"is required {why}; set it or {variable(path)}")
+            )
+
+    if raw.get("source", "database") == "database":
+        require("database", "url", 'with source = "database"')
+    if raw.get("source") == "file":
+        require("file", "path", 'with source = "file"')
+    if value("redis", "url"):
+        require("sync", "keys", "with [redis] url: messages on Redis are signed")
+    if str(value("management", "enabled", default=True)).lower() not in _FALSE:
+        require("management", "token_keys", "while [management] is enabled: there is no default")
+    return problems + _repeated_listeners(raw.get("listeners"))
+
+
+def _repeated_listeners(listeners: Any) -> list[Problem]:
+    problems = []
+    for key in ("name", "address"):
+        seen: dict[Any, int] = {}
+        for index, one in enumerate(listeners if isinstance(listeners, list) else []):
+            given = one.get(key) if isinstance(one, dict) else None
+            if not isinstance(given, str):
+                continue
+            first = seen.setdefault(given, index)
+            if first != index:
+                problems.append(
+                    Problem(
+                        f"listeners[{index}].{key}", "duplicate", f"is that of listeners[{first}]"
+                    )
+                )
+    return problems
+
+
+def _resolved(settings: GatewaySettings, file: Path | None) -> GatewaySettings:
+    """Read the path of the file source as relative to the settings file."""
+    if file is None or settings.file.path is None:
+        return settings
+    path = file.parent / settings.file.path
+    return settings.model_copy(update={"file": settings.file.model_copy(update={"path": path})})

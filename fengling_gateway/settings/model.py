@@ -1,0 +1,328 @@
+"""
+The settings of a host: what is not configuration that all hosts share.
+
+Every field says here what it is, in which unit and why its default; the
+sample in ``etc/`` is made from it.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fengling_gateway.settings.cpus import available_cpus
+from fengling_gateway.settings.values import (
+    Address,
+    DatabaseUrl,
+    Grace,
+    Keys,
+    Name,
+    RedisUrl,
+    Seconds,
+    Size,
+    refuse,
+    split_address,
+)
+
+if TYPE_CHECKING:
+    from fengling_gateway.dataplane.settings import DataPlaneSettings
+
+MAX_WORKERS = 512
+
+
+class Section(BaseModel):
+    """Settings that belong together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL, the source of the configuration (with source = "database")."""
+
+    url: DatabaseUrl | None = Field(
+        default=None,
+        repr=False,
+        description="Where the configuration is. The role needs no more than fengling_gateway.",
+        examples=["postgresql://gateway:secret@127.0.0.1:5432/fengling"],
+    )
+    listen_url: DatabaseUrl | None = Field(
+        default=None,
+        repr=False,
+        description="For LISTEN, where it differs: not through a pooler in transaction mode.",
+        examples=["postgresql://gateway:secret@127.0.0.1:5432/fengling"],
+    )
+    listen: bool = Field(
+        default=True, description="Whether to LISTEN. Without it changes are seen by polling alone."
+    )
+    poll_interval: Seconds = Field(
+        default=5.0,
+        description="How often to look without a reason. What every notification falls back to.",
+    )
+    compare_interval: Seconds = Field(
+        default=600.0,
+        description="How often to compare everything, for changes that triggers can't see.",
+    )
+    connect_timeout: Seconds = Field(default=5.0, description="For a new connection.")
+    statement_timeout: Seconds = Field(
+        default=30.0, description="For a statement. A full read of 100,000 routes takes seconds."
+    )
+
+
+class FileSettings(Section):
+    """One YAML file as the source of the configuration (with source = "file")."""
+
+    path: Path | None = Field(
+        default=None,
+        description="The file; relative to this one. It is watched, and applied as a whole.",
+        examples=["/etc/fengling/routes.yaml"],
+    )
+
+
+class RedisSettings(Section):
+    """Redis or Valkey, for telling other hosts that there is something new. Optional."""
+
+    url: RedisUrl | None = Field(
+        default=None,
+        repr=False,
+        description="Unset: hosts hear of changes from the database alone. Needs [sync] keys.",
+        examples=["redis://127.0.0.1:6379/0"],
+    )
+
+
+class SyncSettings(Section):
+    """How processes and hosts keep in step."""
+
+    push: bool = Field(
+        default=True,
+        description="Whether the supervisor pushes changes to its workers at once. If not, "
+        "workers ask for them when they hear an announcement on Redis.",
+    )
+    keys: Keys = Field(
+        default=[],
+        repr=False,
+        description="The keys that messages on Redis are signed with, the same on all hosts of "
+        'a cluster: "id:secret" with 32 random bytes (openssl rand -hex 32). The first one '
+        "signs, all verify. Better kept out of this file: keys_file, or the environment.",
+        examples=[["2026-11:<openssl rand -hex 32>"]],
+    )
+
+
+class ListenerSettings(Section):
+    """An address that takes traffic. A route may name the listeners that it is for."""
+
+    name: Name = Field(description="What routes call it (match.listeners).", examples=["http"])
+    address: Address = Field(description="host:port.", examples=["0.0.0.0:8000"])
+
+    def host_and_port(self) -> tuple[str, int]:
+        return split_address(self.address)
+
+
+class LimitSettings(Section):
+    """What a client or an instance may take of this host, before it is refused or cut off."""
+
+    max_head_bytes: Size = Field(
+        default=32 * 1024, ge=1024, description="Of a request's or response's head; more: 431."
+    )
+    max_header_line_bytes: Size = Field(
+        default=8 * 1024, ge=256, description="Of one header line; more: 431."
+    )
+    max_target_bytes: Size = Field(
+        default=8 * 1024, ge=256, description="Of a request target; more: 414."
+    )
+    max_headers: int = Field(
+        default=100, ge=10, le=10_000, description="Lines in a head; more: 431."
+    )
+    header_deadline: Seconds = Field(
+        default=10.0, description="For a whole head, however its bytes trickle in; then 408."
+    )
+    keepalive_idle: Seconds = Field(
+        default=75.0, description="Between two requests of a connection."
+    )
+    keepalive_requests: int = Field(default=1000, ge=1, description="Requests on one connection.")
+    high_water_bytes: Size = Field(
+        default=64 * 1024,
+        ge=4096,
+        description="Buffered towards a peer before the other is paused.",
+    )
+    low_water_bytes: Size = Field(
+        default=32 * 1024, ge=0, description="Left of that when reading goes on."
+    )
+    upstream_max_connections: int = Field(
+        default=256, ge=1, description="Open to one instance, in each worker."
+    )
+    upstream_idle_timeout: Seconds = Field(
+        default=8.0,
+        description="How long one is kept unused; below what instances themselves keep.",
+    )
+    upstream_max_idle: int = Field(default=64, ge=0, description="Kept unused to one instance.")
+    upstream_queue: int = Field(
+        default=1024,
+        ge=0,
+        description="Requests that wait for a connection to one instance; more: 503.",
+    )
+    upstream_queue_timeout: Seconds = Field(
+        default=3.0, description="How long they wait; then 503."
+    )
+    max_connections: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="From clients, in each worker. Unset: what the descriptor limit allows.",
+        examples=[10000],
+    )
+
+
+class ManagementSettings(Section):
+    """The management API, /metrics, /livez and /readyz."""
+
+    enabled: bool = Field(default=True, description="Whether there is one.")
+    address: Address = Field(default="127.0.0.1:8001", description="host:port of its own listener.")
+    token_keys: Keys = Field(
+        default=[],
+        repr=False,
+        description="The keys that its tokens are signed with: as [sync] keys, but others. "
+        "`fenglingctl token create` makes tokens from them. There is no default.",
+        examples=[["2026-11:<openssl rand -hex 32>"]],
+    )
+
+    def host_and_port(self) -> tuple[str, int]:
+        return split_address(self.address)
+
+
+class DrainSettings(Section):
+    """How a worker stops."""
+
+    deadline: Grace = Field(
+        default=30.0, description="For requests under way when it stops; then they are cut off."
+    )
+
+
+class SupervisionSettings(Section):
+    """How the supervisor and its workers watch one another."""
+
+    heartbeat_timeout: Seconds = Field(
+        default=5.0, description="A worker that is silent for so long is killed and replaced."
+    )
+    orphan_grace: Grace = Field(
+        default=60.0, description="How long workers serve on after their supervisor has died."
+    )
+
+
+class LogSettings(Section):
+    """The log, on standard output."""
+
+    level: Literal["debug", "info", "warn", "error"] = Field(
+        default="info", description="The least shown."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description="For people, or for collectors."
+    )
+
+
+class DebugSettings(Section):
+    """For looking closely."""
+
+    worker_header: bool = Field(
+        default=False,
+        description="Whether answers name the worker and the revision it serves "
+        "(the headers X-Gateway-Worker and X-Gateway-Revision).",
+    )
+
+
+class TransportSettings(Section):
+    """The fast ways of reading and writing, and the stock ones to fall back to."""
+
+    fast: bool = Field(default=True, description="Send at once and buffer the rest only.")
+    reactor: Literal["lean", "stock"] = Field(
+        default="lean",
+        description="The event loop of workers. Without epoll it is the stock one anyway.",
+    )
+
+
+class GatewaySettings(Section):
+    """All settings of a gateway."""
+
+    cluster: Name = Field(
+        default="default", description="The hosts of one cluster share a database, Redis and keys."
+    )
+    node: Name = Field(
+        default_factory=socket.gethostname,
+        validate_default=True,
+        description="This gateway's name in the cluster. Unset: the host's name. Two gateways on "
+        "one machine need two.",
+        examples=["gateway-1"],
+    )
+    workers: Literal["auto"] | int = Field(
+        default="auto",
+        description="Worker processes. auto: one for each CPU that may be used. 1: no processes, "
+        "everything in one.",
+    )
+    source: Literal["database", "file"] = Field(
+        default="database", description="Where the configuration comes from."
+    )
+    runtime_dir: Path = Field(default=Path("/run/fengling"), description="For sockets and locks.")
+    state_dir: Path = Field(
+        default=Path("/var/lib/fengling"),
+        description="For the last-known-good file, from which a host starts when all else is down.",
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    file: FileSettings = FileSettings()
+    redis: RedisSettings = RedisSettings()
+    sync: SyncSettings = SyncSettings()
+    listeners: list[ListenerSettings] = Field(
+        default=[ListenerSettings(name="http", address="0.0.0.0:8000")], min_length=1, max_length=50
+    )
+    limits: LimitSettings = LimitSettings()
+    management: ManagementSettings = ManagementSettings()
+    drain: DrainSettings = DrainSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
+    log: LogSettings = LogSettings()
+    debug: DebugSettings = DebugSettings()
+    transport: TransportSettings = TransportSettings()
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _workers(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
+            value = int(value)
+        if value == "auto" or (type(value) is int and 1 <= value <= MAX_WORKERS):
+            return value
+        raise refuse("out_of_range", f'must be "auto" or a number from 1 to {MAX_WORKERS}')
+
+    def worker_count(self) -> int:
+        """How many workers to run, at least 1."""
+        return available_cpus() if self.workers == "auto" else int(self.workers)
+
+    def node_runtime_dir(self) -> Path:
+        """The runtime directory of this node: two on one machine don't share it."""
+        return self.runtime_dir / self.node
+
+    def node_state_dir(self) -> Path:
+        """The state directory of this node."""
+        return self.state_dir / self.node
+
+    def data_plane(self) -> DataPlaneSettings:
+        """What of it concerns a worker's data plane."""
+        from fengling_gateway.dataplane.settings import DataPlaneSettings
+
+        return DataPlaneSettings(
+            **self.limits.model_dump(),
+            worker_header=self.debug.worker_header,
+            transports="fast" if self.transport.fast else "stock",
+        )
+
+    def changed_keys(self, other: GatewaySettings) -> list[str]:
+        """Name the keys, like ``limits.max_headers``, in which two settings differ."""
+        changed = []
+        for name in type(self).model_fields:
+            mine, others = getattr(self, name), getattr(other, name)
+            if isinstance(mine, Section):
+                changed += [
+                    f"{name}.{key}"
+                    for key in type(mine).model_fields
+                    if getattr(mine, key) != getattr(others, key)
+                ]
+            elif mine != others:
+                changed.append(name)
+        return changed

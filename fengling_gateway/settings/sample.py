@@ -1,0 +1,88 @@
+"""
+Writes the annotated sample of the settings file from the settings model.
+
+    python -m fengling_gateway.settings.sample > etc/gateway.toml
+
+Defaults are shown commented out; what has to be set is not.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+
+from fengling_gateway.settings.environment import section_of
+from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
+from fengling_gateway.settings.values import Unit
+
+_WIDTH: Final = 96
+_HEADER: Final = """\
+# Settings of a Fengling gateway: this host's own. Routes, services and instances
+# are configuration, which all hosts share and which is kept in PostgreSQL.
+#
+# Every key can also come from the environment, [database] url as
+# FENGLING_DATABASE__URL, or from a file that url_file here or
+# FENGLING_DATABASE__URL_FILE names. What is commented out is the default.
+#
+# Made by: python -m fengling_gateway.settings.sample
+"""
+
+_SET: Final = ("database.url",)
+"""What a first start needs, and so is not commented out."""
+
+
+def sample() -> str:
+    """Return the text of ``etc/gateway.toml``."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield _HEADER
+    sections = []
+    for name, field in GatewaySettings.model_fields.items():
+        if section_of(field.annotation) is not None or name == "listeners":
+            sections.append((name, field))
+        else:
+            yield from _field_lines(name, name, field)
+    for name, field in sections:
+        section = ListenerSettings if name == "listeners" else section_of(field.annotation)
+        assert section is not None
+        yield ""
+        yield from _comment(section.__doc__ or "")
+        yield "[[listeners]]" if name == "listeners" else f"[{name}]"
+        for key, inner in section.model_fields.items():
+            yield from _field_lines(f"{name}.{key}", key, inner)
+
+
+def _field_lines(path: str, key: str, field: FieldInfo) -> Iterator[str]:
+    yield from _comment(field.description or "")
+    is_set = path in _SET or field.is_required()
+    has_default = not field.is_required() and field.default_factory is None and field.default
+    example = field.examples[0] if field.examples else None
+    value = field.default if has_default or field.default is False else example
+    if value is None:
+        value = field.default
+    yield f"{'' if is_set else '#'}{key} = {_written(value, field)}"
+
+
+def _comment(text: str) -> Iterator[str]:
+    for line in textwrap.wrap(" ".join(text.split()), _WIDTH, break_on_hyphens=False):
+        yield f"# {line}"
+
+
+def _written(value: Any, field: FieldInfo) -> str:
+    for unit in field.metadata:
+        if isinstance(unit, Unit):
+            text = unit.write(value)
+            return str(text) if text.isdigit() else json.dumps(text)
+    return json.dumps(str(value) if isinstance(value, Path) else value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(sample())

@@ -1,0 +1,152 @@
+"""
+The types of values that settings have, as pydantic sees them.
+
+A value in the environment is text, so every type also takes its text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from fengling_gateway.auth.keys import WeakKeyError, parse_keys
+from fengling_gateway.model.checks import Check
+from fengling_gateway.model.names import canonical_host, slug
+from fengling_gateway.model.problems import Report, shown
+from fengling_gateway.model.times import duration, shortest
+
+_SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB)?")
+_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_ADDRESS: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
+
+
+class Unit:
+    """Marks how a field's default is written in the sample."""
+
+    def __init__(self, write: Any) -> None:
+        self.write = write
+
+
+def refuse(code: str, message: str) -> PydanticCustomError:
+    # The message is an argument, since pydantic would take its braces for fields.
+    return PydanticCustomError(code, "{message}", {"message": message})
+
+
+def _by(check: Check) -> BeforeValidator:
+    """Let a check of configuration values judge a setting."""
+
+    def validate(value: Any) -> Any:
+        report = Report()
+        checked = check(value, report)
+        for _, code, message in report.found:
+            raise refuse(code, message)
+        return checked
+
+    return BeforeValidator(validate)
+
+
+def _seconds(low: float, high: float) -> BeforeValidator:
+    check = duration(low, high)
+
+    def from_text(value: Any, report: Report) -> Any:
+        if isinstance(value, str) and len(value) <= 30 and _NUMBER.fullmatch(value):
+            value = float(value)
+        return check(value, report)
+
+    return _by(from_text)
+
+
+def _size(value: Any) -> Any:
+    if type(value) is int:
+        return value
+    size = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if size is None:
+        raise refuse("wrong_type", f"must be a size like 65536, 64KiB or 10MiB, not {shown(value)}")
+    return int(size[1]) * _UNITS[size[2]]
+
+
+def write_size(size: int) -> str:
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """
+    Split ``host:port``, where the host may be ``[::]``.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    parts = _ADDRESS.fullmatch(value)
+    host = canonical_host(parts["host"]) if parts else None
+    if parts is None or host is None or not 1 <= int(parts["port"]) <= 65535:
+        raise ValueError(f"must be host:port like 127.0.0.1:8001 or [::]:8000, not {shown(value)}")
+    return host.strip("[]"), int(parts["port"])
+
+
+def _address(value: Any) -> Any:
+    try:
+        split_address(value if isinstance(value, str) else "")
+    except ValueError:
+        raise refuse(
+            "bad_address",
+            f"must be host:port like 127.0.0.1:8001 or [::]:8000, not {shown(value)}",
+        ) from None
+    return value
+
+
+def _url(*schemes: str) -> BeforeValidator:
+    """A URL with one of some schemes. It may hold a password, so no message repeats it."""
+    listed = " or ".join(f"{scheme}://" for scheme in schemes)
+
+    def validate(value: Any) -> Any:
+        if not isinstance(value, str) or not value.startswith(
+            tuple(f"{scheme}://" for scheme in schemes)
+        ):
+            raise refuse("bad_address", f"must begin with {listed}")
+        return value
+
+    return BeforeValidator(validate)
+
+
+def _database_url(value: Any) -> Any:
+    """A URL, or libpq's ``host=… dbname=…``."""
+    is_url = isinstance(value, str) and value.startswith(("postgresql://", "postgres://"))
+    is_words = isinstance(value, str) and "=" in value and "://" not in value
+    if not (is_url or is_words):
+        raise refuse("bad_address", "must begin with postgresql:// (or be like host=… dbname=…)")
+    return value
+
+
+def _keys(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or not all(isinstance(key, str) for key in value):
+        raise refuse("wrong_type", 'must be a list of keys, each written "id:secret"')
+    try:
+        if value:
+            parse_keys(value)
+    except WeakKeyError as error:
+        raise refuse("weak_key", str(error)) from None
+    return list(value)
+
+
+Seconds = Annotated[float, _seconds(0.001, 30 * 86400.0), Unit(shortest)]
+"""A duration of some length: ``3s``, ``1m30s``, or a number of seconds."""
+
+Grace = Annotated[float, _seconds(0.0, 30 * 86400.0), Unit(shortest)]
+"""A duration that may be 0."""
+
+Size = Annotated[int, BeforeValidator(_size), Unit(write_size)]
+"""A number of bytes: 65536 or ``64KiB``."""
+
+Name = Annotated[str, _by(slug)]
+Address = Annotated[str, BeforeValidator(_address)]
+RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
+DatabaseUrl = Annotated[str, BeforeValidator(_database_url)]
+Keys = Annotated[list[str], BeforeValidator(_keys)]
+"""A ring of secret keys; see `fengling_gateway.auth.keys`."""
