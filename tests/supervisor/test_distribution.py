@@ -1,0 +1,189 @@
+"""Every worker comes to the head, whatever is lost on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import TestCase
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from fengling_gateway.model.delta import Change, Delta, Position
+from fengling_gateway.model.entity import Key, add_hash, entity_hash, subtract_hash
+from fengling_gateway.supervisor import delta_log
+from fengling_gateway.supervisor.delta_log import DeltaLog
+from fengling_gateway.supervisor.distribution import Distribution
+from fengling_gateway.supervisor.link import CatchUp, WorkerLink
+
+
+class Config:
+    """A configuration that makes its own deltas."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[Key, bytes] = {}
+        self.content_hash = 0
+        self.position: Position | None = None
+
+    def change(self, number: int, body: bytes | None) -> Delta:
+        key = Key("route", f"r{number}")
+        before, hash_before = self.position, self.content_hash
+        old = self.bodies.pop(key, None)
+        if old is not None:
+            self.content_hash = subtract_hash(self.content_hash, entity_hash(key, old))
+        if body is not None:
+            self.bodies[key] = body
+            self.content_hash = add_hash(self.content_hash, entity_hash(key, body))
+        revision = 1 if before is None else before.revision + 1
+        self.position = Position("e", revision, f"t{revision}")
+        return Delta(
+            before, self.position, hash_before, self.content_hash, (Change(key, body),)
+        )
+
+
+class Wire:
+    """A channel that keeps what was sent, for the worker below to take."""
+
+    def __init__(self) -> None:
+        self.deltas: list[Delta] = []
+        self.bytes_sent = 0
+
+    def send(self, message: Any, values: Any = None) -> None: ...
+
+    def send_delta(self, delta: Delta) -> None:
+        self.deltas.append(delta)
+
+    def close(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class Worker:
+    """Applies deltas by the rules of a real one."""
+
+    def __init__(self) -> None:
+        self.link = WorkerLink(clock=Clock(), name="w0", slot=0, user=None)  # type: ignore[arg-type]
+        self.wire = Wire()
+        self.link.connect(self.wire)
+        self.position: Position | None = None
+        self.content_hash = 0
+
+    def question(self, reason: str, wanted: Position | None = None) -> CatchUp:
+        return CatchUp(reason, self.position, self.content_hash, wanted)
+
+    def take(self, count: int) -> bool:
+        """Apply some of what has arrived; False when something did not fit."""
+        arrived, self.wire.deltas = self.wire.deltas[:count], self.wire.deltas[count:]
+        for delta in arrived:
+            if not delta.is_full and delta.hash_before != self.content_hash:
+                return delta.after == self.position
+            self.position, self.content_hash = delta.after, delta.hash_after
+        return True
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("change"), st.integers(0, 5), st.one_of(st.none(), st.binary(max_size=5))),
+        st.tuples(st.sampled_from(["take", "hear", "beat", "restart", "forget"]), st.integers(0, 3)),
+    ),
+    max_size=40,
+)
+
+
+class DistributionTests(TestCase):
+    """`Distribution` and `DeltaLog`"""
+
+    @given(steps, st.booleans())
+    def test_worker_converges_whatever_happened(self, script: list[Any], push: bool) -> None:
+        """After any history, a heartbeat or two bring the worker to the head."""
+        config, log, worker = Config(), DeltaLog(), Worker()
+        distribution = Distribution(
+            log=log,
+            links=lambda: [worker.link],
+            bodies=lambda: config.bodies,
+            look=lambda reason: None,
+            push=push,
+        )
+        distribution.answer(worker.link, worker.question("started"))
+        for step in script:
+            if step[0] == "change":
+                distribution.publish(config.change(step[1], step[2]))
+            elif step[0] == "take":
+                if not worker.take(step[1]):
+                    distribution.answer(worker.link, worker.question("out of place"))
+            elif step[0] == "hear":
+                distribution.answer(worker.link, worker.question("heard", config.position))
+            elif step[0] == "beat":
+                distribution.check(worker.link)
+            elif step[0] == "forget":
+                log._deltas.clear()
+            else:
+                worker = Worker()
+                distribution.answer(worker.link, worker.question("started"))
+        for _ in range(3):
+            distribution.check(worker.link)
+            if not worker.take(1000):
+                distribution.answer(worker.link, worker.question("out of place"))
+        self.assertEqual((worker.position, worker.content_hash), (config.position, config.content_hash))
+
+    def test_worker_in_step_gets_one_delta_for_one_change(self) -> None:
+        """Nothing is sent twice, and never everything where a delta will do."""
+        config, worker = Config(), Worker()
+        distribution = Distribution(
+            log=DeltaLog(),
+            links=lambda: [worker.link],
+            bodies=lambda: config.bodies,
+            look=lambda reason: None,
+            push=True,
+        )
+        distribution.publish(config.change(1, b"a"))
+        worker.take(10)
+        distribution.publish(config.change(1, b"b"))
+        distribution.answer(worker.link, worker.question("heard", config.position))
+        distribution.check(worker.link)
+        self.assertEqual([len(one.changes) for one in worker.wire.deltas], [1])
+        self.assertEqual(distribution.full_deltas, 1)
+
+    def test_worker_that_heard_of_more_than_there_is_makes_the_supervisor_look(self) -> None:
+        """An announcement may reach a worker before the database has told its supervisor."""
+        config, worker, looks = Config(), Worker(), []
+        distribution = Distribution(
+            log=DeltaLog(),
+            links=lambda: [worker.link],
+            bodies=lambda: config.bodies,
+            look=looks.append,
+            push=False,
+        )
+        distribution.publish(config.change(1, b"a"))
+        worker.take(10)
+        announced = Position("e", 2, "t2")
+        distribution.answer(worker.link, worker.question("heard", announced))
+        self.assertEqual(looks, ["worker heard of a newer revision"])
+        distribution.publish(config.change(1, b"b"))
+        self.assertEqual(len(worker.wire.deltas), 1, "it had asked, so it gets it without push")
+
+
+class DeltaLogTests(TestCase):
+    """`DeltaLog`"""
+
+    def test_log_stays_within_its_bound(self) -> None:
+        """A worker far behind gets everything; one near gets the deltas."""
+        config, log = Config(), DeltaLog()
+        positions = []
+        for number in range(delta_log.MAX_LOGGED_CHANGES):
+            log.append(config.change(number % 3, b"%d" % number))
+            positions.append((config.position, config.content_hash))
+        self.assertIsNone(log.after(*positions[0]))
+        following = log.after(*positions[-3])
+        assert following is not None
+        self.assertEqual([one.after.revision for one in following], [19_999, 20_000])
+
+    def test_delta_that_skips_is_refused(self) -> None:
+        """The log never has a gap."""
+        config, log = Config(), DeltaLog()
+        log.append(config.change(1, b"a"))
+        config.change(1, b"b")
+        with self.assertRaisesRegex(ValueError, "skips"):
+            log.append(config.change(1, b"c"))
