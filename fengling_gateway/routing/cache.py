@@ -8,16 +8,21 @@ has the order in which routes are tried.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
+from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.explain import Verdict, judge_in_order
+from fengling_gateway.routing.leaf import routes_of
 from fengling_gateway.routing.matchers import RequestView
 from fengling_gateway.routing.regexes import RegexIndex
 from fengling_gateway.routing.route import HostRank, Route, compile_route, host_rank
-from fengling_gateway.routing.scope import Scope
+from fengling_gateway.routing.scope import HostPaths, Scope
 from fengling_gateway.routing.sharding import AnyDict, put
-from fengling_gateway.routing.template import PLAIN_PATH_BYTES, canonical_path
+from fengling_gateway.routing.template import canonical_path
 
 __all__ = ["Route", "RouteCache", "RouteCacheBuilder", "compile_route"]
+
+_PERCENT: Final = 0x25
 
 RouteChange = tuple[str, Route | None]
 """A route's id and what it is now; None where it is gone."""
@@ -37,7 +42,7 @@ class RouteCache:
 
     @classmethod
     def empty(cls) -> RouteCache:
-        return cls({}, Scope(None), {})
+        return cls({}, Scope(), {})
 
     def __repr__(self) -> str:
         return f"<RouteCache of {self.size} routes>"
@@ -70,7 +75,7 @@ class RouteCache:
         `now` is in seconds since the Unix epoch, for routes with a validity period.
         """
         path = request.path
-        if path.translate(None, PLAIN_PATH_BYTES):
+        if _PERCENT in path or not path.isascii():  # most are canonical: spare them the call
             path = canonical_path(path)
         if tenant is not None:
             scope = self._tenants.get(tenant)
@@ -95,7 +100,7 @@ def _in_order(scope: Scope, host: bytes, path: bytes) -> list[Route]:
     ranks: dict[Route, HostRank] = {}
     for pattern, paths in scope.hosts(host):
         for leaf in paths.leaves(path):
-            for route in leaf:
+            for route in routes_of(leaf):
                 ranks.setdefault(route, host_rank(pattern))
     return sorted(ranks, key=lambda route: route.sort_key_for(ranks[route]))
 
@@ -116,7 +121,7 @@ class RouteCacheBuilder:
     def _start(
         self, routes: AnyDict[str, Route], common: Scope, tenants: AnyDict[str, Scope]
     ) -> None:
-        self._edit = object()
+        self._edit = Edit()
         self._routes = routes.copy()
         self._common = common
         self._tenants = tenants.copy()
@@ -138,7 +143,7 @@ class RouteCacheBuilder:
         self.remove(route.id)
         self._routes = put(self._routes, route.id, route)
         if route.enabled:
-            self._note(self._scope(route.tenant_id).insert(route))
+            self._note(self._scope(route.tenant_id).insert(route, self._edit))
 
     def remove(self, route_id: str) -> None:
         """Remove a route if it is there."""
@@ -149,7 +154,7 @@ class RouteCacheBuilder:
         if not route.enabled:
             return
         scope = self._scope(route.tenant_id)
-        self._note(scope.remove(route))
+        self._note(scope.remove(route, self._edit))
         if route.tenant_id is not None and scope.is_bare:
             del self._tenants[route.tenant_id]
 
@@ -167,12 +172,12 @@ class RouteCacheBuilder:
             self._common = self._common.owned_by(self._edit)
             return self._common
         scope = self._tenants.get(tenant)
-        owned = Scope(self._edit) if scope is None else scope.owned_by(self._edit)
+        owned = self._edit.keep(Scope()) if scope is None else scope.owned_by(self._edit)
         if owned is not scope:
             self._tenants = put(self._tenants, tenant, owned)
         return owned
 
-    def _note(self, changed: list) -> None:  # type: ignore[type-arg]
+    def _note(self, changed: list[HostPaths]) -> None:
         for paths in changed:
-            if paths.regexes is not None and paths.regexes.owner is self._edit:
+            if paths.regexes is not None and not paths.regexes.is_settled:
                 self._unsettled[paths.regexes] = None

@@ -190,12 +190,12 @@ def compile_conditions(match: Mapping[str, Any]) -> tuple[Condition, ...]:
     if match.get("listeners"):
         found.append(_listener_condition(tuple(match["listeners"])))
     for key, kind in _FIELDS:
-        for item in match.get(key) or ():
-            found.append(
-                _field_condition(
-                    kind, item["name"], item["op"], item["value"], bool(item["ignore_case"])
-                )
+        found += [
+            _field_condition(
+                kind, item["name"], item["op"], item["value"], bool(item["ignore_case"])
             )
+            for item in match.get(key) or ()
+        ]
     if match.get("client_ip"):
         found.append(_client_condition(tuple(match["client_ip"])))
     return tuple(found)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fengling_gateway.routing.leaf import Leaf, first_in
+from fengling_gateway.routing.edit import Edit
+from fengling_gateway.routing.leaf import Leaf, first_above
+from fengling_gateway.routing.levels import Levels
 from fengling_gateway.routing.matchers import RequestView
 from fengling_gateway.routing.pathtree import Node, insert, leaves, remove
 from fengling_gateway.routing.regexes import RegexIndex
@@ -13,81 +15,45 @@ from fengling_gateway.routing.sharding import AnyDict, put
 from fengling_gateway.routing.template import REGEX
 
 
-class Levels:
-    """How many routes have which priority, and the highest of them."""
-
-    __slots__ = ("_counts", "top")
-
-    def __init__(self) -> None:
-        self._counts: AnyDict[int, int] = {}
-        self.top = _LOWEST
-
-    def copy(self) -> Levels:
-        twin = Levels()
-        twin._counts = self._counts.copy()
-        twin.top = self.top
-        return twin
-
-    def add(self, priority: int) -> None:
-        self._counts = put(self._counts, priority, self._counts.get(priority, 0) + 1)
-        self.top = max(self.top, priority)
-
-    def subtract(self, priority: int) -> None:
-        left = self._counts.get(priority, 0) - 1
-        if left:
-            self._counts[priority] = left
-            return
-        del self._counts[priority]
-        if priority == self.top:
-            self.top = max(self._counts, default=_LOWEST)
-
-    def __bool__(self) -> bool:
-        return len(self._counts) > 0
-
-
-_LOWEST = -(1 << 62)
-
-
 class HostPaths:
     """The routes of one host pattern."""
 
-    __slots__ = ("depth", "levels", "owner", "regexes", "root")
+    __slots__ = ("depth", "levels", "regexes", "root")
 
-    def __init__(self, owner: object) -> None:
-        self.owner = owner
-        self.root = Node(owner)
+    def __init__(self) -> None:
+        self.root = Node()
         self.regexes: RegexIndex | None = None
         self.levels = Levels()
         self.depth = 0
         """Depth of the tree, or more: it does not shrink when routes go."""
 
-    def owned_by(self, edit: object) -> HostPaths:
+    def owned_by(self, edit: Edit) -> HostPaths:
         """Return this if the edit made it, else a copy that it may change."""
-        if self.owner is edit:
+        if edit.made(self):
             return self
-        twin = HostPaths(edit)
+        twin = edit.keep(HostPaths())
         twin.root = self.root
         twin.regexes = self.regexes
         twin.levels = self.levels.copy()
         twin.depth = self.depth
         return twin
 
-    def insert(self, route: Route) -> None:
+    def insert(self, route: Route, edit: Edit) -> None:
         template = route.template
         self.levels.add(route.priority)
         if template.kind == REGEX:
-            self.regexes = (self.regexes or RegexIndex(self.owner)).owned_by(self.owner)
+            self.regexes = (self.regexes or RegexIndex()).owned_by(edit)
             self.regexes.insert(template.pattern, route)
             return
-        self.root = insert(self.root, template, route, self.owner)
+        self.root = insert(self.root, template, route, edit)
         self.depth = max(self.depth, len(template.segments))
 
-    def remove(self, route: Route) -> None:
+    def remove(self, route: Route, edit: Edit) -> None:
         template = route.template
         if template.kind != REGEX:
-            self.root = remove(self.root, template, route, self.owner)
+            self.root = remove(self.root, template, route, edit)
         elif self.regexes is not None:
-            self.regexes = self.regexes.owned_by(self.owner)
+            self.regexes = self.regexes.owned_by(edit)
             self.regexes.remove(template.pattern, route)
             if not self.regexes:
                 self.regexes = None
@@ -105,58 +71,71 @@ class HostPaths:
 class Scope:
     """The routes of one tenant, or the global ones."""
 
-    __slots__ = ("any", "exact", "owner", "wild")
+    __slots__ = ("any", "exact", "inexact_levels", "is_flat", "levels", "wild")
 
-    def __init__(self, owner: object) -> None:
-        self.owner = owner
+    def __init__(self) -> None:
+        self.levels = Levels()
+        self.is_flat = True
+        self.inexact_levels = Levels()
+        """Priorities of the routes without an exact host."""
         self.exact: AnyDict[bytes, HostPaths] = {}
         self.wild: AnyDict[bytes, HostPaths] = {}
         """By what follows the ``*``: ``.example.com``."""
         self.any: HostPaths | None = None
 
-    def owned_by(self, edit: object) -> Scope:
+    def owned_by(self, edit: Edit) -> Scope:
         """Return this if the edit made it, else a copy that it may change."""
-        if self.owner is edit:
+        if edit.made(self):
             return self
-        twin = Scope(edit)
+        twin = edit.keep(Scope())
+        twin.levels = self.levels.copy()
+        twin.is_flat = self.is_flat
+        twin.inexact_levels = self.inexact_levels.copy()
         twin.exact = self.exact.copy()
         twin.wild = self.wild.copy()
         twin.any = self.any
         return twin
 
-    def insert(self, route: Route) -> list[HostPaths]:
+    def insert(self, route: Route, edit: Edit) -> list[HostPaths]:
         """Add a route under each of its hosts; return what has changed."""
-        return [self._insert(pattern, route) for pattern in route.hosts or (b"",)]
+        self.levels.add(route.priority)
+        self.is_flat = self.levels.is_flat
+        return [self._insert(pattern, route, edit) for pattern in route.hosts or (b"",)]
 
-    def remove(self, route: Route) -> list[HostPaths]:
+    def remove(self, route: Route, edit: Edit) -> list[HostPaths]:
         """Take a route from each of its hosts; return what has changed."""
-        return [self._remove(pattern, route) for pattern in route.hosts or (b"",)]
+        self.levels.subtract(route.priority)
+        self.is_flat = self.levels.is_flat
+        return [self._remove(pattern, route, edit) for pattern in route.hosts or (b"",)]
 
-    def _insert(self, pattern: bytes, route: Route) -> HostPaths:
+    def _insert(self, pattern: bytes, route: Route, edit: Edit) -> HostPaths:
         paths = self._at(pattern)
-        owned = HostPaths(self.owner) if paths is None else paths.owned_by(self.owner)
-        owned.insert(route)
-        if not pattern:
-            self.any = owned
-        elif pattern.startswith(b"*."):
+        owned = edit.keep(HostPaths()) if paths is None else paths.owned_by(edit)
+        owned.insert(route, edit)
+        if pattern and not pattern.startswith(b"*."):
+            self.exact = put(self.exact, pattern, owned)
+            return owned
+        self.inexact_levels.add(route.priority)
+        if pattern:
             self.wild = put(self.wild, pattern[1:], owned)
         else:
-            self.exact = put(self.exact, pattern, owned)
+            self.any = owned
         return owned
 
-    def _remove(self, pattern: bytes, route: Route) -> HostPaths:
+    def _remove(self, pattern: bytes, route: Route, edit: Edit) -> HostPaths:
         paths = self._at(pattern)
         if paths is None:
             raise KeyError(route.id)
-        owned = paths.owned_by(self.owner)
-        owned.remove(route)
-        if not pattern:
-            self.any = owned if owned.levels else None
-            return owned
+        owned = paths.owned_by(edit)
+        owned.remove(route, edit)
         hosts, key = self.exact, pattern
-        if pattern.startswith(b"*."):
+        if not pattern or pattern.startswith(b"*."):
+            self.inexact_levels.subtract(route.priority)
             hosts, key = self.wild, pattern[1:]
-        if owned.levels:
+        if not pattern:
+            self.any = owned if owned.levels.count else None
+            return owned
+        if owned.levels.count:
             hosts[key] = owned
         else:
             del hosts[key]
@@ -187,14 +166,89 @@ class Scope:
         if self.any is not None:
             yield b"", self.any
 
-    def match(self, path: bytes, request: RequestView, now: float) -> Route | None:
-        """Return the first route in the total order that takes the request."""
+    def match(  # noqa: C901, PLR0912  one piece: a call per step would cost more than the steps
+        self, path: bytes, request: RequestView, now: float
+    ) -> Route | None:
+        """
+        Return the first route in the total order that takes the request.
+
+        1. Walk the tree of the most specific host once, a literal before a
+           parameter. A path that ends where it does, or else the last prefix
+           passed, is the best leaf, unless the walk passed a fork.
+        2. A route found so stands if no other leaf can hold a higher priority:
+           almost always.
+        3. Otherwise, and if nothing was found, look at everything in order.
+        """
+        host = request.host
+        paths = self.exact.get(host)
+        if paths is None:
+            paths = self._inexact(host)
+            if paths is None:
+                return None
+        node = paths.root
+        leaf = node.prefix
+        forked = False
+        for segment in path[1:].split(b"/", paths.depth):
+            below = node.children.get(segment)
+            if below is None:
+                below = node.parameter
+                if below is None or not segment:
+                    break
+            elif node.parameter is not None:
+                forked = True
+            node = below
+            if node.prefix is not None:
+                leaf = node.prefix
+        else:
+            if node.exact is not None:
+                leaf = node.exact
+                forked = False
+        if leaf is None or forked:
+            return self._search(path, request, now)
+        route: Route | None = leaf  # type: ignore[assignment]  # a Choice always asks
+        if leaf.asks:
+            route = leaf.taking(request, now)
+        if route is None:
+            return self._search(path, request, now)
+        if self.is_flat:
+            return route
+        return self._unless_outranked(route, path, request, now, paths)
+
+    def _inexact(self, host: bytes) -> HostPaths | None:
+        """Return the most specific paths for a host that is not listed itself."""
+        if self.wild:
+            at = host.find(b".", 1)
+            while at > 0:
+                found = self.wild.get(host[at:])
+                if found is not None:
+                    return found
+                at = host.find(b".", at + 1)
+        return self.any
+
+    def _unless_outranked(
+        self, route: Route, path: bytes, request: RequestView, now: float, paths: HostPaths
+    ) -> Route | None:
+        """Return the best route of the most specific host, or one of higher priority."""
+        if route.priority < paths.levels.top:
+            return self._search(path, request, now)
+        if route.priority < self.inexact_levels.top:
+            return self._search(path, request, now, route, paths)
+        return route
+
+    def _search(
+        self,
+        path: bytes,
+        request: RequestView,
+        now: float,
+        best: Route | None = None,
+        settled: HostPaths | None = None,
+    ) -> Route | None:
+        """Look at every leaf that matches, but for those of `settled`, of which `best` is."""
         # Leaves come in the order of host and path. Priority goes before both,
         # so a later leaf can still win, but only with a higher priority.
-        best: Route | None = None
         for _, paths in self.hosts(request.host):
-            if best is not None and paths.levels.top <= best.priority:
+            if paths is settled or (best is not None and paths.levels.top <= best.priority):
                 continue
             for leaf in paths.leaves(path):
-                best = first_in(leaf, request, now, best)
+                best = first_above(leaf, request, now, best) or best
         return best

@@ -16,16 +16,13 @@ TEMPLATE: Final = 1
 PREFIX: Final = 2
 REGEX: Final = 3
 
-_UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_PERCENT: Final = 0x25
 
-# Encoded, these mean what they mean bare. A semicolon is not among them: some
-# servers cut a segment at a bare one (RFC 3986, section 3.3), not at "%3B".
-_SAME_DECODED: Final = frozenset(_UNRESERVED + b"!$&'()*+,=:@")
+# These keep a meaning of their own when they are encoded: separators, and the
+# semicolon, at which some servers cut a segment only when it is bare.
+_KEPT_ENCODED: Final = frozenset(b"/\\;?#%")
 
-PLAIN_PATH_BYTES: Final = _UNRESERVED + b"!$&'()*+,=:@;/"
-"""A path of nothing but these bytes is in canonical form already."""
-
-_ODD: Final = re.compile(rb"%[0-9A-Fa-f]{2}|[^%" + re.escape(PLAIN_PATH_BYTES) + rb"]")
+_ENCODED: Final = re.compile(rb"%[0-9A-Fa-f]{2}|[^\x00-\x7f]")
 
 
 class TemplateError(ValueError):
@@ -91,17 +88,20 @@ def _parse_segment(part: str) -> bytes | None:
         return None
     if "{" in part or "}" in part or part == "**":
         raise TemplateError(f"in {part!r} a parameter is not a whole segment")
-    return canonical_path(part.encode("utf-8", "surrogatepass"))
+    return canonical_path(part.encode())
 
 
 def canonical_path(path: bytes) -> bytes:
     """
-    Return the one spelling of a path in which paths are compared (RFC 3986, section 6.2.2).
+    Return the one spelling of a path in which paths are compared.
 
-    Percent-encoding of what needs none is undone, hexadecimal digits are upper
-    case, and bytes that may not stand bare are encoded. A stray ``%`` stays.
+    Percent-encoded printable ASCII is decoded, other encodings have upper-case
+    digits, and bytes beyond ASCII are encoded. A stray ``%`` stays.
     """
-    return _ODD.sub(_canonical_byte, path)
+    # An integer is looked for four times faster than a byte string is.
+    if _PERCENT not in path and path.isascii():
+        return path
+    return _ENCODED.sub(_canonical_byte, path)
 
 
 def _canonical_byte(found: re.Match[bytes]) -> bytes:
@@ -109,4 +109,6 @@ def _canonical_byte(found: re.Match[bytes]) -> bytes:
     if len(spelling) == 1:
         return b"%%%02X" % spelling[0]
     code = int(spelling[1:], 16)
-    return bytes((code,)) if code in _SAME_DECODED else spelling.upper()
+    if 0x20 < code < 0x7F and code not in _KEPT_ENCODED:
+        return bytes((code,))
+    return spelling.upper()

@@ -7,7 +7,7 @@ from typing import Any
 
 from fengling_gateway.routing.route import compile_host_pattern
 from fengling_gateway.routing.sharding import AnyDict, put
-from fengling_gateway.routing.template import PLAIN_PATH_BYTES, canonical_path
+from fengling_gateway.routing.template import canonical_path
 
 
 class Tenant:
@@ -98,8 +98,7 @@ class TenantIndex:
         return None
 
     def _resolve_path(self, path: bytes) -> str | None:
-        if path.translate(None, PLAIN_PATH_BYTES):
-            path = canonical_path(path)
+        path = canonical_path(path)
         end = len(path)
         while end > 0:
             claims = self._prefixes.get(path[:end])
@@ -146,11 +145,11 @@ def compile_tenant(body: Mapping[str, Any]) -> Tenant:
 
 
 def _claim(claims: AnyDict[bytes, Claims], key: bytes, tenant: str) -> AnyDict[bytes, Claims]:
-    return put(claims, key, tuple(sorted((*claims.get(key, ()), tenant))))
+    return put(claims, key, tuple(sorted((*(claims.get(key) or ()), tenant))))
 
 
 def _disclaim(claims: AnyDict[bytes, Claims], key: bytes, tenant: str) -> None:
-    left = tuple(other for other in claims.get(key, ()) if other != tenant)
+    left = tuple(other for other in claims.get(key) or () if other != tenant)
     if left:
         claims[key] = left
     else:

@@ -88,7 +88,7 @@ class ModelTests:
 class ManyHostsTests:
     """No number of hosts or paths changes what matches (RT4)."""
 
-    @pytest.mark.parametrize("count", [1, 2, 100, 101, 128, 129, 500, 2000])
+    @pytest.mark.parametrize("count", [1, 2, 100, 101, 1023, 1536, 1540, 3500])
     def test_any_number_of_hosts_matches_like_the_linear_matcher(self, count: int) -> None:
         """Exact and wildcard hosts behave alike below and above every size of table."""
         rng = random.Random(count)
@@ -108,7 +108,7 @@ class ManyHostsTests:
             request = Request(path.encode(), host.encode())
             assert chosen(cache, request, None, 0.0) == choose(bodies, request, None, 0.0)
 
-    @pytest.mark.parametrize("count", [127, 128, 129, 3000])
+    @pytest.mark.parametrize("count", [1024, 1025, 3000])
     def test_any_number_of_paths_matches_like_the_linear_matcher(self, count: int) -> None:
         """Prefixes and exact paths of one host behave alike in tables of every size."""
         rng = random.Random(count)
