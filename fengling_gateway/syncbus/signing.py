@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from fengling_gateway.auth.keys import SecretKey, parse_keys
+from fengling_gateway.auth.keys import parse_keys
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024
 """Longer messages are refused unread. The largest ones are node states with many rejections."""
@@ -45,22 +45,17 @@ class Signed(NamedTuple):
 class Keyring:
     """The keys of one cluster: the first one signs, all of them verify."""
 
-    def __init__(self, keys: Iterable[SecretKey], *, cluster: str) -> None:
-        self._keys = {key.id.encode(): key.secret for key in keys}
-        if not self._keys:
-            raise ValueError("a keyring needs a key")
-        self._signing_id = next(iter(self._keys))
-        self._cluster = cluster.encode()
-
-    @classmethod
-    def parse(cls, texts: Iterable[str], *, cluster: str) -> Keyring:
+    def __init__(self, keys: Iterable[str], *, cluster: str) -> None:
         """
         Read keys written as ``id:secret``.
 
         Raises:
             WeakKeyError: there is none, or one of them is weak.
         """
-        return cls(parse_keys(texts), cluster=cluster)
+        parsed = parse_keys(keys)
+        self._keys = {key.id.encode(): key.secret for key in parsed}
+        self._signing_id = parsed[0].id.encode()
+        self._cluster = cluster.encode()
 
     def __repr__(self) -> str:
         ids = ", ".join(key.decode() for key in self._keys)

@@ -1,0 +1,216 @@
+"""Tokens for the management API: signed by a key of its own ring, never by a stranger.
+
+A JWT of one form only: HS256, the key's id in ``kid``, a subject, scopes and an
+expiry. What is signed by us needs no leniency, so everything else is refused
+before a signature is computed: other algorithms, other header fields, spellings
+of the same bytes that are not the canonical one. Pure: the time is passed in.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from fengling_gateway.auth.keys import SecretKey, parse_keys
+from fengling_gateway.auth.strict_json import StrictJSONError, loads
+
+READ: Final = "gateway:read"
+WRITE: Final = "gateway:write"
+ADMIN: Final = "gateway:admin"
+SCOPES: Final = {READ: {READ}, WRITE: {READ, WRITE}, ADMIN: {READ, WRITE, ADMIN}}
+"""What each scope allows."""
+
+ISSUER: Final = "fengling-gateway"
+AUDIENCE: Final = "fengling-management"
+
+MAX_TOKEN_BYTES: Final = 4096
+MAX_LIFETIME_SECONDS: Final = 366 * 86400
+"""A key lives for years; what it signed may not."""
+
+_NOT_BEFORE_LEEWAY_SECONDS: Final = 30
+"""Clocks differ. An expired token gets no leeway: it was ours to renew."""
+
+_CANONICAL: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
+_HEADER_FIELDS: Final = {"alg", "typ", "kid"}
+_SUBJECT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+
+
+class TokenError(Exception):
+    """
+    A token is refused. ``code`` is one of a closed set, and safe to show:
+    ``malformed``, ``unknown_key``, ``wrong_signature``, ``wrong_claims``,
+    ``expired``, ``not_yet_valid``.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a verified token speaks for, and what it allows."""
+
+    subject: str
+    scopes: frozenset[str]
+    token_id: str
+    key_id: str
+    expires_at: int
+
+    def may(self, scope: str) -> bool:
+        return any(scope in SCOPES[own] for own in self.scopes)
+
+
+class TokenRing:
+    """The keys of the management API: the first one signs, all of them verify."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        """
+        Raises:
+            WeakKeyError: there is no key, or one is short or a placeholder.
+        """
+        parsed: tuple[SecretKey, ...] = parse_keys(keys)
+        self._keys = {key.id: key.secret for key in parsed}
+        self._signing_id = parsed[0].id
+
+    def __repr__(self) -> str:
+        return f"<TokenRing {', '.join(self._keys)}>"
+
+    def issue(
+        self,
+        *,
+        subject: str,
+        scopes: Iterable[str],
+        now: float,
+        lifetime_seconds: float,
+        token_id: str,
+    ) -> str:
+        """
+        Return a token; ``token_id`` is random, and names it in logs and revocations.
+
+        Raises:
+            ValueError: no scope, an unknown one, an empty subject, or a
+                lifetime out of range.
+        """
+        wanted = sorted(set(scopes))
+        if not wanted or set(wanted) - SCOPES.keys():
+            raise ValueError(f"the scopes of a token are of {', '.join(SCOPES)}")
+        if not _SUBJECT.fullmatch(subject):
+            raise ValueError("a token needs a subject of 1 to 100 printable characters")
+        if not 1 <= lifetime_seconds <= MAX_LIFETIME_SECONDS:
+            raise ValueError("a token lives for between a second and a year")
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": subject,
+            "scope": " ".join(wanted),
+            "iat": int(now),
+            "exp": int(now + lifetime_seconds),
+            "jti": token_id,
+        }
+        return jwt.encode(
+            claims,
+            self._keys[self._signing_id],
+            algorithm="HS256",
+            headers={"kid": self._signing_id},
+        )
+
+    def verify(self, token: str, *, now: float) -> Principal:
+        """
+        Return whom a token speaks for.
+
+        Raises:
+            TokenError: it is refused.
+        """
+        key_id = _key_id(token)
+        secret = self._keys.get(key_id)
+        if secret is None:
+            raise TokenError("unknown_key")
+        try:
+            # The algorithm is the key's, never the token's. Times are judged
+            # below, with the time we were given.
+            signed = jwt.decode_complete(
+                token,
+                secret,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+            )
+        except jwt.InvalidSignatureError:
+            raise TokenError("wrong_signature") from None
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
+            raise TokenError("wrong_claims") from None
+        return _principal(signed["payload"], key_id, now)
+
+
+def _key_id(token: str) -> str:
+    """Return the key id of a token in canonical form; nothing in it is believed yet."""
+    if len(token) > MAX_TOKEN_BYTES or not _CANONICAL.fullmatch(token):
+        raise TokenError("malformed")
+    parts = token.split(".")
+    try:
+        decoded = [_decode_canonical(part) for part in parts]
+        header = loads(decoded[0], max_depth=1)
+        loads(decoded[1], max_depth=8)
+    except StrictJSONError:
+        raise TokenError("malformed") from None
+    if not isinstance(header, dict) or header.keys() - _HEADER_FIELDS:
+        raise TokenError("malformed")
+    if header.get("alg") != "HS256" or header.get("typ", "JWT") != "JWT":
+        raise TokenError("malformed")
+    key_id = header.get("kid")
+    if not isinstance(key_id, str):
+        raise TokenError("unknown_key")
+    return key_id
+
+
+def _decode_canonical(part: str) -> bytes:
+    try:
+        decoded = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError:
+        raise TokenError("malformed") from None
+    # Trailing bits that mean nothing give a second spelling of the same token.
+    if base64.urlsafe_b64encode(decoded).rstrip(b"=").decode() != part:
+        raise TokenError("malformed")
+    return decoded
+
+
+def _principal(claims: dict[str, Any], key_id: str, now: float) -> Principal:
+    expires_at, not_before = claims.get("exp"), claims.get("nbf", 0)
+    subject, scope, token_id = (claims.get(name) for name in ("sub", "scope", "jti"))
+    if type(expires_at) is not int or type(not_before) is not int:
+        raise TokenError("wrong_claims")
+    if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+        raise TokenError("wrong_claims")
+    if not isinstance(scope, str) or not isinstance(token_id, str):
+        raise TokenError("wrong_claims")
+    scopes = frozenset(scope.split())
+    if not scopes or scopes - SCOPES.keys():
+        raise TokenError("wrong_claims")
+    if now >= expires_at:
+        raise TokenError("expired")
+    if now + _NOT_BEFORE_LEEWAY_SECONDS < not_before:
+        raise TokenError("not_yet_valid")
+    return Principal(subject, scopes, token_id, key_id, expires_at)
+
+
+def unverified_claims(token: str) -> dict[str, Any]:
+    """
+    Return what a token claims, believing nothing: for people who look at one.
+
+    Raises:
+        TokenError: it has not the form of a token.
+    """
+    _key_id(token)
+    header, payload, _ = token.split(".")
+    return {
+        "header": json.loads(_decode_canonical(header)),
+        "claims": json.loads(_decode_canonical(payload)),
+    }
