@@ -156,6 +156,8 @@ class SnapshotBuilder:
             yield from self._drop_unseen()
         defaults = self._live.defaults
         if self._dirty["setting"]:
+            for key in self._dirty["setting"]:
+                self._context.failed.pop(Key("setting", key), None)
             self._live = compile_live_settings(self._bodies["setting"].get, self._context.compile)
             yield
         yield from self._compile_tenants()

@@ -76,7 +76,7 @@ class DependentsDraft:
         owned = self._owned(service_id, ids)
         if owned.get(route_id):
             del owned[route_id]
-        self._map.set(service_id, owned)
+        self._map.set(service_id, owned if len(owned) else None)
 
     def of(self, service_id: str) -> list[str]:
         """Return the ids of the routes that depend on a service."""
