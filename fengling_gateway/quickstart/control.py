@@ -6,7 +6,6 @@ A request is a line written into a named pipe, so that a shell can make one too:
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -46,7 +45,8 @@ class ControlReader(threading.Thread):
 
     def run(self) -> None:
         # Opened for writing too: the pipe then has no end when a writer leaves.
-        with contextlib.suppress(OSError), self._pipe.open("r+") as lines:
+        descriptor = os.open(self._pipe, os.O_RDWR)
+        with os.fdopen(descriptor) as lines:
             for line in lines:
                 request = parse_request(line)
                 if request is not None:

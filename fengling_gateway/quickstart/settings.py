@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
+from fengling_gateway.auth.tokens import ADMIN, TokenRing
 from fengling_gateway.quickstart.place import Place
 
 if TYPE_CHECKING:
     from fengling_gateway.quickstart.stack import Stack
+
+
+_TOKEN_SECONDS: Final = 30 * 86400
 
 
 def gateway_settings(stack: Stack) -> str:
@@ -50,4 +55,11 @@ def make_gateway_secrets(place: Place, *, database: str, redis: str) -> str:
     place.new_secret("database-url", database)
     place.new_secret("redis-url", redis)
     place.new_secret("sync-keys", f"quickstart:{secrets.token_hex(32)}")
-    return place.new_secret("token-keys", f"quickstart:{secrets.token_hex(32)}")
+    key = place.new_secret("token-keys", f"quickstart:{secrets.token_hex(32)}")
+    return TokenRing([key]).issue(
+        subject="quickstart",
+        scopes=[ADMIN],
+        now=time.time(),
+        lifetime_seconds=_TOKEN_SECONDS,
+        token_id=secrets.token_hex(8),
+    )

@@ -1,0 +1,89 @@
+"""The quickstart's directory."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fengling_gateway.quickstart.place import AlreadyRunningError, Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path / ".quickstart")
+    place.take()
+    yield place
+    if place.directory.exists():
+        place.leave()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+class PlaceTests:
+    """Taking, filling and leaving it."""
+
+    def test_secrets_and_state_are_for_their_owner_only(self, place: Place) -> None:
+        """Also where the umask would allow more."""
+        secret = place.new_secret("key")
+        place.write_state({"token": secret})
+        place.write_env({"TOKEN": secret}, [])
+        assert mode(place.directory) == mode(place.secrets) == 0o700
+        for path in (place.secrets / "key", place.state_file, place.env_file, place.control):
+            assert mode(path) == 0o600
+        assert (place.secrets / "key").read_text() == secret + "\n"
+        assert len(secret) >= 32
+        assert json.loads(place.state_file.read_text()) == {"token": secret}
+
+    def test_environment_file_survives_any_value(self, place: Place) -> None:
+        """A shell reads back exactly what was written."""
+        value = 'it\'s "odd" $HOME `id`\\'
+        place.write_env({"ODD": value}, [Path("/a b/bin")])
+        printed = subprocess.run(
+            ["/bin/sh", "-c", f'. "{place.env_file}"; printf "%s|%s" "$ODD" "${{PATH%%:*}}"'],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert printed == f"{value}|/a b/bin"
+
+    def test_second_quickstart_is_refused(self, place: Place) -> None:
+        """One at a time, and the first one keeps what it has."""
+        place.new_secret("key")
+        with pytest.raises(AlreadyRunningError, match="already"):
+            Place(place.directory).take()
+        assert (place.secrets / "key").exists()
+
+    def test_left_place_is_gone(self, place: Place) -> None:
+        """And can be taken again."""
+        place.new_secret("key")
+        place.leave()
+        assert not place.directory.exists()
+
+    def test_after_a_failure_the_logs_stay_and_the_secrets_go(self, place: Place) -> None:
+        """What explains, and nothing else."""
+        place.new_secret("key")
+        (place.logs / "gateway.log").write_text("why")
+        place.leave(keep_logs=True)
+        assert [path.name for path in place.directory.iterdir()] == ["logs"]
+
+    def test_what_a_killed_one_left_is_removed(self, tmp_path: Path) -> None:
+        """A lock goes with its process; the next one clears the files."""
+        killed = (
+            "import os, pathlib; from fengling_gateway.quickstart.place import Place;"
+            f"place = Place(pathlib.Path({str(tmp_path)!r})); place.take();"
+            "place.new_secret('old'); os.kill(os.getpid(), 9)"
+        )
+        subprocess.run([sys.executable, "-c", killed], check=False)
+        assert (tmp_path / "secrets" / "old").exists()
+        place = Place(tmp_path)
+        place.take()
+        assert not place.secrets.exists()
+        place.leave()
