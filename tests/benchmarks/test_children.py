@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.harness.children import Child, Children, StartError
 from fengling_gateway.embedded import guard
+from tests.support.wait import wait_until
 
 FAMILY = ["sh", "-c", "sleep 600 & sh -c 'trap \"\" TERM; echo up; sleep 600' & wait"]
 
@@ -33,7 +34,7 @@ class ChildrenTests:
             family = guard.tree(child.pid)
             assert {p.pid for p in family} <= {p.pid for p in child.processes()}
             assert len(family) >= 3
-        assert guard.alive(family) == []
+        wait_until(lambda: guard.alive(family) == [])
 
     def test_interrupted_block_ends_grandchildren(self, tmp_path: Path):
         """Ctrl-C unwinds the same way."""
@@ -41,7 +42,7 @@ class ChildrenTests:
         with pytest.raises(KeyboardInterrupt):
             interrupt(tmp_path, family)
         assert family
-        assert guard.alive(family) == []
+        wait_until(lambda: guard.alive(family) == [])
 
     def test_child_that_ends_at_once_is_reported_with_its_output(self, tmp_path: Path):
         """Nobody waits in vain, and the reason is shown."""

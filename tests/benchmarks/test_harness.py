@@ -6,12 +6,15 @@ import json
 
 import pytest
 
-from benchmarks import proxy
+from benchmarks import propagation, proxy
 from benchmarks.harness import (
+    changes,
     cores,
     load,
     load_python,
     malformed,
+    node,
+    prober,
     proc,
     quantiles,
     report,
@@ -19,6 +22,7 @@ from benchmarks.harness import (
     upstream_python,
 )
 from benchmarks.peers import PEERS
+from fengling_gateway.settings import load_settings
 
 WRK = """\
 Running 2s test @ http://127.0.0.1:8000/
@@ -273,3 +277,67 @@ class ProxyBenchTests:
         assert {peer.name for peer in PEERS} == {
             "fengling", "nginx", "haproxy", "envoy", "traefik", "caddy", "baseline",
         }  # fmt: skip
+
+
+class ProberTests:
+    def test_answer_names_worker_revision_and_instance(self):
+        """From the headers that debug.worker_header adds, and the upstream's own."""
+        content = (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Gateway-Worker: w1\r\n"
+            b"X-Gateway-Revision: 41\r\nX-Instance: beta\r\n\r\nok"
+        )
+        assert prober.parse_answer(content) == prober.Answer(200, "w1", 41, "beta", closing=False)
+
+    def test_closing_answers_are_told_apart(self):
+        """The connection is not used again; what is missing is empty."""
+        content = b"HTTP/1.1 503 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        assert prober.parse_answer(content) == prober.Answer(503, "", 0, "", closing=True)
+
+
+class NodeTests:
+    def test_settings_are_what_the_gateway_reads(self, tmp_path):
+        """Every variant's file is accepted, and says what it should."""
+        cluster = node.new_cluster("postgresql://postgres@127.0.0.1/x", "redis://127.0.0.1/0")
+        for wanted in [one for nodes in propagation.VARIANTS.values() for one in nodes]:
+            path = tmp_path / f"{wanted.name}.toml"
+            path.write_text(node.settings_text(wanted, cluster, tmp_path, (1234, 1235)))
+            settings = load_settings(path, environ={})
+            assert settings.debug.worker_header
+            assert settings.worker_count() == wanted.workers
+            assert settings.sync.push == wanted.push
+            assert settings.database.listen == wanted.listen
+            assert (settings.redis.url is not None) == wanted.redis
+
+
+class PropagationBenchTests:
+    def test_percentiles_are_of_the_time_to_the_last_worker(self):
+        """Milliseconds from before COMMIT, and the part that COMMIT itself took."""
+        samples = [changes.ChangeSample(n / 1000, n / 2000, 0.001) for n in range(1, 101)]
+        metrics = changes.change_metrics(samples)
+        assert (metrics["p50_ms"], metrics["p99_ms"], metrics["max_ms"]) == (50.0, 99.0, 100.0)
+        assert metrics["commit_p50_ms"] == 1.0
+
+    def test_rows_go_to_the_table_of_their_sort(self):
+        """A size has routes, a burst has changes; a burst without samples shows dashes."""
+        rows = [
+            {"name": "fengling", "routes": 10_000, "p50_ms": 4.2, "failed_requests": 0},
+            {"name": "fengling", "changes": 1_000, "converged_ms": 80.0, "failed_requests": 3},
+        ]
+        text = propagation.format_rows(rows)
+        assert "10,000" in text.split("\n\n")[0]
+        assert "1,000" in text.split("\n\n")[1]
+        assert len(propagation.verdict(rows)) == 1
+
+    def test_quick_run_is_short(self):
+        """Fewer changes and smaller sizes; bursts where there are routes enough."""
+        options = propagation.parse(["--quick"])
+        assert options.changes == 30
+        assert max(options.routes) == 10_000
+        assert options.burst < options.burst_routes <= 10_000
+        assert propagation.parse(["--routes", "10"]).burst_routes is None
+
+    def test_unknown_variant_is_refused(self, capsys):
+        """A misspelt name does not silently measure nothing."""
+        with pytest.raises(SystemExit):
+            propagation.parse(["--variants", "carrier-pigeon"])
+        assert "unknown: carrier-pigeon" in capsys.readouterr().err
