@@ -118,6 +118,9 @@ class SupervisorView:
             ],
             "entities": counts,
             "workers": self.workers(),
+            "deaths": supervisor.workers.deaths,
+            "restarts": supervisor.workers.restarts,
+            "restarting": supervisor.workers.restarting,
             "redis": {
                 "connected": bus.connected,
                 "last_error": bus.last_error,

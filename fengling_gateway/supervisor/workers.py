@@ -127,6 +127,12 @@ class Workers:
     def some_serve(self) -> bool:
         return any(slot.serves for slot in self._slots)
 
+    @property
+    def restarting(self) -> bool:
+        """Whether a rolling restart is under way, or workers that it replaced still drain."""
+        draining = any(link.state is WorkerState.DRAINING for link in self._kill)
+        return self._restarting is not None or draining
+
     # Launching
 
     def _launch(self, slot: _Slot) -> WorkerLink:
