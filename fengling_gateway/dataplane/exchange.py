@@ -1,0 +1,498 @@
+"""One request and its answer: what happens, whatever the protocol on either side.
+
+An exchange is driven by four parties:
+
+1. the downstream codec: `begin`, `request_data`, `request_ended`,
+   `request_flush`, `downstream_blocked`, `downstream_unblocked`,
+   `request_malformed`, `client_gone`;
+2. the upstream codec: `response_interim`, `response_begun`, `response_data`,
+   `response_ended`, `response_flush`, `upstream_blocked`, `upstream_unblocked`,
+   `upstream_failed`;
+3. the pool, which finds it a connection: `connecting`, `connected`,
+   `upstream_failed`;
+4. the sweeper, through the downstream stream: `deadline_passed`.
+
+It keeps the compiled objects that it began with, whatever is applied meanwhile.
+Once it is over it is deaf.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fengling_gateway.balancing.instance import InstanceState
+from fengling_gateway.balancing.service import HOST_OF_INSTANCE, Service
+from fengling_gateway.dataplane import answers
+from fengling_gateway.dataplane.pool import UpstreamPool
+from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
+from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.http.forward_error import CLIENT_CLOSED_REQUEST, ForwardError, Retry
+from fengling_gateway.http.forwarded import forwarded_pairs
+from fengling_gateway.http.framing import CHUNKED, NO_BODY
+from fengling_gateway.http.head import RequestHead
+from fengling_gateway.http.headers import Pair
+from fengling_gateway.http.response_head import ResponseHead
+from fengling_gateway.http.transforms import NO_EDITS
+from fengling_gateway.routing.plan import ForwardPlan
+
+_ROUTING, _QUEUED, _CONNECTING, _SENDING, _WAITING, _ANSWERING, _OVER = range(7)
+
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PROPFIND"})
+"""Methods that may be sent again when nobody knows what became of them (RFC 9110, 9.2.2)."""
+
+MAX_INTERIM_ANSWERS: Final = 32
+"""1xx heads an instance may send before its answer; a flood of them is no answer."""
+
+
+class Exchange:
+    """
+    A request on its way.
+
+    Attributes:
+        request_id: the client's, if it is trusted, or ours.
+        is_request_ended: whether all of the request has arrived.
+        status: of the answer; 0 until it begins.
+        instance: who is asked at present.
+    """
+
+    __slots__ = (
+        "_attempts_left",
+        "_has_retried_fresh",
+        "_held",
+        "_interims",
+        "_is_downstream_blocked",
+        "_is_upstream_blocked",
+        "_peer",
+        "_phase",
+        "_plan",
+        "_plane",
+        "_received",
+        "_route_id",
+        "_scheme",
+        "_service",
+        "_service_id",
+        "_started",
+        "_tenant",
+        "_total_deadline",
+        "_upstream",
+        "downstream",
+        "head",
+        "instance",
+        "is_request_ended",
+        "request_id",
+        "status",
+    )
+
+    _plan: ForwardPlan
+    _service: Service
+
+    def __init__(
+        self,
+        plane: PlaneState,
+        downstream: DownstreamStream,
+        head: RequestHead,
+        peer: bytes,
+        scheme: bytes,
+    ) -> None:
+        self._plane = plane
+        self.downstream = downstream
+        self.head = head
+        self._peer = peer
+        self._scheme = scheme
+        self.request_id = head.request_id or plane.new_request_id()
+        self.is_request_ended = head.framing in {NO_BODY, 0}
+        self.status = 0
+        self.instance: InstanceState | None = None
+        self._upstream: UpstreamStream | None = None
+        self._phase = _ROUTING
+        self._route_id = ""
+        self._service_id = ""
+        self._tenant: str | None = None
+        self._received = 0
+        self._held: list[bytes] | None = None
+        self._interims = 0
+        self._has_retried_fresh = False
+        self._is_downstream_blocked = False
+        self._is_upstream_blocked = False
+        self._total_deadline = NEVER
+        self._started = plane.seconds()
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request_id.decode()} phase={self._phase} status={self.status}>"
+
+    # Choosing where it goes
+
+    def begin(self) -> None:
+        """Find the route, and do what its plan says."""
+        plane = self._plane
+        plane.counters.in_flight_now += 1
+        snapshot = plane.snapshot
+        if snapshot.position is None:
+            self.fail(ForwardError.NO_CONFIGURATION)
+            return
+        head = self.head
+        self._tenant = snapshot.tenants.resolve(head.host, head.path)
+        route = snapshot.routes.match(head, self._tenant, plane.wall)
+        if route is None:
+            self.fail(ForwardError.NO_ROUTE)
+            return
+        self._route_id = route.id
+        plan: Any = route.plan
+        if not isinstance(plan, ForwardPlan):
+            self._answer(*answers.answer_plan(plane, head, plan))
+            return
+        if plan.split is not None and plan.branches is not None:
+            plan = plan.branches[plan.split.pick()]
+        self._plan = plan
+        self._service_id = plan.service_id
+        if plan.max_request_body is not None and head.framing > plan.max_request_body:
+            self.fail(ForwardError.BODY_TOO_LARGE)
+            return
+        service = snapshot.services.get(plan.service_id)
+        if service is None or not service.enabled:
+            self.fail(ForwardError.NO_SERVICE)
+            return
+        self._service = service
+        self._attempts_left = plan.retry_attempts
+        if plan.total_timeout is not None:
+            self._total_deadline = plane.sweeper.now + plan.total_timeout
+        instance = service.pick(self._tenant, plane.rng)
+        if instance is None:
+            self.fail(ForwardError.NO_INSTANCE)
+            return
+        self._attempt(instance, must_be_fresh=False)
+
+    def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
+        """Answer by ourselves, and be over."""
+        self._finish(status, None)
+        answers.send(self.downstream, self.head.method, status, pairs, body)
+
+    # Attempts
+
+    def _attempt(self, instance: InstanceState, *, must_be_fresh: bool) -> None:
+        """Ask an instance, over an idle connection if there is one."""
+        instance.in_flight += 1
+        instance.picked += 1
+        self.instance = instance
+        pool = instance.pool
+        if pool is None:
+            pool = instance.pool = UpstreamPool(instance, self._plane)
+        if not must_be_fresh:
+            is_repeatable = self.is_request_ended and self.head.method in _IDEMPOTENT
+            upstream = pool.take_idle(self, must_be_alive=not is_repeatable)
+            if upstream is not None:
+                self.connected(upstream)
+                return
+        pool.connect(self)
+
+    def queued(self) -> None:
+        """Note that the pool is full, and a connection will be given when one is free."""
+        self._phase = _QUEUED
+        self._arm(self._plane.settings.upstream_queue_timeout)
+
+    def connecting(self) -> None:
+        """Note that a connection is being opened for this exchange."""
+        self._phase = _CONNECTING
+        timeout = self._plan.connect_timeout
+        self._arm(self._service.connect_timeout if timeout is None else timeout)
+
+    def connected(self, upstream: UpstreamStream) -> None:
+        """Send what there is of the request."""
+        self._upstream = upstream
+        head = self.head
+        plan = self._plan
+        target = head.target
+        if plan.rewrite_path is not None:
+            target = plan.rewrite_path.apply(target)
+        upstream.send_head(
+            head.method, target, self._host_upstream(), self._request_pairs(), head.framing
+        )
+        if self.is_request_ended and self._held is None:
+            self._phase = _WAITING
+            self._arm_first_byte()
+            upstream.send_end([])
+            return
+        self._phase = _SENDING
+        held, self._held = self._held, None
+        for data in held or ():
+            upstream.send_data(data)
+        if self.is_request_ended:
+            self._phase = _WAITING
+            self._arm_first_byte()
+            upstream.send_end([])
+        else:
+            self._arm_idle()
+            upstream.flush()
+            self.downstream.resume()
+
+    def _host_upstream(self) -> bytes:
+        """Return what the Host header says to the instance."""
+        mode = self._service.host_header
+        if mode:
+            return mode
+        if mode == HOST_OF_INSTANCE or self.head.host_header is None:
+            return self.instance.instance.authority  # type: ignore[union-attr]
+        return self.head.host_header
+
+    def _request_pairs(self) -> list[Pair]:
+        """Return the headers that the instance gets, but for Host and framing."""
+        head = self.head
+        pairs = head.forward + forwarded_pairs(head, self._peer, self._scheme)
+        pairs.append((b"X-Request-Id", self.request_id))
+        if self._tenant is not None:
+            pairs.append((self._plane.tenant_header, self._tenant.encode()))
+        if head.expects_continue and not self.is_request_ended:
+            pairs.append((b"Expect", b"100-continue"))
+        edits = self._plan.request_headers
+        return pairs if edits is NO_EDITS else edits.apply(pairs)
+
+    def upstream_failed(self, error: ForwardError, *, is_reused: bool) -> None:
+        """
+        Try again where that is safe, else fail.
+
+        The connection is gone, or never came to be.
+
+        Args:
+            is_reused: whether the connection had carried another exchange.
+        """
+        if self._phase == _OVER:
+            return
+        self._upstream = None
+        if not self.status and self._plane.sweeper.now < self._total_deadline:
+            if error.retry is Retry.OTHER_INSTANCE and self._retry_elsewhere():
+                return
+            if error.retry is Retry.FRESH_CONNECTION and is_reused and self._retry_fresh():
+                return
+        self.fail(error)
+
+    def _retry_elsewhere(self) -> bool:
+        """Ask another instance: nothing has been sent, so any request may be."""
+        if not self._attempts_left:
+            return False
+        other = self._service.pick(self._tenant, self._plane.rng, self.instance)
+        if other is None:
+            return False
+        self._attempts_left -= 1
+        self._retry(other, must_be_fresh=False)
+        return True
+
+    def _retry_fresh(self) -> bool:
+        """
+        Send the request once more, over a new connection.
+
+        The old one had been idle, and the instance had most likely hung up
+        before it saw the request; but nobody knows, so only what may be
+        repeated is, and only once.
+        """
+        head = self.head
+        if self._has_retried_fresh or head.framing > 0 or head.framing == CHUNKED:
+            return False
+        if head.method not in _IDEMPOTENT:
+            return False
+        instance = self._service.pick(self._tenant, self._plane.rng)
+        if instance is None:
+            return False
+        self._has_retried_fresh = True
+        self._retry(instance, must_be_fresh=True)
+        return True
+
+    def _retry(self, instance: InstanceState, *, must_be_fresh: bool) -> None:
+        self._plane.counters.retries += 1
+        if self.instance is not None:
+            self.instance.in_flight -= 1
+        self._is_upstream_blocked = False
+        self._interims = 0
+        self._attempt(instance, must_be_fresh=must_be_fresh)
+
+    # The request's body
+
+    def request_data(self, data: bytes) -> None:
+        """Take a piece of the request's body."""
+        if self._phase == _OVER:
+            return
+        self._received += len(data)
+        limit = self._plan.max_request_body
+        if limit is not None and self._received > limit:
+            self.fail(ForwardError.BODY_TOO_LARGE)
+        elif self._upstream is not None:
+            self._upstream.send_data(data)
+            self._arm_progress()
+        else:
+            if self._held is None:
+                self._held = []
+            self._held.append(data)
+            self.downstream.pause()
+
+    def request_ended(self) -> None:
+        """Note that the request is complete; its trailers are dropped."""
+        self.is_request_ended = True
+        if self._upstream is not None:
+            if self._phase == _SENDING:
+                self._phase = _WAITING
+                self._arm_first_byte()
+            self._upstream.send_end([])
+
+    def request_flush(self) -> None:
+        """Note that no more of the request is at hand."""
+        if self._upstream is not None:
+            self._upstream.flush()
+
+    def upstream_blocked(self) -> None:
+        """Note that the instance reads slower than the client sends."""
+        self._is_upstream_blocked = True
+        self.downstream.pause()
+
+    def upstream_unblocked(self) -> None:
+        """Note that the instance reads on."""
+        self._is_upstream_blocked = False
+        self._arm_progress()
+        self.downstream.resume()
+
+    # The answer
+
+    def response_interim(self, response: ResponseHead) -> None:
+        """Pass an interim answer on to whoever can understand it."""
+        self._interims += 1
+        if response.status == 101 or self._interims > MAX_INTERIM_ANSWERS:
+            self.fail(ForwardError.MALFORMED_RESPONSE)
+        elif self.head.minor and (response.status != 100 or self.head.expects_continue):
+            self.downstream.send_interim(response.status, response.reason, response.forward)
+
+    def response_begun(self, response: ResponseHead, framing: int) -> None:
+        """Pass the answer's head on."""
+        plane = self._plane
+        status = self.status = response.status
+        self._phase = _ANSWERING
+        self._arm_idle()
+        pairs = response.forward
+        if framing == NO_BODY and response.content_length >= 0 and status != 204:
+            # What the length would be: of the answer to a GET, or of what was not modified.
+            pairs.append((b"Content-Length", b"%d" % response.content_length))
+        edits = self._plan.response_headers
+        if edits is not NO_EDITS:
+            pairs = edits.apply(pairs)
+        if not response.has_date:
+            pairs.append(plane.date)
+        if plane.extra_pairs:
+            pairs += plane.extra_pairs
+        self.downstream.send_head(status, response.reason, pairs, framing)
+
+    def response_data(self, data: bytes) -> None:
+        """Pass a piece of the answer's body on."""
+        self.downstream.send_data(data)
+        self._arm_idle()
+
+    def response_ended(self) -> None:
+        """End the answer; its trailers are dropped. The connection is no longer ours."""
+        self._upstream = None
+        self._finish(self.status, None)
+        self.downstream.send_end([])
+
+    def response_flush(self) -> None:
+        """Note that no more of the answer is at hand."""
+        self.downstream.flush()
+
+    def downstream_blocked(self) -> None:
+        """Note that the client reads slower than the instance sends."""
+        self._is_downstream_blocked = True
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def downstream_unblocked(self) -> None:
+        """Note that the client reads on."""
+        self._is_downstream_blocked = False
+        self._arm_progress()
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    # Ends
+
+    def request_malformed(self) -> None:
+        """Give up on a request whose body is not well framed."""
+        self.fail(ForwardError.MALFORMED_REQUEST_BODY)
+
+    def client_gone(self) -> None:
+        """Give up because nobody is left to be answered."""
+        if self._phase == _OVER:
+            return
+        error = ForwardError.CLIENT_GONE_IN_RESPONSE if self.status else ForwardError.CLIENT_GONE
+        self._give_upstream_up()
+        self._finish(self.status or CLIENT_CLOSED_REQUEST, error)
+
+    def fail(self, error: ForwardError) -> None:
+        """Tell the client of a failure, by a problem or, in the middle of an answer, by an abort."""
+        if self._phase == _OVER:
+            return
+        self._give_upstream_up()
+        if self.status and not self.downstream.retract():
+            self._finish(self.status, error)
+            self.downstream.abort(error)
+            return
+        self._finish(error.status, error)
+        pairs, body = answers.problem(self._plane, error, self.request_id)
+        answers.send(self.downstream, self.head.method, error.status, pairs, body)
+
+    def _give_upstream_up(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abort()
+        elif self.instance is not None and self._phase in {_QUEUED, _CONNECTING}:
+            self.instance.pool.give_up(self)
+
+    def _finish(self, status: int, error: ForwardError | None) -> None:
+        self._phase = _OVER
+        plane = self._plane
+        self.downstream.deadline = NEVER
+        if self.instance is not None:
+            self.instance.in_flight -= 1
+            self.instance = None
+        plane.counters.in_flight_now -= 1
+        seconds = plane.seconds() - self._started
+        plane.counters.record((self._route_id, self._service_id), status, seconds, error)
+
+    # Deadlines
+
+    def _arm(self, seconds: float) -> None:
+        deadline = self._plane.sweeper.now + seconds
+        total = self._total_deadline
+        self.downstream.deadline = deadline if deadline < total else total  # noqa: FURB136
+
+    def _arm_first_byte(self) -> None:
+        timeout = self._plan.first_byte_timeout
+        self._arm(self._service.first_byte_timeout if timeout is None else timeout)
+
+    def _arm_idle(self) -> None:
+        timeout = self._plan.idle_timeout
+        self._arm(self._service.idle_timeout if timeout is None else timeout)
+
+    def _arm_progress(self) -> None:
+        """Start the present phase's timeout anew: something moved."""
+        if self._phase == _WAITING:
+            self._arm_first_byte()
+        elif self._phase in {_SENDING, _ANSWERING}:
+            self._arm_idle()
+
+    def deadline_passed(self, now: float) -> None:
+        """Fail for whoever was too slow."""
+        phase = self._phase
+        if now >= self._total_deadline:
+            self.fail(ForwardError.TOTAL_TIMEOUT)
+        elif phase == _QUEUED:
+            self.fail(ForwardError.UPSTREAM_WAIT_TIMEOUT)
+        elif phase == _CONNECTING:
+            self._give_upstream_up()
+            self.upstream_failed(ForwardError.CONNECT_TIMEOUT, is_reused=False)
+        elif phase == _ANSWERING:
+            self.fail(
+                ForwardError.RESPONSE_SEND_TIMEOUT
+                if self._is_downstream_blocked
+                else ForwardError.RESPONSE_IDLE_TIMEOUT
+            )
+        elif self._is_upstream_blocked:
+            self.fail(ForwardError.REQUEST_SEND_TIMEOUT)
+        else:
+            waiting = phase == _WAITING
+            self.fail(
+                ForwardError.FIRST_BYTE_TIMEOUT if waiting else ForwardError.REQUEST_BODY_TIMEOUT
+            )

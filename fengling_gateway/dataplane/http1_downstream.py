@@ -1,0 +1,502 @@
+"""HTTP/1.1 towards a client: one connection, its requests one after another.
+
+A connection is in one of these phases:
+
+``READING_HEAD``
+    between requests, or in the middle of a head. The deadline is that of
+    keep-alive or, from a head's first byte on, that of the head.
+``READING_BODY``
+    an exchange runs, and its request is still arriving.
+``ANSWERING``
+    an exchange runs, and its request is complete. What the client sends now is
+    the next request: it stays raw, and reading stops when there is too much.
+``LINGERING``
+    the last answer has been given. What still arrives is read and dropped for a
+    moment, because closing on unread bytes makes the client's system throw the
+    answer away.
+``CLOSED``
+    nothing more happens.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from fengling_gateway.dataplane import answers
+from fengling_gateway.dataplane.exchange import Exchange
+from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.http.chunked import LAST_CHUNK, ChunkedDecoder
+from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.framing import CHUNKED, NO_BODY
+from fengling_gateway.http.head import HeadError, RequestHead, parse_request_head
+from fengling_gateway.http.headers import Pair
+
+_log = Logger()
+
+_READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED = range(5)
+
+LINGER_SECONDS: Final = 1.0
+LINGER_BYTES: Final = 64 * 1024
+"""How long, and how much, is read from a client that has been given its last answer."""
+
+CLOSE_SECONDS: Final = 30.0
+"""How long a last answer may take to leave; then the connection is aborted."""
+
+
+@implementer(IPushProducer, IHalfCloseableProtocol)
+class DownstreamConnection:
+    """
+    A client's connection.
+
+    Twisted drives it as a protocol, and as the producer of what is sent on it;
+    an exchange sees it as its `DownstreamStream`.
+    """
+
+    __slots__ = (
+        "_chunks_out",
+        "_close_after",
+        "_decoder",
+        "_exchange",
+        "_has_sent",
+        "_head",
+        "_is_blocked",
+        "_is_half_closed",
+        "_is_paused",
+        "_is_reading",
+        "_is_trusted",
+        "_left",
+        "_listener",
+        "_on_closed",
+        "_out",
+        "_peer",
+        "_peer_name",
+        "_phase",
+        "_plane",
+        "_raw",
+        "_scheme",
+        "_served",
+        "_stopped_reading",
+        "_transport",
+        "_trust",
+        "deadline",
+    )
+
+    def __init__(self, plane: PlaneState, listener: str, peer: str, on_closed: Any) -> None:
+        """
+        Args:
+            peer: the client's address.
+            on_closed: called with the connection once it is closed.
+        """
+        self._plane = plane
+        self._listener = listener
+        self._peer_name = peer
+        self._peer = peer.encode()
+        self._scheme = b"http"
+        self._on_closed = on_closed
+        self._transport: Any = None
+        self._trust: Any = None
+        self._is_trusted = False
+        self._phase = _READING_HEAD
+        self._raw = b""
+        self._left = 0
+        self._decoder: ChunkedDecoder | None = None
+        self._exchange: Exchange | None = None
+        self._head: RequestHead | None = None
+        self._out: list[bytes] = []
+        self._has_sent = False
+        self._chunks_out = False
+        self._close_after = False
+        self._is_reading = False
+        self._is_paused = False
+        self._is_blocked = False
+        self._is_half_closed = False
+        self._stopped_reading = False
+        self._served = 0
+        self.deadline = NEVER
+
+    def __repr__(self) -> str:
+        return f"<DownstreamConnection {self._peer_name} phase={self._phase} served={self._served}>"
+
+    # What Twisted calls
+
+    def makeConnection(self, transport: Any) -> None:
+        """Take the transport: a client has connected."""
+        self._transport = transport
+        transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        plane = self._plane
+        plane.counters.connections_accepted += 1
+        plane.counters.connections_now += 1
+        plane.sweeper.items.add(self)
+        self.deadline = plane.sweeper.now + plane.settings.header_deadline
+
+    def dataReceived(self, data: bytes) -> None:
+        """Read what the client sends."""
+        self._plane.counters.bytes_received += len(data)
+        try:
+            self._read(data)
+        except Exception:
+            _log.failure("A request on {connection} could not be served", connection=self)
+            self._internal_error()
+
+    def readConnectionLost(self) -> None:
+        """Note that the client will send no more; it may still be reading."""
+        self._is_half_closed = True
+        if self._phase == _READING_BODY and self._exchange is not None:
+            # The rest of the request will never come.
+            self._transport.abortConnection()
+        elif self._phase != _ANSWERING and not (self._raw and self._is_blocked):
+            self._close_now()
+
+    def writeConnectionLost(self) -> None:
+        """Note that our last byte has left."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Note that the connection is closed."""
+        self._phase = _CLOSED
+        self.deadline = NEVER
+        self._plane.counters.connections_now -= 1
+        self._plane.sweeper.items.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+        self._out = []
+        self._raw = b""
+        self._on_closed(self)
+
+    def pauseProducing(self) -> None:
+        """Hear from the transport that enough is buffered."""
+        self._is_blocked = True
+        if self._exchange is not None:
+            self._exchange.downstream_blocked()
+
+    def resumeProducing(self) -> None:
+        """Hear from the transport that the buffer has drained."""
+        self._is_blocked = False
+        if self._exchange is not None:
+            self._exchange.downstream_unblocked()
+        elif self._phase == _READING_HEAD and (self._raw or self._is_half_closed):
+            self._read_kept()
+
+    def stopProducing(self) -> None:
+        """Hear from the transport that it is closed; `connectionLost` says so too."""
+
+    def deadline_passed(self, now: float) -> None:
+        """Act on the deadline of whatever is going on."""
+        if self._exchange is not None:
+            self._exchange.deadline_passed(now)
+        elif self._phase == _READING_HEAD and self._raw:
+            self._refuse(ForwardError.HEADER_TIMEOUT, b"")
+        elif self._phase in {_READING_HEAD, _LINGERING}:
+            self._close_now()
+        else:
+            self.deadline = NEVER
+            self._phase = _CLOSED
+            self._transport.abortConnection()
+
+    # Reading requests
+
+    def _read(self, data: bytes) -> None:
+        phase = self._phase
+        if phase == _READING_HEAD:
+            if self._raw:
+                data = self._raw + data
+                self._raw = b""
+            if self._is_blocked:
+                self._keep(data)
+            else:
+                self._read_heads(data)
+        elif phase == _READING_BODY:
+            self._read_body(data)
+        elif phase == _ANSWERING:
+            self._keep(self._raw + data if self._raw else data)
+        elif phase == _LINGERING:
+            self._left -= len(data)
+            if self._left < 0:
+                # The client may still read its answer; the deadline ends it.
+                self._transport.pauseProducing()
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what belongs to the next request; more than a bound is left to the client."""
+        self._raw = data
+        if len(data) >= self._plane.settings.high_water_bytes:
+            self._stopped_reading = True
+            self._update_reading()
+
+    def _read_kept(self) -> None:
+        """Go on with what was kept."""
+        raw, self._raw = self._raw, b""
+        if self._stopped_reading:
+            self._stopped_reading = False
+            self._update_reading()
+        self._read_heads(raw)
+
+    def _read_heads(self, data: bytes) -> None:
+        """Begin the exchanges whose heads are in `data`, as long as each ends at once."""
+        self._is_reading = True
+        while data:
+            end = data.find(b"\r\n\r\n") + 4
+            if end in {3, 4}:
+                data = self._head_incomplete(data)
+                continue
+            if end < len(data):
+                data, self._raw = data[:end], data[end:]
+            self._begin(data)
+            if self._phase == _READING_BODY:
+                data, self._raw = self._raw, b""
+                self._read_body(data)
+                break
+            if self._phase != _READING_HEAD or self._is_blocked:
+                if self._raw:
+                    self._keep(self._raw)
+                break
+            data, self._raw = self._raw, b""
+        self._is_reading = False
+        if self._is_half_closed and self._phase == _READING_HEAD and not self._is_blocked:
+            self._close_now()
+
+    def _head_incomplete(self, data: bytes) -> bytes:
+        """Keep a head's beginning; return data in which to look anew, if any."""
+        stripped = data.lstrip(b"\r\n")
+        if len(stripped) < len(data) and b"\n" in data[: len(data) - len(stripped)]:
+            # Empty lines before a request are ignored (RFC 9112, 2.2).
+            return stripped
+        if len(data) > self._plane.limits.head_bytes:
+            is_target = b"\r\n" not in data
+            self._refuse(
+                ForwardError.TARGET_TOO_LONG if is_target else ForwardError.HEADERS_TOO_LARGE, b""
+            )
+        elif b"\r\n" not in data and len(data) > self._plane.limits.target_bytes + 64:
+            self._refuse(ForwardError.TARGET_TOO_LONG, b"")
+        elif data.count(b"\n") != data.count(b"\r\n"):
+            self._refuse(ForwardError.MALFORMED_REQUEST, b"")
+        else:
+            if not self._raw and self._served:
+                self.deadline = self._plane.sweeper.now + self._plane.settings.header_deadline
+            self._raw = data
+        return b""
+
+    def _begin(self, raw: bytes) -> None:
+        """Begin the exchange of the request whose head is `raw`."""
+        plane = self._plane
+        if self._trust is not plane.trust:
+            self._trust = plane.trust
+            self._is_trusted = plane.is_trusted(self._peer_name)
+        head = RequestHead(self._listener, self._peer_name, self._is_trusted)
+        self._head = head
+        try:
+            parse_request_head(raw, head, plane.roles, plane.limits)
+        except HeadError as error:
+            self._refuse(error.error, head.method)
+            return
+        framing = head.framing
+        self._has_sent = False
+        self._served += 1
+        self._close_after = (
+            not head.keep_alive
+            or plane.is_draining
+            or self._served >= plane.settings.keepalive_requests
+        )
+        if framing in {NO_BODY, 0}:
+            self._phase = _ANSWERING
+        else:
+            self._phase = _READING_BODY
+            self._left = framing
+            self._decoder = ChunkedDecoder() if framing == CHUNKED else None
+        exchange = Exchange(plane, self, head, self._peer, self._scheme)
+        self._exchange = exchange
+        exchange.begin()
+
+    def _read_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if self._decoder is not None:
+            self._read_chunks(exchange, self._decoder, data)
+        elif data:
+            left = self._left
+            if len(data) > left:
+                data, rest = data[:left], data[left:]
+                self._keep(rest)
+            self._left = left - len(data)
+            exchange.request_data(data)
+            if not self._left:
+                self._request_ended(exchange)
+        exchange.request_flush()
+
+    def _read_chunks(self, exchange: Exchange, decoder: ChunkedDecoder, data: bytes) -> None:
+        try:
+            pieces = decoder.feed(data)
+        except ValueError:
+            exchange.request_malformed()
+            return
+        for piece in pieces:
+            exchange.request_data(piece)
+        if decoder.is_done:
+            if decoder.rest:
+                self._keep(decoder.rest)
+            self._request_ended(exchange)
+
+    def _request_ended(self, exchange: Exchange) -> None:
+        if self._phase == _READING_BODY:
+            self._phase = _ANSWERING
+            exchange.request_ended()
+
+    # Answering: what an exchange calls
+
+    def send_interim(self, status: int, reason: bytes, pairs: list[Pair]) -> None:
+        out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+        for name, value in pairs:
+            out += (name, b": ", value, b"\r\n")
+        out.append(b"\r\n")
+        self._transport.write(b"".join(out))
+
+    def send_head(self, status: int, reason: bytes, pairs: list[Pair], framing: int) -> None:
+        out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+        for name, value in pairs:
+            out += (name, b": ", value, b"\r\n")
+        head = self._head
+        self._chunks_out = False
+        if framing >= 0:
+            out.append(b"Content-Length: %d\r\n" % framing)
+        elif framing != NO_BODY:
+            # Its length is unknown: chunks for those who know them, else the end is the end.
+            if head is not None and head.minor:
+                self._chunks_out = True
+                out.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                self._close_after = True
+        if self._phase == _READING_BODY:
+            # Answered before it was asked to the end: the rest is not worth reading.
+            self._close_after = True
+        if self._close_after:
+            out.append(b"Connection: close\r\n\r\n")
+        elif head is not None and not head.minor:
+            out.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            out.append(b"\r\n")
+        self._out = out
+
+    def send_data(self, data: bytes) -> None:
+        if self._chunks_out:
+            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            self._out.append(data)
+
+    def send_end(self, trailers: list[Pair]) -> None:
+        if self._chunks_out:
+            self._out.append(LAST_CHUNK)
+        self.flush()
+        self._exchange = None
+        self._head = None
+        self._decoder = None
+        if self._close_after:
+            self._close()
+            return
+        self._phase = _READING_HEAD
+        self.deadline = self._plane.sweeper.now + self._plane.settings.keepalive_idle
+        if self._is_paused:
+            self.resume()
+        if not self._is_reading and not self._is_blocked and (self._raw or self._is_half_closed):
+            self._read_kept()
+
+    def flush(self) -> None:
+        if self._out:
+            data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
+            self._out = []
+            self._has_sent = True
+            self._plane.counters.bytes_sent += len(data)
+            self._transport.write(data)
+
+    def retract(self) -> bool:
+        if self._has_sent:
+            return False
+        self._out = []
+        return True
+
+    def abort(self, error: ForwardError) -> None:
+        self._exchange = None
+        self._phase = _CLOSED
+        self._transport.abortConnection()
+
+    def pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._update_reading()
+
+    def resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._update_reading()
+
+    def _update_reading(self) -> None:
+        if self._is_paused or self._stopped_reading:
+            self._transport.pauseProducing()
+        elif not self._is_half_closed:
+            self._transport.resumeProducing()
+
+    # Ends
+
+    def close_idle(self, idle_since: float) -> None:
+        """Close if no request is under way, and has not been since `idle_since`."""
+        if self._exchange is not None or self._phase != _READING_HEAD or self._raw:
+            return
+        settings = self._plane.settings
+        timeout = settings.keepalive_idle if self._served else settings.header_deadline
+        if self.deadline - timeout <= idle_since:
+            self._close_now()
+
+    def break_off(self, error: ForwardError) -> None:
+        """Fail the exchange that is under way, if any, and close."""
+        self._close_after = True
+        if self._exchange is not None:
+            self._exchange.fail(error)
+        elif self._phase == _READING_HEAD:
+            self._close_now()
+        else:
+            self._phase = _CLOSED
+            self._transport.abortConnection()
+
+    def _refuse(self, error: ForwardError, method: bytes) -> None:
+        """Answer a request that comes to no exchange, and close."""
+        plane = self._plane
+        self._close_after = True
+        self._has_sent = False
+        plane.counters.record(("", ""), error.status, 0.0, error)
+        pairs, body = answers.problem(plane, error, plane.new_request_id())
+        answers.send(self, method, error.status, pairs, body)
+
+    def _internal_error(self) -> None:
+        self._is_reading = False
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.fail(ForwardError.INTERNAL_ERROR)
+        elif self._phase != _CLOSED:
+            self._phase = _CLOSED
+            self._transport.abortConnection()
+
+    def _close(self) -> None:
+        """Close after the answer has left, having read what is still on its way to us."""
+        if (self._phase == _ANSWERING and not self._raw) or self._is_half_closed:
+            self._close_now()
+            return
+        self._phase = _LINGERING
+        self._left = LINGER_BYTES
+        self._raw = b""
+        self.deadline = self._plane.sweeper.now + LINGER_SECONDS
+        self._stopped_reading = self._is_paused = False
+        self._update_reading()
+        self._transport.unregisterProducer()
+        self._transport.loseWriteConnection()
+
+    def _close_now(self) -> None:
+        self._phase = _CLOSED
+        self.deadline = self._plane.sweeper.now + CLOSE_SECONDS
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()

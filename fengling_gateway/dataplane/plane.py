@@ -1,0 +1,268 @@
+"""The data plane of one worker: listening sockets in, exchanges, pools, drain."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import time
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import ClientFactory, ServerFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from fengling_gateway.dataplane.http1_downstream import DownstreamConnection
+from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
+from fengling_gateway.dataplane.settings import DataPlaneSettings
+from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.transports import FastTransports, StockTransports, Transports
+from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.forwarded import peer_address
+from fengling_gateway.http.problem import REASONS, problem_body
+from fengling_gateway.routing.snapshot import Snapshot
+
+_log = Logger()
+
+RESERVED_DESCRIPTORS: Final = 256
+"""Descriptors left for files, the control channel, Redis and whatever else opens one."""
+
+DRAIN_IDLE_SECONDS: Final = 1.0
+"""
+How long a client must have been silent for its connection to be closed in a drain.
+
+A busier one is told with its next answer, and so never finds a request of its
+own on a connection that has just been closed.
+"""
+
+_DRAIN_TICK_SECONDS: Final = 0.1
+
+
+class DataPlane:
+    """
+    Serves requests by the snapshot it was given last.
+
+    Args:
+        reactor: a real one, or a `MemoryReactorClock` with stock transports.
+        rng: for balancing and the ids of requests.
+    """
+
+    def __init__(
+        self, *, reactor: Any, settings: DataPlaneSettings, worker_name: str, rng: Random
+    ) -> None:
+        self._reactor = reactor
+        self._transports: Transports = (
+            FastTransports(
+                high_water_bytes=settings.high_water_bytes,
+                low_water_bytes=settings.low_water_bytes,
+            )
+            if settings.transports == "fast"
+            else StockTransports()
+        )
+        self._state = PlaneState(
+            clock=reactor,
+            settings=settings,
+            worker_name=worker_name,
+            rng=rng,
+            wall_clock=time.time,
+            dial=self._dial,
+        )
+        self._ports: set[ListeningSocket] = set()
+        self._connections: set[DownstreamConnection] = set()
+        self._max_connections = settings.max_connections or connection_cap()
+        self._drained: Deferred[None] | None = None
+        self._drain_deadline = 0.0
+        self._drain_loop: LoopingCall | None = None
+        self._state.sweeper.start()
+
+    def __repr__(self) -> str:
+        return f"<DataPlane {self._state.worker_name} connections={len(self._connections)}>"
+
+    # Configuration
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What is served; None before the first configuration."""
+        snapshot = self._state.snapshot
+        return None if snapshot.position is None else snapshot
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Serve by `snapshot` from the next exchange on; those under way end by the old one."""
+        self._state.apply(snapshot)
+        for instance in snapshot.retired:
+            if instance.pool is not None:
+                instance.pool.close_idle()
+
+    def counters(self) -> dict[str, Any]:
+        """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
+        return self._state.counters.to_json()
+
+    # Listening
+
+    def listen(self, listener: str, sock: socket.socket) -> ListeningSocket:
+        """
+        Accept clients of `listener` from a socket that listens.
+
+        The socket stays the caller's; the data plane reads a duplicate.
+        """
+        factory = _DownstreamFactory(self._state, listener, self._connections)
+        factory.max_connections = self._max_connections
+        factory.on_closed = self._connection_closed
+        port = ListeningSocket(self._transports.listen(self._reactor, sock, factory), self._ports)
+        self._ports.add(port)
+        return port
+
+    def _connection_closed(self, connection: DownstreamConnection) -> None:
+        self._connections.discard(connection)
+        if self._drained is not None and not self._connections:
+            self._end_drain()
+
+    def _dial(self, connection: UpstreamConnection) -> Any:
+        instance = connection.instance
+        factory = _UpstreamFactory(connection)
+        return self._transports.connect(self._reactor, instance.host, instance.port, factory)
+
+    # Ends
+
+    def start_draining(self, deadline: float) -> Deferred[None]:
+        """
+        Take no new connections, end those that are idle and, after their answers, the others.
+
+        Args:
+            deadline: seconds after which what is left is aborted.
+
+        Returns:
+            What fires when no connection is left.
+        """
+        if self._drained is not None:
+            return self._drained
+        self._state.is_draining = True
+        for port in list(self._ports):
+            port.stop_accepting()
+        self._drained = Deferred()
+        self._drain_deadline = self._reactor.seconds() + deadline
+        drained = self._drained
+        self._drain_loop = LoopingCall(self._drain)
+        self._drain_loop.clock = self._reactor
+        self._drain_loop.start(_DRAIN_TICK_SECONDS)
+        return drained
+
+    def _drain(self) -> None:
+        now = self._reactor.seconds()
+        if not self._connections:
+            self._end_drain()
+            return
+        if now >= self._drain_deadline:
+            for connection in list(self._connections):
+                connection.break_off(ForwardError.DRAIN_DEADLINE)
+            return
+        for connection in list(self._connections):
+            connection.close_idle(now - DRAIN_IDLE_SECONDS)
+
+    def _end_drain(self) -> None:
+        loop, self._drain_loop = self._drain_loop, None
+        if loop is not None and loop.running:
+            loop.stop()
+            for pool in list(self._state.pools):
+                pool.close_idle()
+            if self._drained is not None and not self._drained.called:
+                self._drained.callback(None)
+
+    def stop(self) -> Deferred[None]:
+        """Abort everything at once."""
+        for port in list(self._ports):
+            port.stop_accepting()
+        for connection in list(self._connections):
+            connection.break_off(ForwardError.DRAIN_DEADLINE)
+        for pool in list(self._state.pools):
+            pool.close_idle()
+        self._state.sweeper.stop()
+        return succeed(None)
+
+
+class ListeningSocket:
+    """A listening socket that the data plane accepts from."""
+
+    def __init__(self, port: Any, ports: set[ListeningSocket]) -> None:
+        self._port = port
+        self._ports = ports
+
+    def stop_accepting(self) -> None:
+        """Accept no more, at once. What is queued on the socket stays there for others."""
+        if self in self._ports:
+            self._ports.discard(self)
+            self._port.stopReading()
+            self._port.stopListening()
+
+
+class _DownstreamFactory(ServerFactory):
+    """Makes the protocols of accepted connections."""
+
+    noisy = False
+    max_connections: int
+    on_closed: Any
+
+    def __init__(
+        self, state: PlaneState, listener: str, connections: set[DownstreamConnection]
+    ) -> None:
+        self._state = state
+        self._listener = listener
+        self._connections = connections
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return a protocol for a connection; beyond the cap, one that says so and closes."""
+        if len(self._connections) >= self.max_connections:
+            return _Refusal(self._state)
+        peer = peer_address(addr.host)
+        connection = DownstreamConnection(self._state, self._listener, peer, self.on_closed)
+        self._connections.add(connection)
+        return connection
+
+
+class _Refusal:
+    """Answers a connection beyond the cap with 503, without reading from it."""
+
+    def __init__(self, state: PlaneState) -> None:
+        self._state = state
+
+    def makeConnection(self, transport: Any) -> None:
+        """Answer and close."""
+        error = ForwardError.CONNECTION_LIMIT
+        self._state.counters.connections_refused += 1
+        body = problem_body(error, self._state.new_request_id())
+        transport.write(
+            b"HTTP/1.1 503 %b\r\nContent-Type: application/problem+json\r\n"
+            b"X-Gateway-Error: %b\r\nRetry-After: 1\r\nContent-Length: %d\r\n"
+            b"Connection: close\r\n\r\n%b" % (REASONS[503], error.code.encode(), len(body), body)
+        )
+        transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Drop it."""
+
+    def connectionLost(self, reason: Any) -> None:
+        """Note that it is over."""
+
+
+class _UpstreamFactory(ClientFactory):
+    """Gives one connection to the protocol that asked for it."""
+
+    noisy = False
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._connection
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+        self._connection.connect_failed()
+
+
+def connection_cap() -> int:
+    """Return how many clients the descriptor limit allows, each with a connection upstream."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        soft = 1_048_576
+    return max((soft - RESERVED_DESCRIPTORS) // 2, 16)

@@ -1,0 +1,155 @@
+"""Connections to one instance: idle ones, how many there may be, and who waits for one.
+
+A connection is an exchange's own from the moment it is opened for it or handed
+to it until its answer has ended. Nothing here knows what is said on it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from fengling_gateway.balancing.instance import InstanceState
+from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
+from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.http.forward_error import ForwardError
+
+if TYPE_CHECKING:
+    from fengling_gateway.dataplane.exchange import Exchange
+
+
+class UpstreamPool:
+    """
+    The connections of a worker to one instance.
+
+    The connection used last is used next, so that those not needed grow old
+    together. All methods run in the reactor's thread and none waits.
+
+    Attributes:
+        size: connections that are open or being opened.
+    """
+
+    __slots__ = ("_dialing", "_idle", "_instance", "_plane", "_queue", "size")
+
+    def __init__(self, instance: InstanceState, plane: PlaneState) -> None:
+        self._instance = instance
+        self._plane = plane
+        self._idle: list[UpstreamConnection] = []
+        self._dialing: dict[Exchange, UpstreamConnection] = {}
+        self._queue: deque[Exchange] = deque()
+        self.size = 0
+        plane.pools.add(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<UpstreamPool {self._instance.id} size={self.size} idle={len(self._idle)}"
+            f" queued={len(self._queue)}>"
+        )
+
+    def take_idle(self, exchange: Exchange, *, must_be_alive: bool) -> UpstreamConnection | None:
+        """
+        Lend an idle connection to `exchange`; None where there is none.
+
+        Args:
+            must_be_alive: look at the socket first. It costs a system call and
+                catches all but what is still on the wire; without it, what the
+                reactor has not noticed yet is caught by a retry.
+        """
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if must_be_alive and not connection.is_alive():
+                connection.discard()
+                continue
+            self._plane.counters.upstream_reused += 1
+            connection.lend(exchange)
+            return connection
+        return None
+
+    def connect(self, exchange: Exchange) -> None:
+        """Open a connection for `exchange`, or queue it where there are enough."""
+        settings = self._plane.settings
+        if self.size < settings.upstream_max_connections:
+            self._dial(exchange)
+        elif len(self._queue) < settings.upstream_queue:
+            self._queue.append(exchange)
+            self._plane.counters.upstream_queued_now += 1
+            exchange.queued()
+        else:
+            exchange.fail(ForwardError.UPSTREAM_BUSY)
+
+    def give_up(self, exchange: Exchange) -> None:
+        """Forget an exchange that waits for a connection."""
+        connection = self._dialing.pop(exchange, None)
+        if connection is not None:
+            connection.cancel()
+        elif exchange in self._queue:
+            self._queue.remove(exchange)
+            self._plane.counters.upstream_queued_now -= 1
+
+    def _dial(self, exchange: Exchange) -> None:
+        self.size += 1
+        counters = self._plane.counters
+        counters.upstream_connects += 1
+        counters.upstream_connections_now += 1
+        connection = UpstreamConnection(self, self._plane, self._instance.instance)
+        self._dialing[exchange] = connection
+        exchange.connecting()
+        connection.dial(exchange)
+
+    # What connections report
+
+    def connection_made(self, connection: UpstreamConnection, exchange: Exchange) -> None:
+        """Give a connection that was opened for `exchange` to it."""
+        del self._dialing[exchange]
+        connection.lend(exchange)
+        exchange.connected(connection)
+
+    def connection_failed(self, exchange: Exchange) -> None:
+        """Tell `exchange` that its connection could not be opened."""
+        self._plane.counters.upstream_connects_failed += 1
+        if self._dialing.pop(exchange, None) is not None:
+            exchange.upstream_failed(ForwardError.CONNECT_FAILED, is_reused=False)
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take back a connection fit for another exchange."""
+        if self._queue:
+            exchange = self._dequeue()
+            self._plane.counters.upstream_reused += 1
+            connection.lend(exchange)
+            exchange.connected(connection)
+        elif self._instance.retired or len(self._idle) >= self._plane.settings.upstream_max_idle:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def closed(self, connection: UpstreamConnection) -> None:
+        """Note that a connection, opened or not, is no more; whoever is queued may have its place."""
+        self.size -= 1
+        self._plane.counters.upstream_connections_now -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._queue:
+            self._dial(self._dequeue())
+        elif not self.size:
+            self._plane.pools.discard(self)
+            if self._instance.pool is self:
+                self._instance.pool = None
+
+    def _dequeue(self) -> Exchange:
+        self._plane.counters.upstream_queued_now -= 1
+        return self._queue.popleft()
+
+    # Ageing
+
+    def sweep(self, now: float) -> None:
+        """Close what has been idle for too long, or all where the instance is gone."""
+        idle = self._idle
+        oldest = now - self._plane.settings.upstream_idle_timeout
+        while idle and (self._instance.retired or idle[0].idle_since <= oldest):
+            idle.pop(0).close()
+
+    def close_idle(self) -> None:
+        """Close every connection that carries no exchange."""
+        while self._idle:
+            self._idle.pop().close()

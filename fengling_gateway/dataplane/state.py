@@ -1,0 +1,138 @@
+"""What all connections of one worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from random import Random
+from time import gmtime, strftime
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from fengling_gateway.dataplane.counters import Counters
+from fengling_gateway.dataplane.settings import DataPlaneSettings
+from fengling_gateway.dataplane.sweeper import Sweeper
+from fengling_gateway.http.head import HeadLimits
+from fengling_gateway.http.headers import Pair, request_roles
+from fengling_gateway.routing.snapshot import Snapshot
+
+
+class PlaneState:
+    """
+    The mutable heart of a data plane: what it serves by, its clock and its counters.
+
+    Attributes:
+        snapshot: what the next exchange is served by; replaced whole.
+        roles: of request headers, by the snapshot's identity headers.
+        trust: changes identity whenever a peer's trust must be judged anew.
+        tenant_header: the header that tells an instance the tenant.
+        extra_pairs: headers that every answer gets (a debug setting).
+        date: a Date header, as of the last sweep.
+        wall: seconds since the Unix epoch, as of the last sweep.
+        seconds: the reactor's clock, read at the beginning and end of an exchange.
+        is_draining: whether answers end their connections.
+        dial: opens a connection to an instance, for an `UpstreamConnection`.
+    """
+
+    __slots__ = (
+        "_next_request",
+        "_request_prefix",
+        "_wall_clock",
+        "counters",
+        "date",
+        "dial",
+        "extra_pairs",
+        "is_draining",
+        "limits",
+        "pools",
+        "rng",
+        "roles",
+        "seconds",
+        "settings",
+        "snapshot",
+        "sweeper",
+        "tenant_header",
+        "trust",
+        "wall",
+        "worker_name",
+    )
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        settings: DataPlaneSettings,
+        worker_name: str,
+        rng: Random,
+        wall_clock: Callable[[], float],
+        dial: Callable[[Any], Any],
+    ) -> None:
+        self.settings = settings
+        self.worker_name = worker_name
+        self.rng = rng
+        self.dial = dial
+        self.counters = Counters()
+        self.limits = HeadLimits(
+            head_bytes=settings.max_head_bytes,
+            line_bytes=settings.max_header_line_bytes,
+            target_bytes=settings.max_target_bytes,
+            headers=settings.max_headers,
+        )
+        self.seconds = clock.seconds
+        self.sweeper = Sweeper(clock=clock, swept=self._swept)
+        self.is_draining = False
+        self.pools: set[Any] = set()
+        self._wall_clock = wall_clock
+        self._request_prefix = b"%08x%08x-" % (rng.getrandbits(32), rng.getrandbits(32))
+        self._next_request = 0
+        self.wall = 0.0
+        self.date: Pair = (b"Date", b"")
+        self.extra_pairs: list[Pair] = []
+        self.roles: Mapping[bytes, int] = request_roles()
+        self.trust: tuple[Any, ...] = ()
+        self.tenant_header = b"X-Tenant-Id"
+        self.snapshot = Snapshot.empty()
+        self._read_wall_clock()
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Serve by `snapshot` from the next exchange on."""
+        live = snapshot.live
+        if live is not self.snapshot.live:
+            self.trust = tuple(live.trusted_proxies)
+            self.roles = request_roles(live.identity_headers.values())
+            self.tenant_header = live.identity_headers["tenant"].encode("latin-1")
+        self.snapshot = snapshot
+        if self.settings.worker_header and snapshot.position is not None:
+            self.extra_pairs = [
+                (b"X-Gateway-Worker", self.worker_name.encode()),
+                (b"X-Gateway-Revision", b"%d" % snapshot.position.revision),
+            ]
+
+    def is_trusted(self, peer: str) -> bool:
+        """Whether a peer's word on forwarded headers counts: it is one of our own proxies."""
+        if not self.trust:
+            return False
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self.trust)
+
+    def new_request_id(self) -> bytes:
+        """Return an id no other request has: random per worker, counted within it."""
+        self._next_request += 1
+        return self._request_prefix + b"%x" % self._next_request
+
+    def _swept(self, now: float) -> None:
+        self._read_wall_clock()
+        for pool in list(self.pools):
+            pool.sweep(now)
+
+    def _read_wall_clock(self) -> None:
+        before = int(self.wall)
+        self.wall = self._wall_clock()
+        if int(self.wall) != before:
+            # The English names are what C's locale gives; Python sets no other by itself.
+            date = strftime("%a, %d %b %Y %H:%M:%S GMT", gmtime(self.wall))
+            self.date = (b"Date", date.encode())

@@ -1,0 +1,82 @@
+"""The narrow interface between an exchange and the two connections it relays between.
+
+Nobody but the codecs knows how a head becomes bytes or what a transport is. A
+codec gathers what it is given until `flush`, so that a head and the body that
+came with it leave in one segment.
+
+Back-pressure is told, not asked: a stream that cannot take more calls the
+exchange's ``*_blocked`` method, and the exchange pauses the other stream.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.headers import Pair
+
+
+class DownstreamStream(Protocol):
+    """
+    One request's place on a client's connection.
+
+    Attributes:
+        deadline: on the sweeper's clock, when `Exchange.deadline_passed` is due.
+    """
+
+    deadline: float
+
+    def send_interim(self, status: int, reason: bytes, pairs: list[Pair]) -> None:
+        """Send an interim (1xx) head."""
+
+    def send_head(self, status: int, reason: bytes, pairs: list[Pair], framing: int) -> None:
+        """Begin the answer; `framing` is that of `http.framing`."""
+
+    def send_data(self, data: bytes) -> None:
+        """Send a piece, never empty, of the answer's body."""
+
+    def send_end(self, trailers: list[Pair]) -> None:
+        """End the answer; it flushes."""
+
+    def flush(self) -> None: ...
+
+    def retract(self) -> bool:
+        """Take back the answer's head; False when it has left already."""
+
+    def abort(self, error: ForwardError) -> None:
+        """Break the answer off so that nobody takes it for complete."""
+
+    def pause(self) -> None:
+        """Deliver no more of the request's body until `resume`."""
+
+    def resume(self) -> None: ...
+
+
+class UpstreamStream(Protocol):
+    """
+    One request's place on a connection to an instance.
+
+    Attributes:
+        is_reused: whether the connection has carried another exchange before.
+    """
+
+    is_reused: bool
+
+    def send_head(
+        self, method: bytes, target: bytes, host: bytes, pairs: list[Pair], framing: int
+    ) -> None: ...
+
+    def send_data(self, data: bytes) -> None: ...
+
+    def send_end(self, trailers: list[Pair]) -> None:
+        """End the request; it flushes."""
+
+    def flush(self) -> None: ...
+
+    def abort(self) -> None:
+        """Give the exchange up; the connection is of no further use."""
+
+    def pause(self) -> None:
+        """Deliver no more of the answer until `resume`."""
+
+    def resume(self) -> None: ...

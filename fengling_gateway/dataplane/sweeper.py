@@ -1,0 +1,69 @@
+"""Deadlines without timers.
+
+A timer per request costs more than relaying a small answer's body. Whatever has
+a deadline keeps it in a slot instead, and one sweep every 100 ms looks for
+those that have passed: a deadline is late by at most that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+_log = Logger()
+
+SWEEP_SECONDS: Final = 0.1
+
+NEVER: Final = float("inf")
+
+
+class Swept(Protocol):
+    """What has a deadline."""
+
+    deadline: float
+
+    def deadline_passed(self, now: float) -> None:
+        """Act; called again at each sweep until the deadline has been moved."""
+
+
+class Sweeper:
+    """
+    Looks after deadlines.
+
+    Attributes:
+        now: the reactor's clock at the last sweep. Deadlines are set from it,
+            which spares reading the clock for every piece of a body.
+        items: whatever has a deadline. A sweep may add to it and take from it.
+    """
+
+    def __init__(self, *, clock: IReactorTime, swept: Callable[[float], None]) -> None:
+        """Take the clock, and what to call after each sweep."""
+        self._clock = clock
+        self._swept = swept
+        self._call: Any = None
+        self.now = clock.seconds()
+        self.items: set[Swept] = set()
+
+    def start(self) -> None:
+        """Begin sweeping."""
+        if self._call is None:
+            self._sweep()
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _sweep(self) -> None:
+        self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+        now = self.now = self._clock.seconds()
+        for item in [item for item in self.items if item.deadline <= now]:
+            try:
+                item.deadline_passed(now)
+            except Exception:
+                _log.failure("A deadline of {item} was not acted upon", item=item)
+        self._swept(now)
