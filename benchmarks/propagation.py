@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +25,7 @@ from benchmarks.harness.changes import (
     measure_cost,
     one_transaction,
 )
-from benchmarks.harness.children import Children, StartError, exit_on_signals
+from benchmarks.harness.children import Children, StartError, exit_on_signals, scratch_directory
 from benchmarks.harness.node import NodeSettings
 from benchmarks.harness.prober import ProbeError
 from benchmarks.harness.proc import resident_bytes
@@ -207,9 +206,7 @@ def main() -> None:
         f"{LOAD_CONNECTIONS} connections of load that rest {options.load_pause_ms} ms\n"
     )
     try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as name:
-            Path(name).chmod(0o711)  # PostgreSQL runs as another user when we are root
-            rows = run(options, Path(name))
+        rows = run(options, scratch_directory("bench-"))
     except (StartError, ProbeError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -11,14 +11,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import malformed, report
-from benchmarks.harness.children import Child, Children, StartError, exit_on_signals, free_port
+from benchmarks.harness.children import (
+    Child,
+    Children,
+    StartError,
+    exit_on_signals,
+    free_port,
+    scratch_directory,
+)
 from benchmarks.harness.cores import Cores, divide_available
 from benchmarks.harness.load import LoadGenerator, LoadOutcome
 from benchmarks.harness.quantiles import median
@@ -229,11 +235,11 @@ def run(options: argparse.Namespace, children: Children) -> list[dict[str, Any]]
     cores = divide_available()
     load = LoadGenerator(children, cpus=cores.others)
     print(f"{report.machine()}\n{cores.describe()}; load by {load.describe()}")
+    upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
     print(
         f"{options.traffic} requests, {options.connections} keep-alive connections, answers of "
-        f"{BODY_BYTES} bytes, {options.rounds} x {options.seconds:g} s each\n"
+        f"{BODY_BYTES} bytes from {upstream.kind}, {options.rounds} x {options.seconds:g} s each\n"
     )
-    upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
     contestants = start_all(options.peers, children, upstream, cores)
     for contestant in contestants:
         contestant.passes = malformed.names_that_get_through(contestant.port, upstream)
@@ -245,7 +251,7 @@ def main() -> None:
     options = parse()
     exit_on_signals()
     try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as name, Children(Path(name)) as children:
+        with Children(scratch_directory("bench-")) as children:
             rows = run(options, children)
     except StartError as error:
         sys.exit(str(error))

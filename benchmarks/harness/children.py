@@ -17,10 +17,18 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 from benchmarks.harness.proc import ProcessRecord, cpu_seconds, read_tree
-from fengling_gateway.embedded.owned import OwnedProcess, StartError
+from fengling_gateway.embedded.owned import OwnedProcess, StartError, scratch_directory
 from fengling_gateway.embedded.ports import free_port
 
-__all__ = ["Child", "Children", "StartError", "accepts", "exit_on_signals", "free_port"]
+__all__ = [
+    "Child",
+    "Children",
+    "StartError",
+    "accepts",
+    "exit_on_signals",
+    "free_port",
+    "scratch_directory",
+]
 
 _PROJECT: Final = Path(__file__).parents[2]
 _PORT_SECONDS: Final = 20.0
@@ -117,7 +125,12 @@ def _exit_on(signum: int, _frame: FrameType | None) -> None:
 
 
 def exit_on_signals() -> None:
-    """Make TERM and HUP unwind the stack as Ctrl-C does, so that children are stopped."""
+    """
+    Make TERM and HUP unwind the stack as Ctrl-C does, so that children are stopped.
+
+    Ctrl-C too: a shell starts background jobs with it ignored.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit_on)
 

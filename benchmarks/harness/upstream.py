@@ -40,8 +40,9 @@ _SERVER: Final = """\
 class Upstream:
     """Running instances, by name. Each says its name in ``X-Instance``."""
 
-    def __init__(self, ports: dict[str, int], log: Path) -> None:
+    def __init__(self, ports: dict[str, int], log: Path, *, kind: str) -> None:
         self.ports = ports
+        self.kind = kind
         self._log = log
 
     def noted(self) -> list[str]:
@@ -67,7 +68,7 @@ def start_upstream(
         child = _start_python(children, ports, log, cpus)
     for port in ports.values():
         child.wait_for_port(port)
-    return Upstream(ports, log)
+    return Upstream(ports, log, kind="nginx" if binary else "Python processes")
 
 
 def _start_nginx(
