@@ -11,11 +11,12 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +40,7 @@ def is_installed(level: str) -> bool:
     try:
         found = json.loads(STAMP.read_text())
         enough = LEVELS.index(found["level"]) >= LEVELS.index(level)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
     same = {**found, "level": level} == wanted_stamp(level)
     return enough and same and PYTHON.exists()
@@ -81,19 +82,19 @@ def install(level: str) -> None:
     say(f"installed what it needs into .venv in {time.monotonic() - began:.0f} s")
 
 
-def progress(lines: Iterator[str] | object, output: list[str]) -> Iterator[str]:
+def progress(lines: Iterable[str], output: list[str]) -> Iterator[str]:
     """Yield what pip is doing in a few words, and keep all it says in `output`."""
     found = 0
-    for line in lines:  # type: ignore[attr-defined]
+    for line in lines:
         output.append(line)
         words = line.split()
         if words[:1] == ["Collecting"]:
             found += 1
-            yield f"{found} packages, {words[1].split('[')[0]}"
+            yield f"{found} found, {re.split('[^A-Za-z0-9._-]', words[1])[0]}"
         elif words[:1] == ["Installing"] and "packages:" in words:
             yield f"unpacking {len(words) - 3} packages"
         elif words[:1] == ["Downloading"] and len(words) > 2:
-            yield f"{found} packages, downloading {words[-2].strip('(')} {words[-1].strip(')')}"
+            yield f"{found} found, downloading {words[-2].strip('(')} {words[-1].strip(')')}"
         elif words[:1] == ["Building"]:
             yield "building this checkout"
 
@@ -125,7 +126,7 @@ def main() -> None:
         try:
             kept = json.loads(STAMP.read_text())["level"]
             level = max(level, kept, key=LEVELS.index)  # never take tools away
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             pass
         install(level)
         STAMP.write_text(json.dumps(wanted_stamp(level)))
