@@ -7,7 +7,7 @@ judging them is the work of `fengling_gateway.model.validation`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -92,7 +92,7 @@ class Reading:
 
     target: Position
     before: Position | None
-    rows: list[Row]
+    rows: Sequence[Row]
     revisions: list[RevisionInfo]
     held: Held | None
     rows_read: int

@@ -1,0 +1,265 @@
+"""
+PostgreSQL as the source of the configuration: the side of the reactor.
+
+Two threads of its own do the work: one listens, one reads. They get plain
+values, and what they find comes back by ``callFromThread``. A watchdog in the
+reactor breaks the connection of a thread that has been waiting for too long.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from fengling_gateway.configsource.postgres_listener import Listener, ListenerEvents, merged
+from fengling_gateway.configsource.postgres_reader import Reader
+from fengling_gateway.configsource.reading import OnHint, Reading, SourceError, SourceState
+from fengling_gateway.model.delta import Position
+from fengling_gateway.model.entity import Key
+
+_T = TypeVar("_T")
+
+WATCH_SECONDS: Final = 0.5
+"""How often to look for a thread that waits for too long."""
+
+
+class DatabaseSettings(Protocol):
+    """What of the settings is used here; timeouts in seconds."""
+
+    @property
+    def url(self) -> str | None: ...
+    @property
+    def listen_url(self) -> str | None: ...
+    @property
+    def listen(self) -> bool: ...
+    @property
+    def connect_timeout(self) -> float: ...
+    @property
+    def statement_timeout(self) -> float: ...
+
+
+class PostgresSource:
+    """
+    A `fengling_gateway.configsource.reading.ConfigSource`.
+
+    Every method is for the reactor thread. Deferreds fail with `SourceError`;
+    cancelling one breaks the connection under it, so that the next question
+    does not queue behind a server that does not answer.
+
+    Args:
+        on_hint: told about notifications and every (re)connection.
+        rng: for the pauses between attempts to connect.
+
+    Raises:
+        ValueError: the settings name no database.
+    """
+
+    def __init__(
+        self, *, reactor: Any, settings: DatabaseSettings, on_hint: OnHint, rng: random.Random
+    ) -> None:
+        if settings.url is None:
+            raise ValueError("database.url is not set")
+        self._reactor = reactor
+        self._on_hint = on_hint
+        self.state = SourceState()
+        self._reader = Reader(
+            settings.url,
+            connect_timeout=settings.connect_timeout,
+            statement_timeout=settings.statement_timeout,
+        )
+        self._reading = _thread("reading")
+        self._asked: set[Deferred[Any]] = set()
+        self._listener: Listener | None = None
+        self._listening: ThreadPool | None = None
+        if settings.listen:
+            self._listener = Listener(
+                settings.listen_url or settings.url,
+                connect_timeout=settings.connect_timeout,
+                events=ListenerEvents(
+                    connected=partial(reactor.callFromThread, self._connected),
+                    notified=self._notified_in_thread,
+                    lost=partial(reactor.callFromThread, self._lost),
+                ),
+                jitter=lambda: rng.uniform(0.5, 1.0),
+            )
+            self._listening = _thread("listening")
+        self._untold: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._watchdog = LoopingCall(self._watch)
+        self._watchdog.clock = reactor
+        self._started = self._stopped = self._has_listened = False
+        self._listener_ended: Deferred[None] = Deferred()
+
+    def __repr__(self) -> str:
+        state = self.state
+        listening = "listening" if state.listening else "polling"
+        return f"<PostgresSource {'connected' if state.connected else 'down'}, {listening}>"
+
+    def start(self) -> None:
+        self._started = True
+        self._reading.start()
+        self._watchdog.start(WATCH_SECONDS, now=False)
+        if self._listener is None or self._listening is None:
+            self._listener_ended.callback(None)
+            return
+        self._listening.start()
+        self._listening.callInThreadWithCallback(
+            partial(self._reactor.callFromThread, self._end_listening), self._listener.run
+        )
+
+    def stop(self) -> Deferred[None]:
+        """Stop; fires when both threads have ended, at worst after a connect timeout."""
+        if self._stopped or not self._started:
+            self._stopped = True
+            return _fired()
+        self._stopped = True
+        if self._listener is not None:
+            self._listener.stop()
+        self._reader.abort()
+        last: Deferred[None] = Deferred()
+        self._reading.callInThreadWithCallback(
+            lambda *_: self._reactor.callFromThread(last.callback, None),
+            self._reader.close,
+        )
+        ended = DeferredList([self._listener_ended, last])
+        return ended.addCallback(lambda _: self._end())
+
+    def read(self, after: Position | None) -> Deferred[Reading]:
+        return self._ask(partial(self._reader.read, after)).addCallback(self._count)
+
+    def read_all(self) -> Deferred[Reading]:
+        return self._ask(self._reader.read_all).addCallback(self._count)
+
+    def history(self, keys: list[Key], up_to: int) -> Deferred[dict[Key, list[dict[str, Any]]]]:
+        return self._ask(partial(self._reader.history, keys, up_to))
+
+    def confirm(self, revision: int, author: str) -> Deferred[None]:
+        return self._ask(partial(self._reader.confirm, revision, author))
+
+    # Questions
+
+    def _ask(self, question: Callable[[], _T]) -> Deferred[_T]:
+        waiting = threading.Event()
+        answer: Deferred[_T] = Deferred(lambda _: self._give_up(waiting))
+        if self._stopped or not self._started:
+            answer.errback(SourceError("the source is not running"))
+            return answer
+        self._asked.add(answer)
+
+        def ask() -> _T:
+            if self._stopped or answer.called:
+                raise SourceError("given up")
+            waiting.set()
+            try:
+                return question()
+            finally:
+                waiting.clear()
+
+        def answered(success: bool, result: Any) -> None:
+            self._reactor.callFromThread(self._answered, answer, success, result)
+
+        self._reading.callInThreadWithCallback(answered, ask)
+        return answer
+
+    def _give_up(self, waiting: threading.Event) -> None:
+        if waiting.is_set():
+            self._reader.abort()
+
+    def _answered(self, answer: Deferred[Any], success: bool, result: Any) -> None:
+        self._asked.discard(answer)
+        if success:
+            self.state.connected = True
+            self.state.last_read_at = self._reactor.seconds()
+        elif not answer.called and not self._stopped:
+            self._note(result.getErrorMessage())
+            self.state.connected = self._reader.is_connected
+        if answer.called:
+            return
+        if success:
+            answer.callback(result)
+        elif result.check(SourceError):
+            answer.errback(result)
+        else:
+            answer.errback(Failure(SourceError(f"unexpected: {result.getErrorMessage()}")))
+
+    def _count(self, reading: Reading) -> Reading:
+        self.state.reads += 1
+        self.state.full_reads += reading.before is None
+        self.state.rows_read += reading.rows_read
+        return reading
+
+    # What the listening thread reports
+
+    def _notified_in_thread(self, payloads: list[str]) -> None:
+        with self._lock:
+            is_under_way = bool(self._untold)
+            self._untold = merged(self._untold, payloads)
+        if not is_under_way:  # a burst must not fill the reactor's queue
+            self._reactor.callFromThread(self._notified)
+
+    def _notified(self) -> None:
+        with self._lock:
+            hint, self._untold = self._untold, {}
+        self.state.notifications += hint["count"]
+        self._hint("notification", hint)
+
+    def _connected(self) -> None:
+        self.state.reconnects += self._has_listened
+        self._has_listened = True
+        self.state.connected = self.state.listening = True
+        self.state.notes.pop("listen", None)
+        self._hint("connected", {})
+
+    def _lost(self, reason: str) -> None:
+        self.state.connected = self.state.listening = False
+        self.state.notes["listen"] = reason
+        self._note(reason)
+
+    def _hint(self, reason: str, details: dict[str, Any]) -> None:
+        if not self._stopped:
+            self._on_hint(reason, details)
+
+    def _note(self, error: str) -> None:
+        self.state.last_error = error
+        self.state.last_error_at = self._reactor.seconds()
+
+    # Watching and ending
+
+    def _watch(self) -> None:
+        self._reader.abort_overdue()
+        if self._listener is not None:
+            self._listener.abort_overdue()
+
+    def _end_listening(self, success: bool, result: Any) -> None:
+        self.state.listening = False
+        if not success:
+            self._note(result.getErrorMessage())
+        self._listener_ended.callback(None)
+
+    def _end(self) -> None:
+        self._watchdog.stop()
+        self.state.connected = False
+        self._reading.stop()  # idle by now, so this does not block
+        if self._listening is not None:
+            self._listening.stop()
+
+
+def _thread(name: str) -> ThreadPool:
+    pool = ThreadPool(1, 1, name=f"configsource {name}")
+    # Whoever does not stop the source must still be able to exit.
+    pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]
+    return pool
+
+
+def _fired() -> Deferred[None]:
+    fired: Deferred[None] = Deferred()
+    fired.callback(None)
+    return fired

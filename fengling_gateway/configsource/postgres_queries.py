@@ -1,0 +1,206 @@
+"""
+The questions that are asked of the database, and what is made of the answers.
+
+Everything here blocks and runs on the reading thread. Each question is one
+REPEATABLE READ transaction, with its settings made inside it, so that a pooler
+in transaction mode may sit between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from fengling_gateway.configsource.postgres_connection import GRACE_SECONDS, Guarded
+from fengling_gateway.configsource.postgres_rows import ID_COLUMN, JsonRows, values_of
+from fengling_gateway.configsource.reading import (
+    MAX_REVISIONS_READ,
+    Held,
+    Reading,
+    RevisionInfo,
+)
+from fengling_gateway.model.delta import Position
+from fengling_gateway.model.entity import KINDS, Key
+
+BATCH_ROWS: Final = 2000
+"""Rows fetched at once: large enough not to matter, small enough not to pile up."""
+
+MAX_VERSIONS: Final = 200
+"""How far back the history of one entity is looked up."""
+
+_KEYS_AT_ONCE: Final = 500
+
+_BEGIN = """
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL statement_timeout = %(timeout_ms)s;
+SET LOCAL intervalstyle = 'iso_8601';
+SET LOCAL timezone = 'UTC';
+"""
+
+_HEAD = """
+SELECT (SELECT version_num FROM fengling.schema_version), fengling.epoch(),
+       h.revision, h.baseline_revision, h.baseline_token::text, h.pruned_to,
+       EXISTS (SELECT FROM fengling.revision
+               WHERE id = %(revision)s AND token::text = %(token)s),
+       first.id, first.baseline_routes, first.routes
+FROM fengling.head AS h LEFT JOIN LATERAL (
+    SELECT id, baseline_routes, routes FROM fengling.revision
+    WHERE held AND NOT forced AND id > h.baseline_revision ORDER BY id LIMIT 1) AS first ON true
+"""
+
+# (Materialized, or the planner may walk the whole index on entities for its order.)
+_CHANGED = """
+WITH recent AS MATERIALIZED (
+    SELECT entity, entity_id, revision, after FROM fengling.revision_change
+    WHERE revision > %(after)s AND revision <= %(target)s)
+SELECT DISTINCT ON (entity, entity_id) entity, entity_id, after::text
+FROM recent ORDER BY entity, entity_id, revision DESC
+"""
+
+_CHANGED_SINCE_HELD = """
+WITH recent AS MATERIALIZED (
+    SELECT entity, entity_id, revision, before FROM fengling.revision_change
+    WHERE revision > %(target)s)
+SELECT DISTINCT ON (entity, entity_id) entity, entity_id, before::text
+FROM recent ORDER BY entity, entity_id, revision
+"""
+
+_REVISIONS = """
+SELECT id, token::text, kind, extract(epoch FROM committed_at)::float8, author, author_verified,
+       db_user, application, host(client_addr), comment, forced, held, changes
+FROM fengling.revision WHERE id > %(after)s ORDER BY id DESC LIMIT %(limit)s
+"""
+
+_HISTORY = """
+SELECT w.entity, w.entity_id, c.after::text, c.before::text
+FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS w (entity, entity_id) CROSS JOIN LATERAL (
+    SELECT v.revision, v.after,
+           CASE WHEN row_number() OVER (ORDER BY v.revision) = 1 THEN v.before END AS before
+    FROM (SELECT revision, before, after FROM fengling.revision_change AS r
+          WHERE r.entity = w.entity AND r.entity_id = w.entity_id AND r.revision <= %(up_to)s
+          ORDER BY r.revision DESC LIMIT %(limit)s) AS v) AS c
+ORDER BY w.entity, w.entity_id, c.revision DESC
+"""
+
+
+class Head(NamedTuple):
+    """What is to be served, and how it relates to where the reader is."""
+
+    schema: int
+    target: Position
+    newest: int
+    incremental: bool
+    held: Held | None
+
+
+@contextmanager
+def reading(
+    connection: Guarded, after: Position | None, statement_timeout: float
+) -> Iterator[Head]:
+    """
+    Open a snapshot for the block and look at the head.
+
+    After an error the connection is in a failed transaction: close it.
+    """
+    within = statement_timeout + GRACE_SECONDS
+    arguments = {
+        "timeout_ms": int(statement_timeout * 1000),
+        "revision": -1 if after is None else after.revision,
+        "token": "" if after is None else after.token,
+    }
+    [row] = connection.execute(_BEGIN + _HEAD, arguments, within=within)
+    yield _head(row, after)
+    connection.execute("COMMIT", within=within)
+
+
+def _head(row: tuple[Any, ...], after: Position | None) -> Head:
+    schema, epoch, newest, revision, token, pruned_to, known, culprit, before, left = row
+    return Head(
+        schema=int(schema),
+        target=Position(epoch, revision, token),
+        newest=newest,
+        incremental=(
+            after is not None
+            and known
+            and after.epoch == epoch
+            and pruned_to <= after.revision <= revision
+        ),
+        held=None if culprit is None else Held(culprit, before, left),
+    )
+
+
+def read_changes(connection: Guarded, head: Head, after: Position, within: float) -> Reading:
+    """Read what leads from a position in the log to the target."""
+    if after == head.target and head.newest == after.revision:
+        return Reading(head.target, after, JsonRows([]), [], head.held, 0)
+    arguments = {"after": after.revision, "target": head.target.revision}
+    rows = connection.execute(_CHANGED, arguments, within=within)
+    revisions = _revisions(connection, after.revision, within)
+    return Reading(head.target, after, JsonRows(rows), revisions, head.held, len(rows))
+
+
+def read_tables(connection: Guarded, head: Head, within: float) -> Reading:
+    """Read all tables; while a revision is held, with its changes and later ones undone."""
+    rows: list[tuple[str, str, str | None]] = []
+    for kind in KINDS:
+        rows.extend(_table(connection, kind, within))
+    read = len(rows)
+    if head.held is not None:
+        undone = connection.execute(
+            _CHANGED_SINCE_HELD, {"target": head.target.revision}, within=within
+        )
+        read += len(undone)
+        merged = {(kind, entity_id): text for kind, entity_id, text in rows}
+        merged.update({(kind, entity_id): text for kind, entity_id, text in undone})
+        rows = [(*key, text) for key, text in merged.items() if text is not None]
+    revisions = _revisions(connection, head.target.revision - 1, within)
+    return Reading(head.target, None, JsonRows(rows), revisions, head.held, read)
+
+
+def _table(connection: Guarded, kind: str, within: float) -> Iterator[tuple[str, str, str | None]]:
+    id_column = ID_COLUMN.get(kind, "id")
+    sql = f"SELECT t.{id_column}, row_to_json(t)::text FROM fengling.{kind} AS t"  # noqa: S608 (ours)
+    connection.execute(f"DECLARE everything NO SCROLL CURSOR FOR {sql}", within=within)
+    while rows := connection.execute(f"FETCH {BATCH_ROWS} FROM everything", within=within):
+        for entity_id, text in rows:
+            yield kind, entity_id, text
+    connection.execute("CLOSE everything", within=within)
+
+
+def _revisions(connection: Guarded, after: int, within: float) -> list[RevisionInfo]:
+    rows = connection.execute(
+        _REVISIONS, {"after": after, "limit": MAX_REVISIONS_READ}, within=within
+    )
+    return [RevisionInfo(*row) for row in reversed(rows)]
+
+
+def read_history(
+    connection: Guarded, keys: list[Key], up_to: int, within: float
+) -> dict[Key, list[dict[str, Any]]]:
+    """Look up the versions of entities since they were last made, newest first."""
+    found: dict[Key, list[dict[str, Any]]] = {key: [] for key in keys}
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        arguments = {
+            "kinds": [key.kind for key in some],
+            "ids": [key.id for key in some],
+            "up_to": up_to,
+            "limit": MAX_VERSIONS,
+        }
+        _sort_versions(found, connection.execute(_HISTORY, arguments, within=within))
+    return found
+
+
+def _sort_versions(found: dict[Key, list[dict[str, Any]]], rows: Iterable[tuple[Any, ...]]) -> None:
+    ended: set[Key] = set()
+    for kind, entity_id, after, before in rows:
+        key = Key(kind, entity_id)
+        if key in ended:
+            continue
+        if after is None:
+            ended.add(key)  # what was before a deletion must not come back
+            continue
+        found[key].append(values_of(key, after))
+        if before is not None:
+            found[key].append(values_of(key, before))

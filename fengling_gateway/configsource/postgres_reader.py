@@ -1,0 +1,136 @@
+"""Reading the configuration: what the reading thread does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg2
+from psycopg2 import errors
+
+from fengling_gateway.configsource import postgres_queries as queries
+from fengling_gateway.configsource.postgres_connection import GRACE_SECONDS, Guarded, problem
+from fengling_gateway.configsource.reading import Reading, SourceError
+from fengling_gateway.model.delta import Position
+from fengling_gateway.model.entity import Key
+from fengling_gateway.schema.version import SchemaError, check
+
+_T = TypeVar("_T")
+
+
+class Reader:
+    """
+    Asks questions over one connection that it keeps.
+
+    All methods block, raise nothing but `SourceError`, and belong to one
+    thread; `abort` and `abort_overdue` belong to any.
+    """
+
+    def __init__(self, dsn: str, *, connect_timeout: float, statement_timeout: float) -> None:
+        self._dsn = dsn
+        self._connect_timeout = connect_timeout
+        self._statement_timeout = statement_timeout
+        self._within = statement_timeout + GRACE_SECONDS
+        self._connection: Guarded | None = None
+        self._aborted = threading.Event()
+
+    @property
+    def is_connected(self) -> bool:
+        connection = self._connection
+        return connection is not None and not connection.closed
+
+    def read(self, after: Position | None) -> Reading:
+        def work(connection: Guarded) -> Reading:
+            with queries.reading(connection, after, self._statement_timeout) as head:
+                if after is not None and head.incremental:
+                    return queries.read_changes(connection, head, after, self._within)
+                return queries.read_tables(connection, head, self._within)
+
+        return self._ask(work)
+
+    def read_all(self) -> Reading:
+        return self.read(None)
+
+    def history(self, keys: list[Key], up_to: int) -> dict[Key, list[dict[str, Any]]]:
+        def work(connection: Guarded) -> dict[Key, list[dict[str, Any]]]:
+            with queries.reading(connection, None, self._statement_timeout):
+                return queries.read_history(connection, keys, up_to, self._within)
+
+        return self._ask(work)
+
+    def confirm(self, revision: int, author: str) -> None:
+        def work(connection: Guarded) -> None:
+            timeout = int(self._statement_timeout * 1000)
+            connection.execute(
+                "BEGIN; SET LOCAL statement_timeout = %s; SELECT fengling.confirm(%s, %s); COMMIT",
+                (timeout, revision, author),
+                within=self._within,
+            )
+
+        self._ask(work)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def abort(self) -> None:
+        """Make the question under way fail, soon."""
+        self._aborted.set()
+        connection = self._connection
+        if connection is not None:
+            connection.abort()
+
+    def abort_overdue(self) -> None:
+        """Make the question under way fail if it has been waiting for too long."""
+        connection = self._connection
+        if connection is not None and connection.abort_overdue():
+            self._aborted.set()
+
+    def _ask(self, work: Callable[[Guarded], _T]) -> _T:
+        self._aborted.clear()
+        kept = self._connection is not None
+        try:
+            return self._ask_once(work)
+        except psycopg2.Error as error:
+            # The server may have gone and come back since the last question. Once more
+            # on a new connection, unless somebody has lost patience meanwhile.
+            if not kept or not _is_lost(error) or self._aborted.is_set():
+                raise SourceError(self._explain(error)) from error
+        try:
+            return self._ask_once(work)
+        except psycopg2.Error as error:
+            raise SourceError(self._explain(error)) from error
+
+    def _ask_once(self, work: Callable[[Guarded], _T]) -> _T:
+        try:
+            return work(self._connection or self._connect())
+        except BaseException:
+            self.close()  # in a failed transaction, or worse
+            raise
+
+    def _connect(self) -> Guarded:
+        self._connection = Guarded(self._dsn, connect_timeout=self._connect_timeout)
+        if self._aborted.is_set():
+            raise SourceError("given up")
+        with self._connection.step(self._within):
+            try:
+                check(self._connection.raw)
+            except SchemaError as error:
+                raise SourceError(str(error)) from error
+        return self._connection
+
+    def _explain(self, error: psycopg2.Error) -> str:
+        if self._aborted.is_set():
+            return f"no answer from the database within {self._within:g} s"
+        if isinstance(error, errors.UndefinedTable | errors.UndefinedFunction):
+            return f"{problem(error)}; the schema fengling is missing or not whole"
+        return problem(error)
+
+
+def _is_lost(error: psycopg2.Error) -> bool:
+    """Whether the connection is at fault, and not the question."""
+    if isinstance(error, errors.QueryCanceled):
+        return False
+    return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
