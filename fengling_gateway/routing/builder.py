@@ -11,16 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from fengling_gateway.balancing.instance import (
-    Instance,
-    compile_instance,
-)
+from fengling_gateway.balancing.instance import Instance, compile_instance
 from fengling_gateway.balancing.service import Service, compile_service
 from fengling_gateway.model.delta import Change, Delta
 from fengling_gateway.model.entity import KINDS, Key, add_hash, entity_hash, subtract_hash
+from fengling_gateway.routing.compiling import CompileContext, HashMismatch
 from fengling_gateway.routing.draft import DependentsDraft, DraftMap, StatesDraft
 from fengling_gateway.routing.live_settings import compile_live_settings
 from fengling_gateway.routing.plan import NO_POLICIES, ForwardPlan, PlanCompiler, Policies
@@ -34,42 +31,6 @@ T = TypeVar("T")
 
 STEP_OBJECTS: Final = 64
 """Objects compiled in a step: 2 to 4 ms, less than half of what a reactor turn may take."""
-
-
-class HashMismatch(Exception):  # noqa: N818 - it is an outcome to act on, not a fault
-    """A delta does not start from this configuration, or has not led where it said."""
-
-
-class CompileContext:
-    """
-    What outlives snapshots in a worker.
-
-    Attributes:
-        rng: for starting places of turns.
-        compiled: objects compiled so far by kind.
-        failed: entities that were valid to the supervisor and do not compile
-            here, with the reason; they are left out. It takes a fault of ours,
-            or supervisor and worker of different versions.
-    """
-
-    __slots__ = ("compiled", "failed", "rng")
-
-    def __init__(self, rng: Random) -> None:
-        self.rng = rng
-        self.compiled: dict[str, int] = dict.fromkeys(KINDS, 0)
-        self.failed: dict[Key, str] = {}
-
-    def compile(self, key: Key, compile_it: Callable[[], T]) -> T | None:
-        """Compile and count one object; None where it cannot be compiled."""
-        self.compiled[key.kind] += 1
-        try:
-            result = compile_it()
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            self.failed[key] = f"{type(error).__name__}: {error}"
-            return None
-        if self.failed:
-            self.failed.pop(key, None)
-        return result
 
 
 class SnapshotBuilder:
@@ -164,6 +125,8 @@ class SnapshotBuilder:
         services = dict.fromkeys(self._dirty["service"])
         yield from self._compile_instances(services)
         routes = dict.fromkeys(self._dirty["route"])
+        # One that failed is in no index of dependents: it gets another try each time.
+        routes |= {key.id: None for key in self._context.failed if key.kind == "route"}
         yield from self._compile_services(services, routes)
         if self._live.defaults != defaults:
             routes |= dict.fromkeys(self._bodies["route"])
@@ -191,10 +154,8 @@ class SnapshotBuilder:
     def _compile_instances(self, services: dict[str, None]) -> Iterator[None]:
         """Bring the members of services up to date, and add the services touched to `services`."""
         touched: dict[str, dict[str, Instance]] = {}
-        for instance_id in self._touched_instances():
-            before = self._dirty["instance"].get(instance_id)
-            was = before or self._bodies["instance"].get(instance_id)
-            home = json.loads(was)["service_id"] if was else None
+        for instance_id, was in self._touched_instances():
+            home = _field(was, "service_id")
             if home is not None:
                 self._touch(home, touched).pop(instance_id, None)
             instance = self._compiled("instance", instance_id, self._instance)
@@ -209,12 +170,13 @@ class SnapshotBuilder:
             services[service_id] = None
             yield
 
-    def _touched_instances(self) -> Iterator[str]:
+    def _touched_instances(self) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the id and the former body of instances that changed, or a report about them."""
         instances = self._dirty["instance"]
-        yield from instances
+        yield from instances.items()
         for instance_id in self._dirty["instance_health"]:
             if instance_id not in instances:
-                yield instance_id
+                yield instance_id, self._bodies["instance"].get(instance_id)
 
     def _touch(
         self, service_id: str, touched: dict[str, dict[str, Instance]]
@@ -246,22 +208,19 @@ class SnapshotBuilder:
         service_id: str = body["id"]
         members = self._members.get(service_id) or ()
         previous = self._services.get(service_id)
-        self._policies[service_id] = body["policies"]
         states = self._states.of(service_id, members)
         return compile_service(body, members, states, self._context.rng, previous)
 
     def _policies_changed(self, service_id: str) -> bool:
         if service_id not in self._dirty["service"]:
             return False
-        before = self._dirty["service"][service_id]
-        was = json.loads(before)["policies"] if before else NO_POLICIES
+        was = _field(self._dirty["service"][service_id], "policies") or NO_POLICIES
         return bool(was != self._policies_of(service_id))
 
     def _policies_of(self, service_id: str) -> Policies:
         policies = self._policies.get(service_id)
         if policies is None:
-            body = self._bodies["service"].get(service_id)
-            policies = json.loads(body)["policies"] if body else NO_POLICIES
+            policies = _field(self._bodies["service"].get(service_id), "policies") or NO_POLICIES
             self._policies[service_id] = policies
         return policies
 
@@ -294,6 +253,14 @@ class SnapshotBuilder:
             self._context.failed.pop(Key(kind, entity_id), None)
             return None
         return self._context.compile(Key(kind, entity_id), lambda: compile_body(json.loads(body)))
+
+
+def _field(body: bytes | None, name: str) -> Any:
+    """Read one field of a body which may be absent, or one of those that do not compile."""
+    try:
+        return json.loads(body)[name] if body else None
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _services_of(route: Route) -> tuple[str, ...]:

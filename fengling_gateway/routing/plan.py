@@ -15,6 +15,8 @@ from fengling_gateway.http.headers import Pair
 from fengling_gateway.http.transforms import NO_EDITS, HeaderEdits, LocationTemplate, PathEdit
 
 Policies = Mapping[str, Any]
+PoliciesOf = Callable[[str], Policies]
+EditsOf = Callable[[Mapping[str, Any] | None], HeaderEdits]
 
 NO_POLICIES: Final[Policies] = {}
 
@@ -120,8 +122,6 @@ class RespondPlan:
 
 
 Plan = ForwardPlan | RedirectPlan | RespondPlan
-EditsOf = Callable[[Mapping[str, Any] | None], HeaderEdits]
-PoliciesOf = Callable[[str], Policies]
 
 
 class PlanCompiler:

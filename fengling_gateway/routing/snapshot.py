@@ -9,8 +9,9 @@ from fengling_gateway.balancing.instance import Instance, InstanceState
 from fengling_gateway.balancing.service import Service
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import KINDS
-from fengling_gateway.routing.builder import CompileContext, HashMismatch, SnapshotBuilder
+from fengling_gateway.routing.builder import SnapshotBuilder
 from fengling_gateway.routing.cache import RouteCache
+from fengling_gateway.routing.compiling import CompileContext, HashMismatch
 from fengling_gateway.routing.draft import Ids
 from fengling_gateway.routing.live_settings import LiveSettings, Network
 from fengling_gateway.routing.plan import Policies

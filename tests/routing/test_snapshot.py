@@ -259,6 +259,8 @@ class FailureTests:
             ("route", make_body(path="no template")),
             ("service", make_service_body(balancing="by_magic")),
             ("service", {**make_service_body(), "connect_timeout": "soon"}),
+            ("service", {"id": "s"}),
+            ("instance", {"id": "i"}),
             ("instance", make_instance_body(address="nowhere")),
             ("tenant", {"id": "t"}),
             ("setting", {"key": "trusted_proxies", "value": ["everyone"]}),
@@ -277,6 +279,16 @@ class FailureTests:
         third = second.apply(make_delta(second, Change(Key(kind, entity_id), None)), context)
         assert third.content_hash == first.content_hash
         assert not context.failed
+
+    def test_route_recovers_with_its_service(self) -> None:
+        """A route that failed for its service's policies comes back with better ones."""
+        context = make_context()
+        odd = change("service", make_service_body(policies={"timeouts": {"total": "late"}}))
+        first = loaded(context, odd, ROUTE)
+        assert list(context.failed) == [Key("route", "r")]
+        second = first.apply(make_delta(first, SERVICE), context)
+        assert not context.failed
+        assert plan_of(second).total_timeout is None
 
     def test_route_recovers(self) -> None:
         """A later version that compiles is served, and the failure forgotten."""
