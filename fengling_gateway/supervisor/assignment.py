@@ -23,6 +23,6 @@ def assign(slots: int, serving: Iterable[int]) -> dict[int, frozenset[int]]:
     reads = {slot: {slot} for slot in own}
     if own:
         for missing in [slot for slot in range(slots) if slot not in reads]:
-            behind = sorted(own, key=lambda one: (one - missing) % slots)  # noqa: B023 - used at once
+            behind = sorted(own, key=lambda one: (one - missing) % slots)
             reads[min(behind, key=lambda one: len(reads[one]))].add(missing)
     return {slot: frozenset(read) for slot, read in reads.items()}

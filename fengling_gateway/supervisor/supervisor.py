@@ -123,7 +123,7 @@ class Supervisor:
             log=self.log,
             links=self.workers.links,
             bodies=lambda: self.config.bodies,
-            look=lambda reason: self.loop.look(reason),
+            look=self.look,
             push=settings.push,
         )
         self.propagation = Propagation(clock=reactor, links=self.workers.links)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 
 from fengling_gateway import __version__
 from fengling_gateway.model.delta import Position
+from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.link import WorkerLink, WorkerState
 from fengling_gateway.syncbus.messages import Command
 
@@ -166,15 +167,14 @@ class SupervisorView:
                 ]
         return {"complete": True, "workers": workers}
 
-    def entities(self, kind: str) -> Iterable[bytes]:
-        """Return the canonical bodies of one kind that are served, by id."""
-        bodies = self._supervisor.config.bodies
-        return [bodies[key] for key in sorted(key for key in bodies if key.kind == kind)]
+    def bodies(self) -> Mapping[Key, bytes]:
+        """Return the canonical bodies that are served."""
+        return self._supervisor.config.bodies
 
     def reload(self, *, comment: str | None, wait: str, timeout: float) -> Deferred[dict[str, Any]]:
         return Deferred.fromCoroutine(self._reload(comment, wait, timeout))
 
-    async def _reload(self, comment: str | None, wait: str, timeout: float) -> dict[str, Any]:
+    async def _reload(self, comment: str | None, wait: str, seconds: float) -> dict[str, Any]:
         started = self._clock.seconds()
         failed_before = self._supervisor.narration.failed_looks
         if wait == "all":
@@ -182,9 +182,9 @@ class SupervisorView:
         look = self._supervisor.look("reload")
         if wait == "none":
             return {"looking": True}
-        await _settled(look, timeout, self._clock)
+        await _settled(look, seconds, self._clock)
         position = self._supervisor.loop.position
-        left = max(0.0, timeout - (self._clock.seconds() - started))
+        left = max(0.0, seconds - (self._clock.seconds() - started))
         behind: list[str] = await self._supervisor.propagation.wait(position, left)
         answer = {
             "position": position_values(position),
@@ -193,7 +193,7 @@ class SupervisorView:
             "complete": True,
         }
         if wait == "all" and position is not None:
-            await self._wait_for_fleet(position, started + timeout, answer)
+            await self._wait_for_fleet(position, started + seconds, answer)
         answer["took_ms"] = round((self._clock.seconds() - started) * 1000, 1)
         return answer
 

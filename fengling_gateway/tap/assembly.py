@@ -143,10 +143,13 @@ def assemble(reactor: Any, settings: GatewaySettings) -> Assembly:
     threads = ThreadPool(0, 2, name="files")
     view: SupervisorView
 
+    def command_received(command: Any) -> None:
+        view.command_received(command)
+
     def outside(supervisor: Supervisor) -> Outside:
         return Outside(
             source=_source(reactor, settings, supervisor.hint, rng),
-            bus=_bus(reactor, settings, supervisor, lambda command: view.command_received(command)),
+            bus=_bus(reactor, settings, supervisor, command_received),
             journal=_journal(reactor, settings, threads),
             launcher=lambda sockets: _launcher(reactor, settings, sockets, rng),
         )

@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
@@ -26,6 +26,12 @@ _log = Logger(namespace="fengling.gateway")
 EXIT_BAD_SETTINGS: Final = 2
 
 
+_CONFIG_HELP: Final = (
+    "The settings file (TOML). Every key can also come from the environment: "
+    "[database] url is FENGLING_DATABASE__URL."
+)
+
+
 class Options(UsageOptions):
     """What ``twistd fengling-gateway`` takes."""
 
@@ -34,10 +40,7 @@ class Options(UsageOptions):
         "Signals: TERM drains and stops; HUP reads settings and configuration again; "
         "USR1 reopens logs; USR2 replaces the workers one by one."
     )
-    optParameters = [
-        ["config", "c", None, "The settings file (TOML). Every key can also come from the "
-         "environment: [database] url is FENGLING_DATABASE__URL."],
-    ]  # fmt: skip
+    optParameters: ClassVar = [["config", "c", None, _CONFIG_HELP]]
 
 
 class GatewayService(Service):
@@ -72,6 +75,8 @@ class GatewayService(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        if self._parts is None:
+            return succeed(None)
         for number, handler in self._signals.items():
             signal.signal(number, handler)
         stopped: Deferred[None] = self._parts.stop()
@@ -123,7 +128,7 @@ def makeService(options: UsageOptions) -> GatewayService:
 
     Exits with status 2 and a list of every problem when the settings are bad.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: TID251
 
     path = options["config"]
     settings = _load_or_exit(path)
@@ -134,17 +139,21 @@ def makeService(options: UsageOptions) -> GatewayService:
 
 def run(settings: GatewaySettings, reread: Callable[[], GatewaySettings] | None = None) -> NoReturn:
     """Run a gateway in the foreground until TERM or INT, and exit."""
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: TID251
 
     from fengling_gateway.observability.log import start_logging
 
     start_logging(process="gateway", form=settings.log.format, level=settings.log.level)
     service = GatewayService(reactor=reactor, settings=settings, reread=reread)
     status = _Status()
-    reactor.callWhenRunning(_start, service, reactor, status)  # type: ignore[attr-defined]
-    reactor.addSystemEventTrigger("before", "shutdown", _stop, service)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.callWhenRunning(_start, service, reactor, status)
+    reactor.addSystemEventTrigger("before", "shutdown", _stop, service)
+    reactor.run()
     sys.exit(status.code)
+
+
+def _complain(problem: str) -> None:
+    sys.stderr.write(f"fengling-gateway: {problem}\n")
 
 
 class _Status:
@@ -157,13 +166,13 @@ def _start(service: GatewayService, reactor: Any, status: _Status) -> None:
     try:
         service.startService()
     except StartError as error:
-        print(f"fengling-gateway: {error}", file=sys.stderr)
+        _complain(str(error))
         status.code = EXIT_BAD_SETTINGS
         reactor.stop()
 
 
 def _stop(service: GatewayService) -> Deferred[None] | None:
-    return service.stopService() if service.started else None
+    return service.stopService() if service.running else None
 
 
 def _load_or_exit(path: str | None) -> GatewaySettings:
@@ -171,7 +180,7 @@ def _load_or_exit(path: str | None) -> GatewaySettings:
         return load_settings(path, os.environ)
     except SettingsError as error:
         for problem in error.problems:
-            print(f"fengling-gateway: {problem}", file=sys.stderr)
+            _complain(str(problem))
         sys.exit(EXIT_BAD_SETTINGS)
 
 
@@ -181,7 +190,7 @@ def main() -> None:
     try:
         options.parseOptions()
     except UsageError as error:
-        print(f"fengling-gateway: {error} (see fengling-gateway --help)", file=sys.stderr)
+        _complain(f"{error} (see fengling-gateway --help)")
         sys.exit(EXIT_BAD_SETTINGS)
     path = options["config"]
     run(_load_or_exit(path), lambda: load_settings(path, os.environ))

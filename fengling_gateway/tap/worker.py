@@ -147,7 +147,7 @@ def main(name: str, reactor_name: str, form: str, level: str) -> None:
         from fengling_gateway.dataplane import lean_epoll
 
         lean_epoll.install()
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: TID251
 
     from fengling_gateway.observability.log import start_logging
 

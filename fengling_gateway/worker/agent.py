@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -244,16 +244,14 @@ class WorkerAgent:
         self.stop().addBoth(lambda _: self._done())
 
     def stop(self) -> Deferred[None]:
-        """Stop the timers and the subscription; the data plane is drained already."""
+        """Stop the timers, the subscription and the data plane, which is drained already."""
         if self._heartbeat is not None and self._heartbeat.active():
             self._heartbeat.cancel()
         self._lag.stop()
-        stopped: Deferred[None] = Deferred()
-        if self._subscriber is None:
-            stopped.callback(None)
-        else:
-            self._subscriber.stop().addBoth(lambda _: stopped.callback(None))
-        return stopped
+        stopping = [self._plane.stop()]
+        if self._subscriber is not None:
+            stopping.append(self._subscriber.stop())
+        return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
 
     def _explain(self, values: dict[str, Any]) -> Any:
         from fengling_gateway.worker.explanation import explain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,11 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.embedded.ports import free_port
 from tests.support.wait import wait_until
 
-TOKEN_KEY = "k1:" + "ab" * 32
-SYNC_KEY = "s1:" + "cd" * 32
+TOKEN_KEY = f"k1:{secrets.token_hex(32)}"
+SYNC_KEY = f"s1:{secrets.token_hex(32)}"
 
 
 @dataclass
@@ -64,7 +66,8 @@ class GatewayProcess:
     def wait_ready(self, timeout: float = 30.0) -> None:
         def ready() -> bool:
             assert self.process is not None
-            assert self.process.poll() is None, f"exited:\n{self.log}"
+            if self.process.poll() is not None:
+                raise RuntimeError(f"exited:\n{self.log}")
             status, _ = self.get("/readyz", port=self.management_port)
             return status == 200
 
@@ -183,9 +186,13 @@ class GatewayProcess:
 
 
 def admin_token() -> str:
-    from fengling_gateway.auth.tokens import create_token
-
-    return create_token(TOKEN_KEY, subject="test", scopes=["gateway:admin"], lifetime_seconds=3600)
+    return TokenRing([TOKEN_KEY]).issue(
+        subject="test",
+        scopes=["gateway:admin"],
+        now=time.time(),
+        lifetime_seconds=3600,
+        token_id=secrets.token_hex(8),
+    )
 
 
 class Upstream:
@@ -216,7 +223,7 @@ class Upstream:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *args: Any) -> None:
                 pass
 
         class Server(ThreadingHTTPServer):

@@ -27,13 +27,13 @@ Upstreams = Callable[[str], Upstream]
 
 
 @pytest.fixture
-def own_sql(own_postgres: PostgresServer) -> Iterator[Sql]:
+def own_sql(own_postgres: PostgresServer) -> Sql:
     """Return a connection to a migrated database on a server of this test's own."""
     from fengling_gateway import schema
 
     dsn = own_postgres.create_database("own")
     schema.upgrade(dsn)
-    yield Sql(dsn)
+    return Sql(dsn)
 
 
 def two_services(sql: Sql, upstreams: Upstreams) -> None:
