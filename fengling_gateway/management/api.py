@@ -1,0 +1,237 @@
+"""The operations of the management API. Who may ask is decided in `gate`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import Any, Final
+
+from klein import Klein
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException
+
+from fengling_gateway.auth.tokens import WRITE
+from fengling_gateway.management import listing
+from fengling_gateway.management.gate import require
+from fengling_gateway.management.gateway import ManagedGateway
+from fengling_gateway.management.openapi import document
+from fengling_gateway.management.parameters import (
+    is_headers,
+    is_revision,
+    json_body,
+    no_other_parameters,
+    query_value,
+    text_up_to,
+)
+from fengling_gateway.management.problems import ProblemError, write_problem
+from fengling_gateway.model.entity import Key
+from fengling_gateway.observability.metrics import render_metrics
+
+DEFAULT_TIMEOUT: Final = "5s"
+MAX_TIMEOUT_SECONDS: Final = 60.0
+
+_DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+_EXPLAIN_FIELDS: Final = {
+    "method": text_up_to(32),
+    "host": text_up_to(255),
+    "path": text_up_to(8192),
+    "query": text_up_to(8192),
+    "listener": text_up_to(100),
+    "peer": text_up_to(64),
+    "headers": is_headers,
+}
+
+
+class ManagementApi:
+    """The klein app over one gateway."""
+
+    app = Klein()
+    _log = Logger()
+
+    def __init__(self, gateway: ManagedGateway, refusals: Counter[str]) -> None:
+        self._gateway = gateway
+        self._refusals = refusals
+
+    @app.route("/livez", methods=["GET"])
+    def livez(self, request: Any) -> bytes:
+        return _json(request, {"live": True})
+
+    @app.route("/readyz", methods=["GET"])
+    def readyz(self, request: Any) -> bytes:
+        ready, reasons = self._gateway.ready()
+        if not ready:
+            request.setResponseCode(503)
+        return _json(request, {"ready": ready, **reasons})
+
+    @app.route("/metrics", methods=["GET"])
+    async def metrics(self, request: Any) -> bytes:
+        counters = await maybeDeferred(self._gateway.counters)
+        request.setHeader(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+        return render_metrics(self._gateway.status(), counters, self._refusals)
+
+    @app.route("/api/gateway/openapi.json", methods=["GET"])
+    def openapi(self, request: Any) -> bytes:
+        no_other_parameters(request, set())
+        return _json(request, document())
+
+    @app.route("/api/gateway/status", methods=["GET"])
+    def status(self, request: Any) -> bytes:
+        no_other_parameters(request, set())
+        return _json(request, self._gateway.status())
+
+    @app.route("/api/gateway/workers", methods=["GET"])
+    async def workers(self, request: Any) -> bytes:
+        no_other_parameters(request, {"node"})
+        whose = query_value(request, "node", "all", {"self", "all"}.__contains__, "self or all")
+        if whose == "self":
+            return _json(request, {"complete": True, "workers": self._gateway.workers()})
+        return _json(request, await maybeDeferred(self._gateway.fleet))
+
+    @app.route("/api/gateway/<any(routes,services,instances,tenants,settings):name>")
+    def entities(self, request: Any, name: str) -> bytes:
+        _only_get(request)
+        no_other_parameters(request, {"limit", "after"})
+        limit = query_value(
+            request,
+            "limit",
+            str(listing.DEFAULT_LIMIT),
+            lambda text: (
+                text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= listing.MAX_LIMIT
+            ),
+            f"a number from 1 to {listing.MAX_LIMIT}",
+        )
+        after = query_value(
+            request, "after", "", lambda text: _ID.fullmatch(text) is not None, "an id"
+        )
+        page = listing.page(
+            self._gateway.bodies(), listing.KINDS[name], after=after, limit=int(limit)
+        )
+        return _json(request, {"items": page.items, "next": page.next})
+
+    @app.route("/api/gateway/<any(routes,services,instances,tenants,settings):name>/<entity_id>")
+    def entity(self, request: Any, name: str, entity_id: str) -> bytes:
+        _only_get(request)
+        no_other_parameters(request, set())
+        bodies = self._gateway.bodies()
+        key = Key(listing.KINDS[name], entity_id)
+        if key not in bodies:
+            raise self._not_served(key)
+        return _json(request, listing.shown(bodies, key))
+
+    def _not_served(self, key: Key) -> ProblemError:
+        for rejection in self._gateway.status()["rejected"]:
+            if (rejection["kind"], rejection["id"]) == key:
+                return ProblemError("not_served", "it is rejected", problems=rejection["problems"])
+        return ProblemError("not_served")
+
+    @app.route("/api/gateway/reload", methods=["POST"])
+    async def reload(self, request: Any) -> bytes:
+        principal = require(request, WRITE)
+        no_other_parameters(request, {"wait", "timeout"})
+        wait: Any = query_value(
+            request, "wait", "node", {"none", "node", "all"}.__contains__, "none, node or all"
+        )
+        timeout = _seconds(
+            query_value(
+                request, "timeout", DEFAULT_TIMEOUT, _is_timeout, "a duration such as 5s, up to 60s"
+            )
+        )
+        fields = json_body(request, {"comment": text_up_to(1000)}, required=set())
+        self._audit(request, principal.subject, "reload")
+        answer = await self._gateway.reload(
+            comment=fields.get("comment"), wait=wait, timeout=timeout
+        )
+        if wait == "none":
+            request.setResponseCode(202)
+        elif not answer.get("source_answered", True):
+            raise ProblemError("source_unavailable", "what was known is served on", **answer)
+        elif answer.get("behind"):
+            raise ProblemError("not_converged", f"not within {timeout:g} s", **answer)
+        return _json(request, answer)
+
+    @app.route("/api/gateway/confirm", methods=["POST"])
+    async def confirm(self, request: Any) -> bytes:
+        principal = require(request, WRITE)
+        no_other_parameters(request, set())
+        fields = json_body(request, {"revision": is_revision}, required={"revision"})
+        self._audit(request, principal.subject, f"confirm {fields['revision']}")
+        answer = await maybeDeferred(self._gateway.confirm, fields["revision"], principal.subject)
+        return _json(request, answer)
+
+    @app.route("/api/gateway/explain", methods=["POST"])
+    async def explain(self, request: Any) -> bytes:
+        no_other_parameters(request, set())
+        fields = json_body(request, _EXPLAIN_FIELDS, required=set())
+        try:
+            return _json(request, await maybeDeferred(self._gateway.explain, fields))
+        except LookupError as error:
+            raise ProblemError("no_worker", str(error)) from error
+
+    @app.handle_errors(ProblemError)
+    def problem(self, request: Any, failure: Any) -> bytes:
+        return _answer(request, failure.value)
+
+    @app.handle_errors(HTTPException)
+    def http_problem(self, request: Any, failure: Any) -> bytes:
+        """What klein and werkzeug find: no such path, or not this method."""
+        allowed = getattr(failure.value, "valid_methods", None)
+        if failure.value.code != 405:
+            return _answer(request, ProblemError("not_found"))
+        if allowed:
+            request.setHeader(b"allow", ", ".join(sorted(allowed)).encode())
+        return _answer(request, ProblemError("method_not_allowed"))
+
+    @app.handle_errors(LookupError, ValueError)
+    def refused(self, request: Any, failure: Failure) -> bytes:
+        code = "not_found" if failure.check(LookupError) else "conflict"
+        return _answer(request, ProblemError(code, failure.getErrorMessage()))
+
+    @app.handle_errors(Exception)
+    def fault(self, request: Any, failure: Failure) -> bytes:
+        from fengling_gateway.configsource.reading import SourceError
+
+        if failure.check(SourceError):
+            return _answer(request, ProblemError("source_unavailable", failure.getErrorMessage()))
+        self._log.failure("management: {path} failed", failure=failure, path=request.path.decode())
+        return _answer(request, ProblemError("internal_error"))
+
+    def _audit(self, request: Any, subject: str, what: str) -> None:
+        self._log.info(
+            "management: {what} by {subject} from {address}",
+            log_id="management.asked",
+            what=what,
+            subject=subject,
+            address=getattr(request.getClientAddress(), "host", "unix"),
+        )
+
+
+def _json(request: Any, value: Any) -> bytes:
+    request.setHeader(b"content-type", b"application/json")
+    return b"" if request.method == b"HEAD" else json.dumps(value, default=str).encode()
+
+
+def _answer(request: Any, problem: ProblemError) -> bytes:
+    body = write_problem(request, problem)
+    return b"" if request.method == b"HEAD" else body
+
+
+def _only_get(request: Any) -> None:
+    # klein matches a rule with a converter before it looks at methods.
+    if request.method not in {b"GET", b"HEAD"}:
+        request.setHeader(b"allow", b"GET, HEAD")
+        raise ProblemError("method_not_allowed")
+
+
+def _is_timeout(text: str) -> bool:
+    return _DURATION.fullmatch(text) is not None and 0 <= _seconds(text) <= MAX_TIMEOUT_SECONDS
+
+
+def _seconds(text: str) -> float:
+    match = _DURATION.fullmatch(text)
+    assert match is not None
+    return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)

@@ -1,0 +1,65 @@
+"""What the management API expects of the gateway that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+from twisted.internet.defer import Deferred
+
+from fengling_gateway.model.entity import Key
+
+Wait = Literal["none", "node", "all"]
+
+
+class ManagedGateway(Protocol):
+    """
+    A gateway, as seen by its operators. Called on the reactor thread.
+
+    A Deferred may fail with `LookupError` (there is no such thing),
+    ``ValueError`` (the request makes no sense), `SourceError` or `BusError`
+    (somebody else did not answer); anything else is a fault of ours.
+    """
+
+    def status(self) -> dict[str, Any]:
+        """Return everything about this node; ``docs/architecture.md`` lists the fields."""
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return the workers of this node."""
+
+    def fleet(self) -> Deferred[dict[str, Any]]:
+        """
+        Return ``workers`` of every node, and whether that is ``complete``.
+
+        It is not, with a ``reason``, when Redis does not answer.
+        """
+
+    def bodies(self) -> Mapping[Key, bytes]:
+        """Return the canonical bodies that are served; read, and not kept."""
+
+    def reload(
+        self, *, comment: str | None, wait: Wait, timeout: float
+    ) -> Deferred[dict[str, Any]]:
+        """
+        Look at the source now.
+
+        Args:
+            wait: for nothing, for the workers here, or for those of every live node.
+            timeout: seconds until the answer comes in any case.
+
+        Returns:
+            ``position``, ``source_answered``, ``behind`` (workers that do not
+            serve it yet), ``complete``; or only ``looking`` without a wait.
+        """
+
+    def confirm(self, revision: int, author: str) -> Deferred[dict[str, Any]]:
+        """Serve a held revision after all."""
+
+    def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Say which route a request would take, and why not the others."""
+
+    def counters(self) -> Deferred[dict[str, dict[str, Any]]]:
+        """Return the counters of each worker that answers, by its name."""
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether every worker serves one good configuration, and why not."""

@@ -1,0 +1,244 @@
+"""The OpenAPI document of the management API, served at ``/api/gateway/openapi.json``."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from fengling_gateway import __version__
+from fengling_gateway.auth.tokens import READ, WRITE
+from fengling_gateway.management.listing import DEFAULT_LIMIT, KINDS, MAX_LIMIT
+from fengling_gateway.management.problems import TITLES
+
+Schema = dict[str, Any]
+
+_OBJECT: Final[Schema] = {"type": "object"}
+_TEXT: Final[Schema] = {"type": "string"}
+_WORKERS: Final[Schema] = {
+    "type": "object",
+    "required": ["complete", "workers"],
+    "properties": {
+        "complete": {"type": "boolean", "description": "False: only this node's are known."},
+        "reason": _TEXT,
+        "workers": {"type": "array", "items": _OBJECT},
+    },
+}
+_PAGE: Final[Schema] = {
+    "type": "object",
+    "required": ["items", "next"],
+    "properties": {
+        "items": {"type": "array", "items": _OBJECT},
+        "next": {"type": ["string", "null"], "description": "Continue with after=<this>."},
+    },
+}
+_RELOADED: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "position": {"type": ["object", "null"]},
+        "behind": {"type": "array", "items": _TEXT},
+        "complete": {"type": "boolean"},
+        "took_ms": {"type": "number"},
+        "looking": {"type": "boolean"},
+    },
+}
+_EXPLAIN: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        **{
+            name: {"type": "string", "maxLength": length}
+            for name, length in (
+                ("method", 32),
+                ("host", 255),
+                ("path", 8192),
+                ("query", 8192),
+                ("listener", 100),
+                ("peer", 64),
+            )
+        },
+        "headers": {
+            "type": "object",
+            "maxProperties": 100,
+            "additionalProperties": {"type": "string", "maxLength": 8192},
+        },
+    },
+}
+
+
+@cache
+def document() -> Schema:
+    """Return the document; shared, to be read only."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Fengling Gateway management API",
+            "version": __version__,
+            "description": "What one gateway serves, and how to make it look again.",
+        },
+        "security": [{"token": []}],
+        "paths": {**_probes(), **_reads(), **_writes()},
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+            },
+            "schemas": {"Problem": _problem()},
+        },
+    }
+
+
+def _probes() -> Schema:
+    def probe(summary: str, media: str, *statuses: int) -> Schema:
+        answers = {str(s): {"description": summary, "content": {media: {}}} for s in statuses}
+        return {"get": {"summary": summary, "security": [], "responses": answers}}
+
+    return {
+        "/livez": probe("Whether the process answers", "application/json", 200),
+        "/readyz": probe("Whether every worker serves", "application/json", 200, 503),
+        "/metrics": probe("Metrics for Prometheus", "text/plain", 200),
+    }
+
+
+def _reads() -> Schema:
+    paths = {
+        "/api/gateway/openapi.json": {"get": _operation("This document", READ, _OBJECT)},
+        "/api/gateway/status": {"get": _operation("Everything about this node", READ, _OBJECT)},
+        "/api/gateway/workers": {
+            "get": _operation(
+                "Every worker of every node, and what it serves",
+                READ,
+                _WORKERS,
+                parameters=[_parameter("node", {"enum": ["all", "self"], "default": "all"})],
+            )
+        },
+    }
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+    for name, kind in KINDS.items():
+        paths[f"/api/gateway/{name}"] = {
+            "get": _operation(
+                f"The {name} served here, by id",
+                READ,
+                _PAGE,
+                parameters=[_parameter("limit", limit), _parameter("after", _TEXT)],
+            )
+        }
+        paths[f"/api/gateway/{name}/{{id}}"] = {
+            "get": _operation(
+                f"One {kind} as it is served here",
+                READ,
+                _OBJECT,
+                parameters=[{"name": "id", "in": "path", "required": True, "schema": _TEXT}],
+                problems=("not_served",),
+            )
+        }
+    return paths
+
+
+def _writes() -> Schema:
+    reload_parameters = [
+        _parameter("wait", {"enum": ["none", "node", "all"], "default": "node"}),
+        _parameter("timeout", {"type": "string", "default": "5s"}),
+    ]
+    comment = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"comment": {"type": "string", "maxLength": 1000}},
+    }
+    revision = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["revision"],
+        "properties": {"revision": {"type": "integer", "minimum": 0}},
+    }
+    return {
+        "/api/gateway/reload": {
+            "post": _operation(
+                "Look at the config source now",
+                WRITE,
+                _RELOADED,
+                parameters=reload_parameters,
+                body=comment,
+                problems=("source_unavailable", "not_converged"),
+            )
+        },
+        "/api/gateway/confirm": {
+            "post": _operation(
+                "Serve a held revision after all",
+                WRITE,
+                _OBJECT,
+                body=revision,
+                problems=("not_found", "conflict", "source_unavailable"),
+            )
+        },
+        "/api/gateway/explain": {
+            "post": _operation(
+                "Which route a request would take, and why",
+                READ,
+                _OBJECT,
+                body=_EXPLAIN,
+                problems=("no_worker",),
+            )
+        },
+    }
+
+
+def _parameter(name: str, schema: Schema) -> Schema:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _operation(
+    summary: str,
+    scope: str,
+    answer: Schema,
+    *,
+    parameters: list[Schema] | None = None,
+    body: Schema | None = None,
+    problems: tuple[str, ...] = (),
+) -> Schema:
+    codes = ["unauthorized", "insufficient_scope", "too_many_failures", "invalid_parameter"]
+    if body is not None:
+        codes += ["malformed_json", "unsupported_media_type", "body_too_large"]
+    operation: Schema = {
+        "summary": summary,
+        "description": f"Needs the scope `{scope}`.",
+        "parameters": parameters or [],
+        "responses": {
+            "200": {
+                "description": "Done",
+                "content": {"application/json": {"schema": answer}},
+            },
+            **_problem_answers([*codes, *problems]),
+        },
+    }
+    if answer is _RELOADED:
+        operation["responses"]["202"] = {"description": "Looking; with wait=none"}
+    if body is not None:
+        operation["requestBody"] = {
+            "required": "required" in body,
+            "content": {"application/json": {"schema": body}},
+        }
+    return operation
+
+
+def _problem_answers(codes: list[str]) -> Schema:
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(TITLES[code][0], []).append(code)
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        str(status): {"description": ", ".join(names), "content": content}
+        for status, names in sorted(by_status.items())
+    }
+
+
+def _problem() -> Schema:
+    return {
+        "type": "object",
+        "required": ["type", "title", "status", "code"],
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "title": _TEXT,
+            "status": {"type": "integer"},
+            "code": {"enum": sorted(TITLES)},
+            "detail": _TEXT,
+        },
+    }

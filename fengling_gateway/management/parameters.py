@@ -1,0 +1,96 @@
+"""What a request asks for, read from its query and body, each value checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from fengling_gateway.auth.strict_json import StrictJSONError, loads
+from fengling_gateway.management.problems import ProblemError
+
+MAX_BODY_BYTES: Final = 64 * 1024
+
+Checks = Mapping[str, Callable[[Any], bool]]
+
+
+def query_value(
+    request: Any, name: str, default: str, check: Callable[[str], bool], expected: str
+) -> str:
+    """
+    Return a parameter of the query, or the default.
+
+    Raises:
+        ProblemError: it occurs twice, or fails the check; `expected` says why.
+    """
+    values = request.args.get(name.encode())
+    if values is None:
+        return default
+    try:
+        (text,) = (value.decode() for value in values)
+    except ValueError:
+        raise ProblemError("invalid_parameter", f"{name} must be {expected}") from None
+    if not check(text):
+        raise ProblemError("invalid_parameter", f"{name} must be {expected}")
+    return text
+
+
+def no_other_parameters(request: Any, known: set[str]) -> None:
+    """
+    Raises:
+        ProblemError: a parameter that would otherwise be ignored in silence.
+    """
+    if request.args.keys() - {name.encode() for name in known}:
+        allowed = ", ".join(sorted(known)) or "none"
+        raise ProblemError("invalid_parameter", f"unknown query parameter; known: {allowed}")
+
+
+def json_body(request: Any, checks: Checks, *, required: set[str]) -> dict[str, Any]:
+    """
+    Return the fields of a body that is a JSON object; an empty body is an empty object.
+
+    Raises:
+        ProblemError: it is too large, malformed, or a field is unknown,
+            missing or of the wrong kind.
+    """
+    text = request.content.read(MAX_BODY_BYTES + 1)
+    if len(text) > MAX_BODY_BYTES:
+        raise ProblemError("body_too_large")
+    fields = _parse(request, text) if text.strip() else {}
+    if not isinstance(fields, dict):
+        raise ProblemError("invalid_parameter", "the body must be an object")
+    if fields.keys() - checks.keys():
+        raise ProblemError("invalid_parameter", f"unknown field; known: {', '.join(checks)}")
+    for name in sorted(required - fields.keys()):
+        raise ProblemError("invalid_parameter", f"{name} is missing")
+    for name, value in fields.items():
+        if not checks[name](value):
+            raise ProblemError("invalid_parameter", f"{name} has a value of the wrong kind")
+    return fields
+
+
+def _parse(request: Any, text: bytes) -> Any:
+    kind = request.requestHeaders.getRawHeaders(b"content-type", [b""])[0]
+    # Also keeps a web page from sending this without asking (a "simple" request).
+    if kind.partition(b";")[0].strip().lower() != b"application/json":
+        raise ProblemError("unsupported_media_type")
+    try:
+        return loads(text)
+    except StrictJSONError as error:
+        raise ProblemError("malformed_json", str(error)) from None
+
+
+def text_up_to(length: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and len(value) <= length
+
+
+def is_revision(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def is_headers(value: Any) -> bool:
+    """Names and values of headers; at most as many as a request may have."""
+    return (
+        isinstance(value, dict)
+        and len(value) <= 100
+        and all(isinstance(text, str) and len(text) <= 8192 for text in value.values())
+    )

@@ -1,0 +1,65 @@
+"""Errors of the management API as RFC 9457 problem documents."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from twisted.web.iweb import IRequest
+
+from fengling_gateway.http.problem import CONTENT_TYPE, DOCUMENTATION
+
+TITLES: Final = {
+    "unauthorized": (401, "A bearer token is needed"),
+    "insufficient_scope": (403, "The token does not allow this"),
+    "not_found": (404, "There is nothing here"),
+    "not_served": (404, "It is not served here"),
+    "method_not_allowed": (405, "The method is not supported here"),
+    "conflict": (409, "It cannot be done in the present state"),
+    "body_too_large": (413, "The request's body is too large"),
+    "unsupported_media_type": (415, "The request's body must be JSON"),
+    "malformed_json": (400, "The request's body is not acceptable JSON"),
+    "invalid_parameter": (422, "A parameter is not acceptable"),
+    "too_many_failures": (429, "Too many wrong tokens from this address"),
+    "internal_error": (500, "The gateway made a mistake"),
+    "source_unavailable": (503, "The config source does not answer"),
+    "no_worker": (503, "No worker serves yet"),
+    "not_converged": (504, "Not every worker serves it yet"),
+}
+"""Every code with its status and title."""
+
+
+class ProblemError(Exception):
+    """
+    An answer other than success, raised by whoever finds the reason.
+
+    Args:
+        code: one of `TITLES`.
+        detail: what is wrong with this request, for people; no secrets, and
+            nothing that was sent, unless checked.
+        members: further fields of the document.
+    """
+
+    def __init__(self, code: str, detail: str = "", **members: Any) -> None:
+        super().__init__(detail or code)
+        self.code = code
+        self.detail = detail
+        self.members = members
+        self.status, self.title = TITLES[code]
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "type": DOCUMENTATION + self.code,
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+            **({"detail": self.detail} if self.detail else {}),
+            **self.members,
+        }
+
+
+def write_problem(request: IRequest, problem: ProblemError) -> bytes:
+    """Set status and headers, and return the body."""
+    request.setResponseCode(problem.status)
+    request.setHeader(b"content-type", CONTENT_TYPE)
+    return json.dumps(problem.document(), default=str).encode()

@@ -1,0 +1,34 @@
+"""How often one address may present credentials that are wrong."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+FAILURES_PER_SECOND: Final = 5.0
+BURST: Final = 5.0
+
+MAX_ADDRESSES: Final = 4096
+"""Addresses remembered; the longest silent one is forgotten first."""
+
+
+class FailureThrottle:
+    """
+    A token bucket per address, filled by time and emptied by failures.
+
+    It never refuses what is right: who holds a valid token gets through even
+    from an address that somebody else guesses from.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def failed(self, address: str, *, now: float) -> bool:
+        """Count a failure; whether there have been too many of late."""
+        level, at = self._buckets.pop(address, (BURST, now))
+        level = min(BURST, level + max(0.0, now - at) * FAILURES_PER_SECOND)
+        too_many = level < 1
+        self._buckets[address] = (level if too_many else level - 1, now)
+        while len(self._buckets) > MAX_ADDRESSES:
+            self._buckets.popitem(last=False)
+        return too_many
