@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
 from fengling_gateway.auth.tokens import WRITE
+from fengling_gateway.http.problem import CONTENT_TYPE
 from fengling_gateway.management import listing
 from fengling_gateway.management.gate import require
 from fengling_gateway.management.gateway import ManagedGateway
@@ -71,8 +72,8 @@ class ManagementApi:
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: Any) -> bytes:
         counters = await maybeDeferred(self._gateway.counters)
-        request.setHeader(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-        return render_metrics(self._gateway.status(), counters, self._refusals)
+        text = render_metrics(self._gateway.status(), counters, self._refusals)
+        return _sized(request, b"text/plain; version=0.0.4; charset=utf-8", text)
 
     @app.route("/api/gateway/openapi.json", methods=["GET"])
     def openapi(self, request: Any) -> bytes:
@@ -211,12 +212,16 @@ class ManagementApi:
 
 
 def _json(request: Any, value: Any) -> bytes:
-    request.setHeader(b"content-type", b"application/json")
-    return b"" if request.method == b"HEAD" else json.dumps(value, default=str).encode()
+    return _sized(request, b"application/json", json.dumps(value, default=str).encode())
 
 
 def _answer(request: Any, problem: ProblemError) -> bytes:
-    body = write_problem(request, problem)
+    return _sized(request, CONTENT_TYPE, write_problem(request, problem))
+
+
+def _sized(request: Any, content_type: bytes, body: bytes) -> bytes:
+    request.setHeader(b"content-type", content_type)
+    request.setHeader(b"content-length", b"%d" % len(body))
     return b"" if request.method == b"HEAD" else body
 
 

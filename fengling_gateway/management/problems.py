@@ -18,6 +18,7 @@ TITLES: Final = {
     "conflict": (409, "It cannot be done in the present state"),
     "body_too_large": (413, "The request's body is too large"),
     "unsupported_media_type": (415, "The request's body must be JSON"),
+    "malformed_request": (400, "The request is malformed"),
     "malformed_json": (400, "The request's body is not acceptable JSON"),
     "invalid_parameter": (422, "A parameter is not acceptable"),
     "too_many_failures": (429, "Too many wrong tokens from this address"),

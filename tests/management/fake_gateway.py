@@ -1,0 +1,119 @@
+"""A gateway for the management API to show, whose answers a test sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from fengling_gateway.auth.tokens import READ, TokenRing
+from fengling_gateway.management.gate import Gate
+from fengling_gateway.management.listener import management_resource
+from fengling_gateway.model.entity import Key, canonical
+
+NOW = 1_700_000_000.0
+KEY = "k1:" + bytes(range(32)).hex()
+OTHER_KEY = "k1:" + bytes(range(32, 64)).hex()
+
+
+def token(
+    *scopes: str, key: str = KEY, subject: str = "ops", seconds: float = 600, now: float = NOW
+) -> str:
+    """Return a token, valid and for reading unless said otherwise."""
+    return TokenRing([key]).issue(
+        subject=subject,
+        scopes=scopes or (READ,),
+        now=now,
+        lifetime_seconds=seconds,
+        token_id="t-1",
+    )
+
+
+def some_bodies(routes: int = 3) -> dict[Key, bytes]:
+    """Return a few entities of each kind."""
+    keys = [Key("route", f"r{number}") for number in range(routes)]
+    keys += [Key("service", "orders"), Key("instance", "i1"), Key("tenant", "acme")]
+    bodies = {key: canonical({"id": key.id}) for key in keys}
+    bodies[Key("setting", "defaults")] = canonical({"key": "defaults", "value": {}})
+    return bodies
+
+
+class FakeGateway:
+    """Implements `ManagedGateway`; what it was asked for is in ``asked``."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.served = some_bodies()
+        self.is_ready = True
+        self.rejected: list[dict[str, Any]] = []
+        self.reload_answer: dict[str, Any] = {"behind": [], "complete": True}
+        self.fleet_answer: dict[str, Any] = {"complete": True, "workers": [{"worker": "w0"}]}
+        self.worker_counters: dict[str, dict[str, Any]] = {}
+        self.failure: Exception | None = None
+
+    def status(self) -> dict[str, Any]:
+        self._fail()
+        return {
+            "node": "n1",
+            "version": "1.2.3",
+            "state": "serving",
+            "position": {"epoch": "e", "revision": 412, "token": "t"},
+            "held": None,
+            "rejected": self.rejected,
+            "entities": {"route": 3},
+            "workers": [{"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0}],
+            "source": {"connected": True, "listening": True, "reads": 7},
+            "redis": {"connected": True, "counters": {"messages_dropped:unsigned": 2}},
+            "config_age_s": 1.5,
+        }
+
+    def workers(self) -> list[dict[str, Any]]:
+        return [{"worker": "w0"}]
+
+    def fleet(self) -> Deferred[dict[str, Any]]:
+        return succeed(self.fleet_answer)
+
+    def bodies(self) -> Mapping[Key, bytes]:
+        return self.served
+
+    def reload(self, *, comment: str | None, wait: str, timeout: float) -> Deferred[dict[str, Any]]:
+        self.asked.append(("reload", comment, wait, timeout))
+        self._fail()
+        return succeed(self.reload_answer)
+
+    def confirm(self, revision: int, author: str) -> Deferred[dict[str, Any]]:
+        self.asked.append(("confirm", revision, author))
+        self._fail()
+        return succeed({"confirmed": revision})
+
+    def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        self.asked.append(("explain", request))
+        self._fail()
+        return succeed({"route": "r1"})
+
+    def counters(self) -> Deferred[dict[str, dict[str, Any]]]:
+        return succeed(self.worker_counters)
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        return self.is_ready, {"state": "serving"}
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def resource(gateway: FakeGateway, clock: Clock | None = None) -> Gate:
+    """Return the management API over a gateway, at the time `NOW`."""
+    return management_resource(
+        gateway=gateway,
+        tokens=TokenRing([KEY]),
+        clock=clock or Clock(),
+        wall_clock=lambda: NOW,
+    )
+
+
+def json_of(body: bytes) -> Any:
+    return json.loads(body)

@@ -1,0 +1,260 @@
+"""The operations of the management API, through an HTTP client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from treq.testing import StubTreq
+from twisted.trial.unittest import SynchronousTestCase
+
+from fengling_gateway.auth.tokens import READ, WRITE
+from fengling_gateway.configsource.reading import SourceError
+from fengling_gateway.management.api import ManagementApi
+from fengling_gateway.management.openapi import document
+from fengling_gateway.model.entity import Key, canonical
+from tests.management.fake_gateway import FakeGateway, resource, some_bodies, token
+from tests.management.raw_http import ask_raw
+
+JSON = {b"content-type": b"application/json"}
+
+
+class ApiTests(SynchronousTestCase):
+    """What is answered to whom is allowed to ask."""
+
+    def setUp(self) -> None:
+        self.gateway = FakeGateway()
+        self.treq = StubTreq(resource(self.gateway))
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str = WRITE,
+        body: Any = None,
+        headers: dict[bytes, bytes] | None = None,
+    ) -> tuple[int, Any]:
+        """Return the status and the document answered."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else None
+        all_headers = {b"authorization": b"Bearer " + token(scope).encode(), **(headers or JSON)}
+        response = self.successResultOf(
+            self.treq.request(method, f"http://gateway{path}", headers=all_headers, data=data)
+        )
+        content = self.successResultOf(self.treq.content(response))
+        return response.code, json.loads(content) if content else None
+
+    def test_status_is_what_the_gateway_says(self) -> None:
+        """GET status."""
+        status, answer = self.ask("GET", "/api/gateway/status", scope=READ)
+        self.assertEqual((status, answer["node"]), (200, "n1"))
+
+    def test_workers_are_those_of_every_node(self) -> None:
+        """All by default, with whether that is complete."""
+        self.gateway.fleet_answer = {"complete": False, "reason": "Redis", "workers": []}
+        self.assertEqual(self.ask("GET", "/api/gateway/workers"), (200, self.gateway.fleet_answer))
+
+    def test_workers_of_this_node_on_request(self) -> None:
+        """``node=self`` asks nobody else."""
+        status, answer = self.ask("GET", "/api/gateway/workers?node=self")
+        self.assertEqual((status, answer["workers"]), (200, [{"worker": "w0"}]))
+
+    def test_a_list_comes_in_pages(self) -> None:
+        """``next`` of a page is ``after`` of the following one; the last has none."""
+        self.gateway.served = some_bodies(routes=5)
+        ids, after = [], ""
+        for _ in range(3):
+            _, answer = self.ask("GET", f"/api/gateway/routes?limit=2{after}")
+            ids.append([route["id"] for route in answer["items"]])
+            after = f"&after={answer['next']}"
+        self.assertEqual(ids, [["r0", "r1"], ["r2", "r3"], ["r4"]])
+        self.assertIsNone(answer["next"])
+
+    def test_an_instance_is_shown_with_its_health(self) -> None:
+        """What the health checker said, or that it said nothing."""
+        _, answer = self.ask("GET", "/api/gateway/instances/i1")
+        self.assertEqual(answer["health"], {"health": "unknown", "reason": None})
+        self.gateway.served[Key("instance_health", "i1")] = canonical(
+            {"id": "i1", "health": "unhealthy", "reason": "refused"}
+        )
+        _, answer = self.ask("GET", "/api/gateway/instances/i1")
+        self.assertEqual(answer["health"], {"health": "unhealthy", "reason": "refused"})
+
+    def test_a_rejected_entity_is_404_with_the_reason(self) -> None:
+        """Who looks for it learns why it is not there."""
+        problems = [{"path": "route bad: path", "code": "template", "message": "no"}]
+        self.gateway.rejected = [
+            {"kind": "route", "id": "bad", "serving": "nothing", "problems": problems}
+        ]
+        status, answer = self.ask("GET", "/api/gateway/routes/bad")
+        self.assertEqual((status, answer["problems"]), (404, problems))
+        self.assertEqual(self.ask("GET", "/api/gateway/routes/other")[0], 404)
+
+    def test_reload_passes_on_how_to_wait(self) -> None:
+        """Comment, wait and timeout reach the gateway; without a wait it is 202."""
+        path = "/api/gateway/reload?wait=all&timeout=250ms"
+        self.assertEqual(self.ask("POST", path, body={"comment": "canary"})[0], 200)
+        self.assertEqual(self.ask("POST", "/api/gateway/reload?wait=none")[0], 202)
+        self.assertEqual(
+            self.gateway.asked,
+            [("reload", "canary", "all", 0.25), ("reload", None, "none", 5.0)],
+        )
+
+    def test_a_reload_that_does_not_converge_is_504(self) -> None:
+        """The workers that are behind are named."""
+        self.gateway.reload_answer = {"behind": ["n2/w1"], "complete": True}
+        status, answer = self.ask("POST", "/api/gateway/reload?wait=all")
+        self.assertEqual((status, answer["behind"]), (504, ["n2/w1"]))
+
+    def test_a_reload_without_the_source_is_503(self) -> None:
+        """What is served is served on, but nobody can say that it is the newest."""
+        self.gateway.reload_answer = {"behind": [], "source_answered": False}
+        status, answer = self.ask("POST", "/api/gateway/reload")
+        self.assertEqual((status, answer["code"]), (503, "source_unavailable"))
+
+    def test_confirm_names_its_author(self) -> None:
+        """The token's subject is the author; it can't be chosen in the body."""
+        status, _ = self.ask("POST", "/api/gateway/confirm", body={"revision": 412})
+        self.assertEqual((status, self.gateway.asked), (200, [("confirm", 412, "ops")]))
+
+    def test_explain_needs_reading_only(self) -> None:
+        """It changes nothing."""
+        request = {"method": "GET", "host": "a.example", "path": "/x", "headers": {"a": "b"}}
+        status, answer = self.ask("POST", "/api/gateway/explain", scope=READ, body=request)
+        self.assertEqual((status, answer), (200, {"route": "r1"}))
+        self.assertEqual(self.gateway.asked, [("explain", request)])
+
+    def test_writing_needs_its_scope(self) -> None:
+        """403 names the scope that is missing."""
+        status, answer = self.ask("POST", "/api/gateway/reload", scope=READ)
+        self.assertEqual((status, answer["code"]), (403, "insufficient_scope"))
+        self.assertIn("gateway:write", answer["detail"])
+
+    def test_a_failing_source_is_503(self) -> None:
+        """Its reason is passed on: it is one line for operators."""
+        self.gateway.failure = SourceError("the database is away")
+        status, answer = self.ask("POST", "/api/gateway/confirm", body={"revision": 1})
+        self.assertEqual((status, answer["detail"]), (503, "the database is away"))
+
+    def test_no_worker_to_explain_is_503(self) -> None:
+        """Without a serving worker there is nobody to ask."""
+        self.gateway.failure = LookupError("no worker serves yet")
+        self.assertEqual(self.ask("POST", "/api/gateway/explain", body={"path": "/"})[0], 503)
+
+    def test_a_fault_of_ours_tells_nothing(self) -> None:
+        """500 without the exception's text; the log has it."""
+        self.gateway.failure = RuntimeError("password=canary")
+        status, answer = self.ask("GET", "/api/gateway/status")
+        self.assertEqual((status, answer["code"]), (500, "internal_error"))
+        self.assertNotIn("canary", json.dumps(answer))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_a_wrong_method_says_which_are_right(self) -> None:
+        """405 with Allow, as a problem document."""
+        for method, path in (("DELETE", "/api/gateway/status"), ("POST", "/api/gateway/routes")):
+            self.assertEqual(self.ask(method, path)[1]["code"], "method_not_allowed")
+        answer = ask_raw(
+            resource(self.gateway),
+            b"/api/gateway/reload",
+            headers=(b"Authorization: Bearer " + token(WRITE).encode(),),
+        )
+        self.assertEqual((answer.status, answer.headers[b"allow"]), (405, b"POST"))
+
+    def test_readiness_is_503_when_it_is_not(self) -> None:
+        """With the reason in the body."""
+        self.gateway.is_ready = False
+        self.assertEqual(self.ask("GET", "/readyz")[0], 503)
+        self.assertEqual(self.ask("GET", "/livez"), (200, {"live": True}))
+
+    def test_unknown_parameters_are_refused(self) -> None:
+        """A typo that is ignored looks like success."""
+        for path in (
+            "/api/gateway/status?wait=all",
+            "/api/gateway/routes?limit=0",
+            "/api/gateway/routes?limit=1001",
+            "/api/gateway/routes?limit=1&limit=2",
+            "/api/gateway/routes?limit=%C2%B2",
+            "/api/gateway/routes?after=%00",
+            "/api/gateway/workers?node=other",
+        ):
+            self.assertEqual(self.ask("GET", path)[0], 422, path)
+        for query in ("wait=some", "timeout=5m", "timeout=61", "timeout=-1", "timeout=nan"):
+            self.assertEqual(self.ask("POST", f"/api/gateway/reload?{query}")[0], 422, query)
+        self.assertEqual(self.gateway.asked, [])
+
+
+BAD_BODIES = {
+    "no JSON": (b"{", 400),
+    "duplicate name": (b'{"revision": 1, "revision": 2}', 400),
+    "deep": (b"[" * 5000 + b"]" * 5000, 400),
+    "deep objects": (b'{"a":' * 1000 + b"1" + b"}" * 1000, 400),
+    "NUL": (b'{"revision": "\\u0000"}', 400),
+    "raw NUL": (b'{"revision": 1}\0', 400),
+    "NaN": (b'{"revision": NaN}', 400),
+    "huge number": (b'{"revision": 1e999}', 422),
+    "huge integer": (b'{"revision": ' + b"9" * 5000 + b"}", 400),
+    "not UTF-8": (b'{"revision": "\xff"}', 400),
+    "no object": (b"[1]", 422),
+    "boolean": (b'{"revision": true}', 422),
+    "text": (b'{"revision": "412"}', 422),
+    "negative": (b'{"revision": -1}', 422),
+    "null": (b'{"revision": null}', 422),
+    "unknown field": (b'{"revision": 1, "force": true}', 422),
+    "nothing": (b"{}", 422),
+    "empty": (b" ", 422),
+    "large": (b'{"revision": 1' + b" " * 70_000 + b"}", 413),
+    "far too large": (b"x" * 1_000_000, 413),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), BAD_BODIES.values(), ids=BAD_BODIES)
+def test_a_bad_body_is_refused_in_time(body: bytes, status: int) -> None:
+    """Each gets the status that fits, and none reaches the gateway."""
+    gateway = FakeGateway()
+    answer = ask_raw(
+        resource(gateway),
+        b"/api/gateway/confirm",
+        method=b"POST",
+        body=body,
+        headers=(
+            b"Authorization: Bearer " + token(WRITE).encode(),
+            b"Content-Type: application/json",
+        ),
+    )
+    assert (answer.status, gateway.asked) == (status, [])
+
+
+def test_a_body_of_another_type_is_refused() -> None:
+    """A web page can't send JSON to us without being asked first."""
+    answer = ask_raw(
+        resource(FakeGateway()),
+        b"/api/gateway/confirm",
+        method=b"POST",
+        body=b'{"revision": 1}',
+        headers=(b"Authorization: Bearer " + token(WRITE).encode(), b"Content-Type: text/plain"),
+    )
+    assert answer.status == 415
+
+
+def test_the_document_has_every_operation() -> None:
+    """What the app answers and what the OpenAPI document says are the same."""
+    documented = {
+        (method.upper(), path)
+        for path, operations in document()["paths"].items()
+        for method in operations
+    }
+    assert len(documented) == 19
+    for method, path in documented:
+        adapter = ManagementApi.app.url_map.bind("gateway")
+        adapter.match(path.replace("{id}", "x"), method=method)
+
+
+def test_the_document_is_served() -> None:
+    """With a token, as JSON."""
+    answer = ask_raw(
+        resource(FakeGateway()),
+        b"/api/gateway/openapi.json",
+        headers=(b"Authorization: Bearer " + token().encode(),),
+    )
+    assert json.loads(answer.body)["openapi"] == "3.1.0"
