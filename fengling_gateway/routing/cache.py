@@ -12,11 +12,12 @@ from typing import Final
 
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.explain import Verdict, judge_in_order
+from fengling_gateway.routing.hostpaths import HostPaths
 from fengling_gateway.routing.leaf import routes_of
 from fengling_gateway.routing.matchers import RequestView
 from fengling_gateway.routing.regexes import RegexIndex
 from fengling_gateway.routing.route import HostRank, Route, compile_route, host_rank
-from fengling_gateway.routing.scope import HostPaths, Scope
+from fengling_gateway.routing.scope import Scope
 from fengling_gateway.routing.sharding import AnyDict, put
 from fengling_gateway.routing.template import canonical_path
 
@@ -85,12 +86,16 @@ class RouteCache:
                     return route
         return self._common.match(path, request, now)
 
+    def scope(self, tenant: str | None) -> Scope | None:
+        """Return the index of a tenant's enabled routes, or of the global ones (None)."""
+        return self._common if tenant is None else self._tenants.get(tenant)
+
     def candidates(self, request: RequestView, tenant: str | None, now: float) -> list[Verdict]:
         """Judge every route that has the request's host and path, in the order they are tried."""
         path = canonical_path(request.path)
-        own = self._tenants.get(tenant) if tenant is not None else None
         found: list[Route] = []
-        for scope in (own, self._common):
+        for owner in dict.fromkeys((tenant, None)):
+            scope = self.scope(owner)
             if scope is not None:
                 found += _in_order(scope, request.host, path)
         return judge_in_order(found, request, now)

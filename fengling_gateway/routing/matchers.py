@@ -8,15 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any, Final, Protocol
-from urllib.parse import unquote_to_bytes
+from ipaddress import ip_network
+from typing import Any, ClassVar, Final, Protocol
 
-_REMEMBERED: Final = 32
-"""
-Queries and Cookie headers kept parsed. Several routes ask about the same
-request, so one would nearly do; 32 also catches clients that repeat themselves.
-"""
+from fengling_gateway.routing.fields import parse_address, parse_cookies, parse_query
 
 
 class RequestView(Protocol):
@@ -53,6 +48,9 @@ class Condition(Protocol):
     def describe(self) -> str:
         """Say the requirement in the words of the route: ``header x-canary equals '1'``."""
 
+    def excludes(self, other: Condition) -> bool:
+        """Whether certainly no request meets both; false where that is not known."""
+
 
 class ValueTest:
     """What a header, query parameter or cookie must be."""
@@ -79,6 +77,17 @@ class ValueTest:
             return self._value in value
         return operator == "exists"
 
+    def excludes(self, other: ValueTest) -> bool:
+        """Whether certainly no value passes both."""
+        operators = {self._operator, other._operator}
+        if "absent" in operators:
+            return len(operators) == 2
+        if operators != {"equals"}:
+            return False
+        if self._ignore_case or other._ignore_case:
+            return self._value.lower() != other._value.lower()
+        return self._value != other._value
+
     def describe(self) -> str:
         if self._operator in ("exists", "absent"):
             return self._operator
@@ -86,52 +95,60 @@ class ValueTest:
         return f"{self._operator} {self._value.decode()!r}{suffix}"
 
 
-class HeaderCondition:
-    """A header's value; several lines of one header are compared joined by ``, ``."""
+class _FieldCondition:
+    """A test of one named value; subclasses say where the value is found."""
 
     __slots__ = ("_name", "_test")
 
+    kind: ClassVar[str]
+
     def __init__(self, name: str, test: ValueTest) -> None:
-        self._name = name.lower().encode()
+        self._name = name.encode()
         self._test = test
+
+    def describe(self) -> str:
+        return f"{self.kind} {self._name.decode()} {self._test.describe()}"
+
+    def excludes(self, other: Condition) -> bool:
+        return (
+            isinstance(other, _FieldCondition)
+            and other.kind == self.kind
+            and other._name == self._name
+            and self._test.excludes(other._test)
+        )
+
+
+class HeaderCondition(_FieldCondition):
+    """A header's value; several lines of one header are compared joined by ``, ``."""
+
+    __slots__ = ()
+
+    kind = "header"
 
     def holds(self, request: RequestView) -> bool:
         return self._test.accepts(request.header(self._name))
 
-    def describe(self) -> str:
-        return f"header {self._name.decode()} {self._test.describe()}"
 
-
-class QueryCondition:
+class QueryCondition(_FieldCondition):
     """A query parameter, percent-decoded; of several with one name the first counts."""
 
-    __slots__ = ("_name", "_test")
+    __slots__ = ()
 
-    def __init__(self, name: str, test: ValueTest) -> None:
-        self._name = name.encode()
-        self._test = test
+    kind = "query"
 
     def holds(self, request: RequestView) -> bool:
         return self._test.accepts(parse_query(request.query).get(self._name))
 
-    def describe(self) -> str:
-        return f"query {self._name.decode()} {self._test.describe()}"
 
-
-class CookieCondition:
+class CookieCondition(_FieldCondition):
     """A cookie; of several with one name the first counts."""
 
-    __slots__ = ("_name", "_test")
+    __slots__ = ()
 
-    def __init__(self, name: str, test: ValueTest) -> None:
-        self._name = name.encode()
-        self._test = test
+    kind = "cookie"
 
     def holds(self, request: RequestView) -> bool:
         return self._test.accepts(parse_cookies(request.header(b"cookie") or b"").get(self._name))
-
-    def describe(self) -> str:
-        return f"cookie {self._name.decode()} {self._test.describe()}"
 
 
 class ClientCondition:
@@ -147,7 +164,7 @@ class ClientCondition:
         self._text = ", ".join(networks)
 
     def holds(self, request: RequestView) -> bool:
-        version, number = _parse_address(request.peer)
+        version, number = parse_address(request.peer)
         for wanted, mask, network in self._networks:
             if version == wanted and number & mask == network:
                 return True
@@ -155,6 +172,9 @@ class ClientCondition:
 
     def describe(self) -> str:
         return f"client_ip in {self._text}"
+
+    def excludes(self, other: Condition) -> bool:
+        return False  # not compared: a tie told needlessly does no harm
 
 
 class ListenerCondition:
@@ -170,6 +190,9 @@ class ListenerCondition:
 
     def describe(self) -> str:
         return f"listener in {', '.join(sorted(self._names))}"
+
+    def excludes(self, other: Condition) -> bool:
+        return isinstance(other, ListenerCondition) and not self._names & other._names
 
 
 _FIELDS: Final = (
@@ -223,39 +246,3 @@ def _listener_condition(names: tuple[str, ...]) -> Condition:
 @lru_cache(maxsize=1024)
 def _client_condition(networks: tuple[str, ...]) -> Condition:
     return ClientCondition(networks)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def parse_query(query: bytes) -> Mapping[bytes, bytes]:
-    """Return the first value of each parameter of a raw query, percent-decoded."""
-    values: dict[bytes, bytes] = {}
-    for pair in query.split(b"&"):
-        name, _, value = pair.replace(b"+", b" ").partition(b"=")
-        values.setdefault(unquote_to_bytes(name), unquote_to_bytes(value))
-    return values
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def parse_cookies(header: bytes) -> Mapping[bytes, bytes]:
-    """Return the first value of each cookie of a Cookie header, quotes removed."""
-    values: dict[bytes, bytes] = {}
-    for pair in header.split(b";"):
-        name, equals, value = pair.partition(b"=")
-        value = value.strip()
-        if len(value) > 1 and value[:1] == value[-1:] == b'"':
-            value = value[1:-1]
-        if equals:
-            values.setdefault(name.strip(), value)
-    return values
-
-
-@lru_cache(maxsize=1024)
-def _parse_address(text: str) -> tuple[int, int]:
-    """Return (IP version, number); version 0 for what is no address."""
-    try:
-        address: IPv4Address | IPv6Address = ip_address(text)
-    except ValueError:
-        return (0, 0)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return (address.version, int(address))

@@ -77,16 +77,6 @@ class Node:
         else:
             del self.children[segment]
 
-    def nodes(self) -> Iterator[Node]:
-        """Yield this node and all below it."""
-        waiting = [self]
-        while waiting:
-            node = waiting.pop()
-            yield node
-            waiting.extend(node.children.values())
-            if node.parameter is not None:
-                waiting.append(node.parameter)
-
 
 def insert(root: Node, template: PathTemplate, route: Route, edit: Edit) -> Node:
     """Return the tree with one more route; `template` is that of the route."""
@@ -168,6 +158,26 @@ def leaves(root: Node, path: bytes, depth: int) -> list[Leaf]:
         prefixes.sort(key=_deepest_first)
     exact.extend([leaf for _, leaf in prefixes])
     return exact
+
+
+def covering(root: Node, template: PathTemplate) -> Iterator[Leaf]:
+    """Yield the leaves that match every path which a template of the tree's kinds matches."""
+    segments = template.segments
+    waiting = [(root, 0)]
+    while waiting:
+        node, at = waiting.pop()
+        if node.prefix is not None:
+            yield node.prefix
+        if at == len(segments):
+            if node.exact is not None and template.kind != PREFIX:
+                yield node.exact
+            continue
+        segment = segments[at]
+        if segment != b"" and node.parameter is not None:
+            waiting.append((node.parameter, at + 1))
+        child = None if segment is None else node.children.get(segment)
+        if child is not None:
+            waiting.append((child, at + 1))
 
 
 def _deepest_first(prefix: tuple[int, Leaf]) -> int:

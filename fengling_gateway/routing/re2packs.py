@@ -30,15 +30,16 @@ tenth of it; the rest is room for what it remembers of paths seen.
 """
 
 
-def _options() -> Any:
+def make_options(max_mem: int = _MEMORY) -> Any:
+    """Return RE2's options; `max_mem` in bytes for one pack."""
     options = re2.Options()
     options.log_errors = False
     options.never_capture = True
-    options.max_mem = _MEMORY
+    options.max_mem = max_mem
     return options
 
 
-_OPTIONS: Final = _options()
+_OPTIONS: Final = make_options()
 
 
 def check_regex(pattern: str) -> None:
@@ -59,24 +60,16 @@ class Pack:
     """
     Distinct regexes, compiled together. Immutable.
 
-    Raises:
-        MemoryError: RE2 finds them too large together.
+    `compiled` is None where RE2 finds them too large together.
     """
 
     __slots__ = ("_compiled", "_indexes", "_singly", "patterns")
 
-    def __init__(self, patterns: tuple[str, ...]) -> None:
+    def __init__(self, patterns: tuple[str, ...], compiled: Any) -> None:
         self.patterns = patterns
         self._indexes = {pattern: index for index, pattern in enumerate(patterns)}
+        self._compiled = compiled
         self._singly: list[Any] = []
-        self._compiled = re2.Set.FullMatchSet(_OPTIONS)
-        for pattern in patterns:
-            self._compiled.Add(pattern)
-        self._compiled.Add(_ANYTHING)
-        try:
-            self._compiled.Compile()
-        except re2.error:
-            raise MemoryError from None
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -86,7 +79,7 @@ class Pack:
 
     def matching(self, path: bytes) -> list[str]:
         """Return the regexes that match the whole path."""
-        found = self._compiled.Match(path)
+        found = None if self._compiled is None else self._compiled.Match(path)
         if found is None or len(self.patterns) not in found:
             return self._matching_singly(path)
         return [self.patterns[index] for index in found if index < len(self.patterns)]
@@ -102,13 +95,22 @@ class Pack:
 
 
 def _make_packs(patterns: tuple[str, ...]) -> list[Pack]:
-    try:
-        return [Pack(patterns)]
-    except MemoryError:
-        half = len(patterns) // 2
-        if not half:
-            raise
+    compiled = _compile(patterns)
+    half = len(patterns) // 2
+    if compiled is None and half:
         return _make_packs(patterns[:half]) + _make_packs(patterns[half:])
+    return [Pack(patterns, compiled)]
+
+
+def _compile(patterns: tuple[str, ...]) -> Any:
+    compiled = re2.Set.FullMatchSet(_OPTIONS)
+    for pattern in (*patterns, _ANYTHING):
+        compiled.Add(pattern)
+    try:
+        compiled.Compile()
+    except re2.error:
+        return None
+    return compiled
 
 
 def add_to_packs(packs: list[Pack], patterns: tuple[str, ...], wanted: Container[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.leaf import Leaf, make_leaf, routes_of, with_route, without_route
 from fengling_gateway.routing.re2packs import PACK_LIMIT, SMALL_PACK, Pack, add_to_packs
@@ -81,6 +79,6 @@ class RegexIndex:
             return found[0] if found else None
         return make_leaf(route for leaf in found for route in routes_of(leaf))
 
-    def routes(self) -> Iterator[Route]:
-        for leaf in self._leaves.values():
-            yield from routes_of(leaf)
+    def of(self, pattern: str) -> Leaf | None:
+        """Return the routes with that very regex."""
+        return self._leaves.get(pattern)

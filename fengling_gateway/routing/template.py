@@ -22,7 +22,21 @@ _PERCENT: Final = 0x25
 # semicolon, at which some servers cut a segment only when it is bare.
 _KEPT_ENCODED: Final = frozenset(b"/\\;?#%")
 
-_ENCODED: Final = re.compile(rb"%[0-9A-Fa-f]{2}|[^\x00-\x7f]")
+_BEYOND_ASCII: Final = re.compile(rb"[^\x00-\x7f]")
+
+
+def _spell(code: int) -> bytes:
+    if 0x20 < code < 0x7F and code not in _KEPT_ENCODED:
+        return bytes((code,))
+    return b"%%%02X" % code
+
+
+_SPELLINGS: Final = {
+    f"{high}{low}".encode(): _spell(int(high + low, 16))
+    for high in "0123456789abcdefABCDEF"
+    for low in "0123456789abcdefABCDEF"
+}
+"""By the two digits after a ``%``, what it is in a canonical path."""
 
 
 class TemplateError(ValueError):
@@ -98,17 +112,14 @@ def canonical_path(path: bytes) -> bytes:
     Percent-encoded printable ASCII is decoded, other encodings have upper-case
     digits, and bytes beyond ASCII are encoded. A stray ``%`` stays.
     """
+    if not path.isascii():
+        path = _BEYOND_ASCII.sub(lambda found: _spell(found.group()[0]), path)
     # An integer is looked for four times faster than a byte string is.
-    if _PERCENT not in path and path.isascii():
+    if _PERCENT not in path:
         return path
-    return _ENCODED.sub(_canonical_byte, path)
-
-
-def _canonical_byte(found: re.Match[bytes]) -> bytes:
-    spelling = found.group()
-    if len(spelling) == 1:
-        return b"%%%02X" % spelling[0]
-    code = int(spelling[1:], 16)
-    if 0x20 < code < 0x7F and code not in _KEPT_ENCODED:
-        return bytes((code,))
-    return spelling.upper()
+    first, *rest = path.split(b"%")
+    spelled = [first]
+    for part in rest:
+        digits = part[:2]
+        spelled += (_SPELLINGS.get(digits) or b"%" + digits, part[2:])
+    return b"".join(spelled)

@@ -40,7 +40,7 @@ class TenantIndex:
     that every worker of every gateway decides alike.
     """
 
-    __slots__ = ("_exact", "_prefixes", "_tenants", "_wild")
+    __slots__ = ("_exact", "_longest", "_prefixes", "_tenants", "_wild")
 
     def __init__(
         self,
@@ -48,15 +48,17 @@ class TenantIndex:
         exact: AnyDict[bytes, Claims],
         wild: AnyDict[bytes, Claims],
         prefixes: AnyDict[bytes, Claims],
+        longest: int,
     ) -> None:
         self._tenants = tenants
         self._exact = exact
         self._wild = wild
         self._prefixes = prefixes
+        self._longest = longest
 
     @classmethod
     def empty(cls) -> TenantIndex:
-        return cls({}, {}, {}, {})
+        return cls({}, {}, {}, {}, 0)
 
     def __repr__(self) -> str:
         return f"<TenantIndex of {self.size} tenants>"
@@ -75,7 +77,11 @@ class TenantIndex:
     def apply(self, changes: Iterable[tuple[str, Tenant | None]]) -> TenantIndex:
         """Return the index after some changes: a tenant's id and what it is now, or None."""
         twin = TenantIndex(
-            self._tenants.copy(), self._exact.copy(), self._wild.copy(), self._prefixes.copy()
+            self._tenants.copy(),
+            self._exact.copy(),
+            self._wild.copy(),
+            self._prefixes.copy(),
+            self._longest,
         )
         for tenant_id, tenant in changes:
             twin._replace(tenant_id, tenant)
@@ -100,6 +106,8 @@ class TenantIndex:
     def _resolve_path(self, path: bytes) -> str | None:
         path = canonical_path(path)
         end = len(path)
+        if end > self._longest:  # nothing longer can be there, however long the path
+            end = path.rfind(b"/", 0, self._longest + 1)
         while end > 0:
             claims = self._prefixes.get(path[:end])
             if claims is not None:
@@ -126,6 +134,7 @@ class TenantIndex:
                 self._exact = _claim(self._exact, host, tenant.id)
         if tenant.path_prefix:
             self._prefixes = _claim(self._prefixes, tenant.path_prefix, tenant.id)
+            self._longest = max(self._longest, len(tenant.path_prefix))
 
     def _unbind(self, tenant: Tenant) -> None:
         if not tenant.enabled:

@@ -136,9 +136,7 @@ def client_matches(networks: list[str], peer: str) -> bool:
 
 
 def query_value(request: Request, name: str) -> bytes | None:
-    pairs = parse_qsl(
-        request.query.decode("latin-1"), keep_blank_values=True, encoding="latin-1"
-    )
+    pairs = parse_qsl(request.query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
     values = [value.encode("latin-1") for key, value in pairs if key == name]
     return values[0] if values else None
 

@@ -1,0 +1,53 @@
+"""Why a route was or was not chosen, in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from fengling_gateway.routing.cache import RouteCache
+from fengling_gateway.routing.explain import why_not
+from tests.routing.builders import Request, make_match, make_route, make_test
+
+
+class CandidatesTests:
+    def test_every_route_of_host_and_path_is_judged_in_order(self) -> None:
+        """The list begins with the tenant's own and says why each lost."""
+        routes = [
+            make_route("own", "/a", tenant_id="t", methods=["PUT", "POST"]),
+            make_route("winner", "/a", hosts=["example.com", "*.com"]),
+            make_route("later", valid_from=100.0),
+            make_route("gone", valid_to=40.0, priority=7),
+            make_route("header", "/{x}", match=make_match(headers=[make_test("a", "exists")])),
+            make_route("last", "~/a"),
+            make_route("elsewhere", "/b"),
+        ]
+        cache = RouteCache.empty().apply((route.id, route) for route in routes)
+        verdicts = cache.candidates(Request(b"/a"), "t", 50.0)
+        assert [(verdict.route.id, verdict.chosen, verdict.reason) for verdict in verdicts] == [
+            ("own", False, "method GET is not among POST, PUT"),
+            ("gone", False, "it is no longer valid: since 10 s"),
+            ("winner", True, "the first that takes the request"),
+            ("header", False, "it needs header a exists"),
+            ("later", False, "it is not valid yet: 50 s to go"),
+            ("last", False, "would take it, but comes after winner"),
+        ]
+
+
+class WhyNotTests:
+    @pytest.mark.parametrize(
+        ("given", "reason"),
+        [
+            ({}, None),
+            ({"enabled": False}, "it is disabled"),
+            ({"tenant_id": "t2"}, "it is for tenant t2, the request for t1"),
+            ({"hosts": ["b", "a"]}, "host example.com is not among a, b"),
+            ({"path": "/b/{**rest}"}, "path /a does not match /b/{**rest}"),
+            ({"path": "~/b"}, "path /a does not match ~/b"),
+            ({"path": "~/a"}, None),
+            ({"methods": ["POST"]}, "method GET is not among POST"),
+        ],
+    )
+    def test_the_first_reason_is_told(self, given: dict[str, object], reason: str | None) -> None:
+        """For the route that an operator expected."""
+        route = make_route("r", **given)  # type: ignore[arg-type]
+        assert why_not(route, Request(b"/%61"), "t1", 0.0) == reason
