@@ -9,6 +9,8 @@ a ``hello-…`` in plain words and any other with a little JSON.
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
 from typing import Any
 
@@ -44,10 +46,10 @@ class DemoResource(Resource):
 
 
 def main(reactor: Any, *listeners: str) -> Deferred[None]:
-    import socket
-
     for listener in listeners:
         name, _, descriptor = listener.partition("=")
+        # Twisted leaves an adopted socket as it is, and would wait in accept().
+        os.set_blocking(int(descriptor), False)
         reactor.adoptStreamPort(int(descriptor), socket.AF_INET, Site(DemoResource(name)))
     print("serving", flush=True)
     return Deferred()
