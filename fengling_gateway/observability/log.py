@@ -43,9 +43,9 @@ def start_logging(
         level: the lowest of `LEVELS` that is written.
     """
     threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
-    # Factories announce their starting and stopping on every connection.
-    threshold.setLogLevelForNamespace("twisted", LogLevel.warn)
-    threshold.setLogLevelForNamespace("twisted.internet.protocol.Factory", LogLevel.error)
+    # Twisted's ports and factories announce their starting and stopping one by one.
+    for namespace in ("twisted", "log_legacy"):
+        threshold.setLogLevelForNamespace(namespace, LogLevel.warn)
     observer = line_observer(process=process, form=form, out=out or sys.stdout)
     globalLogBeginner.beginLoggingTo(
         [FilteringLogObserver(observer, [threshold])], redirectStandardIO=False

@@ -44,7 +44,7 @@ class Narration:
     ) -> None:
         self._last_error = ("", 0.0)
         newest = reading.revisions[-1] if reading.revisions else None
-        if delta.committed_at is not None:
+        if delta.committed_at is not None and reading.before is not None:
             self._committed[delta.after.revision] = delta.committed_at
             while len(self._committed) > _MAX_AWAITED:
                 self._committed.popitem(last=False)
@@ -82,7 +82,7 @@ class Narration:
         if position is None:
             return
         committed_at = self._committed.pop(position.revision, None)
-        if committed_at is None:
+        if committed_at is None:  # said already, or older than this process
             return
         self.last_propagation_ms = (self._last_applied - committed_at) * 1000
         _log.info(

@@ -89,7 +89,7 @@ class GatewayService(Service):
             (signal.SIGUSR2, self._restart_workers),
         ):
             self._signals[number] = signal.signal(
-                number, lambda *_, act=act: self._reactor.callFromSignal(act)
+                number, lambda *_, act=act: self._reactor.callFromThread(act)
             )
 
     def _reload(self) -> None:

@@ -178,8 +178,8 @@ class WorkerAgent:
             return
         if applied.outcome is Outcome.APPLIED:
             self._plane.apply(self._applier.snapshot)
-            self._become_ready()
         self._report(applied)
+        self._become_ready()
 
     def _become_ready(self) -> None:
         if self._ready or self._draining:

@@ -48,6 +48,7 @@ class OfferFactory(Factory):
     """Offers the sockets of `sockets()` to whoever connects; the path's mode is 0600."""
 
     protocol = _Offer  # type: ignore[assignment]
+    noisy = False
 
     def __init__(
         self,
