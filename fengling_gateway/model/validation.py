@@ -142,10 +142,10 @@ def _judge(key: Key, values: object, report: Report) -> Accepted | None:
     if type(values) is not dict:
         wrong_type(values, "an object", report)
         return None
+    _add_source_problems(values.get(SOURCE_PROBLEMS), report)
     _check_id(key, values, kind.id_columns, report)
     body = kind.record(values, report)
     kind.finish(body, values, report)
-    _add_source_problems(values.get(SOURCE_PROBLEMS), report)
     if report.found:
         return None
     body[kind.id_columns[0]] = key.id

@@ -164,7 +164,7 @@ class DamageTests:
 
     def test_journal_of_another_generation_is_not_applied(self, tmp_path: Path) -> None:
         """A delta whose result has another hash than it should is refused."""
-        base, journal, _ = written(tmp_path)
+        _base, journal, _ = written(tmp_path)
         LastKnownGood(tmp_path).rebase(position(9), {route("z"): b"{}"})
         journal.rename(journal.with_name("journal-00000002.lkg"))
         assert loaded(tmp_path) == (9, {route("z"): b"{}"})
@@ -188,7 +188,7 @@ class DamageTests:
 
     def test_generation_after_damage_has_a_new_number(self, tmp_path: Path) -> None:
         """The journal of a damaged base is never continued by another base."""
-        base, journal, _ = written(tmp_path)
+        base, _journal, _ = written(tmp_path)
         base.write_bytes(b"garbage")
         file = LastKnownGood(tmp_path)
         assert file.load() is None

@@ -1,0 +1,258 @@
+"""
+The shape of a configuration file: which entities a YAML text describes.
+
+    settings: {trusted_proxies: [10.0.0.0/8]}
+    tenants: [{id: acme, hosts: [acme.example]}]
+    services:
+      - id: orders
+        instances: [{address: "http://10.0.0.5:8080"}]
+    routes:
+      all: {path: "/{**rest}", service_id: orders}
+
+Each section is a list, or a mapping from ids to fields. Rows come out as they
+would from a table; what is wrong with one entity (an unknown field, a second
+definition) rejects that entity and is named with its line, what is wrong with
+the file as such (no YAML, an unknown section) refuses the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fengling_gateway.configsource.file_yaml import Lines, YamlError, read_yaml
+from fengling_gateway.configsource.reading import Row, SourceError
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.problems import label, shown, suggestion
+from fengling_gateway.model.validation import KNOWN_FIELDS, SOURCE_PROBLEMS
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+
+SECTIONS: Final = {
+    "settings": "setting",
+    "tenants": "tenant",
+    "services": "service",
+    "instances": "instance",
+    "routes": "route",
+}
+
+# Columns that a row may have besides what is validated: an export writes some.
+_ROW_FIELDS: Final = ("labels", "managed_by", "version", "created_at", "updated_at")
+_NESTED: Final = "instances"
+_NOT_IN_SLUG: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_MAX_ID: Final = 100
+
+
+class FileError(SourceError):
+    """The file as a whole can't be used; ``problems`` are sentences, most with a line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems[:10]))
+        self.problems = problems
+
+
+@dataclass(slots=True)
+class Entities:
+    """What a file describes: rows, and the line on which each entity begins."""
+
+    rows: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    lines: dict[Key, int] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Row]:
+        return (Row(key, values) for key, values in self.rows.items())
+
+
+def parse_entities(content: bytes) -> Entities:
+    """
+    Read the text of a configuration file.
+
+    Raises:
+        FileError: it can't be used at all.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise FileError([f"must have at most {MAX_FILE_BYTES} bytes, not {len(content)}"])
+    try:
+        document, lines = read_yaml(content)
+    except YamlError as error:
+        raise FileError([str(error)]) from error
+    if document is None:
+        document = {}
+    if type(document) is not dict:
+        raise FileError([f"must have sections ({', '.join(SECTIONS)}), not {shown(document)}"])
+    return _Reader(document, lines).read()
+
+
+class _Reader:
+    def __init__(self, document: dict[Any, Any], lines: Lines) -> None:
+        self._document = document
+        self._lines = lines
+        self._entities = Entities()
+
+    def read(self) -> Entities:
+        problems = list(self._file_problems())
+        if problems:
+            raise FileError(problems)
+        at = self._lines.fields.get(id(self._document), {})
+        for section, content in self._document.items():
+            if content is not None:
+                self._read_section(SECTIONS[section], content, at[section])
+        return self._entities
+
+    def _file_problems(self) -> Iterator[str]:
+        at = self._lines.fields.get(id(self._document), {})
+        for name, line, first in self._lines.repeated.get(id(self._document), []):
+            yield f"line {line}: section {label(name)} is already on line {first}"
+        for name, content in self._document.items():
+            where = f"line {at.get(name, 1)}"
+            if name not in SECTIONS:
+                near = suggestion(name, tuple(SECTIONS))
+                yield f"{where}: {label(name)} is not a known section; {near}"
+            elif content is not None and type(content) is not dict and type(content) is not list:
+                yield f"{where}: {name} must be a list or a mapping, not {shown(content)}"
+            elif name == "settings" and type(content) is list:
+                yield f"{where}: settings must be a mapping from names to values"
+
+    def _read_section(self, kind: str, content: Any, section_line: int) -> None:
+        if type(content) is list:
+            line = section_line
+            for values in content:
+                # What is no mapping has no line of its own: name the one before.
+                line = self._line_of(values) or line
+                self._add(kind, None, values, line)
+            return
+        at = self._lines.fields.get(id(content), {})
+        for name, values in content.items():
+            line = at.get(name, self._line_of(values))
+            if kind == "setting":
+                self._put(Key(kind, str(name)), {"key": str(name), "value": values}, line, [])
+            else:
+                self._add(kind, name, {} if values is None else values, line)
+        for name, line, _ in self._lines.repeated.get(id(content), []):
+            self._repeat(Key(kind, _id_text(name) or ""), line)
+
+    def _line_of(self, values: Any) -> int:
+        return self._lines.starts.get(id(values), 0)
+
+    def _add(self, kind: str, name: Any, values: Any, line: int) -> Key:
+        """Add an entity; `name` is its id where the file has it outside the fields."""
+        if type(values) is not dict:
+            entity_id = _id_text(name) or f"line-{line}"
+            problem = f"line {line}: must have fields, not be {shown(values)}"
+            return self._put(Key(kind, entity_id), {}, line, [problem])
+        problems = list(self._field_problems(kind, values))
+        values = dict(values)
+        nested = values.pop(_NESTED, None) if kind == "service" else None
+        key = Key(kind, self._identify(kind, name, values, line, problems))
+        self._put(key, values, line, problems)
+        if nested is not None:
+            self._add_nested(key, nested, line)
+        return key
+
+    def _identify(
+        self, kind: str, name: Any, values: dict[Any, Any], line: int, problems: list[str]
+    ) -> str:
+        """Return an entity's id, and leave it among its fields as text."""
+        given = values.get("id", name)
+        entity_id = _id_text(given)
+        if entity_id is not None:
+            if "id" in values:
+                values["id"] = entity_id
+            if name is not None and _id_text(name) != entity_id:
+                problems.append(f"line {line}: is called {shown(name)} and has id {shown(given)}")
+            return entity_id
+        if given is None and kind == "instance":
+            return _instance_id(values)
+        problems.append(f"line {line}: must have an id, which is text")
+        return f"line-{line}"
+
+    def _field_problems(self, kind: str, values: dict[Any, Any]) -> Iterator[str]:
+        known = KNOWN_FIELDS[kind] + ((_NESTED,) if kind == "service" else ())
+        at = self._lines.fields.get(id(values), {})
+        for name in values:
+            if name not in known and name not in _ROW_FIELDS:
+                near = suggestion(name, known)
+                yield f"line {at.get(name, 0)}: {label(name)} is not a known field; {near}"
+        if self._lines.repeated:
+            yield from self._repeated_within(values)
+
+    def _repeated_within(self, values: Any) -> Iterator[str]:
+        """Name the fields that an entity has twice, at any depth."""
+        seen: set[int] = set()
+        left = [values]
+        while left:
+            inner = left.pop()
+            if id(inner) in seen:  # by an alias
+                continue
+            seen.add(id(inner))
+            for name, line, first in self._lines.repeated.get(id(inner), []):
+                yield f"line {line}: {label(name)} is already on line {first}"
+            if type(inner) is dict or type(inner) is list:
+                left.extend(inner.values() if type(inner) is dict else inner)
+
+    def _add_nested(self, service: Key, nested: Any, line: int) -> None:
+        """Add the instances that are written within their service."""
+        if type(nested) is list:
+            named: list[tuple[Any, Any]] = [(None, values) for values in nested]
+        elif type(nested) is dict:
+            named = list(nested.items())
+        else:
+            self._note(service, f"line {line}: instances must be a list, not {shown(nested)}")
+            return
+        for name, values in named:
+            at = self._line_of(values) or line
+            if type(values) is dict:
+                wrong = values.get("service_id", service.id) != service.id
+                with_service = {"service_id": service.id, **values}
+                self._lend_lines(values, with_service)
+                key = self._add("instance", name, with_service, at)
+                if wrong:
+                    self._note(key, f"line {at}: is within service {service.id}, not its own")
+            else:
+                self._note(service, f"line {at}: an instance must have fields, not {shown(values)}")
+
+    def _lend_lines(self, original: dict[Any, Any], copy: dict[Any, Any]) -> None:
+        tables: tuple[dict[int, Any], ...] = (
+            self._lines.starts,
+            self._lines.fields,
+            self._lines.repeated,
+        )
+        for known in tables:
+            if id(original) in known:
+                known[id(copy)] = known[id(original)]
+        self._lines.kept.append(copy)
+
+    def _put(self, key: Key, values: dict[str, Any], line: int, problems: list[str]) -> Key:
+        if key in self._entities.rows:
+            self._repeat(key, line)
+            return key
+        self._entities.rows[key] = values
+        self._entities.lines[key] = line
+        for problem in problems:
+            self._note(key, problem)
+        return key
+
+    def _repeat(self, key: Key, line: int) -> None:
+        first = self._entities.lines.get(key, 0)
+        self._note(key, f"line {line}: is defined again; the first time is on line {first}")
+
+    def _note(self, key: Key, problem: str) -> None:
+        values = self._entities.rows.get(key)
+        if values is not None:
+            values.setdefault(SOURCE_PROBLEMS, []).append(problem)
+
+
+def _id_text(given: Any) -> str | None:
+    """Return an id as text: YAML takes 42 for a number, and an id it is all the same."""
+    if type(given) is str:
+        return given
+    return str(given) if type(given) is int else None
+
+
+def _instance_id(values: dict[Any, Any]) -> str:
+    """Make an id that is the same for the same instance, wherever it is in the file."""
+    parts = [values.get("service_id"), values.get("tenant_id"), values.get("address")]
+    words = [part.partition("://")[2] or part for part in parts if type(part) is str]
+    name = _NOT_IN_SLUG.sub("-", "-".join(words)).strip("-.")
+    return name[:_MAX_ID] or "instance"
