@@ -14,7 +14,7 @@ from fengling_gateway.embedded.owned import StartError
 from fengling_gateway.quickstart.control import SERVERS, Request, print_pid, send_request
 from fengling_gateway.quickstart.load import Load
 from fengling_gateway.quickstart.pastes import pastes
-from fengling_gateway.quickstart.place import AlreadyRunningError, Place
+from fengling_gateway.quickstart.place import Place, PlaceTakenError
 from fengling_gateway.quickstart.screen import Screen, open_screen
 from fengling_gateway.quickstart.smoke import SmokeError, run_smoke
 from fengling_gateway.quickstart.stack import Stack, versions
@@ -64,7 +64,7 @@ def run(place: Place, options: argparse.Namespace) -> NoReturn:
     """Take the place, run, clean up, and exit."""
     try:
         place.take()
-    except AlreadyRunningError as error:
+    except PlaceTakenError as error:
         sys.exit(str(error))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)

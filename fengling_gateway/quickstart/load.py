@@ -16,16 +16,24 @@ PATHS = ("/hello", "/api/orders/17", "/hello", "/hello", "/about")
 _RECENT_SECONDS = 3.0
 _TIMEOUT_SECONDS = 5.0
 
+_CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+"""The connection ended before the first byte of an answer."""
+
 
 @dataclass(slots=True)
 class Answer:
-    """One request's end: which service answered, or why it failed."""
+    """
+    One request's end: which service answered, or why it failed.
+
+    ``asked_again``: it was cut off on a new connection, and sent once more.
+    """
 
     at: float
     took: float
     service: str
     worker: str
     failure: str = ""
+    asked_again: bool = False
 
 
 @dataclass
@@ -34,6 +42,7 @@ class Tally:
 
     requests: int = 0
     failed: int = 0
+    asked_again: int = 0
     last_failure: str = ""
     _recent: deque[Answer] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -41,6 +50,7 @@ class Tally:
     def add(self, answer: Answer) -> None:
         with self._lock:
             self.requests += 1
+            self.asked_again += answer.asked_again
             self._recent.append(answer)
             if answer.failure:
                 self.failed += 1
@@ -94,6 +104,7 @@ class Client(threading.Thread):
         self._interval = 1 / per_second
         self._stopping = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
+        self._reused = False
 
     def stop(self) -> None:
         self._stopping.set()
@@ -110,33 +121,35 @@ class Client(threading.Thread):
 
     def _ask(self, path: str) -> Answer:
         began = time.monotonic()
+        asked_again = False
         try:
-            response = self._exchange(path)
+            try:
+                response = self._exchange(path)
+            except _CUT:
+                # Before any answer, and a GET may be sent again (RFC 9110, 9.2.2).
+                # On a connection that had been idle that is no news; else a
+                # worker has died with the request in its hands.
+                asked_again = not self._reused
+                self._close()
+                response = self._exchange(path)
         except (OSError, http.client.HTTPException) as error:
             self._close()
             now = time.monotonic()
-            return Answer(now, now - began, "", "", f"{path}: {str(error) or type(error).__name__}")
+            reason = f"{path}: {str(error) or type(error).__name__}"
+            return Answer(now, now - began, "", "", reason, asked_again)
         now = time.monotonic()
         worker = response.headers.get("X-Gateway-Worker", "")
         service = response.headers.get(SERVICE_HEADER, "")
         failure = "" if response.status < 400 else f"{path}: {response.status} {response.reason}"
-        return Answer(now, now - began, service, worker, failure)
+        return Answer(now, now - began, service, worker, failure, asked_again)
 
     def _exchange(self, path: str) -> http.client.HTTPResponse:
-        # A server may close an idle connection at any moment. A client that
-        # then asks once more on a new one is what RFC 9112, 9.3.1 describes.
-        if self._connection is not None:
-            try:
-                return self._send(self._connection, path)
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-                self._close()
-        self._connection = http.client.HTTPConnection(*self._where, timeout=_TIMEOUT_SECONDS)
-        return self._send(self._connection, path)
-
-    def _send(self, connection: http.client.HTTPConnection, path: str) -> http.client.HTTPResponse:
+        self._reused = self._connection is not None
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection(*self._where, timeout=_TIMEOUT_SECONDS)
         headers = {} if self._keep_alive else {"Connection": "close"}
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
+        self._connection.request("GET", path, headers=headers)
+        response = self._connection.getresponse()
         response.read()
         if not self._keep_alive or response.will_close:
             self._close()

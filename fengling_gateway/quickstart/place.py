@@ -10,11 +10,15 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
+
+_OURS: Final = frozenset(
+    {"control", "demo.sql", "env", "gateway.toml", "lock", "logs", "secrets", "state.json"}
+)
 
 
-class AlreadyRunningError(Exception):
-    """Another quickstart uses the directory."""
+class PlaceTakenError(Exception):
+    """Another quickstart, or somebody else, uses the directory."""
 
 
 class Place:
@@ -48,15 +52,18 @@ class Place:
         Make the directory ours, and empty.
 
         Raises:
-            AlreadyRunningError: somebody else holds it.
+            PlaceTakenError: somebody else holds it, or keeps other things there.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        others = {path.name.removesuffix(".new") for path in self.directory.iterdir()} - _OURS
+        if others:
+            raise PlaceTakenError(f"{self.shown} holds other things: {', '.join(sorted(others))}")
         lock = (self.directory / "lock").open("a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise AlreadyRunningError(f"a quickstart is running in {self.shown} already") from None
+            raise PlaceTakenError(f"a quickstart is running in {self.shown} already") from None
         self._lock = lock
         self._empty()
         self.directory.chmod(0o700)

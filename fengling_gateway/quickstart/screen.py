@@ -71,13 +71,10 @@ class TerminalScreen:
         self._console.print(grid)
 
     def links(self, links: list[tuple[str, str]]) -> None:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, value in links:
-            grid.add_row("  " + name, Text(value, style="cyan"))
         self._console.print()
-        self._console.print(grid)
+        for name, value in links:
+            line = Text.assemble((f"  {name:<12}", "dim"), (value, "cyan"))
+            self._console.print(line, soft_wrap=True)
 
     def pastes(self, pastes: list[Paste]) -> None:
         self._console.print(Text("\n  In another terminal, from here:\n", style="bold"))

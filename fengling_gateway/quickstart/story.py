@@ -134,6 +134,8 @@ class Story:
         recent = self._load.tally.recent()
         median = median_ms(recent)
         parts = [f"{self._load.tally.requests:,} requests", f"{self._load.tally.failed:,} failed"]
+        if self._load.tally.asked_again:
+            parts.append(f"{self._load.tally.asked_again:,} asked again")
         parts.append(f"{rate(recent):.0f}/s")
         if median is not None:
             parts.append(f"{median:.1f} ms")

@@ -99,6 +99,14 @@ class LoadTests:
         wait_until(lambda: load.tally.requests >= 30)
         assert load.tally.failed == 0
 
+    def test_request_cut_on_a_new_connection_is_asked_again_and_counted(
+        self, start: Callable[..., tuple[Peer, Load]]
+    ) -> None:
+        """A worker that is killed with a GET in its hands."""
+        _, load = start(lambda total, _: None if total == 1 else OK)
+        wait_until(lambda: load.tally.requests >= 30)
+        assert (load.tally.failed, load.tally.asked_again) == (0, 1)
+
     def test_connection_refused_is_a_failure(self, start: Callable[..., tuple[Peer, Load]]) -> None:
         """Nobody listens."""
         peer, load = start(lambda *_: None)

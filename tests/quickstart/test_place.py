@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fengling_gateway.quickstart.place import AlreadyRunningError, Place
+from fengling_gateway.quickstart.place import Place, PlaceTakenError
 
 
 @pytest.fixture
@@ -57,9 +57,16 @@ class PlaceTests:
     def test_second_quickstart_is_refused(self, place: Place) -> None:
         """One at a time, and the first one keeps what it has."""
         place.new_secret("key")
-        with pytest.raises(AlreadyRunningError, match="already"):
+        with pytest.raises(PlaceTakenError, match="already"):
             Place(place.directory).take()
         assert (place.secrets / "key").exists()
+
+    def test_directory_of_somebody_else_is_left_alone(self, tmp_path: Path) -> None:
+        """What is not ours is not emptied."""
+        (tmp_path / "thesis.tex").write_text("years of work")
+        with pytest.raises(PlaceTakenError, match=r"thesis\.tex"):
+            Place(tmp_path).take()
+        assert (tmp_path / "thesis.tex").exists()
 
     def test_left_place_is_gone(self, place: Place) -> None:
         """And can be taken again."""
