@@ -453,11 +453,13 @@ class DownstreamConnection:
             self._close_now()
 
     def break_off(self, error: ForwardError) -> None:
-        """Fail the exchange that is under way, if any, and close."""
+        """Fail the exchange that is under way, if any, and close; called again, abort."""
         self._close_after = True
         if self._exchange is not None:
             self._exchange.fail(error)
-        elif self._phase == _READING_HEAD:
+            if self._phase == _LINGERING:
+                self._close_now()
+        elif self._phase in {_READING_HEAD, _LINGERING}:
             self._close_now()
         else:
             self._phase = _CLOSED

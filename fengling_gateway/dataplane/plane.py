@@ -192,7 +192,6 @@ class ListeningSocket:
         """Accept no more, at once. What is queued on the socket stays there for others."""
         if self in self._ports:
             self._ports.discard(self)
-            self._port.stopReading()
             self._port.stopListening()
 
 

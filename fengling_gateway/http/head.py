@@ -100,9 +100,12 @@ class RequestHead:
         self.is_trusted = is_trusted
         self.headers: list[Pair] = []
         self.forward: list[Pair] = []
-        self.host_header: bytes | None = None
-        self.host = b""
+        self.method = b""
+        self.target = b""
+        self.path = b""
         self.query = b""
+        self.host = b""
+        self.host_header: bytes | None = None
         self.framing = NO_BODY
         self.minor = 1
         self.keep_alive = True
@@ -124,10 +127,6 @@ class RequestHead:
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method!r} {self.host!r} {self.path!r}>"
-
-    method: bytes
-    target: bytes
-    path: bytes
 
 
 def parse_request_head(

@@ -49,6 +49,8 @@ class ResponseHead:
     def __init__(self) -> None:
         self.headers: list[Pair] = []
         self.forward: list[Pair] = []
+        self.status = 0
+        self.reason = b""
         self.content_length = -1
         self.chunked = False
         self.minor = 1
@@ -62,9 +64,6 @@ class ResponseHead:
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"
-
-    status: int
-    reason: bytes
 
 
 def parse_response_head(raw: bytes, limits: HeadLimits) -> ResponseHead:

@@ -1,0 +1,84 @@
+"""A data plane in a process of its own, for tests with real sockets.
+
+Usage: gateway_process.py CONFIGURATION, a JSON object with ``settings`` (of the
+data plane), ``reactor`` (lean or stock) and ``changes`` ([kind, body] pairs).
+It prints the port it listens on, and then answers every line on its input with
+a line of JSON: its counters, what its transports buffer, and its memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import socket
+import sys
+
+
+def main(configuration: dict) -> None:
+    if configuration["reactor"] == "lean":
+        from fengling_gateway.dataplane import lean_epoll
+
+        lean_epoll.install()
+    from twisted.internet import reactor, stdio  # noqa: TID251 - this process's own
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+    from twisted.protocols.basic import LineReceiver
+
+    from fengling_gateway.dataplane.plane import DataPlane
+    from fengling_gateway.dataplane.settings import DataPlaneSettings
+    from tests.dataplane.snapshots import make_snapshot
+
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    plane = DataPlane(
+        reactor=reactor,
+        settings=DataPlaneSettings.from_json(configuration["settings"]),
+        worker_name="w1",
+        rng=random.Random(1),
+    )
+    plane.apply(make_snapshot(*configuration["changes"]))
+    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listening.setblocking(False)
+    plane.listen("http", listening)
+
+    def buffered() -> list[int]:
+        return [
+            len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+            for transport in {*reactor.getReaders(), *reactor.getWriters()}
+            if hasattr(transport, "_tempDataLen")
+        ]
+
+    class Asked(LineReceiver):
+        delimiter = b"\n"
+
+        def lineReceived(self, line: bytes) -> None:
+            if line == b"drain":
+                plane.start_draining(10.0).addCallback(lambda _: self.sendLine(b"drained"))
+                return
+            answer = {
+                "counters": plane.counters(),
+                "buffered": max(buffered(), default=0),
+                "rss": resident_bytes(),
+                "cpu": sum(os.times()[:2]),
+                "descriptors": len(os.listdir("/proc/self/fd")),
+                "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+            self.sendLine(json.dumps(answer).encode())
+
+        def connectionLost(self, reason: object = None) -> None:
+            if reactor.running:
+                reactor.stop()
+
+    stdio.StandardIO(Asked(), reactor=reactor)
+    sys.stdout.write(f"{listening.getsockname()[1]}\n")
+    sys.stdout.flush()
+    reactor.run()
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as numbers:
+        return int(numbers.read().split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

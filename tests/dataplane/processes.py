@@ -1,0 +1,123 @@
+"""Real sockets around a data plane in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.dataplane.snapshots import Entity, plain
+
+ROOT = Path(__file__).parents[2]
+
+
+class Gateway:
+    """A running data plane."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        assert process.stdout is not None
+        self.port = int(process.stdout.readline())
+
+    def ask(self, line: str = "") -> dict[str, Any]:
+        """Its counters, buffers and memory."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def connect(self, *, receive_buffer: int | None = None) -> socket.socket:
+        client = socket.socket()
+        client.settimeout(30)
+        if receive_buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.connect(("127.0.0.1", self.port))
+        return client
+
+
+@contextmanager
+def running_gateway(*entities: Entity, reactor: str = "lean", **settings: Any) -> Iterator[Gateway]:
+    configuration = {"settings": settings, "reactor": reactor, "changes": entities}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.dataplane.gateway_process", json.dumps(configuration)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    logged: list[str] = []
+    assert process.stderr is not None
+    reader = threading.Thread(target=logged.extend, args=(process.stderr,), daemon=True)
+    reader.start()
+    try:
+        yield Gateway(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(10)
+        reader.join(10)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stderr.close()
+    assert "Traceback" not in "".join(logged), "".join(logged)
+
+
+@contextmanager
+def running_instance(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve every connection in a thread of its own; gives the address."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    connections: list[socket.socket] = []
+
+    def serve_quietly(connection: socket.socket) -> None:
+        with connection:
+            try:
+                serve(connection)
+            except OSError:
+                pass
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            threading.Thread(target=serve_quietly, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        for connection in connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
+    """A head, and what was read beyond it."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionError("closed in the middle of a head")
+        data += piece
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head + b"\r\n\r\n", rest
+
+
+def forwarding(address: str, *more: Entity) -> list[Entity]:
+    return plain(*more, address=address)

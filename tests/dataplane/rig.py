@@ -1,0 +1,217 @@
+"""A data plane in memory: clients and instances are objects, and time moves when told to."""
+
+from __future__ import annotations
+
+import socket
+from random import Random
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from fengling_gateway.dataplane.plane import DataPlane
+from fengling_gateway.dataplane.settings import DataPlaneSettings
+from fengling_gateway.routing.snapshot import Snapshot
+from tests.dataplane.snapshots import Entity, make_snapshot, plain
+
+
+class Transport:
+    """
+    One end of a connection, driven by a test.
+
+    Attributes:
+        sent: what the gateway has written.
+        ended: "closed", "aborted" or "half-closed" by the gateway; None while open.
+        is_reading: whether the gateway wants to read.
+    """
+
+    def __init__(self, reactor: MemoryReactorClock, protocol: Any) -> None:
+        self._reactor = reactor
+        self.protocol = protocol
+        self.sent = b""
+        self.ended: str | None = None
+        self.is_reading = True
+        self.is_lost = False
+        self.producer: Any = None
+        self.peeked: bytes | None = None
+        protocol.makeConnection(self)
+
+    # What the gateway calls
+
+    def write(self, data: bytes) -> None:
+        assert isinstance(data, bytes)
+        if self.ended is None:
+            self.sent += data
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert streaming
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def pauseProducing(self) -> None:
+        self.is_reading = False
+
+    def resumeProducing(self) -> None:
+        self.is_reading = True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        assert enabled
+
+    def loseConnection(self) -> None:
+        assert self.producer is None, "a producer would keep Twisted from closing"
+        self._end("closed", ConnectionDone())
+
+    def abortConnection(self) -> None:
+        self._end("aborted", ConnectionAborted())
+
+    def loseWriteConnection(self) -> None:
+        self.ended = self.ended or "half-closed"
+
+    def getHandle(self) -> Transport:
+        return self
+
+    def recv(self, size: int, flags: int) -> bytes:
+        """A look at the socket."""
+        if self.peeked is None:
+            raise BlockingIOError
+        return self.peeked
+
+    def _end(self, how: str, reason: Exception) -> None:
+        if self.ended in {None, "half-closed"}:
+            self.ended = how
+            self._reactor.callLater(0, self.lose, reason)
+
+    # What tests call
+
+    def deliver(self, data: bytes) -> None:
+        assert self.is_reading, "the gateway does not read"
+        self.protocol.dataReceived(data)
+
+    def lose(self, reason: Exception | None = None) -> None:
+        """Close the connection from outside, or because the gateway did."""
+        if not self.is_lost:
+            self.is_lost = True
+            self.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+    def half_close(self) -> None:
+        """End what the peer sends; Twisted closes all where nobody cares."""
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.readConnectionLost()
+        else:
+            self.lose()
+
+    def block(self) -> None:
+        """Fill the buffer towards the peer."""
+        self.producer.pauseProducing()
+
+    def unblock(self) -> None:
+        self.producer.resumeProducing()
+
+    def take(self) -> bytes:
+        """What was sent since the last time."""
+        sent, self.sent = self.sent, b""
+        return sent
+
+
+class Rig:
+    """A data plane with everything around it."""
+
+    def __init__(self, *entities: Entity, **settings: Any) -> None:
+        self.reactor = MemoryReactorClock()
+        self.reactor.advance(1000)
+        self.plane = DataPlane(
+            reactor=self.reactor,
+            settings=DataPlaneSettings(transports="stock", **settings),
+            worker_name="w1",
+            rng=Random(1),
+        )
+        if entities:
+            self.apply(*entities)
+        self._listening = socket.socket()
+        self.port = self.plane.listen("http", self._listening)
+        self._factory = self.reactor.adoptedPorts[-1][2]
+        self._dialed = 0
+
+    def apply(self, *entities: Entity) -> Snapshot:
+        snapshot = make_snapshot(*entities)
+        self.plane.apply(snapshot)
+        return snapshot
+
+    def client(self, peer: str = "198.51.100.7") -> Transport:
+        """A new client."""
+        protocol = self._factory.buildProtocol(IPv4Address("TCP", peer, 40000))
+        return Transport(self.reactor, protocol)
+
+    def ask(self, request: bytes = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n") -> Transport:
+        """A new client that has asked."""
+        client = self.client()
+        client.deliver(request)
+        return client
+
+    @property
+    def dials(self) -> list[tuple[str, int]]:
+        """Addresses that connections were opened to."""
+        return [(host, port) for host, port, *_ in self.reactor.tcpClients]
+
+    def accept(self) -> Transport:
+        """Let the instance accept the oldest connection that is being opened."""
+        factory = self.reactor.tcpClients[self._dialed][2]
+        self._dialed += 1
+        return Transport(self.reactor, factory.buildProtocol(None))
+
+    def refuse(self) -> None:
+        """Let opening the oldest connection that is being opened fail."""
+        factory = self.reactor.tcpClients[self._dialed][2]
+        self._dialed += 1
+        factory.clientConnectionFailed(None, Failure(ConnectionLost()))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, sweep by sweep."""
+        self.reactor.pump([0.1] * round(seconds * 10))
+
+    def settle(self) -> None:
+        """Let what was put off happen, without time passing."""
+        self.reactor.advance(0)
+
+    def counters(self) -> dict[str, Any]:
+        return self.plane.counters()
+
+    def close(self) -> None:
+        self.plane.stop()
+        self.settle()
+        self._listening.close()
+        assert not self.reactor.getDelayedCalls(), self.reactor.getDelayedCalls()
+        assert self.counters()["in_flight_now"] == 0
+        assert self.counters()["connections_now"] == 0
+
+
+def make_rig(*more: Entity, **settings: Any) -> Rig:
+    """A rig that forwards everything to one instance."""
+    return Rig(*plain(*more), **settings)
+
+
+OK = b"HTTP/1.1 200 OK\r\nDate: today\r\nContent-Length: 2\r\n\r\nok"
+GET = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ")[1])
+
+
+def head_of(answer: bytes) -> dict[bytes, bytes]:
+    """The headers, by lower-case name, of one head; repeated ones joined."""
+    headers: dict[bytes, bytes] = {}
+    for line in answer.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]:
+        name, _, value = line.partition(b": ")
+        key = name.lower()
+        headers[key] = headers[key] + b", " + value if key in headers else value
+    return headers
+
+
+def body_of(answer: bytes) -> bytes:
+    return answer.partition(b"\r\n\r\n")[2]
