@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fengling_gateway.balancing.instance import Instance, compile_instance
@@ -18,7 +18,7 @@ from fengling_gateway.balancing.service import Service, compile_service
 from fengling_gateway.model.delta import Change, Delta
 from fengling_gateway.model.entity import KINDS, Key, add_hash, entity_hash, subtract_hash
 from fengling_gateway.routing.compiling import CompileContext, HashMismatch
-from fengling_gateway.routing.draft import DependentsDraft, DraftMap, StatesDraft
+from fengling_gateway.routing.draft import DependentsDraft, DraftMap, MembersDraft, StatesDraft
 from fengling_gateway.routing.live_settings import compile_live_settings
 from fengling_gateway.routing.plan import NO_POLICIES, ForwardPlan, PlanCompiler, Policies
 from fengling_gateway.routing.route import Route, compile_route
@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 STEP_OBJECTS: Final = 64
 """Objects compiled in a step: 2 to 4 ms, less than half of what a reactor turn may take."""
+
+_LOOKS_PER_OBJECT: Final = 256
+"""How many look-ups take as long as compiling one object."""
 
 
 class SnapshotBuilder:
@@ -54,7 +57,7 @@ class SnapshotBuilder:
         self._seen: dict[str, set[str]] = {kind: set() for kind in KINDS}
         self._live = base.live
         self._tenants = base.tenants
-        self._members = DraftMap(base.members)
+        self._members = MembersDraft(base.members)
         self._services = DraftMap(base.services)
         self._dependents = DependentsDraft(base.dependents)
         self._routes = base.routes.builder()
@@ -124,21 +127,22 @@ class SnapshotBuilder:
         yield from self._compile_tenants()
         services = dict.fromkeys(self._dirty["service"])
         yield from self._compile_instances(services)
-        routes = dict.fromkeys(self._dirty["route"])
-        # One that failed is in no index of dependents: it gets another try each time.
-        routes |= {key.id: None for key in self._context.failed if key.kind == "route"}
-        yield from self._compile_services(services, routes)
-        if self._live.defaults != defaults:
-            routes |= dict.fromkeys(self._bodies["route"])
-        yield from self._compile_routes(routes)
+        changed: list[str] = []
+        yield from self._compile_services(services, changed)
+        if self._live.defaults == defaults:
+            yield from self._compile_routes(self._touched_routes(changed))
+        else:
+            yield from self._compile_routes(chain(self._dirty["route"], self._bodies["route"]))
 
     def _drop_unseen(self) -> Iterator[None]:
         for kind in KINDS:
             seen = self._seen[kind]
-            for entity_id in [name for name in self._base.bodies[kind] if name not in seen]:
-                self._dirty[kind].setdefault(entity_id, self._bodies[kind].get(entity_id))
-                self._bodies[kind].set(entity_id, None)
-                yield
+            for count, entity_id in enumerate(self._base.bodies[kind]):
+                if entity_id not in seen:
+                    self._note(Key(kind, entity_id), None)
+                    yield
+                elif not count % _LOOKS_PER_OBJECT:
+                    yield
 
     def _compile_tenants(self) -> Iterator[None]:
         changes: list[tuple[str, Tenant | None]] = []
@@ -153,20 +157,17 @@ class SnapshotBuilder:
 
     def _compile_instances(self, services: dict[str, None]) -> Iterator[None]:
         """Bring the members of services up to date, and add the services touched to `services`."""
-        touched: dict[str, dict[str, Instance]] = {}
         for instance_id, was in self._touched_instances():
             home = _field(was, "service_id")
             if home is not None:
-                self._touch(home, touched).pop(instance_id, None)
+                self._members.remove(home, instance_id)
             instance = self._compiled("instance", instance_id, self._instance)
             if instance is not None:
-                self._touch(instance.service_id, touched)[instance_id] = instance
+                self._members.add(instance)
                 if home is not None and home != instance.service_id:
                     self._states.moved(instance_id, home)
             yield
-        for service_id, members in touched.items():
-            # Instances sort by their first field, which is the id.
-            self._members.set(service_id, tuple(sorted(members.values())) or None)
+        for service_id in self._members.settle():
             services[service_id] = None
             yield
 
@@ -178,35 +179,24 @@ class SnapshotBuilder:
             if instance_id not in instances:
                 yield instance_id, self._bodies["instance"].get(instance_id)
 
-    def _touch(
-        self, service_id: str, touched: dict[str, dict[str, Instance]]
-    ) -> dict[str, Instance]:
-        members = touched.get(service_id)
-        if members is None:
-            known = self._members.get(service_id) or ()
-            members = touched[service_id] = {instance.id: instance for instance in known}
-        return members
-
     def _instance(self, body: dict[str, Any]) -> Instance:
         report = self._bodies["instance_health"].get(body["id"])
         return compile_instance(body, json.loads(report)["health"] if report else "unknown")
 
-    def _compile_services(
-        self, services: dict[str, None], routes: dict[str, None]
-    ) -> Iterator[None]:
-        """Compile services, and add the routes to `routes` that change with their policies."""
+    def _compile_services(self, services: dict[str, None], changed: list[str]) -> Iterator[None]:
+        """Compile services, and add those whose policies are others now to `changed`."""
         for service_id in services:
             was = self._services.get(service_id)
             now = self._compiled("service", service_id, self._service)
             self._services.set(service_id, now)
             self._states.replaced(was, now)
             if self._policies_changed(service_id):
-                routes |= dict.fromkeys(self._dependents.of(service_id))
+                changed.append(service_id)
             yield
 
     def _service(self, body: dict[str, Any]) -> Service:
         service_id: str = body["id"]
-        members = self._members.get(service_id) or ()
+        members = self._members.of(service_id)
         previous = self._services.get(service_id)
         states = self._states.of(service_id, members)
         return compile_service(body, members, states, self._context.rng, previous)
@@ -224,26 +214,41 @@ class SnapshotBuilder:
             self._policies[service_id] = policies
         return policies
 
-    def _compile_routes(self, routes: dict[str, None]) -> Iterator[None]:
+    def _touched_routes(self, changed: Iterable[str]) -> Iterator[str]:
+        """Yield the ids of the routes to compile; some of them twice, perhaps."""
+        yield from self._dirty["route"]
+        # One that failed is in no index of dependents: it gets another try each time.
+        yield from [key.id for key in self._context.failed if key.kind == "route"]
+        for service_id in changed:
+            ids = self._base.dependents.get(service_id) or ()
+            yield from (ids,) if isinstance(ids, str) else ids
+
+    def _compile_routes(self, route_ids: Iterable[str]) -> Iterator[None]:
         plans = PlanCompiler(self._policies_of, self._live.defaults, self._context.rng)
 
         def compile_body(body: dict[str, Any]) -> Route:
             was = self._base.routes.get(body["id"])
             return compile_route(body, plans.compile(body, was and was.plan))
 
-        for route_id in routes:
-            was = self._base.routes.get(route_id)
-            now = self._compiled("route", route_id, compile_body)
-            if was is not None:
-                for service_id in _services_of(was):
-                    self._dependents.remove(service_id, route_id)
-            if now is None:
-                self._routes.remove(route_id)
-            else:
-                self._routes.add(now)
-                for service_id in _services_of(now):
-                    self._dependents.add(service_id, route_id)
-            yield
+        done: set[str] = set()
+        for route_id in route_ids:
+            if route_id not in done:
+                done.add(route_id)
+                self._replace_route(route_id, self._compiled("route", route_id, compile_body))
+                yield
+
+    def _replace_route(self, route_id: str, now: Route | None) -> None:
+        was = self._base.routes.get(route_id)
+        before, after = _services_of(was), _services_of(now)
+        if before != after:
+            for service_id in before:
+                self._dependents.remove(service_id, route_id)
+            for service_id in after:
+                self._dependents.add(service_id, route_id)
+        if now is None:
+            self._routes.remove(route_id)
+        else:
+            self._routes.add(now)
 
     def _compiled(
         self, kind: str, entity_id: str, compile_body: Callable[[dict[str, Any]], T]
@@ -263,8 +268,8 @@ def _field(body: bytes | None, name: str) -> Any:
         return None
 
 
-def _services_of(route: Route) -> tuple[str, ...]:
-    plan = route.plan
+def _services_of(route: Route | None) -> tuple[str, ...]:
+    plan = None if route is None else route.plan
     if not isinstance(plan, ForwardPlan):
         return ()
     return (plan.service_id,) if plan.branches is None else tuple(plan.branches)

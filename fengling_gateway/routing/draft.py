@@ -78,13 +78,6 @@ class DependentsDraft:
             del owned[route_id]
         self._map.set(service_id, owned if len(owned) else None)
 
-    def of(self, service_id: str) -> list[str]:
-        """Return the ids of the routes that depend on a service."""
-        ids = self._map.get(service_id)
-        if ids is None:
-            return []
-        return [ids] if isinstance(ids, str) else list(ids)
-
     def frozen(self) -> AnyDict[str, Ids]:
         """Return the finished map; the draft must not be written to any more."""
         return self._map.frozen()
@@ -94,6 +87,44 @@ class DependentsDraft:
             return ids
         self._own.add(service_id)
         return {ids: True} if isinstance(ids, str) else ids.copy()
+
+
+class MembersDraft:
+    """A map to be of service ids to their instances, in the order of the instances' ids."""
+
+    __slots__ = ("_map", "_touched")
+
+    def __init__(self, items: AnyDict[str, tuple[Instance, ...]]) -> None:
+        self._map: DraftMap[str, tuple[Instance, ...]] = DraftMap(items)
+        self._touched: dict[str, dict[str, Instance]] = {}
+
+    def of(self, service_id: str) -> tuple[Instance, ...]:
+        """Return the instances of a service, as settled."""
+        return self._map.get(service_id) or ()
+
+    def add(self, instance: Instance) -> None:
+        self._members(instance.service_id)[instance.id] = instance
+
+    def remove(self, service_id: str, instance_id: str) -> None:
+        self._members(service_id).pop(instance_id, None)
+
+    def settle(self) -> Iterator[str]:
+        """Yield the id of each service touched, with its instances in order from then on."""
+        for service_id, members in self._touched.items():
+            # Instances sort by their first field, which is the id.
+            self._map.set(service_id, tuple(sorted(members.values())) or None)
+            yield service_id
+
+    def frozen(self) -> AnyDict[str, tuple[Instance, ...]]:
+        """Return the finished map; the draft must not be written to any more."""
+        return self._map.frozen()
+
+    def _members(self, service_id: str) -> dict[str, Instance]:
+        members = self._touched.get(service_id)
+        if members is None:
+            members = {instance.id: instance for instance in self.of(service_id)}
+            self._touched[service_id] = members
+        return members
 
 
 class StatesDraft:
