@@ -55,7 +55,11 @@ UPDATE fengling.route
                   jsonb_build_object('X-Round', %(mark)s)))
  WHERE id = %(route)s
 """
-_FLIP: Final = "UPDATE fengling.route SET service_id = %s WHERE id = 'probe'"
+_FLIP: Final = """
+UPDATE fengling.route
+   SET service_id = CASE service_id WHEN 'alpha' THEN 'beta' ELSE 'alpha' END
+ WHERE id = 'probe' RETURNING service_id
+"""
 
 
 @contextmanager
@@ -121,14 +125,13 @@ class Writer:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._side = 0
 
     def flip_probe(self) -> str:
         """Send the probe route to the other side, uncommitted; returns the side's name."""
-        self._side = 1 - self._side
         with self._connection.cursor() as cursor:
-            cursor.execute(_FLIP, (SIDES[self._side],))
-        return SIDES[self._side]
+            cursor.execute(_FLIP)
+            side: str = cursor.fetchone()[0]
+            return side
 
     def change_routes(self, first: int, last: int, mark: str) -> int:
         """Change the filler routes from `first` to `last`, uncommitted; returns how many."""
