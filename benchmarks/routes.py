@@ -1,0 +1,182 @@
+"""What a match costs, and memory, build and change, as routes grow.
+
+In process and without a network: a snapshot is built from canonical bodies as
+a worker builds it, and its RouteCache is asked. Each row is measured in a
+process of its own; "worker MB" is that process, with what a worker's routing
+imports and without its data plane.
+
+"match" asks for 256 requests in rotation, which stay in the processor's caches;
+"cold match" asks for requests to any of the routes, most of which do not: at
+100,000 routes that is the price of memory, not of the algorithm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.harness import report
+from benchmarks.route_shapes import SHAPES, Table
+
+ROUTES: Final = (10, 1_000, 10_000, 100_000)
+LIMIT: Final = 1.5
+"""How many times a match at the fewest routes one at the most may cost."""
+
+
+PASSES: Final = 5
+"""
+Turns of measuring that the sizes of a shape take: a machine that is now faster,
+now slower is so for all of them.
+"""
+
+
+class Size:
+    """One table in a process of its own: what another left behind is no part of it."""
+
+    def __init__(self, shape: str, routes: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.routes", "--one", shape, str(routes)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.row = self._answer()
+
+    def measure(self, rounds: int) -> None:
+        """Measure once more and keep the best."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{rounds}\n")
+        self._process.stdin.flush()
+        for metric, value in self._answer().items():
+            self.row[metric] = min(value, self.row.get(metric, value))
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline() or "null")
+        if answer is None:
+            raise SystemExit("a measuring process failed; see above")
+        return answer
+
+
+def serve(shape: str, routes: int) -> None:
+    """Be the process of a `Size`: build, then measure for each number of rounds asked for."""
+    table = Table(shape, routes)
+    print(json.dumps(table.facts), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(table.times(int(line))), flush=True)
+
+
+def rows_of(shape: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure one shape at every size."""
+    with ExitStack() as stack:
+        sizes = []
+        for routes in options.routes:
+            sizes.append(Size(shape, routes))
+            stack.callback(sizes[-1].stop)
+        for _ in range(PASSES):
+            for size in sizes:
+                size.measure(options.rounds)
+        return [size.row for size in sizes]
+
+
+def fewest(rows: Sequence[report.Row], row: report.Row) -> report.Row:
+    """The row of the same shape with the fewest routes."""
+    return min((one for one in rows if one["shape"] == row["shape"]), key=_routes)
+
+
+def _routes(row: report.Row) -> int:
+    routes: int = row["routes"]
+    return routes
+
+
+_COLUMNS: Final[dict[str, tuple[str, int]]] = {
+    "routes": ("routes", 0),
+    "match µs": ("match_us", 2),
+    "cold match µs": ("cold_match_us", 2),
+    "miss µs": ("miss_us", 2),
+    "change µs": ("change_us", 0),
+    "build s": ("build_seconds", 2),
+    "memory MB": ("memory_mb", 1),
+    "worker MB": ("worker_memory_mb", 1),
+}
+
+
+def format_rows(rows: Sequence[report.Row]) -> str:
+    """One table, the ratio of matches beside them."""
+    lines = [
+        [
+            str(row["shape"]),
+            *(report.number(row[metric], digits) for metric, digits in _COLUMNS.values()),
+            report.ratio(row["match_us"], fewest(rows, row)["match_us"]),
+        ]
+        for row in rows
+    ]
+    return report.table(["shape", *_COLUMNS, "match, to fewest"], lines)
+
+
+def verdict(rows: Sequence[report.Row]) -> list[str]:
+    """What makes the run a failure: a match whose cost grows with the routes."""
+    failures = []
+    for row in rows:
+        least = fewest(rows, row)
+        if row["match_us"] > LIMIT * least["match_us"]:
+            failures.append(
+                f"{row['shape']}: a match at {row['routes']:,} routes costs over {LIMIT} x "
+                f"that at {least['routes']:,}"
+            )
+    return failures
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench routes", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="at most 10,000 routes, fewer rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--routes", type=_numbers, help="for example 10,100000")
+    parser.add_argument("--shapes", type=_shapes, default=list(SHAPES), help=", ".join(SHAPES))
+    options = parser.parse_args(arguments)
+    options.routes = options.routes or (ROUTES[:3] if options.quick else ROUTES)
+    options.rounds = 20 if options.quick else 80
+    return options
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word.replace("_", "")) for word in text.split(",")]
+
+
+def _shapes(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in SHAPES:
+            raise argparse.ArgumentTypeError(f"unknown: {name}")
+    return names
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    print(report.machine(), flush=True)
+    rows: list[dict[str, Any]] = []
+    for shape in options.shapes:
+        rows += rows_of(shape, options)
+        print(f"measured: {shape}", flush=True)
+    print(f"\n{format_rows(rows)}")
+    conditions = {"passes": PASSES, "rounds": options.rounds}
+    report.write(options.json, "routes", rows, conditions)
+    failures = verdict(rows)
+    for failure in failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        serve(sys.argv[2], int(sys.argv[3]))
+    else:
+        sys.exit(main())
