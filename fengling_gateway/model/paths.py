@@ -20,6 +20,8 @@ MAX_PATH: Final = 1000
 MAX_SEGMENTS: Final = 100
 MAX_REGEX: Final = 1000
 
+# A path of so few characters has no more than the most segments allowed.
+_SURELY_FEW: Final = 2 * MAX_SEGMENTS
 _LITERAL: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _PARAMETER: Final = re.compile(r"\{(?:\*\*)?([A-Za-z_][A-Za-z0-9_]{0,49})\}")
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
@@ -52,7 +54,7 @@ def route_path(value: Any, report: Report) -> Any:
     if value.startswith("~"):
         _check_regex(value[1:], report)
         return value
-    if len(value) <= MAX_PATH and _PLAIN_PATH.fullmatch(value):
+    if len(value) <= _SURELY_FEW and _PLAIN_PATH.fullmatch(value):
         return value
     return _template(value, report)
 
@@ -148,8 +150,8 @@ def location(value: Any, report: Report) -> Any:
     """
     Where a redirect leads: a URL or a path, with {path}, {query} and {host}.
 
-    What a client sent must not decide the host: ``/{path}`` would send it to
-    ``//anywhere`` and is refused.
+    What a client sent must not decide the host: ``{path}`` and ``/{path}`` could
+    send it to ``//anywhere``, and are refused.
     """
     if type(value) is not str:
         wrong_type(value, "a URL like https://new.example{path}{query}", report)
@@ -162,7 +164,7 @@ def location(value: Any, report: Report) -> Any:
         )
     else:
         example = value.replace("{host}", "h").replace("{path}", "/p").replace("{query}", "?q")
-        if not _LOCATION.fullmatch(example):
+        if value.startswith("{") or not _LOCATION.fullmatch(example):
             report.add(
                 "bad_location",
                 f"must begin with https://host, http://host or one /, not {shown(value)}",

@@ -54,8 +54,9 @@ _path_fields: Final = Record(
 
 
 def _path(value: Any, report: Report) -> Any:
+    before = len(report.found)
     edit = _path_fields(value, report)
-    if type(value) is dict and edit.get("strip") is None and edit.get("prefix") is None:
+    if len(report.found) == before and edit["strip"] is None and edit["prefix"] is None:
         report.add("empty", "must have strip, prefix or both")
     return edit
 

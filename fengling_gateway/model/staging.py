@@ -95,11 +95,6 @@ class Stage:
         """The keys whose histories are needed to go on."""
         return list(self._wanted)
 
-    @property
-    def more(self) -> dict[str, int]:
-        """How many more entities of each kind there would be than before; negative for fewer."""
-        return dict(self._counts)
-
     def count(self, kind: str) -> int:
         """How many entities of a kind are in effect after this, as far as is known by now."""
         return self._counts[kind]
