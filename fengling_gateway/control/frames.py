@@ -35,7 +35,12 @@ class Message(IntEnum):
     READ_SLOTS = 5
     """S→W: `slots`: accept connections from exactly these, for every listener."""
     DRAIN = 6
-    """S→W: `deadline` in seconds. Take nothing new, finish, say `DRAINED`, exit."""
+    """
+    S→W: `deadline` in seconds, `last`: whether nobody reads the sockets after it.
+
+    Take nothing new, finish, say `DRAINED`, exit. The last one first takes what
+    is queued on the sockets, and says `CLOSED`.
+    """
     REQUEST = 7
     """S→W: `id`, `ask` and its arguments; the worker answers with `ANSWER`."""
     READY = 8
@@ -50,6 +55,8 @@ class Message(IntEnum):
     """W→S: `id` and `answer`, or `error`."""
     DRAINED = 13
     """W→S: the last exchange has ended."""
+    CLOSED = 14
+    """W→S: the sockets' queues are empty, and nothing is accepted any more."""
 
 
 class FrameError(Exception):

@@ -38,6 +38,9 @@ own on a connection that has just been closed.
 
 _DRAIN_TICK_SECONDS: Final = 0.1
 
+_MAX_PENDING: Final = 4096
+"""Connections that can be queued on one socket."""
+
 
 class DataPlane:
     """
@@ -187,6 +190,11 @@ class ListeningSocket:
     def __init__(self, port: Any, ports: set[ListeningSocket]) -> None:
         self._port = port
         self._ports = ports
+
+    def accept_pending(self) -> None:
+        """Accept everything that is queued on the socket now."""
+        self._port.numberAccepts = _MAX_PENDING
+        self._port.doRead()
 
     def stop_accepting(self) -> None:
         """Accept no more, at once. What is queued on the socket stays there for others."""

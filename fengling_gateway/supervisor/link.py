@@ -54,6 +54,8 @@ class Served:
     last_received_bytes: int = 0
     last_compiled: dict[str, int] = field(default_factory=dict)
     deltas: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    """Entities that were found valid and that this worker could not compile, and why."""
 
 
 class LinkUser(Protocol):
@@ -66,6 +68,8 @@ class LinkUser(Protocol):
     def worker_asked(self, link: WorkerLink, question: CatchUp) -> None: ...
 
     def worker_beat(self, link: WorkerLink) -> None: ...
+
+    def worker_closed(self, link: WorkerLink) -> None: ...
 
     def worker_lost(self, link: WorkerLink) -> None: ...
 
@@ -84,6 +88,8 @@ class WorkerLink:
         self.wants_more = False
         """It has heard of a newer position than there was to send."""
         self.read_slots: frozenset[int] = frozenset()
+        self.accepts = True
+        """Whether it may still accept connections."""
         self.lag_ms = 0.0
         self.longest_lag_ms = 0.0
         self.started_at = clock.seconds()
@@ -121,11 +127,12 @@ class WorkerLink:
             self.read_slots = slots
             self._send(Message.READ_SLOTS, {"slots": sorted(slots)})
 
-    def drain(self, deadline: float) -> None:
+    def drain(self, deadline: float, *, last: bool = False) -> None:
+        """Have it finish and exit; `last` when nobody will read its sockets after it."""
         if self.state in (WorkerState.DRAINING, WorkerState.GONE):
             return
         self.state = WorkerState.DRAINING
-        self._send(Message.DRAIN, {"deadline": deadline})
+        self._send(Message.DRAIN, {"deadline": deadline, "last": last})
 
     def ask(self, ask: str, **arguments: Any) -> Deferred[Any]:
         """Ask the worker; see `Questions.ask` for how it fails."""
@@ -165,6 +172,7 @@ class WorkerLink:
         served.last_received_bytes = values["received_bytes"]
         served.last_compiled = values["compiled"]
         served.deltas += 1
+        served.failed = values["failed"]
         if values["committed_at"] is not None:
             served.propagation_seconds = values["applied_at"] - values["committed_at"]
         self._user.worker_applied(self)
@@ -185,6 +193,10 @@ class WorkerLink:
         self.longest_lag_ms = max(self.longest_lag_ms, self.lag_ms)
         self._user.worker_beat(self)
 
+    def _closed(self, values: dict[str, Any]) -> None:
+        self.accepts = False
+        self._user.worker_closed(self)
+
     def _drained(self, values: dict[str, Any]) -> None:
         self.state = WorkerState.DRAINING
 
@@ -194,5 +206,6 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] 
     Message.APPLIED: WorkerLink._applied,
     Message.CATCH_UP: WorkerLink._catch_up,
     Message.HEARTBEAT: WorkerLink._heartbeat,
+    Message.CLOSED: WorkerLink._closed,
     Message.DRAINED: WorkerLink._drained,
 }

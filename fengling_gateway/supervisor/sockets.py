@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,6 +83,13 @@ class ListenerSockets:
     def addresses(self) -> dict[str, tuple[str, int]]:
         """Return where each listener is really bound: a port 0 has become a number."""
         return {name: by_slot[0].getsockname()[:2] for name, by_slot in self._sockets.items()}
+
+    def refuse(self) -> None:
+        """Have the kernel refuse new connections at once, whoever else holds the sockets."""
+        for by_slot in self._sockets.values():
+            for one in by_slot:
+                with suppress(OSError):  # it does not listen any more
+                    one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         for by_slot in self._sockets.values():

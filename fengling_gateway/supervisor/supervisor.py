@@ -234,6 +234,10 @@ class Supervisor:
         self.propagation.progressed()
         self._publish_state()
 
+    def nobody_accepts(self) -> None:
+        """Refuse who comes now, rather than let them wait for nobody."""
+        self.sockets.refuse()
+
     def _retire_legacies(self) -> None:
         legacies, self._legacies = self._legacies, []
         for legacy in legacies:

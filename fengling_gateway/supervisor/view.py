@@ -44,6 +44,7 @@ def worker_values(link: WorkerLink) -> dict[str, Any]:
         "lag_ms": link.lag_ms,
         "longest_lag_ms": link.longest_lag_ms,
         "deltas": served.deltas,
+        "failed": served.failed,
         "last_delta": {
             "received_bytes": served.last_received_bytes,
             "compiled": served.last_compiled,

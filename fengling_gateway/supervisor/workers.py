@@ -59,6 +59,9 @@ class WorkersUser(Protocol):
     def workers_changed(self) -> None:
         """One has come, gone, or changed its state."""
 
+    def nobody_accepts(self) -> None:
+        """All are draining for the last time, and the sockets' queues are empty."""
+
 
 class _Slot:
     """One slot: the worker that is to serve it, and those that still drain."""
@@ -321,8 +324,12 @@ class Workers:
         if link.state is WorkerState.STARTING and self._launcher.can_overlap:
             link.state = WorkerState.DRAINING
             self._kill[link]()
-        link.drain(deadline)
+        link.drain(deadline, last=True)
         self._kill_after_drain(link, deadline)
+
+    def worker_closed(self, link: WorkerLink) -> None:
+        if self._stopping is not None and not any(one.accepts for one in self._kill):
+            self._user.nobody_accepts()
 
     def _kill_after_drain(self, link: WorkerLink, deadline: float) -> None:
         def kill() -> None:

@@ -172,7 +172,11 @@ def _source(
     if settings.source == "file":
         from fengling_gateway.configsource.file import FileSource
 
-        return FileSource(reactor=reactor, path=settings.file.path, on_hint=hint)
+        path = settings.file.path
+        assert path is not None, "checked with the settings"
+        return FileSource(
+            reactor=reactor, path=path, on_hint=hint, state_dir=settings.node_state_dir()
+        )
     from fengling_gateway.configsource.postgres import PostgresSource
 
     return PostgresSource(reactor=reactor, settings=settings.database, on_hint=hint, rng=rng)

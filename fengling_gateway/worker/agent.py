@@ -116,12 +116,22 @@ class WorkerAgent:
         elif not self.configuration:
             self._done()
 
-    def drain(self, deadline: float) -> Deferred[None]:
-        """Take nothing new, finish what runs within `deadline` seconds, and exit."""
+    def drain(self, deadline: float, *, last: bool = False) -> Deferred[None]:
+        """
+        Take nothing new, finish what runs within `deadline` seconds, and exit.
+
+        Args:
+            last: nobody reads the sockets after this worker: first take what is
+                queued on them.
+        """
         if self._draining:
             return Deferred()
         self._draining = True
+        if last:
+            for port in self._ports.values():
+                port.accept_pending()
         self._read_slots(frozenset())
+        self._send(Message.CLOSED)
         drained: Deferred[None] = self._plane.start_draining(deadline)
         drained.addErrback(self._log_failure, "drain")
         drained.addCallback(lambda _: self._drained())
@@ -148,7 +158,7 @@ class WorkerAgent:
             self._read_slots(self._slots)
 
     def _drain_message(self, values: dict[str, Any]) -> None:
-        self.drain(values["deadline"])
+        self.drain(values["deadline"], last=values["last"])
 
     def _request(self, values: dict[str, Any]) -> None:
         number = values["id"]
@@ -198,6 +208,7 @@ class WorkerAgent:
                 "committed_at": applied.delta.committed_at,
                 "received_bytes": applied.received_bytes,
                 "compiled": applied.compiled,
+                "failed": applied.failed,
             },
         )
 

@@ -40,6 +40,8 @@ class Applied:
     delta: Delta
     received_bytes: int
     compiled: dict[str, int]
+    failed: dict[str, str]
+    """Entities, all told, that the supervisor found valid and that don't compile here, and why."""
 
 
 class Applier:
@@ -84,7 +86,9 @@ class Applier:
         head, builder = self._head, self._builder
         assert head is not None, "a delta ended that had not begun"
         self._head = self._builder = None
-        return Applied(self._finish(head, builder), head, self._received, self._spent())
+        outcome = self._finish(head, builder)
+        failed = {str(key): reason for key, reason in self._context.failed.items()}
+        return Applied(outcome, head, self._received, self._spent(), failed)
 
     def _finish(self, head: Delta, builder: SnapshotBuilder | None) -> Outcome:
         if builder is None:

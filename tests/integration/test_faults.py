@@ -130,6 +130,19 @@ class WorkerFaultTests:
             load.wait_for(50)
         assert_clean(load, gateway)
 
+    def test_stop_under_load_finishes_what_was_accepted(
+        self, sql: Sql, gateways: Gateways, upstreams: Upstreams
+    ) -> None:
+        """TERM: whoever got a connection gets an answer; who comes later is refused at once."""
+        two_services(sql, upstreams)
+        gateway = gateways(database=sql.dsn)
+        gateway.wait_ready()
+        load = Load(gateway.port, "/hello/x", threads=6)
+        with load.running():
+            assert gateway.stop() == 0
+            wait_until(lambda: load.refused)
+        assert load.failed == []
+
     def test_hanging_worker_is_relieved_and_replaced(
         self, sql: Sql, gateways: Gateways, upstreams: Upstreams
     ) -> None:

@@ -36,9 +36,7 @@ class Config:
             self.content_hash = add_hash(self.content_hash, entity_hash(key, body))
         revision = 1 if before is None else before.revision + 1
         self.position = Position("e", revision, f"t{revision}")
-        return Delta(
-            before, self.position, hash_before, self.content_hash, (Change(key, body),)
-        )
+        return Delta(before, self.position, hash_before, self.content_hash, (Change(key, body),))
 
 
 class Wire:
@@ -85,8 +83,12 @@ class Worker:
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("change"), st.integers(0, 5), st.one_of(st.none(), st.binary(max_size=5))),
-        st.tuples(st.sampled_from(["take", "hear", "beat", "restart", "forget"]), st.integers(0, 3)),
+        st.tuples(
+            st.just("change"), st.integers(0, 5), st.one_of(st.none(), st.binary(max_size=5))
+        ),
+        st.tuples(
+            st.sampled_from(["take", "hear", "beat", "restart", "forget"]), st.integers(0, 3)
+        ),
     ),
     max_size=40,
 )
@@ -126,7 +128,9 @@ class DistributionTests(TestCase):
             distribution.check(worker.link)
             if not worker.take(1000):
                 distribution.answer(worker.link, worker.question("out of place"))
-        self.assertEqual((worker.position, worker.content_hash), (config.position, config.content_hash))
+        self.assertEqual(
+            (worker.position, worker.content_hash), (config.position, config.content_hash)
+        )
 
     def test_worker_in_step_gets_one_delta_for_one_change(self) -> None:
         """Nothing is sent twice, and never everything where a delta will do."""

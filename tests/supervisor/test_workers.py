@@ -23,7 +23,9 @@ from fengling_gateway.supervisor.workers import (
 class FakeWorker:
     """A process that does what the test says."""
 
-    def __init__(self, name: str, link: WorkerLink, exited: Callable[[str], None], pid: int) -> None:
+    def __init__(
+        self, name: str, link: WorkerLink, exited: Callable[[str], None], pid: int
+    ) -> None:
         self.name, self.link, self.pid = name, link, pid
         self._exited = exited
         self.told: list[tuple[Message, Any]] = []
@@ -210,7 +212,7 @@ class WorkersTests(SynchronousTestCase):
         """The Deferred fires when every process has ended; no timer is left."""
         first, second = self.serve()
         stopped = self.workers.stop(30.0)
-        self.assertEqual(first.told_to(Message.DRAIN), [{"deadline": 30.0}])
+        self.assertEqual(first.told_to(Message.DRAIN), [{"deadline": 30.0, "last": True}])
         first.die("exit status 0")
         self.assertNoResult(stopped)
         second.die("exit status 0")
