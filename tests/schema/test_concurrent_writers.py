@@ -87,10 +87,13 @@ def test_random_writers_leave_a_log_without_gaps_that_tells_the_tables(
         )
         assert session.rows("TABLE fengling.pending_change") == []
         assert session.rows("TABLE fengling.txn") == []
-        assert session.rows(
-            "SELECT id FROM fengling.revision AS r WHERE changes <>"
-            " (SELECT count(*) FROM fengling.revision_change AS c WHERE c.revision = r.id)"
-        ) == []
+        assert (
+            session.rows(
+                "SELECT id FROM fengling.revision AS r WHERE changes <>"
+                " (SELECT count(*) FROM fengling.revision_change AS c WHERE c.revision = r.id)"
+            )
+            == []
+        )
     finally:
         session.close()
 

@@ -98,14 +98,19 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Before, because afterwards nothing is left to note. Its lock keeps other writers out already,
--- but rows committed after the snapshot of a REPEATABLE READ transaction would go unseen.
+-- Called before, because afterwards nothing is left to note, and after, because with immediate
+-- constraints the revision is made at once and has to find nothing. The lock keeps other writers
+-- out, but what they committed since the snapshot of a REPEATABLE READ transaction it would miss.
 CREATE FUNCTION fengling.record_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET intervalstyle = iso_8601
 SET timezone = 'UTC' AS $$
 BEGIN
+    IF TG_WHEN = 'AFTER' THEN
+        INSERT INTO fengling.txn DEFAULT VALUES ON CONFLICT DO NOTHING;
+        RETURN NULL;
+    END IF;
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'feature_not_supported',
@@ -116,7 +121,6 @@ BEGIN
         'INSERT INTO fengling.pending_change (entity, entity_id, before) '
         'SELECT %L, %I, to_jsonb(t) FROM fengling.%I AS t ON CONFLICT DO NOTHING',
         TG_TABLE_NAME, TG_ARGV[0], TG_TABLE_NAME);
-    INSERT INTO fengling.txn DEFAULT VALUES ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 
@@ -146,5 +150,7 @@ BEGIN
             'EXECUTE FUNCTION fengling.record_update_or_delete()', entity);
         EXECUTE format('CREATE TRIGGER record_truncate BEFORE TRUNCATE ON fengling.%I '
             'EXECUTE FUNCTION fengling.record_truncate(%L)', entity, id_column);
+        EXECUTE format('CREATE TRIGGER record_truncated AFTER TRUNCATE ON fengling.%I '
+            'EXECUTE FUNCTION fengling.record_truncate()', entity);
     END LOOP;
 END $$;
