@@ -63,6 +63,7 @@ class DownstreamConnection:
         "_close_after",
         "_decoder",
         "_exchange",
+        "_has_begun_head",
         "_has_sent",
         "_head",
         "_is_blocked",
@@ -109,6 +110,7 @@ class DownstreamConnection:
         self._exchange: Exchange | None = None
         self._head: RequestHead | None = None
         self._out: list[bytes] = []
+        self._has_begun_head = False
         self._has_sent = False
         self._chunks_out = False
         self._close_after = False
@@ -277,8 +279,12 @@ class DownstreamConnection:
         elif data.count(b"\n") != data.count(b"\r\n"):
             self._refuse(ForwardError.MALFORMED_REQUEST, b"")
         else:
-            if not self._raw and self._served:
-                self.deadline = self._plane.sweeper.now + self._plane.settings.header_deadline
+            if not self._has_begun_head:
+                # From the first byte on, and not from the last; a connection's
+                # first head has had this deadline since the connection was made.
+                self._has_begun_head = True
+                if self._served:
+                    self.deadline = self._plane.sweeper.now + self._plane.settings.header_deadline
             self._raw = data
         return b""
 
@@ -296,13 +302,10 @@ class DownstreamConnection:
             self._refuse(error.error, head.method)
             return
         framing = head.framing
+        self._has_begun_head = False
         self._has_sent = False
         self._served += 1
-        self._close_after = (
-            not head.keep_alive
-            or plane.is_draining
-            or self._served >= plane.settings.keepalive_requests
-        )
+        self._close_after = not head.keep_alive or self._served >= plane.settings.keepalive_requests
         if framing in {NO_BODY, 0}:
             self._phase = _ANSWERING
         else:
@@ -372,7 +375,7 @@ class DownstreamConnection:
                 out.append(b"Transfer-Encoding: chunked\r\n")
             else:
                 self._close_after = True
-        if self._phase == _READING_BODY:
+        if self._phase == _READING_BODY or self._plane.is_draining:
             # Answered before it was asked to the end: the rest is not worth reading.
             self._close_after = True
         if self._close_after:

@@ -265,6 +265,7 @@ class UpstreamConnection:
         exchange = self._exchange
         if exchange is None:
             # Said without being asked: whatever it is, it answers no request.
+            self._pool.forget(self)
             self.discard()
             return
         if self._phase == _HEAD:

@@ -123,12 +123,16 @@ class UpstreamPool:
         else:
             self._idle.append(connection)
 
+    def forget(self, connection: UpstreamConnection) -> None:
+        """Lend an idle connection to nobody any more."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
     def closed(self, connection: UpstreamConnection) -> None:
         """Note that a connection, opened or not, is no more; whoever is queued may have its place."""
         self.size -= 1
         self._plane.counters.upstream_connections_now -= 1
-        if connection in self._idle:
-            self._idle.remove(connection)
+        self.forget(connection)
         if self._queue:
             self._dial(self._dequeue())
         elif not self.size:

@@ -75,7 +75,7 @@ class PlaneState:
         self.counters = Counters()
         self.limits = HeadLimits(
             head_bytes=settings.max_head_bytes,
-            line_bytes=settings.max_header_line_bytes,
+            line_bytes=min(settings.max_header_line_bytes, settings.max_head_bytes),
             target_bytes=settings.max_target_bytes,
             headers=settings.max_headers,
         )

@@ -145,9 +145,11 @@ def parse_request_head(
         pass
     except httptools.HttpParserError as error:
         raise _refusal(raw, error) from None
+    _take_first_line(raw, head)
+    if len(head.target) > limits.target_bytes:
+        raise HeadError(ForwardError.TARGET_TOO_LONG)
     if len(raw) > limits.line_bytes or len(head.headers) > limits.headers:
         _check_limits(raw, head, limits)
-    _take_first_line(raw, head)
     if b" \r\n" in raw or b"\t\r\n" in raw:
         head.headers = [(name, value.rstrip(b" \t")) for name, value in head.headers]
     _sort_headers(head, roles, has_underscore=b"_" in raw)
@@ -302,8 +304,6 @@ def _refusal(raw: bytes, error: httptools.HttpParserError) -> HeadError:
 
 
 def _check_limits(raw: bytes, head: RequestHead, limits: HeadLimits) -> None:
-    if raw.find(b"\r\n") > limits.target_bytes + 64:
-        raise HeadError(ForwardError.TARGET_TOO_LONG)
     if len(raw) > limits.head_bytes or len(head.headers) > limits.headers:
         raise HeadError(ForwardError.HEADERS_TOO_LARGE)
     if any(len(name) + len(value) > limits.line_bytes - 4 for name, value in head.headers):
