@@ -1,0 +1,123 @@
+"""What separates a configuration that is wanted from the one that there is. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from fengling_gateway.model.entity import KIND_INDEX, Key
+from fengling_gateway.model.validation import Accepted, validate
+
+Row = Mapping[str, Any]
+Action = Literal["create", "update", "delete"]
+
+SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field before and after; of something new or gone, None stands for the other side."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """
+    One entity that has to change.
+
+    ``values`` are the columns to write, in canonical form; empty for a delete.
+    """
+
+    key: Key
+    action: Action
+    fields: tuple[FieldChange, ...]
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """
+    Whose entities the files are.
+
+    Attributes:
+        managed_by: written to all of them; None leaves what is there.
+        prune: delete what is ``managed_by`` this and not in the files.
+        take_over: also change what is managed by somebody else.
+    """
+
+    managed_by: str | None = None
+    prune: bool = False
+    take_over: bool = False
+
+
+class TakenError(Exception):
+    """Entities of somebody else would change."""
+
+
+def plan(
+    wanted: Mapping[Key, Row], current: Mapping[Key, Row], ownership: Ownership
+) -> list[Planned]:
+    """
+    Return what to do, in the order of kinds and ids.
+
+    Every wanted entity must be valid.
+
+    Raises:
+        TakenError: entities of somebody else would change.
+    """
+    changes = []
+    foreign = []
+    for key, row in wanted.items():
+        change = _change(key, row, current.get(key), ownership)
+        if change is None:
+            continue
+        owner = current.get(key, {}).get("managed_by")
+        if owner and owner != ownership.managed_by and not ownership.take_over:
+            foreign.append(f"{key} (by {owner})")
+        changes.append(change)
+    if foreign:
+        raise TakenError(f"managed by somebody else: {', '.join(foreign[:5])}")
+    if ownership.prune:
+        changes += [
+            Planned(key, "delete", _fields(_plain(key, row), {}), {})
+            for key, row in current.items()
+            if key not in wanted and row.get("managed_by") == ownership.managed_by
+        ]
+    return sorted(changes, key=lambda change: (KIND_INDEX[change.key.kind], change.key.id))
+
+
+def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Planned | None:
+    values = _plain(key, row)
+    for name in ("labels", "managed_by"):
+        if row.get(name) is not None:
+            values[name] = row[name]
+    if ownership.managed_by is not None:
+        values["managed_by"] = ownership.managed_by
+    if before is None:
+        return Planned(key, "create", _fields({}, values), values)
+    old = {**_plain(key, before), **{n: before.get(n) for n in ("labels", "managed_by")}}
+    fields = _fields({name: old.get(name) for name in values}, values)
+    return Planned(key, "update", fields, values) if fields else None
+
+
+def _plain(key: Key, row: Row) -> dict[str, Any]:
+    """Return an entity's fields in canonical form; a rejected one's as they are."""
+    verdict = validate(key, dict(row))
+    if isinstance(verdict, Accepted):
+        fields: dict[str, Any] = json.loads(verdict.body)
+        return fields
+    return {n: v for n, v in row.items() if n not in {"version", "created_at", "updated_at"}}
+
+
+def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[FieldChange, ...]:
+    names = [*after, *(name for name in before if name not in after)]
+    return tuple(
+        FieldChange(name, before.get(name), after.get(name))
+        for name in names
+        if name not in {"id", "key"} and before.get(name) != after.get(name)
+    )

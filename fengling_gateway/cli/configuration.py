@@ -1,0 +1,204 @@
+"""``fenglingctl apply``, ``diff`` and ``export``: files and the database."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import click
+from rich.text import Text
+
+from fengling_gateway.cli import database
+from fengling_gateway.cli.changes import SIGNS, Ownership, Planned, TakenError, plan
+from fengling_gateway.cli.errors import CommandError, answer_no, note
+from fengling_gateway.cli.files import read_files, write_document
+from fengling_gateway.cli.options import collect
+from fengling_gateway.cli.output import console, output_option, print_value
+from fengling_gateway.cli.target import database_option
+from fengling_gateway.cli.validation import judge, report
+from fengling_gateway.configsource.file_entities import SECTIONS
+from fengling_gateway.model.entity import Key
+
+KINDS: Final = tuple(SECTIONS.values())
+"""What a file can say. Health is what somebody observes, not what somebody wants."""
+
+_TRIES: Final = 3
+_STYLES: Final = {"create": "green", "update": "yellow", "delete": "red"}
+
+
+def _ownership(managed_by: str | None, prune: bool, take_over: bool) -> Ownership:
+    if prune and managed_by is None:
+        raise click.UsageError("--prune needs --managed-by: it deletes only what is so managed")
+    return Ownership(managed_by, prune, take_over)
+
+
+def _ownership_options(command: Callable[..., Any]) -> Any:
+    options = (
+        click.option(
+            "--managed-by",
+            metavar="NAME",
+            help="Mark the entities of these files as managed by NAME (git:payments).",
+        ),
+        click.option(
+            "--prune",
+            is_flag=True,
+            help="Delete what is managed by NAME and no longer in the files.",
+        ),
+        click.option("--take-over", is_flag=True, help="Change also what somebody else manages."),
+    )
+    return collect(command, options, "ownership", _ownership)
+
+
+def _signature(author: str | None, comment: str | None, force: bool) -> database.Signature:
+    return database.Signature(author or _user(), comment, force)
+
+
+def _signature_options(command: Callable[..., Any]) -> Any:
+    options = (
+        click.option("-m", "--comment", help="Why; kept with the revision."),
+        click.option("--author", help="Who; by default the user that runs this."),
+        click.option("--force", is_flag=True, help="Serve it even if it removes most routes."),
+    )
+    return collect(command, options, "signature", _signature)
+
+
+@click.command("diff")
+@click.argument("files", nargs=-1, required=True)
+@database_option
+@_ownership_options
+@output_option
+def diff_command(files: tuple[str, ...], dsn: str, ownership: Ownership, output: str) -> None:
+    """
+    Show what apply would change in the database. Exit status 0: nothing, 1: something.
+
+    FILES are YAML as `export` writes it; - is stdin.
+    """
+    wanted, places = read_files(files)
+    with database.connected(dsn) as connection:
+        changes = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
+    _show(changes, output)
+    if changes:
+        answer_no()
+
+
+@click.command("apply")
+@click.argument("files", nargs=-1, required=True)
+@database_option
+@_ownership_options
+@_signature_options
+@output_option
+def apply_command(
+    files: tuple[str, ...],
+    dsn: str,
+    ownership: Ownership,
+    signature: database.Signature,
+    output: str,
+) -> None:
+    """
+    Make the database hold what FILES say (- is stdin): one transaction, one revision.
+
+    What is not in the files stays, unless --prune. Files with anything wrong in them change
+    nothing. Exit status 1 if the revision is held because it removes too many routes.
+    """
+    wanted, places = read_files(files)
+    changes, committed = _apply(dsn, wanted, places, ownership, signature)
+    _show(changes, output, committed)
+    if committed.held:
+        note(f"fenglingctl: {committed.held}")
+        answer_no()
+
+
+def _apply(
+    dsn: str,
+    wanted: Mapping[Key, dict[str, Any]],
+    places: Mapping[Key, str],
+    ownership: Ownership,
+    signature: database.Signature,
+) -> tuple[list[Planned], database.Committed]:
+    for _ in range(_TRIES):
+        with database.connected(dsn) as connection:
+            # So that what was compared is what is written over.
+            connection.set_session(isolation_level="REPEATABLE READ")
+            changes = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
+            if not changes:
+                return changes, database.Committed(None, None)
+            try:
+                return changes, database.write(connection, changes, signature)
+            except database.ConflictError:
+                continue
+    raise CommandError("somebody else keeps changing the same entities; nothing is applied")
+
+
+@click.command("export")
+@database_option
+@click.option("--full", is_flag=True, help="Write fields out that are as by default, too.")
+@click.option("--managed-by", metavar="NAME", help="Only what is managed by NAME.")
+def export_command(dsn: str, full: bool, managed_by: str | None) -> None:
+    """Write the configuration in the database as YAML, which apply and the file source take."""
+    with database.connected(dsn) as connection:
+        rows = database.read_rows(connection, KINDS)
+    if managed_by is not None:
+        rows = {key: row for key, row in rows.items() if row.get("managed_by") == managed_by}
+    click.echo(write_document(rows, full=full), nl=False)
+
+
+def _plan(
+    wanted: Mapping[Key, dict[str, Any]],
+    places: Mapping[Key, str],
+    current: Mapping[Key, dict[str, Any]],
+    ownership: Ownership,
+) -> list[Planned]:
+    # Together with what is there: a route in the file may refer to a service that is not.
+    judged = judge({**current, **wanted})
+    wrong = {key: why for key, why in judged.rejected.items() if key in wanted}
+    if wrong:
+        report(type(judged)(judged.bodies, wrong, []), places, "table")
+        raise CommandError("nothing is changed: the files have errors (see above)")
+    try:
+        return plan(wanted, current, ownership)
+    except TakenError as error:
+        raise CommandError(f"nothing is changed: {error}; --take-over changes them") from error
+
+
+def _show(changes: list[Planned], output: str, committed: database.Committed | None = None) -> None:
+    if output != "table":
+        document: dict[str, Any] = {"changes": [_plain(change) for change in changes]}
+        if committed is not None:
+            document |= {"revision": committed.revision, "held": committed.held}
+        print_value(document, output)
+        return
+    out = console()
+    for change in changes:
+        line = f"{SIGNS[change.action]} {change.key}"
+        out.print(Text(line, style=_STYLES[change.action]))
+        if change.action == "update":
+            for field in change.fields:
+                out.print(f"    {field.name}: {_short(field.before)} → {_short(field.after)}")
+    if not changes:
+        click.echo("nothing to change")
+    elif committed is not None:
+        word = "change" if len(changes) == 1 else "changes"
+        click.echo(f"revision {committed.revision} ({len(changes)} {word})")
+
+
+def _plain(change: Planned) -> dict[str, Any]:
+    return {
+        "action": change.action,
+        "kind": change.key.kind,
+        "id": change.key.id,
+        "fields": {field.name: [field.before, field.after] for field in change.fields},
+    }
+
+
+def _short(value: Any) -> Text:
+    text = json.dumps(value, ensure_ascii=False)
+    return Text(text if len(text) <= 200 else text[:199] + "…")
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None  # no name for this uid: the database user it is

@@ -1,0 +1,55 @@
+"""``fenglingctl db``: the schema of the database."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from fengling_gateway.cli.errors import CommandError, answer_no
+from fengling_gateway.cli.output import output_option, print_value
+from fengling_gateway.cli.target import database_option
+
+
+@click.group("db")
+def db_command() -> None:
+    """Make and look at the database's schema."""
+
+
+@db_command.command()
+@database_option
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up instead of queueing behind somebody's long transaction.",
+)
+def upgrade(dsn: str, lock_timeout: float) -> None:
+    """Bring the schema up to what this version wants. Does nothing twice."""
+    from fengling_gateway import schema
+
+    try:
+        click.echo(schema.upgrade(dsn, lock_timeout_seconds=lock_timeout).describe())
+    except schema.SchemaError as error:
+        raise CommandError(str(error)) from error
+
+
+@db_command.command()
+@database_option
+@output_option
+def status(dsn: str, output: str) -> None:
+    """Say which schema there is, and whether this version works with it (else exit status 1)."""
+    from fengling_gateway import schema
+
+    try:
+        found = schema.status(dsn)
+    except schema.SchemaError as error:
+        raise CommandError(str(error)) from error
+    if output == "table":
+        click.echo(found.describe())
+    else:
+        print_value({**asdict(found), "usable": found.usable}, output)
+    if not found.usable:
+        answer_no()

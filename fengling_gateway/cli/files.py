@@ -1,0 +1,134 @@
+"""Configuration files as a command reads them, and as an export writes them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from fengling_gateway.cli.errors import CommandError
+from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
+from fengling_gateway.configsource.reading import SourceError
+from fengling_gateway.model.entity import KIND_INDEX, Key
+from fengling_gateway.model.times import shortest
+from fengling_gateway.model.validation import KNOWN_FIELDS, Accepted, validate
+
+DURATIONS: Final = {"connect_timeout", "first_byte_timeout", "idle_timeout"}
+INSTANTS: Final = {"valid_from", "valid_to"}
+
+_REQUIRED: Final[dict[str, dict[str, Any]]] = {
+    "instance": {"service_id": "s", "address": "http://a:1"},
+    "route": {"service_id": "s"},
+}
+_SECTION_OF: Final = {kind: section for section, kind in SECTIONS.items()}
+_KEPT: Final = ("labels", "managed_by")
+
+
+def read_files(paths: Iterable[str]) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
+    """
+    Return the entities of all files, and where each one is; ``-`` is stdin.
+
+    Raises:
+        CommandError: a file can't be used, or an entity is in two files.
+    """
+    rows: dict[Key, dict[str, Any]] = {}
+    places: dict[Key, str] = {}
+    for path in paths:
+        try:
+            entities = parse_entities(_content(path))
+        except FileError as error:
+            raise CommandError(f"{path}: {'; '.join(error.problems[:10])}") from error
+        except SourceError as error:
+            raise CommandError(f"{path}: {error}") from error
+        for key, values in entities.rows.items():
+            place = f"{path}:{entities.lines.get(key, 1)}"
+            if key in rows:
+                raise CommandError(f"{key} is in two files: {places[key]} and {place}")
+            rows[key], places[key] = values, place
+    return rows, places
+
+
+def _content(path: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+
+
+def write_document(rows: Mapping[Key, Mapping[str, Any]], *, full: bool) -> str:
+    """
+    Return rows as the YAML that `read_files` takes.
+
+    Args:
+        full: with defaults; otherwise what is as by default is left out.
+    """
+    document: dict[str, Any] = {}
+    for key in sorted(rows, key=lambda key: (KIND_INDEX[key.kind], key.id)):
+        section = _SECTION_OF.get(key.kind)
+        if section is None:
+            continue
+        fields = written(key, rows[key], full=full)
+        if key.kind == "setting":
+            document.setdefault(section, {})[key.id] = fields["value"]
+        else:
+            document.setdefault(section, []).append({"id": key.id, **fields})
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def written(key: Key, row: Mapping[str, Any], *, full: bool) -> dict[str, Any]:
+    """Return an entity's fields as people write them."""
+    fields = {name: row[name] for name in _KEPT if row.get(name)}
+    verdict = validate(key, dict(row))
+    if not isinstance(verdict, Accepted):
+        # Left as it is, so that nothing is lost; it is rejected wherever it goes.
+        bookkeeping = {"id", "key", "version", "created_at", "updated_at", *_KEPT}
+        return {**{n: v for n, v in row.items() if n not in bookkeeping}, **fields}
+    body = body_fields(key, verdict.body)
+    if not full:
+        usual = default_fields(key.kind)
+        body = {n: v for n, v in body.items() if n not in usual or usual[n] != v}
+    body.pop("id", None)
+    body.pop("key", None)
+    return {name: _as_written(name, value, full=full) for name, value in body.items()} | fields
+
+
+def body_fields(key: Key, body: bytes) -> dict[str, Any]:
+    """Return a canonical body's fields in the order in which people write them."""
+    fields = json.loads(body)
+    return {name: fields[name] for name in KNOWN_FIELDS[key.kind] if name in fields}
+
+
+def default_fields(kind: str) -> dict[str, Any]:
+    """Return what the fields of a kind hold when nothing is said of them."""
+    if kind == "setting":
+        return {}
+    given = _REQUIRED.get(kind, {})
+    key = Key(kind, "x")
+    verdict = validate(key, given)
+    assert isinstance(verdict, Accepted)
+    fields = body_fields(key, verdict.body)
+    if kind == "route":
+        given = {}
+        fields["service_id"] = None
+    return {name: value for name, value in fields.items() if name not in given and name != "id"}
+
+
+def _as_written(name: str, value: Any, *, full: bool) -> Any:
+    if name in DURATIONS and isinstance(value, float):
+        return shortest(value)
+    if name in INSTANTS and isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC).isoformat().replace("+00:00", "Z")
+    if name == "match" and not full:
+        return {part: conditions for part, conditions in value.items() if conditions}
+    if name == "policies" and isinstance(value.get("timeouts"), dict):
+        timeouts = {
+            part: shortest(seconds) if isinstance(seconds, float) else seconds
+            for part, seconds in value["timeouts"].items()
+        }
+        return {**value, "timeouts": timeouts}
+    return value

@@ -1,0 +1,69 @@
+"""``fenglingctl``: the commands, and what they have in common."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Final
+
+import click
+
+from fengling_gateway import __version__
+from fengling_gateway.cli.errors import EXIT_FAILED
+
+_COMMANDS: Final = {
+    "apply": "configuration",
+    "confirm": "serving",
+    "context": "contexts",
+    "db": "db",
+    "diff": "configuration",
+    "explain": "serving",
+    "export": "configuration",
+    "get": "serving",
+    "proxy": "proxy",
+    "reload": "serving",
+    "status": "serving",
+    "token": "tokens",
+    "validate": "validation",
+}
+"""Where each command is. Loaded when it is used: `--help` and scripts wait for no database driver."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"fengling_gateway.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="fenglingctl")
+def cli() -> None:
+    """
+    Look after a Fengling Gateway: its configuration in the database, and what it serves.
+
+    Exit status: 0 done, 1 it is not so (differences, rejections, workers that are behind),
+    2 it could not be done.
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run ``fenglingctl`` (the console script)."""
+    try:
+        return cli.main(args=arguments, prog_name="fenglingctl")
+    except BrokenPipeError:
+        # `fenglingctl get routes | head`: the reader has seen enough.
+        sys.stderr.close()
+        sys.exit(EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

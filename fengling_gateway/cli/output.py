@@ -1,0 +1,109 @@
+"""Results as a table for people, or as JSON or YAML for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import click
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+FORMATS: Final = ("table", "json", "yaml")
+_UNLIMITED_WIDTH: Final = 10_000
+_STATE_STYLES: Final = {
+    **dict.fromkeys(("serving", "healthy", "ready", "yes"), "green"),
+    **dict.fromkeys(("starting", "draining", "drain", "unknown", "held"), "yellow"),
+    **dict.fromkeys(("stalled", "gone", "unhealthy", "maintenance", "no", "rejected"), "red"),
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_option(command: F) -> F:
+    """Add ``-o``; the command gets it as ``output``."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        help="How to print the result.",
+    )(command)
+
+
+def console() -> Console:
+    """Return a console on stdout: as wide as the terminal, or as wide as the text."""
+    out = sys.stdout
+    return Console(file=out, width=None if out.isatty() else _UNLIMITED_WIDTH, highlight=False)
+
+
+def print_value(value: Any, output: str) -> None:
+    """Print a plain value as JSON or YAML."""
+    if output == "yaml":
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
+        click.echo(text.rstrip())
+    else:
+        click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
+    """Print rows under headings, or a sentence where there are none."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell(value) for value in row))
+    if table.row_count:
+        console().print(table)
+    else:
+        click.echo(empty)
+
+
+def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
+    """Print names and values, aligned."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, cell(value))
+    console().print(table)
+
+
+def cell(value: Any) -> Text:
+    """Return a value as it looks in a table."""
+    if isinstance(value, Text):
+        return value
+    if value is None or value in ("", [], {}):
+        return Text("–", style="dim")
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
+        return Text(", ".join(map(str, value)))
+    if isinstance(value, dict | list):
+        return Text(json.dumps(value, ensure_ascii=False, default=str))
+    return Text(str(value), style=_STATE_STYLES.get(str(value), ""))
+
+
+def ago(at: float | None, now: float) -> str | None:
+    """Return how long ago a time was, in words."""
+    if at is None:
+        return None
+    seconds = max(0.0, now - at)
+    if seconds < 10:
+        return f"{seconds:.1f} s ago"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def moment(at: float) -> str:
+    """Return a time in UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

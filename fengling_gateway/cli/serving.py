@@ -1,0 +1,174 @@
+"""``fenglingctl get``, ``status``, ``reload``, ``confirm`` and ``explain``: a running gateway."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from fengling_gateway.cli import views
+from fengling_gateway.cli.api import TIMEOUT_SECONDS, ManagementApi
+from fengling_gateway.cli.errors import CommandError, answer_no, note
+from fengling_gateway.cli.output import output_option, print_value
+from fengling_gateway.cli.target import management_options
+
+LISTS: Final = ("routes", "services", "instances", "tenants", "settings", "workers")
+_DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
+
+
+@click.command("get")
+@click.argument("what", type=click.Choice(LISTS))
+@click.argument("entity_id", metavar="[ID]", required=False)
+@management_options
+@output_option
+def get_command(api: ManagementApi, what: str, entity_id: str | None, output: str) -> None:
+    """List what a gateway serves now, or show one of it."""
+    if what == "workers":
+        if entity_id is not None:
+            raise click.UsageError("workers are listed only")
+        _workers(api, output)
+        return
+    if entity_id is None:
+        items = list(api.all(what))
+        if output == "table":
+            views.print_entities(what, items)
+        else:
+            print_value(items, output)
+        return
+    entity = api.get(f"{what}/{entity_id}")
+    if output == "table":
+        views.print_entity(entity)
+    else:
+        print_value(entity, output)
+
+
+def _workers(api: ManagementApi, output: str) -> None:
+    fleet = api.get("workers")
+    if output == "table":
+        views.print_workers(fleet["workers"])
+    else:
+        print_value(fleet, output)
+    if not fleet.get("complete", True):
+        note(f"only the workers of this node: {fleet.get('reason', 'Redis does not answer')}")
+
+
+@click.command("status")
+@management_options
+@output_option
+def status_command(api: ManagementApi, output: str) -> None:
+    """Show how a gateway is: what it serves, what is rejected or held, and its workers."""
+    status = api.get("status")
+    if output == "table":
+        views.print_status(status)
+    else:
+        print_value(status, output)
+
+
+@click.command("reload")
+@click.option(
+    "--wait",
+    type=click.Choice(["none", "node", "all"]),
+    default="node",
+    show_default=True,
+    help="Until it is served: by nobody, by this gateway's workers, by every worker of the cluster.",
+)
+@click.option("--timeout", default="10s", show_default=True, help="How long to wait (10s, 500ms).")
+@click.option("-m", "--comment", help="Goes into the gateway's log.")
+@management_options
+@output_option
+def reload_command(
+    api: ManagementApi, wait: str, timeout: str, comment: str | None, output: str
+) -> None:
+    """Make a gateway look at its configuration now. Exit status 1 if workers stay behind."""
+    match = _DURATION.fullmatch(timeout)
+    if match is None:
+        raise click.BadParameter("is written like 10s or 500ms", param_hint="--timeout")
+    seconds = float(match[1]) * (0.001 if match[2] == "ms" else 1)
+    answer = api.post(
+        "reload",
+        {} if comment is None else {"comment": comment},
+        accept=frozenset((504,)),
+        timeout=TIMEOUT_SECONDS + seconds,
+        query={"wait": wait, "timeout": timeout},
+    )
+    if output == "table":
+        click.echo(views.reload_line(answer.document))
+    else:
+        print_value(answer.document, output)
+    if answer.document.get("complete") is False:
+        note(answer.document.get("reason", "only this node is known"))
+    if answer.status == 504:
+        answer_no()
+
+
+@click.command("confirm")
+@click.argument("revision", type=click.IntRange(min=0))
+@management_options
+@output_option
+def confirm_command(api: ManagementApi, revision: int, output: str) -> None:
+    """Serve REVISION, which is held because it removes too many routes."""
+    answer = api.post("confirm", {"revision": revision}).document
+    if output != "table":
+        print_value(answer, output)
+    elif answer.get("held"):
+        click.echo(f"revision {revision} is confirmed; {answer['held']}")
+    else:
+        click.echo(f"revision {revision} is confirmed, and served")
+
+
+@click.command("explain")
+@click.argument("url")
+@click.option("-X", "--method", default="GET", show_default=True)
+@click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'")
+@click.option("--listener", help="The listener's name.")
+@click.option("--peer", metavar="IP", help="The client's address.")
+@management_options
+@output_option
+def explain_command(
+    api: ManagementApi,
+    url: str,
+    method: str,
+    headers: tuple[str, ...],
+    listener: str | None,
+    peer: str | None,
+    output: str,
+) -> None:
+    """
+    Show which route a request to URL would take, and why no other.
+
+    URL is as a client writes it, or only a path. Exit status 1 if there is no route.
+    """
+    request = _request(url, method, headers)
+    request |= {"listener": listener} if listener else {}
+    request |= {"peer": peer} if peer else {}
+    answer = api.post("explain", request).document
+    if output == "table":
+        views.print_explanation(answer)
+    else:
+        print_value(answer, output)
+    if answer.get("route") is None:
+        answer_no()
+
+
+def _request(url: str, method: str, headers: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        parts = urlsplit(url if "://" in url or url.startswith("/") else f"http://{url}")
+    except ValueError as error:
+        raise CommandError(f"{url} is no URL: {error}") from error
+    request: dict[str, Any] = {
+        "method": method.upper(),
+        "host": parts.netloc.rpartition("@")[2],
+        "path": parts.path or "/",
+        "query": parts.query,
+        "headers": {},
+    }
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon:
+            raise click.BadParameter(f"{header!r} is not 'Name: value'", param_hint="-H")
+        if name.strip().lower() == "host":
+            request["host"] = value.strip()
+        request["headers"][name.strip().lower()] = value.strip()
+    return request

@@ -1,0 +1,163 @@
+"""Which gateway and which database a command talks to.
+
+An option wins over the environment, the environment over a context, a context
+over the default. A context is a section of ``~/.config/fengling/contexts.toml``::
+
+    current = "staging"
+    [contexts.staging]
+    management = "http://10.0.0.5:8001"
+    token_file = "~/.config/fengling/staging.token"
+    database = "postgresql://ops@10.0.0.9/gateway"
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from fengling_gateway.cli.api import ManagementApi
+from fengling_gateway.cli.errors import CommandError, note
+from fengling_gateway.cli.options import collect
+
+DEFAULT_MANAGEMENT: Final = "http://127.0.0.1:8001"
+CONTEXT_KEYS: Final = ("management", "console", "database", "token", "token_file")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def contexts_file(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME", "~")) / ".config")
+    return Path(base).expanduser() / "fengling" / "contexts.toml"
+
+
+def context_option(command: F) -> F:
+    return click.option(
+        "--context",
+        envvar="FENGLING_CONTEXT",
+        help="A context of ~/.config/fengling/contexts.toml instead of the current one.",
+    )(command)
+
+
+def management_options(command: F) -> F:
+    """Add what names a management API; the command gets ``api``."""
+    options = (
+        click.option("--management", metavar="URL", help="The management API of a gateway."),
+        click.option(
+            "--token-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
+        ),
+        context_option,
+    )
+    return collect(command, options, "api", _management_api)
+
+
+def database_option(command: F) -> F:
+    """Add what names a database; the command gets its DSN as ``dsn``."""
+    options = (
+        click.option("--database", metavar="URL", help="The database with the configuration."),
+        context_option,
+    )
+    return collect(command, options, "dsn", _dsn)
+
+
+def optional_database_option(command: F) -> F:
+    """Like `database_option`; ``dsn`` is None unless the option itself is given."""
+    return click.option("--database", "dsn", metavar="URL", help="Look there instead.")(command)
+
+
+def _management_api(
+    management: str | None, token_file: Path | None, context: str | None
+) -> ManagementApi:
+    chosen = read_context(context, os.environ)
+    url = management or os.environ.get("FENGLING_MANAGEMENT") or chosen.get("management")
+    return ManagementApi(url or DEFAULT_MANAGEMENT, lambda: _token(token_file, chosen))
+
+
+def _token(option: Path | None, context: Mapping[str, str]) -> str:
+    if option is not None:
+        return _read_token(option)
+    if token := os.environ.get("FENGLING_TOKEN"):
+        return token
+    if path := os.environ.get("FENGLING_TOKEN_FILE"):
+        return _read_token(Path(path))
+    if path := context.get("token_file"):
+        return _read_token(Path(path))
+    if token := context.get("token"):
+        return token
+    raise CommandError(
+        "no token: set FENGLING_TOKEN or --token-file; `fenglingctl token create` makes one"
+    )
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise CommandError(f"the token file {path}: {reason}") from error
+
+
+def _dsn(database: str | None, context: str | None) -> str:
+    named = (
+        database
+        or os.environ.get("FENGLING_DATABASE")
+        or os.environ.get("FENGLING_DATABASE__URL")
+        or read_context(context, os.environ).get("database")
+    )
+    if named:
+        return named
+    if os.environ.get("PGDATABASE") or os.environ.get("PGSERVICE"):
+        return ""  # libpq knows where, as psql does
+    raise CommandError("no database: use --database URL, or set FENGLING_DATABASE")
+
+
+def read_context(name: str | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the values of a context: the named one, else the current one, else none.
+
+    Raises:
+        CommandError: there is no such context, or the file is not as it should be.
+    """
+    path = contexts_file(environ)
+    document = read_contexts(path)
+    chosen = name or document.get("current")
+    if chosen is None:
+        return {}
+    values = document.get("contexts", {}).get(chosen)
+    if not isinstance(values, dict):
+        known = ", ".join(document.get("contexts", {})) or "none"
+        raise CommandError(f'there is no context "{chosen}" in {path}; known: {known}')
+    unknown = values.keys() - set(CONTEXT_KEYS)
+    if unknown or not all(isinstance(value, str) for value in values.values()):
+        expected = ", ".join(CONTEXT_KEYS)
+        raise CommandError(f'context "{chosen}" in {path} may have {expected}, each a text')
+    return values
+
+
+def read_contexts(path: Path) -> dict[str, Any]:
+    """
+    Return the file of contexts; empty where there is none.
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    try:
+        content = path.read_bytes()
+        exposed = path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
+    if exposed and (b"token " in content or b"token=" in content):
+        note(f"fenglingctl: {path} holds a token and is open to others: chmod 600 {path}")
+    try:
+        return tomllib.loads(content.decode())
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}") from error

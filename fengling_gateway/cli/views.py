@@ -1,0 +1,192 @@
+"""What the management API answers, as tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import click
+from rich.text import Text
+
+from fengling_gateway.cli.output import ago, cell, moment, print_facts, print_table
+
+Column = tuple[str, Callable[[Mapping[str, Any]], Any]]
+
+
+def _field(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda entity: entity.get(name)
+
+
+def _target(route: Mapping[str, Any]) -> str:
+    if route.get("service_id"):
+        return f"service {route['service_id']}"
+    if route.get("split"):
+        return ", ".join(f"{name} {weight}" for name, weight in route["split"].items())
+    if route.get("redirect"):
+        return f"{route['redirect'].get('status')} {route['redirect'].get('location')}"
+    return f"answer {(route.get('respond') or {}).get('status')}"
+
+
+COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "routes": (
+        ("ID", _field("id")),
+        ("PRIORITY", _field("priority")),
+        ("HOSTS", _field("hosts")),
+        ("PATH", _field("path")),
+        ("METHODS", _field("methods")),
+        ("TARGET", _target),
+        ("TENANT", _field("tenant_id")),
+        ("ENABLED", _field("enabled")),
+    ),
+    "services": (
+        ("ID", _field("id")),
+        ("NAME", _field("name")),
+        ("BALANCING", _field("balancing")),
+        ("POLICIES", lambda service: sorted(service.get("policies") or {})),
+        ("ENABLED", _field("enabled")),
+    ),
+    "instances": (
+        ("ID", _field("id")),
+        ("SERVICE", _field("service_id")),
+        ("ADDRESS", _field("address")),
+        ("WEIGHT", _field("weight")),
+        ("STATE", _field("state")),
+        ("HEALTH", lambda instance: (instance.get("health") or {}).get("health")),
+        ("TENANT", _field("tenant_id")),
+        ("ZONE", _field("zone")),
+    ),
+    "tenants": (
+        ("ID", _field("id")),
+        ("NAME", _field("name")),
+        ("HOSTS", _field("hosts")),
+        ("PATH", _field("path_prefix")),
+        ("ENABLED", _field("enabled")),
+    ),
+    "settings": (("KEY", _field("key")), ("VALUE", _field("value"))),
+}
+
+_WORKERS: Final[tuple[Column, ...]] = (
+    ("NODE", _field("node")),
+    ("WORKER", _field("worker")),
+    ("PID", _field("pid")),
+    ("STATE", lambda worker: "gone" if worker.get("live") is False else worker.get("state")),
+    ("REVISION", _field("revision")),
+    ("APPLIED", lambda worker: ago(worker.get("applied_at"), time.time())),
+    ("LAG", lambda worker: None if worker.get("lag_ms") is None else f"{worker['lag_ms']:.1f} ms"),
+)
+
+
+def print_entities(what: str, items: Iterable[Mapping[str, Any]]) -> None:
+    _print(COLUMNS[what], items, empty=f"no {what}")
+
+
+def print_workers(workers: Iterable[Mapping[str, Any]]) -> None:
+    _print(_WORKERS, workers, empty="no workers")
+
+
+def _print(columns: tuple[Column, ...], items: Iterable[Mapping[str, Any]], *, empty: str) -> None:
+    rows = ([value(item) for _, value in columns] for item in items)
+    print_table([name for name, _ in columns], rows, empty=empty)
+
+
+def print_entity(entity: Mapping[str, Any]) -> None:
+    """Print the fields of one entity."""
+    print_facts(entity.items())
+
+
+def print_status(status: Mapping[str, Any]) -> None:
+    """Print how a node is; what needs somebody's attention stands out."""
+    position = status.get("position") or {}
+    source = status.get("source") or {}
+    redis = status.get("redis") or {}
+    print_facts(
+        (
+            ("node", f"{status.get('node')} of {status.get('cluster')}"),
+            ("version", status.get("version")),
+            ("state", status.get("state")),
+            ("revision", position.get("revision")),
+            ("served from", status.get("served_from")),
+            ("source", _source(source)),
+            ("redis", _redis(redis)),
+            ("entities", _counts(status.get("entities") or {})),
+            ("held", _warning((status.get("held") or {}).get("message"))),
+        )
+    )
+    click.echo()
+    print_workers({"node": status.get("node"), **worker} for worker in status.get("workers", ()))
+    rejected = status.get("rejected") or []
+    if rejected:
+        click.echo()
+        rows = [
+            (f"{one['kind']} {one['id']}", one.get("serving"), problem["message"])
+            for one in rejected
+            for problem in one["problems"]
+        ]
+        print_table(("REJECTED", "SERVING", "WHY"), rows, empty="")
+
+
+def _source(source: Mapping[str, Any]) -> Text:
+    if not source.get("connected"):
+        return _warning(f"{source.get('kind')}: away ({source.get('last_error')})")
+    how = "notified of changes" if source.get("listening") else "asked for changes in intervals"
+    read_at = source.get("last_read_at")
+    when = f", read {moment(read_at)}" if read_at else ""
+    return cell(f"{source.get('kind')}: {how}{when}")
+
+
+def _redis(redis: Mapping[str, Any]) -> Text:
+    if redis.get("connected"):
+        return cell("connected")
+    if redis.get("configured") is False or not redis.get("last_error"):
+        return cell("not used" if redis.get("configured") is False else "not connected")
+    return _warning(f"away ({redis['last_error']})")
+
+
+def _counts(entities: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in entities.items() if count)
+
+
+def _warning(text: str | None) -> Text:
+    return cell(None) if not text else Text(text, style="bold red")
+
+
+def reload_line(answer: Mapping[str, Any]) -> str:
+    """Return one line about a reload."""
+    if answer.get("looking"):
+        return "the gateway looks"
+    revision = (answer.get("position") or {}).get("revision")
+    behind = answer.get("behind") or []
+    if behind:
+        return f"revision {revision} is not served yet by {', '.join(behind)}"
+    took = answer.get("took_ms")
+    return f"revision {revision} is served" + (f" ({took:g} ms)" if took is not None else "")
+
+
+def print_explanation(answer: Mapping[str, Any]) -> None:
+    """Print which route a request takes, where it goes, and how each route was judged."""
+    print_facts(
+        (
+            ("tenant", answer.get("tenant")),
+            ("route", answer.get("route") or _warning("none: 404")),
+            ("action", _action(answer.get("action") or {})),
+        )
+    )
+    candidates = answer.get("candidates") or []
+    if candidates:
+        click.echo()
+        rows = [
+            (Text("✓", style="green") if one["chosen"] else " ", one["route"], one["reason"])
+            for one in candidates
+        ]
+        print_table(("", "ROUTE", "WHY"), rows, empty="")
+
+
+def _action(action: Mapping[str, Any]) -> str | None:
+    if "services" not in action:
+        return action.get("kind")
+    services = []
+    for service in action["services"]:
+        instances = ", ".join(one["address"] for one in service.get("candidates", ()))
+        services.append(f"{service['service']} ({service.get('error') or instances or 'nobody'})")
+    return f"{action['kind']} to " + "; ".join(services)
