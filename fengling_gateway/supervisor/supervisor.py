@@ -235,7 +235,7 @@ class Supervisor:
         self._publish_state()
 
     def nobody_accepts(self) -> None:
-        """Refuse who comes now, rather than let them wait for nobody."""
+        """Refuse who comes to sockets that no worker read, rather than let them wait for nobody."""
         self.sockets.refuse()
 
     def _retire_legacies(self) -> None:

@@ -8,8 +8,10 @@ own and, with ``workers = 1``, inside the supervisor's.
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -128,8 +130,7 @@ class WorkerAgent:
             return Deferred()
         self._draining = True
         if last:
-            for port in self._ports.values():
-                port.accept_pending()
+            self._empty_queues()
         self._read_slots(frozenset())
         self._send(Message.CLOSED)
         drained: Deferred[None] = self._plane.start_draining(deadline)
@@ -236,6 +237,17 @@ class WorkerAgent:
             self._ports.pop(key).stop_accepting()
         for name, slot in sorted(wanted - self._ports.keys()):
             self._ports[name, slot] = self._plane.listen(name, self.sockets[name][slot])
+
+    def _empty_queues(self) -> None:
+        """
+        Take who is queued on our sockets, and have the kernel refuse who comes after.
+
+        In one go: whoever the kernel let in between would be cut off.
+        """
+        for (name, slot), port in self._ports.items():
+            port.accept_pending()
+            with suppress(OSError):  # a sibling that read it too was faster
+                self.sockets[name][slot].shutdown(socket.SHUT_RDWR)
 
     # Reports and the end
 
