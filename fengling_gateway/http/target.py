@@ -13,6 +13,7 @@ from typing import Final
 
 _PERCENT: Final = re.compile(rb"%(..)?", re.DOTALL)
 _HEX_PAIR: Final = re.compile(rb"[0-9A-Fa-f]{2}")
+_ENCODED: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
 _NEVER_ENCODED: Final = frozenset(b"/\\;?#\x7f") | frozenset(range(0x20))
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 
@@ -50,11 +51,12 @@ def _check_encoding(path: bytes) -> None:
         byte = int(pair, 16)
         if byte in _NEVER_ENCODED:
             raise ValueError("encoded delimiter or control character")
-        if byte == 0x25 and _HEX_PAIR.match(path, match.end()):
-            raise ValueError("double encoding")
         decoded += path[end : match.start()]
         decoded.append(byte)
         end = match.end()
+    decoded += path[end:]
+    if _ENCODED.search(decoded):
+        raise ValueError("double encoding")
     if _OVERLONG.search(decoded):
         raise ValueError("overlong encoding")
 
