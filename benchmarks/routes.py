@@ -103,7 +103,7 @@ _COLUMNS: Final[dict[str, tuple[str, int]]] = {
     "cold match µs": ("cold_match_us", 2),
     "miss µs": ("miss_us", 2),
     "change µs": ("change_us", 0),
-    "build s": ("build_seconds", 2),
+    "build CPU s": ("build_seconds", 2),
     "memory MB": ("memory_mb", 1),
     "worker MB": ("worker_memory_mb", 1),
 }

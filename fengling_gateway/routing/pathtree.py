@@ -7,15 +7,16 @@ nodes that it has made itself, and copies others first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.leaf import Leaf, with_route, without_route
 from fengling_gateway.routing.route import Route
-from fengling_gateway.routing.sharding import AnyDict, put
+from fengling_gateway.routing.sharding import WIDE, ShardedDict
 from fengling_gateway.routing.template import PREFIX, PathTemplate
 
-_NO_CHILDREN: Final[dict[bytes, Any]] = {}
+_NO_CHILDREN: Final[dict[bytes, Node]] = {}
+"""Shared by all nodes without; never written to."""
 
 
 class Node:
@@ -23,17 +24,18 @@ class Node:
     What follows after some segments of a path.
 
     Attributes:
-        children: by literal segment.
+        children: by literal segment, if they are not many.
+        wide: the same, where they are many.
         parameter: what follows after any one segment that is not empty.
         exact: the routes of paths that end here.
         prefix: the routes of paths that end here or go on.
     """
 
-    # With the collector's header these four make 64 bytes: one line of cache.
-    __slots__ = ("children", "exact", "parameter", "prefix")
+    __slots__ = ("children", "exact", "parameter", "prefix", "wide")
 
     def __init__(self) -> None:
-        self.children: AnyDict[bytes, Node] = _NO_CHILDREN
+        self.children = _NO_CHILDREN
+        self.wide: ShardedDict[bytes, Node] | None = None
         self.parameter: Node | None = None
         self.exact: Leaf | None = None
         self.prefix: Leaf | None = None
@@ -45,6 +47,8 @@ class Node:
         twin = edit.keep(Node())
         if self.children is not _NO_CHILDREN:
             twin.children = self.children.copy()
+        if self.wide is not None:
+            twin.wide = self.wide.copy()
         twin.parameter = self.parameter
         twin.exact = self.exact
         twin.prefix = self.prefix
@@ -58,22 +62,33 @@ class Node:
             and self.prefix is None
             and self.parameter is None
             and not self.children
+            and not self.wide
         )
 
     def child(self, segment: bytes | None) -> Node | None:
-        return self.parameter if segment is None else self.children.get(segment)
+        """Return what follows after a literal, or after a parameter (None)."""
+        if segment is None:
+            return self.parameter
+        return self.children.get(segment) if self.wide is None else self.wide.get(segment)
 
     def set_child(self, segment: bytes | None, child: Node) -> None:
         if segment is None:
             self.parameter = child
+        elif self.wide is not None:
+            self.wide[segment] = child
         elif self.children is _NO_CHILDREN:
             self.children = {segment: child}
         else:
-            self.children = put(self.children, segment, child)
+            self.children[segment] = child
+            if len(self.children) > WIDE:
+                self.wide = ShardedDict(self.children)
+                self.children = _NO_CHILDREN
 
     def drop_child(self, segment: bytes | None) -> None:
         if segment is None:
             self.parameter = None
+        elif self.wide is not None:
+            del self.wide[segment]
         else:
             del self.children[segment]
 
@@ -151,7 +166,7 @@ def leaves(root: Node, path: bytes, depth: int) -> list[Leaf]:
         segment = parts[at]
         if segment and node.parameter is not None:
             waiting.append((node.parameter, at + 1))
-        child = node.children.get(segment)
+        child = node.child(segment)
         if child is not None:
             waiting.append((child, at + 1))
     if len(prefixes) > 1:
@@ -175,7 +190,7 @@ def covering(root: Node, template: PathTemplate) -> Iterator[Leaf]:
         segment = segments[at]
         if segment != b"" and node.parameter is not None:
             waiting.append((node.parameter, at + 1))
-        child = None if segment is None else node.children.get(segment)
+        child = None if segment is None else node.child(segment)
         if child is not None:
             waiting.append((child, at + 1))
 

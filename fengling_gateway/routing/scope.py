@@ -136,7 +136,11 @@ class Scope:
         3. Otherwise, and if nothing was found, look at everything in order.
         """
         host = request.host
-        paths = self.exact.get(host)
+        exact = self.exact
+        if type(exact) is dict:
+            paths = exact.get(host)
+        else:
+            paths = exact.shards[hash(host) & exact.mask].get(host)  # type: ignore[union-attr]
         if paths is None:
             paths = self._inexact(host)
             if paths is None:
@@ -146,6 +150,8 @@ class Scope:
         forked = False
         for segment in path[1:].split(b"/", paths.depth):
             below = node.children.get(segment)
+            if below is None and (wide := node.wide) is not None:
+                below = wide.shards[hash(segment) & wide.mask].get(segment)
             if below is None:
                 below = node.parameter
                 if below is None or not segment:

@@ -27,9 +27,13 @@ class ShardedDict(Generic[K, V]):
 
     Copying costs a list of 64 or 1024 references; the first write to a shard
     after a copy costs a dict of some hundred keys at 100,000.
+
+    Attributes:
+        shards, mask: the request path reads ``shards[hash(key) & mask].get(key)``
+            itself, which takes half the time of calling `get`.
     """
 
-    __slots__ = ("_mask", "_own", "_shards", "_size")
+    __slots__ = ("_own", "_size", "mask", "shards")
 
     def __init__(self, items: dict[K, V]) -> None:
         self._size = 0
@@ -40,32 +44,32 @@ class ShardedDict(Generic[K, V]):
         mask = count - 1
         for key, value in items.items():
             shards[hash(key) & mask][key] = value
-        self._shards = shards
-        self._mask = mask
+        self.shards = shards
+        self.mask = mask
         self._own = bytearray(b"\1") * count
         self._size = len(items)
 
     def get(self, key: K) -> V | None:
         """As of a dict, but for a default."""
-        return self._shards[hash(key) & self._mask].get(key)
+        return self.shards[hash(key) & self.mask].get(key)
 
     def copy(self) -> ShardedDict[K, V]:
         """Return an equal mapping; from now on neither sees what is written to the other."""
         twin: ShardedDict[K, V] = ShardedDict.__new__(ShardedDict)
-        twin._shards = self._shards.copy()
-        twin._mask = self._mask
+        twin.shards = self.shards.copy()
+        twin.mask = self.mask
         twin._size = self._size
-        count = self._mask + 1
+        count = self.mask + 1
         self._own = bytearray(count)
         twin._own = bytearray(count)
         return twin
 
     def _writable(self, key: K) -> dict[K, V]:
-        index = hash(key) & self._mask
+        index = hash(key) & self.mask
         if not self._own[index]:
-            self._shards[index] = self._shards[index].copy()
+            self.shards[index] = self.shards[index].copy()
             self._own[index] = 1
-        return self._shards[index]
+        return self.shards[index]
 
     def __setitem__(self, key: K, value: V) -> None:
         shard = self._writable(key)
@@ -73,7 +77,7 @@ class ShardedDict(Generic[K, V]):
         shard[key] = value
         if len(shard) > before:
             self._size += 1
-            if self._size == _RESHARD_AT and self._mask < _MANY_SHARDS - 1:
+            if self._size == _RESHARD_AT and self.mask < _MANY_SHARDS - 1:
                 self._reshard(dict(self.items()), _MANY_SHARDS)
 
     def __delitem__(self, key: K) -> None:
@@ -84,15 +88,15 @@ class ShardedDict(Generic[K, V]):
         return self._size
 
     def __iter__(self) -> Iterator[K]:
-        for shard in self._shards:
+        for shard in self.shards:
             yield from shard
 
     def items(self) -> Iterator[tuple[K, V]]:
-        for shard in self._shards:
+        for shard in self.shards:
             yield from shard.items()
 
     def values(self) -> Iterator[V]:
-        for shard in self._shards:
+        for shard in self.shards:
             yield from shard.values()
 
 
