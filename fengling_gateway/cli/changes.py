@@ -77,7 +77,8 @@ def plan(
         if change is None:
             continue
         owner = current.get(key, {}).get("managed_by")
-        if owner and owner != ownership.managed_by and not ownership.take_over:
+        claimed = ownership.managed_by or row.get("managed_by")
+        if owner and owner != claimed and not ownership.take_over:
             foreign.append(f"{key} (by {owner})")
         changes.append(change)
     if foreign:

@@ -64,7 +64,7 @@ def _signature_options(command: Callable[..., Any]) -> Any:
     return collect(command, options, "signature", _signature)
 
 
-@click.command("diff")
+@click.command("diff", short_help="Show what apply would change.")
 @click.argument("files", nargs=-1, required=True)
 @database_option
 @_ownership_options
@@ -83,7 +83,7 @@ def diff_command(files: tuple[str, ...], dsn: str, ownership: Ownership, output:
         answer_no()
 
 
-@click.command("apply")
+@click.command("apply", short_help="Write files to the database in one transaction.")
 @click.argument("files", nargs=-1, required=True)
 @database_option
 @_ownership_options
@@ -131,7 +131,7 @@ def _apply(
     raise CommandError("somebody else keeps changing the same entities; nothing is applied")
 
 
-@click.command("export")
+@click.command("export", short_help="Write the database's configuration as YAML.")
 @database_option
 @click.option("--full", is_flag=True, help="Write fields out that are as by default, too.")
 @click.option("--managed-by", metavar="NAME", help="Only what is managed by NAME.")

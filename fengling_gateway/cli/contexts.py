@@ -14,7 +14,7 @@ from fengling_gateway.cli.output import print_table
 from fengling_gateway.cli.target import CONTEXT_KEYS, contexts_file, read_contexts
 
 
-@click.group("context")
+@click.group("context", short_help="Name gateways and databases.")
 def context_command() -> None:
     """Name gateways and databases, instead of giving URLs each time."""
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from fengling_gateway.cli.errors import CommandError, answer_no
+from fengling_gateway.cli.errors import EXIT_FAILED, CommandError
 from fengling_gateway.cli.output import output_option, print_value
 from fengling_gateway.cli.target import database_option
 
@@ -40,7 +40,7 @@ def upgrade(dsn: str, lock_timeout: float) -> None:
 @database_option
 @output_option
 def status(dsn: str, output: str) -> None:
-    """Say which schema there is, and whether this version works with it (else exit status 1)."""
+    """Say which schema there is, and whether this version works with it (else exit status 2)."""
     from fengling_gateway import schema
 
     try:
@@ -52,4 +52,4 @@ def status(dsn: str, output: str) -> None:
     else:
         print_value({**asdict(found), "usable": found.usable}, output)
     if not found.usable:
-        answer_no()
+        click.get_current_context().exit(EXIT_FAILED)

@@ -94,7 +94,22 @@ def written(key: Key, row: Mapping[str, Any], *, full: bool) -> dict[str, Any]:
         body = {n: v for n, v in body.items() if n not in usual or usual[n] != v}
     body.pop("id", None)
     body.pop("key", None)
-    return {name: _as_written(name, value, full=full) for name, value in body.items()} | fields
+    texts = {name: _as_written(name, value, full=full) for name, value in body.items()}
+    return (texts if full else _without_nulls(key, texts)) | fields
+
+
+def _without_nulls(key: Key, fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is null within policies, where that says the same."""
+    policies = fields.get("policies") or {}
+    shorter = {
+        name: {part: value for part, value in policy.items() if value is not None}
+        if isinstance(policy, dict)
+        else policy
+        for name, policy in policies.items()
+    }
+    shortened = {**fields, "policies": shorter}
+    same = policies and validate(key, shortened) == validate(key, fields)
+    return shortened if same else fields
 
 
 def body_fields(key: Key, body: bytes) -> dict[str, Any]:

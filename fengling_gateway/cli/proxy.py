@@ -19,7 +19,7 @@ from fengling_gateway.cli.validation import judge, report
 SERVICE: Final = "upstream"
 
 
-@click.command("proxy")
+@click.command("proxy", short_help="Run a gateway in one line, without database.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT")
 @click.option("--to", "targets", multiple=True, metavar="URL", help="An instance; may be repeated.")
 @click.option(

@@ -18,7 +18,7 @@ LISTS: Final = ("routes", "services", "instances", "tenants", "settings", "worke
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
 
-@click.command("get")
+@click.command("get", short_help="List what a gateway serves now.")
 @click.argument("what", type=click.Choice(LISTS))
 @click.argument("entity_id", metavar="[ID]", required=False)
 @management_options
@@ -54,7 +54,7 @@ def _workers(api: ManagementApi, output: str) -> None:
         note(f"only the workers of this node: {fleet.get('reason', 'Redis does not answer')}")
 
 
-@click.command("status")
+@click.command("status", short_help="Show how a gateway is.")
 @management_options
 @output_option
 def status_command(api: ManagementApi, output: str) -> None:
@@ -66,7 +66,7 @@ def status_command(api: ManagementApi, output: str) -> None:
         print_value(status, output)
 
 
-@click.command("reload")
+@click.command("reload", short_help="Make a gateway look at its configuration.")
 @click.option(
     "--wait",
     type=click.Choice(["none", "node", "all"]),
@@ -103,7 +103,7 @@ def reload_command(
         answer_no()
 
 
-@click.command("confirm")
+@click.command("confirm", short_help="Serve a revision that is held.")
 @click.argument("revision", type=click.IntRange(min=0))
 @management_options
 @output_option
@@ -118,7 +118,7 @@ def confirm_command(api: ManagementApi, revision: int, output: str) -> None:
         click.echo(f"revision {revision} is confirmed, and served")
 
 
-@click.command("explain")
+@click.command("explain", short_help="Show which route a request takes, and why.")
 @click.argument("url")
 @click.option("-X", "--method", default="GET", show_default=True)
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'")

@@ -58,7 +58,7 @@ def _lint(bodies: dict[Key, bytes]) -> Iterable[Finding]:
     return lint(snapshot.routes)
 
 
-@click.command("validate")
+@click.command("validate", short_help="List what is wrong with a configuration.")
 @click.argument("files", nargs=-1)
 @optional_database_option
 @output_option
