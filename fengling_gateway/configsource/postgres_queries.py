@@ -22,6 +22,7 @@ from fengling_gateway.configsource.reading import (
 )
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import KINDS, Key
+from fengling_gateway.schema.version import refuse_unusable
 
 BATCH_ROWS: Final = 2000
 """Rows fetched at once: large enough not to matter, small enough not to pile up."""
@@ -87,7 +88,6 @@ ORDER BY w.entity, w.entity_id, c.revision DESC
 class Head(NamedTuple):
     """What is to be served, and how it relates to where the reader is."""
 
-    schema: int
     target: Position
     newest: int
     incremental: bool
@@ -102,6 +102,9 @@ def reading(
     Open a snapshot for the block and look at the head.
 
     After an error the connection is in a failed transaction: close it.
+
+    Raises:
+        SchemaError: somebody has upgraded the database, too far for this code.
     """
     within = statement_timeout + GRACE_SECONDS
     arguments = {
@@ -109,15 +112,15 @@ def reading(
         "revision": -1 if after is None else after.revision,
         "token": "" if after is None else after.token,
     }
-    [row] = connection.execute(_BEGIN + _HEAD, arguments, within=within)
+    [[schema, *row]] = connection.execute(_BEGIN + _HEAD, arguments, within=within)
+    refuse_unusable(int(schema), connection.raw)
     yield _head(row, after)
     connection.execute("COMMIT", within=within)
 
 
-def _head(row: tuple[Any, ...], after: Position | None) -> Head:
-    schema, epoch, newest, revision, token, pruned_to, known, culprit, before, left = row
+def _head(row: list[Any], after: Position | None) -> Head:
+    epoch, newest, revision, token, pruned_to, known, culprit, before, left = row
     return Head(
-        schema=int(schema),
         target=Position(epoch, revision, token),
         newest=newest,
         incremental=(

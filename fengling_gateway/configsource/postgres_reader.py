@@ -106,6 +106,9 @@ class Reader:
     def _ask_once(self, work: Callable[[Guarded], _T]) -> _T:
         try:
             return work(self._connection or self._connect())
+        except SchemaError as error:
+            self.close()
+            raise SourceError(str(error)) from error
         except BaseException:
             self.close()  # in a failed transaction, or worse
             raise
@@ -115,10 +118,7 @@ class Reader:
         if self._aborted.is_set():
             raise SourceError("given up")
         with self._connection.step(self._within):
-            try:
-                check(self._connection.raw)
-            except SchemaError as error:
-                raise SourceError(str(error)) from error
+            check(self._connection.raw)
         return self._connection
 
     def _explain(self, error: psycopg2.Error) -> str:

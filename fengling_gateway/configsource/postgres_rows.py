@@ -8,6 +8,8 @@ from typing import Any, Final, overload
 
 from fengling_gateway.configsource.reading import Row
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.problems import shown
+from fengling_gateway.model.validation import SOURCE_PROBLEMS
 
 ID_COLUMN: Final = {"setting": "key", "instance_health": "instance_id"}
 """The column with the id, where it is not ``id``."""
@@ -58,17 +60,21 @@ def values_of(key: Key, text: str) -> dict[str, Any]:
 
     PostgreSQL's JSON goes further than Python's: numbers of more than 4,300
     digits, nesting deeper than our stack. Such a row must reject itself and
-    not the reading, so it becomes one that no validation accepts.
+    not the reading, so it becomes one that says why it can't be read.
     """
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = str(error) or type(error).__name__
+    except RecursionError:
+        reason = "the row can't be read: it is nested too deeply"
+    except ValueError as error:
+        # (The interpreter's own words for it are advice to programmers.)
+        endless = "digits" in str(error)
+        reason = f"the row can't be read: {'a number has too many digits' if endless else error}"
     else:
         if isinstance(values, dict):
             return values
-        reason = f"the row is {type(values).__name__}, not an object"
-    return {ID_COLUMN.get(key.kind, "id"): key.id, "unreadable": reason}
+        reason = f"the row is {shown(values)}, not an object"
+    return {ID_COLUMN.get(key.kind, "id"): key.id, SOURCE_PROBLEMS: [reason]}
 
 
 def _row(kind: str, entity_id: str, text: str | None) -> Row:

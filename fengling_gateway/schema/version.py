@@ -88,6 +88,19 @@ def status_of(connection: Any) -> SchemaStatus:
     return SchemaStatus(found, WANTED, database, server_version)
 
 
+def refuse_unusable(found: int, connection: Any) -> None:
+    """
+    Judge a schema that has been looked up already, over a psycopg2 connection.
+
+    Raises:
+        SchemaError: this code cannot work with it.
+    """
+    version = connection.info.parameter_status("server_version") or ""
+    status = SchemaStatus(found, WANTED, connection.info.dbname, version)
+    if not status.usable:
+        raise SchemaError(status.describe())
+
+
 def check(database: str | Any) -> SchemaStatus:
     """
     Make sure that this code can work with a database (a DSN or a psycopg2 connection); blocks.

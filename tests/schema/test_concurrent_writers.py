@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.model.entity import KINDS
 from tests.schema.session import Session
-from tests.support.servers import PostgresServer
 
 IDS = ["a", "b", "c", "d"]
 
