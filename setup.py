@@ -3,11 +3,15 @@
 Everything declarative is in setup.cfg. The modules named here run as plain
 Python too; compiled with Cython they only run faster, so a machine without a
 compiler installs all the same. ``FENGLING_NO_EXTENSIONS=1`` skips them.
+
+An editable install has none unless ``FENGLING_EXTENSIONS=1`` asks for them: a
+compiled module beside its source would go on running after the source is edited.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 from setuptools import Extension, setup
 
@@ -15,9 +19,17 @@ COMPILED_MODULES: tuple[str, ...] = ()
 """Dotted names of hot modules, each a plain .py file that Cython compiles unchanged."""
 
 
+def wanted() -> bool:
+    """Whether to compile in this build."""
+    if os.environ.get("FENGLING_NO_EXTENSIONS", "0") not in ("", "0"):
+        return False
+    editable = {"editable_wheel", "develop"} & set(sys.argv)
+    return not editable or os.environ.get("FENGLING_EXTENSIONS", "0") not in ("", "0")
+
+
 def extensions() -> list[Extension]:
     """Return the extensions to build: none where Cython is missing or not wanted."""
-    if not COMPILED_MODULES or os.environ.get("FENGLING_NO_EXTENSIONS", "") not in ("", "0"):
+    if not COMPILED_MODULES or not wanted():
         return []
     try:
         from Cython.Build import cythonize

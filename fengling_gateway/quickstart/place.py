@@ -45,7 +45,8 @@ class Place:
     @property
     def shown(self) -> str:
         """The directory as somebody would type it who stands where we were called."""
-        return os.path.relpath(self.directory, os.environ.get("FENGLING_CALLED_FROM", "."))
+        relative = os.path.relpath(self.directory, os.environ.get("FENGLING_CALLED_FROM", "."))
+        return min(relative, str(self.directory), key=len)
 
     def take(self) -> None:
         """
