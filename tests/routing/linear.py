@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -105,9 +106,13 @@ def host_matches(pattern: str, host: str) -> bool:
 
 
 def path_matches(template: str, path: bytes) -> bool:
-    wanted = same_spelling(path)
+    return expression_of(template).fullmatch(same_spelling(path)) is not None
+
+
+@lru_cache(maxsize=10_000)
+def expression_of(template: str) -> re.Pattern[str]:
     if template.startswith("~"):
-        return re.fullmatch(template[1:], wanted) is not None
+        return re.compile(template[1:])
     expression = ""
     for segment in template.split("/")[1:]:
         if segment.startswith("{**"):
@@ -116,9 +121,10 @@ def path_matches(template: str, path: bytes) -> bool:
             expression += "/[^/]+"
         else:
             expression += "/" + re.escape(same_spelling(segment.encode()))
-    return re.fullmatch(expression, wanted, re.DOTALL) is not None
+    return re.compile(expression, re.DOTALL)
 
 
+@lru_cache(maxsize=1000)
 def same_spelling(path: bytes) -> str:
     """Decode everything but what would mean something else decoded, then encode it anew."""
     parts = re.split(rb"(%(?:2[FfsS5]|3[BbFf]|5[Cc]|23|00))", path)

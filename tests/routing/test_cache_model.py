@@ -42,7 +42,7 @@ def chosen(cache: RouteCache, request: Request, tenant: str | None, now: float) 
 
 
 class ModelTests:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(
         st.lists(change_lists(IDS), min_size=1, max_size=4),
         st.lists(st.tuples(requests(), TENANTS, TIMES), min_size=1, max_size=12),
@@ -122,3 +122,43 @@ class ManyHostsTests:
             path = rng.choice([f"/api/p{n}", f"/api/p{n}/x", f"/api/P{n}", "/api", f"/api/p{n}x"])
             request = Request(path.encode())
             assert chosen(cache, request, None, 0.0) == choose(bodies, request, None, 0.0)
+
+
+@pytest.mark.slow
+class MillionTests:
+    def test_a_million_lookups_in_tables_of_any_size_have_no_mismatch(self) -> None:
+        """Tables of 1 to 2,000 routes that meet one another often, and requests in every case."""
+        rng = random.Random(20240229)
+        lookups = 0
+        while lookups < 1_000_000:
+            count = rng.choice([1, 2, 3, 5, 8, 13, 21] * 40 + [120, 1100, 2000])
+            bodies = [random_body(rng, number, count) for number in range(count)]
+            cache = RouteCache.empty().apply((b["id"], compile_route(b, None)) for b in bodies)
+            for _ in range(2_000 if count < 50 else 100):
+                request, tenant = random_request(rng, count), rng.choice([None, "t1", "t2"])
+                assert chosen(cache, request, tenant, 0.0) == choose(bodies, request, tenant, 0.0)
+                lookups += 1
+
+
+def random_body(rng: random.Random, number: int, count: int) -> Body:
+    segments = rng.choices(["a", "b", f"p{rng.randrange(count)}", "{x}", "A"], k=rng.randrange(4))
+    path = "/" + "/".join([*segments, rng.choice(["{**rest}", "{y}", "a", "c"])])
+    return make_body(
+        f"r{number}",
+        rng.choice([path] * 9 + ["~/a/.*"]),
+        tenant_id=rng.choice([None, None, "t1"]),
+        priority=rng.choice([0] * 9 + [1]),
+        hosts=rng.choice([[], [random_host(rng, count)], ["*." + random_host(rng, count)]]),
+        methods=rng.choice([[], [], ["GET"]]),
+    )
+
+
+def random_host(rng: random.Random, count: int) -> str:
+    return rng.choice(["example.com", f"h{rng.randrange(count)}.example.com"])
+
+
+def random_request(rng: random.Random, count: int) -> Request:
+    host = rng.choice(["", "x.", "x.y."]) + random_host(rng, count)
+    segments = rng.choices(["a", "b", "%61", f"p{rng.randrange(count)}", "A"], k=rng.randrange(5))
+    method = rng.choice([b"GET", b"POST"])
+    return Request(("/" + "/".join(segments)).encode(), host.encode(), method)

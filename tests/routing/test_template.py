@@ -69,7 +69,8 @@ class ParseTemplateTests:
             "/{**rest}",
             "~.*",
         ]
-        assert sorted(in_order[::-1], key=lambda text: parse_template(text).rank) == in_order
+        backwards = in_order[::-1]
+        assert sorted(backwards, key=lambda text: parse_template(text).rank) == in_order
 
 
 class CanonicalPathTests:
