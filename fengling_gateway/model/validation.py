@@ -36,9 +36,9 @@ SOURCE_PROBLEMS: Final = "$problems"
 """
 The field in which a config source tells what it finds wrong with an entity.
 
-A list of sentences (with line numbers): an unknown field, a second definition.
-They reject the entity along with everything that is found here. No column of
-a table has this name by accident.
+A list of sentences (with line numbers): an unknown field, a second definition,
+a row that can't be read. They reject the entity along with everything that is
+found here. No column of a table has this name by accident.
 """
 
 
@@ -143,6 +143,8 @@ def _judge(key: Key, values: object, report: Report) -> Accepted | None:
         wrong_type(values, "an object", report)
         return None
     _add_source_problems(values.get(SOURCE_PROBLEMS), report)
+    if report.found and values.keys() <= {SOURCE_PROBLEMS, *kind.id_columns}:
+        return None  # nothing else is known of it, and what is missing is not the point
     _check_id(key, values, kind.id_columns, report)
     body = kind.record(values, report)
     kind.finish(body, values, report)
@@ -161,7 +163,8 @@ def _judge(key: Key, values: object, report: Report) -> Accepted | None:
 def _add_source_problems(sentences: object, report: Report) -> None:
     if type(sentences) is list:
         for sentence in sentences:
-            report.add("source", sentence[:500] if type(sentence) is str else shown(sentence))
+            told = type(sentence) is str and sentence.isprintable()
+            report.add("source", sentence[:500] if told else shown(sentence))
 
 
 def _kind_of(key: Key, report: Report) -> _Kind | None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from fengling_gateway.configsource.postgres_rows import JsonRows
+from fengling_gateway.configsource.postgres_rows import JsonRows, values_of
 from fengling_gateway.configsource.reading import ConfigSource, Held, Row, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.problems import Problem
+from fengling_gateway.model.validation import SOURCE_PROBLEMS, Rejected, validate
 from tests.configsource.postgres_source import SourceInTest, contents
 from tests.schema.session import Session, add_routes, add_service
 
@@ -331,9 +333,30 @@ class PoisonTests:
         assert rows[0] == Row(Key("setting", "a"), {"key": "a"})
         assert rows[1:] == [
             Row(Key("route", "b"), None),
-            Row(Key("route", "c"), {"id": "c", "unreadable": "the row is list, not an object"}),
+            Row(
+                Key("route", "c"),
+                {"id": "c", SOURCE_PROBLEMS: ["the row is an empty list, not an object"]},
+            ),
         ]
         assert repr(rows) == "<JsonRows of 3>"
+
+    @pytest.mark.parametrize("kind", ["route", "service", "setting"])
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ('{"policies": {"x-n": ' + "9" * 5000 + "}}", "a number has too many digits"),
+            ('{"policies": ' + "[" * 100_000 + "]" * 100_000 + "}", "it is nested too deeply"),
+        ],
+    )
+    def test_row_that_python_cannot_parse_is_rejected_for_that(
+        self, kind: str, text: str, reason: str
+    ) -> None:
+        """Also where every column has a default: it must not become a row of defaults."""
+        key = Key(kind, "hold")
+        verdict = validate(key, values_of(key, text))
+        assert isinstance(verdict, Rejected)
+        [problem] = verdict.problems
+        assert problem == Problem(f"{kind} hold", "source", f"the row can't be read: {reason}")
 
 
 class SchemaTests:
