@@ -1,0 +1,47 @@
+"""Keys, positions and recording receivers for tests of the bus."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from fengling_gateway.model.delta import Position
+from fengling_gateway.syncbus.messages import Command
+from fengling_gateway.syncbus.signing import Keyring
+
+KEY = "k1:" + bytes(range(32)).hex()
+OTHER_KEY = "k1:" + bytes(range(32, 64)).hex()
+
+
+def keyring(*keys: str, cluster: str = "test") -> Keyring:
+    return Keyring(keys or (KEY,), cluster=cluster)
+
+
+def position(revision: int = 412, token: str = "t") -> Position:
+    return Position("epoch", revision, token)
+
+
+def command(command_id: str = "c1", name: str = "reload") -> Command:
+    return Command(command_id, name, "n1", {"comment": "why"})
+
+
+class Heard:
+    """Remembers what arrived."""
+
+    def __init__(self) -> None:
+        self.positions: list[Position] = []
+        self.commands: list[Command] = []
+        self.subscribed = 0
+
+    def on_subscribed(self) -> None:
+        self.subscribed += 1
+
+    def receivers(self) -> dict[str, Any]:
+        return {
+            "on_announcement": self.positions.append,
+            "on_command": self.commands.append,
+        }
+
+
+def rng() -> random.Random:
+    return random.Random(1)

@@ -1,0 +1,140 @@
+"""What arrives is believed or dropped, and counted either way."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from fengling_gateway.syncbus.inbox import Inbox, Receivers
+from fengling_gateway.syncbus.messages import encode_command, encode_position
+from fengling_gateway.syncbus.names import Names
+from tests.syncbus.builders import OTHER_KEY, Heard, command, keyring, position
+
+NOW = 1_700_000_000.0
+ANNOUNCE, COMMAND = b"fengling:test:announce", b"fengling:test:command"
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.heard = Heard()
+        self.counters: Counter[str] = Counter()
+        self.inbox = Inbox(
+            clock=self.clock,
+            wall_clock=lambda: NOW,
+            keyring=keyring(),
+            names=Names("test"),
+            receivers=Receivers(**self.heard.receivers()),
+            counters=self.counters,
+        )
+
+
+def announcement(ring: object = None) -> bytes:
+    return (ring or keyring()).sign(b"announce", encode_position(position()), now=NOW)
+
+
+def order(at: float = NOW, command_id: str = "c1") -> bytes:
+    return keyring().sign(b"command", encode_command(command(command_id)), now=at)
+
+
+def test_announcements_and_commands_reach_their_receivers() -> None:
+    """Each on its channel."""
+    bench = Bench()
+    bench.inbox.received(ANNOUNCE, announcement())
+    bench.inbox.received(COMMAND, order())
+    assert (bench.heard.positions, bench.heard.commands) == ([position()], [command()])
+    assert bench.counters == {"announcements_heard": 1, "commands_heard": 1}
+
+
+@pytest.mark.parametrize(
+    ("channel", "message", "reason"),
+    [
+        (ANNOUNCE, b'{"revision": 1}', "unsigned"),
+        (ANNOUNCE, announcement(keyring(OTHER_KEY)), "wrong signature"),
+        (ANNOUNCE, announcement(keyring(cluster="other")), "wrong signature"),
+        (ANNOUNCE, order(), "signed for another purpose"),
+        (COMMAND, announcement(), "signed for another purpose"),
+        (COMMAND, order(at=NOW - 61), "too old, or a clock is wrong"),
+        (COMMAND, order(at=NOW + 61), "too old, or a clock is wrong"),
+        (ANNOUNCE, keyring().sign(b"announce", b"[]", now=NOW), "no object"),
+    ],
+)
+def test_what_is_not_believed_is_dropped_and_counted(
+    channel: bytes, message: bytes, reason: str
+) -> None:
+    """By reason."""
+    bench = Bench()
+    bench.inbox.received(channel, message)
+    assert (bench.heard.positions, bench.heard.commands) == ([], [])
+    assert bench.counters == {"messages_dropped": 1, f"messages_dropped:{reason}": 1}
+
+
+def test_a_command_works_once() -> None:
+    """A recording of it is dropped, within the minute and after."""
+    bench = Bench()
+    for _ in range(3):
+        bench.inbox.received(COMMAND, order())
+    assert bench.heard.commands == [command()]
+    assert bench.counters["messages_dropped:a command seen before"] == 2
+
+
+def test_an_old_announcement_is_passed_on() -> None:
+    """It is a hint: its receiver compares positions, and clocks may differ."""
+    bench = Bench()
+    message = keyring().sign(b"announce", encode_position(position()), now=NOW - 86400)
+    bench.inbox.received(ANNOUNCE, message)
+    assert bench.heard.positions == [position()]
+
+
+def test_a_receiver_that_fails_costs_nothing_else() -> None:
+    """The subscription stays, the failure is counted and logged."""
+    events: list[object] = []
+    bench = Bench()
+
+    def broken(_: object) -> None:
+        raise RuntimeError("canary")
+
+    inbox = Inbox(
+        clock=bench.clock,
+        wall_clock=lambda: NOW,
+        keyring=keyring(),
+        names=Names("test"),
+        receivers=Receivers(broken),
+        counters=bench.counters,
+    )
+    globalLogPublisher.addObserver(events.append)
+    try:
+        inbox.received(ANNOUNCE, announcement())
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert bench.counters["receiver_errors"] == 1
+    assert len(events) == 1
+
+
+def test_a_flood_is_one_line_in_ten_seconds() -> None:
+    """Who can publish can't fill our disk."""
+    events: list[object] = []
+    bench = Bench()
+    globalLogPublisher.addObserver(events.append)
+    try:
+        for _ in range(1000):
+            bench.inbox.received(ANNOUNCE, b"noise")
+        bench.clock.advance(10)
+        bench.inbox.received(ANNOUNCE, b"noise")
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert len(events) == 2
+    assert bench.counters["messages_dropped"] == 1001
+
+
+@given(channel=st.sampled_from([ANNOUNCE, COMMAND, b"other"]), message=st.binary(max_size=300))
+def test_any_message_is_survived(channel: bytes, message: bytes) -> None:
+    """Never an exception into the protocol."""
+    bench = Bench()
+    bench.inbox.received(channel, message)
+    assert (bench.heard.positions, bench.heard.commands) == ([], [])
