@@ -108,9 +108,11 @@ def _host_advice(value: str) -> str:
         return "must be a host name; for any host leave the list empty"
     if not value.isascii() and len(value) <= _MAX_HOST:
         try:
-            return f"must be ASCII: write {value.encode('idna').decode()}"
+            encoded = canonical_host(value.encode("idna").decode())
         except UnicodeError:
-            pass
+            encoded = None
+        if encoded is not None:
+            return f"must be ASCII: write {encoded}"
     if canonical_host(value.rpartition(":")[0]) is not None:
         return f"must be a host name without a port, not {shown(value)}"
     return f"must be a host name like shop.example or *.shop.example, not {shown(value)}"
