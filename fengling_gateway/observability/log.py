@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ FORMATS: Final = ("text", "json")
 _OWN_FIELDS: Final = frozenset(
     ("log_format", "log_flattened", "log_logger", "log_source", "log_trace", "log_failure")
 )
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _RENAMED: Final = {"log_time": "", "log_level": "", "log_namespace": "", "log_id": ""}
 
 
@@ -72,7 +74,13 @@ def _text_line(event: LogEvent, process: str) -> str:
     level = event["log_level"].name.upper()
     failure = event.get("log_failure")
     trace = "\n" + failure.getTraceback() if failure is not None else ""
-    return f"{time}Z {level:<5} {process:<8} {formatEvent(event)}{trace}".rstrip() + "\n"
+    # Comments, ids and the like are written by others: no line of theirs may pass for ours.
+    message = _UNPRINTABLE.sub(_escaped, formatEvent(event))
+    return f"{time}Z {level:<5} {process:<8} {message}{trace}".rstrip() + "\n"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _json_line(event: LogEvent, process: str) -> str:
@@ -90,4 +98,6 @@ def _json_line(event: LogEvent, process: str) -> str:
             line[name] = value if isinstance(value, (str, int, float, bool)) else str(value)
     if failure is not None:
         line["traceback"] = failure.getTraceback()
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    text = json.dumps(line, ensure_ascii=False) + "\n"
+    # Half a surrogate pair is no UTF-8; its escape is the same in JSON.
+    return text.encode(errors="backslashreplace").decode()

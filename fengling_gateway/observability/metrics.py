@@ -21,6 +21,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from fengling_gateway.model.problems import label
+
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """Label values by index of a worker's ``by_class``; ``none``: it ended without an answer."""
 
@@ -127,6 +129,11 @@ ENTITIES: Final = Declared("fengling_config_entities", "Entities served, by kind
 REJECTED: Final = Declared(
     "fengling_config_rejected_entities", "Entities whose newest version is rejected.", ("kind",)
 )
+REJECTED_ENTITY: Final = Declared(
+    "fengling_config_rejected_entity",
+    "1 for each entity whose newest version is rejected and each code of a problem with it.",
+    ("kind", "id", "code", "serving"),
+)
 HELD: Final = Declared(
     "fengling_config_held", "1 while a revision is held until somebody confirms it."
 )
@@ -159,6 +166,9 @@ REFUSALS: Final = Declared(
     "Requests to the management API refused at its gate, by problem code.",
     ("code",),
 )
+
+_NAMED_REJECTIONS: Final = 100
+"""Rejected entities that are named: more make series that nobody reads, and there may be 100,000."""
 
 _DROPPED_PREFIX: Final = "messages_dropped:"
 
@@ -260,8 +270,17 @@ class _Collector(Collector):
         for rejection in self._status.get("rejected", ()):
             rejected[rejection["kind"]] = rejected.get(rejection["kind"], 0) + 1
         yield _by_label(REJECTED, rejected)
+        yield self._rejected_entities()
         yield _single(HELD, int(self._status.get("held") is not None))
         yield _single(AGE, self._status.get("config_age_s"))
+
+    def _rejected_entities(self) -> Metric:
+        gauge = REJECTED_ENTITY.gauge()
+        for rejection in self._status.get("rejected", ())[:_NAMED_REJECTIONS]:
+            for code in sorted({problem["code"] for problem in rejection["problems"]}):
+                labels = [rejection["kind"], label(rejection["id"]), code, rejection["serving"]]
+                gauge.add_metric(labels, 1)
+        return gauge
 
     def _source(self) -> Iterator[Metric]:
         source = self._status.get("source", {})
@@ -302,6 +321,6 @@ def _single(declared: Declared, value: float | None) -> Metric:
 
 def _by_label(declared: Declared, values: Mapping[str, int]) -> Metric:
     gauge = declared.gauge()
-    for label, value in values.items():
-        gauge.add_metric([label], value)
+    for name, value in values.items():
+        gauge.add_metric([name], value)
     return gauge

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -14,11 +15,15 @@ from fengling_gateway.configsource.reading import Held, Reading, RevisionInfo, S
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import Rejection, StagedResult
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.problems import label
 
 _log = Logger(namespace="fengling.config")
 
 _NAMED_CHANGES: Final = 3
 """Changes that a line names; it counts the others."""
+
+_NAMED_REJECTIONS: Final = 100
+"""Lines about what a revision rejects; a whole table gone wrong must not stop the reactor."""
 
 _REPEAT_ERROR_SECONDS: Final = 60.0
 _MAX_AWAITED: Final = 100
@@ -49,28 +54,49 @@ class Narration:
             while len(self._committed) > _MAX_AWAITED:
                 self._committed.popitem(last=False)
         _log.info(
-            "revision {revision}{who}: {changes}{comment} ({rows} rows read)",
+            "revision {revision}{who}: {changes}{comment} ({rows} read)",
             log_id="config.revision",
             revision=delta.after.revision,
             who=_who(newest),
             changes=describe_changes(delta.changes, full=reading.before is None),
             comment=f' "{newest.comment}"' if newest is not None and newest.comment else "",
-            rows=reading.rows_read,
+            rows=f"{reading.rows_read} row{'' if reading.rows_read == 1 else 's'}",
         )
-        for key in result.newly_rejected:
-            rejection = rejected[key]
-            for problem in rejection.problems:
-                _log.error(
-                    "rejected {key}: {path}: {message} ({code}); serving {serving}",
-                    log_id="config.rejected",
-                    key=str(key),
-                    path=problem.path,
-                    message=problem.message,
-                    code=problem.code,
-                    serving=rejection.serving,
-                )
-        for key in result.recovered:
-            _log.info("no longer rejected: {key}", log_id="config.recovered", key=str(key))
+        self._rejected({key: rejected[key] for key in result.newly_rejected})
+        for key in result.recovered[:_NAMED_REJECTIONS]:
+            _log.info(
+                "no longer rejected: {kind} {id}",
+                log_id="config.recovered",
+                kind=key.kind,
+                id=label(key.id),
+            )
+
+    def _rejected(self, rejections: Mapping[Key, Rejection]) -> None:
+        found = (
+            (key, problem, rejection.serving)
+            for key, rejection in rejections.items()
+            for problem in rejection.problems
+        )
+        for key, problem, serving in islice(found, _NAMED_REJECTIONS):
+            _log.error(
+                # (The path begins with the kind and the id.)
+                "rejected {path}: {message} ({code}); serving {serving}",
+                log_id="config.rejected",
+                kind=key.kind,
+                id=label(key.id),
+                path=problem.path,
+                message=problem.message,
+                code=problem.code,
+                serving=serving,
+            )
+        more = sum(1 for _ in found)
+        if more:
+            _log.error(
+                "{count} entities are newly rejected; {more} more of their problems are in the status",
+                log_id="config.rejected_more",
+                count=len(rejections),
+                more=more,
+            )
 
     def applied(self, worker: str, position: Position | None, applied_at: float | None) -> None:
         del worker
