@@ -60,6 +60,7 @@ class ManagementSite(Site):
     """A site that shows no tracebacks to strangers and writes no access log."""
 
     displayTracebacks = False
+    noisy = False
 
     def log(self, request: Any) -> None:
         """What changes something is logged by the API itself; refusals are counted."""
