@@ -41,7 +41,7 @@ INSERT INTO fengling.route (id, hosts, path, service_id) VALUES
 INSERT INTO fengling.route (id, hosts, path, service_id)
   SELECT format('route-%%s', n), ARRAY[format('host-%%s.example.com', n %% 200)],
          format('/api/%%s/{id}', n), format('service-%%s', n / %(share)s)
-    FROM generate_series(1, %(routes)s - 2) AS n;
+    FROM generate_series(1, %(routes)s) AS n;
 """
 _BURST: Final = """
 UPDATE fengling.route
@@ -73,7 +73,7 @@ def connected(dsn: str) -> Iterator[Any]:
 
 
 def fill(dsn: str, *, routes: int, ports: tuple[int, int]) -> None:
-    """Write `routes` routes, with what they need, in one transaction."""
+    """Write `routes` filler routes and the two others, with what they need, in one transaction."""
     values = {
         "routes": routes,
         "share": ROUTES_PER_SERVICE,

@@ -254,16 +254,18 @@ class ProxyBenchTests:
             self.contestant("fengling", (0.4,)).row(),
             self.contestant("nginx", (0.2,)).row(),
         ]
-        lines = proxy.format_rows(rows).splitlines()
+        lines = proxy.format_rows(rows, {"baseline": ["bare-lf"]}).splitlines()
         assert [line.split()[0] for line in lines[2:]] == ["nginx", "fengling", "baseline"]
         assert "2.00 x" in lines[3]
+        assert [line.split()[-1] for line in lines[2:]] == ["none", "none", "bare-lf"]
 
     def test_only_our_own_faults_fail_the_run(self):
         """What a peer passes on is shown; what we pass on, or fail, is a verdict."""
-        rows = [self.contestant("nginx", passes=["bare-lf"], failed=1).row()]
-        assert proxy.verdict(rows) == []
-        ours = self.contestant("fengling", passes=["bare-lf"], failed=1).row()
-        assert len(proxy.verdict([*rows, ours])) == 2
+        passes = {"nginx": ["bare-lf"]}
+        rows = [self.contestant("nginx", failed=1).row()]
+        assert proxy.verdict(rows, passes) == []
+        ours = self.contestant("fengling", failed=1).row()
+        assert len(proxy.verdict([*rows, ours], {**passes, "fengling": ["bare-lf"]})) == 2
 
     def test_unknown_peer_is_named(self):
         """A misspelt name does not silently measure nothing."""
