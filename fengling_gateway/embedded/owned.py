@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -105,7 +106,7 @@ class OwnedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 user=user,
-                group=None if user is None else _group_of(user),
+                group=None if user is None else group_of(user),
                 extra_groups=None if user is None else [],
                 env=None if env is None else dict(env),
                 pass_fds=pass_fds,
@@ -195,9 +196,8 @@ class OwnedProcess:
         return "\n".join(text.splitlines()[-lines:]) or "(it wrote nothing)"
 
 
-def _group_of(user: str) -> int:
-    import pwd
-
+def group_of(user: str) -> int:
+    """Return the number of a user's own group."""
     return pwd.getpwnam(user).pw_gid
 
 

