@@ -25,6 +25,12 @@ __all__ = ["Route", "RouteCache", "RouteCacheBuilder", "compile_route"]
 
 _PERCENT: Final = 0x25
 
+_UNSETTLED: Final = 32
+"""
+Regex indexes left to compile in `freeze`, which must not take long. Routes of
+one host tend to come together, so its regexes are mostly compiled once.
+"""
+
 RouteChange = tuple[str, Route | None]
 """A route's id and what it is now; None where it is gone."""
 
@@ -186,3 +192,7 @@ class RouteCacheBuilder:
         for paths in changed:
             if paths.regexes is not None and not paths.regexes.is_settled:
                 self._unsettled[paths.regexes] = None
+        while len(self._unsettled) > _UNSETTLED:
+            oldest = next(iter(self._unsettled))
+            del self._unsettled[oldest]
+            oldest.settle()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.leaf import Leaf, make_leaf, routes_of, with_route, without_route
 from fengling_gateway.routing.re2packs import PACK_LIMIT, SMALL_PACK, Pack, add_to_packs
 from fengling_gateway.routing.route import Route
+
+_SETTLE_AT: Final = 256
+"""New regexes that are compiled at once, so that no slice of a load takes long."""
 
 
 class RegexIndex:
@@ -36,9 +41,11 @@ class RegexIndex:
 
     def insert(self, pattern: str, route: Route) -> None:
         leaf = self._leaves.get(pattern)
+        self._leaves[pattern] = with_route(leaf, route)
         if leaf is None and not any(pattern in pack for pack in self._packs):
             self._new[pattern] = None
-        self._leaves[pattern] = with_route(leaf, route)
+            if len(self._new) >= _SETTLE_AT:
+                self.settle()
 
     def remove(self, pattern: str, route: Route) -> None:
         """Take a route out; its regex may stay in a pack until packs are merged."""

@@ -20,8 +20,8 @@ from tests.routing.builders import Body, Request
 
 def choose(bodies: Iterable[Body], request: Request, tenant: str | None, now: float) -> str | None:
     """Return the id of the route that takes a request."""
-    own = []
-    common = []
+    own: list[tuple[tuple[Any, ...], str]] = []
+    common: list[tuple[tuple[Any, ...], str]] = []
     for body in bodies:
         if not body["enabled"]:
             continue
@@ -86,7 +86,7 @@ def count_conditions(body: Body) -> int:
 
 def takes(body: Body, request: Request, now: float) -> bool:
     match = body["match"]
-    return (
+    return bool(
         path_matches(body["path"], request.path)
         and (not body["methods"] or request.method.decode() in body["methods"])
         and (body["valid_from"] is None or body["valid_from"] <= now)

@@ -54,7 +54,7 @@ class ModelTests:
     ) -> None:
         """Applied step by step, rebuilt, and asked one by one, routes are chosen alike."""
         cache = RouteCache.empty()
-        history = []
+        history: list[tuple[RouteCache, dict[str, Body]]] = []
         for changes in rounds:
             cache = cache.apply(compiled(changes))
             history.append((cache, after([c for done in rounds[: len(history) + 1] for c in done])))

@@ -85,6 +85,22 @@ class RegexRouteTests:
         assert cache.match(Request(b"/caf%c3%a9"), None, 0.0) is not None
 
 
+class LoadTests:
+    def test_a_load_leaves_little_to_compile_at_its_end(self) -> None:
+        """Regexes of many hosts, and many of one, are compiled while they come in."""
+        builder = RouteCache.empty().builder()
+        for n in range(300):
+            builder.add(make_route(f"r{n}", f"~/p{n}", hosts=[f"h{n % 100}", "all"]))
+        with patch.object(re2packs, "_compile", wraps=re2packs._compile) as compiling:
+            cache = builder.freeze()
+        assert compiling.call_count <= 33
+        for n in (0, 7, 299):
+            for host in (f"h{n % 100}", "all"):
+                route = cache.match(Request(f"/p{n}".encode(), host.encode()), None, 0.0)
+                assert route is not None
+                assert route.id == f"r{n}"
+
+
 class PackTests:
     def test_a_set_that_gives_up_is_asked_one_by_one(self) -> None:
         """RE2 answers "no match" when it runs out of memory; that is noticed and made good."""
