@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
+from fengling_gateway import __version__
 from fengling_gateway.configsource.reading import ConfigSource, Held, Reading
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
 from fengling_gateway.model.delta import Change, Delta, Position
@@ -30,6 +31,7 @@ from fengling_gateway.supervisor.link import CatchUp, WorkerLink
 from fengling_gateway.supervisor.narration import Narration
 from fengling_gateway.supervisor.propagation import Propagation
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
+from fengling_gateway.supervisor.values import position_values, worker_values
 from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
 from fengling_gateway.worker.handoff import Legacy, collect_legacies
 
@@ -295,11 +297,19 @@ class Supervisor:
             self._patience.cancel()
 
     def _publish_state(self) -> None:
-        if hasattr(self, "propagation"):
-            self.bus.publish_node(self.node_state())
+        self.bus.publish_node(self._state())
 
-    def node_state(self) -> dict[str, Any]:
-        """What every other node can see of this one."""
-        from fengling_gateway.supervisor.view import node_state
-
-        return node_state(self)
+    def _state(self) -> dict[str, Any]:
+        """Return what this node tells the others about itself."""
+        loop = self.loop
+        return {
+            "node": self.settings.node,
+            "version": __version__,
+            "state": self.state,
+            "position": position_values(loop.position),
+            "content_hash": f"{self.config.content_hash:032x}",
+            "rejected": len(self.config.rejected),
+            "held": loop.held.revision if loop.held else None,
+            "served_from": self.served_from,
+            "workers": [worker_values(link) for link in self.workers.links()],
+        }

@@ -12,7 +12,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from fengling_gateway import __version__
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
-from fengling_gateway.supervisor.link import WorkerLink, WorkerState
+from fengling_gateway.supervisor.link import WorkerState
+from fengling_gateway.supervisor.values import position_values, worker_values
 from fengling_gateway.syncbus.messages import Command
 
 if TYPE_CHECKING:
@@ -20,52 +21,6 @@ if TYPE_CHECKING:
 
 FLEET_POLL_SECONDS: Final = 0.05
 """How often a wait for other nodes asks for their states."""
-
-
-def position_values(position: Position | None) -> dict[str, Any] | None:
-    return None if position is None else position._asdict()
-
-
-def worker_values(link: WorkerLink) -> dict[str, Any]:
-    """Return one worker as the management API and other nodes show it."""
-    served = link.served
-    propagation = served.propagation_seconds
-    return {
-        "worker": link.name,
-        "pid": link.pid,
-        "slot": link.slot,
-        "state": link.state.value,
-        "reads_slots": sorted(link.read_slots),
-        "epoch": served.position.epoch if served.position else None,
-        "revision": served.position.revision if served.position else None,
-        "content_hash": f"{served.content_hash:032x}",
-        "applied_at": served.applied_at,
-        "propagation_ms": None if propagation is None else round(propagation * 1000, 3),
-        "lag_ms": link.lag_ms,
-        "longest_lag_ms": link.longest_lag_ms,
-        "deltas": served.deltas,
-        "failed": served.failed,
-        "last_delta": {
-            "received_bytes": served.last_received_bytes,
-            "compiled": served.last_compiled,
-        },
-    }
-
-
-def node_state(supervisor: Supervisor) -> dict[str, Any]:
-    """Return what this node tells the others about itself."""
-    loop = supervisor.loop
-    return {
-        "node": supervisor.settings.node,
-        "version": __version__,
-        "state": supervisor.state,
-        "position": position_values(loop.position),
-        "content_hash": f"{supervisor.config.content_hash:032x}",
-        "rejected": len(supervisor.config.rejected),
-        "held": loop.held.revision if loop.held else None,
-        "served_from": supervisor.served_from,
-        "workers": [worker_values(link) for link in supervisor.workers.links()],
-    }
 
 
 class SupervisorView:

@@ -34,9 +34,7 @@ def a_delta(changes: int = 1) -> Delta:
         after=Position("e", 2, "b"),
         hash_before=1,
         hash_after=2,
-        changes=tuple(
-            Change(Key("route", f"r{number}"), b"x" * 1000) for number in range(changes)
-        ),
+        changes=tuple(Change(Key("route", f"r{number}"), b"x" * 1000) for number in range(changes)),
         committed_at=12.5,
     )
 

@@ -1,0 +1,269 @@
+"""The worker's half of the conversation, against a data plane that only remembers."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fengling_gateway.control.channel import LocalChannel
+from fengling_gateway.control.frames import Message
+from fengling_gateway.model.delta import Change, Delta, Position
+from fengling_gateway.model.entity import Key, add_hash, entity_hash
+from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.routing.snapshot import CompileContext
+from fengling_gateway.worker.agent import WorkerAgent
+from fengling_gateway.worker.applier import Applier
+
+
+def at(revision: int) -> Position:
+    return Position("e", revision, f"t{revision}")
+
+
+def a_route(number: int) -> Change:
+    key = Key("route", f"r{number}")
+    values = {"id": key.id, "path": f"/r{number}", "respond": {"status": 200}}
+    verdict = validate(key, values)
+    assert isinstance(verdict, Accepted), verdict
+    return Change(key, verdict.body)
+
+
+def hash_of(changes: list[Change]) -> int:
+    total = 0
+    for key, body in changes:
+        assert body is not None
+        total = add_hash(total, entity_hash(key, body))
+    return total
+
+
+def full(revision: int, changes: list[Change]) -> Delta:
+    return Delta(None, at(revision), 0, hash_of(changes), tuple(changes))
+
+
+class FakePort:
+    def __init__(self, plane: FakePlane, key: tuple[str, Any]) -> None:
+        self.plane, self.key = plane, key
+        plane.listening.append(key)
+
+    def accept_pending(self) -> None: ...
+
+    def stop_accepting(self) -> None:
+        self.plane.listening.remove(self.key)
+
+
+class FakePlane:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.applied: list[Any] = []
+        self.listening: list[tuple[str, Any]] = []
+        self.drained: Deferred[None] = Deferred()
+
+    def apply(self, snapshot: Any) -> None:
+        self.applied.append(snapshot)
+
+    def listen(self, name: str, sock: Any) -> FakePort:
+        return FakePort(self, (name, sock))
+
+    def start_draining(self, deadline: float) -> Deferred[None]:
+        return self.drained
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+    def counters(self) -> dict[str, int]:
+        return {"requests": 3}
+
+
+class Parts:
+    """Makes the fakes."""
+
+    def __init__(self) -> None:
+        self.plane = FakePlane()
+        self.heard: Any = None
+
+    def data_plane(self, configuration: dict[str, Any]) -> FakePlane:
+        return self.plane
+
+    def applier(self) -> Applier:
+        return Applier(context=CompileContext(random.Random(1)))
+
+    def sockets(self, configuration: dict[str, Any]) -> dict[str, list[str]]:
+        return {"http": ["socket 0", "socket 1"]}
+
+    def subscriber(self, configuration: dict[str, Any], heard: Any) -> None:
+        self.heard = heard
+
+
+class Supervisor:
+    """Remembers what the worker says."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Message, dict[str, Any]]] = []
+
+    def message_received(self, message: Message, payload: bytes) -> None:
+        self.said.append((message, json.loads(payload)))
+
+    def channel_lost(self) -> None: ...
+
+    def said_of(self, message: Message) -> list[dict[str, Any]]:
+        return [values for said, values in self.said if said is message]
+
+
+class WorkerAgentTests(SynchronousTestCase):
+    """`WorkerAgent`"""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.parts = Parts()
+        self.plane = self.parts.plane
+        self.ends: list[str] = []
+        self.agent = WorkerAgent(
+            clock=self.clock,
+            parts=self.parts,
+            done=lambda: self.ends.append("done"),
+            orphaned=lambda agent: self.ends.append("orphaned"),
+        )
+        self.supervisor = Supervisor()
+        self.channel = LocalChannel(clock=self.clock, user=self.supervisor)
+        theirs = LocalChannel(clock=self.clock, user=self.agent)
+        LocalChannel.connect(self.channel, theirs)
+        self.agent.connect(theirs)
+
+    def turn(self) -> None:
+        self.clock.pump([0.0] * 30)
+
+    def configure(self) -> None:
+        self.channel.send(Message.CONFIGURE, {"worker": "w0", "read_slots": [0]})
+        self.turn()
+
+    def test_configured_worker_asks_for_everything_and_accepts_nothing(self) -> None:
+        """Without a configuration there is nothing to serve."""
+        self.configure()
+        (question,) = self.supervisor.said_of(Message.CATCH_UP)
+        self.assertEqual((question["reason"], question["position"]), ("started", None))
+        self.assertEqual(self.plane.listening, [])
+
+    def test_first_delta_makes_it_serve_and_then_say_so(self) -> None:
+        """Swapped, acknowledged, listening, ready: in this order."""
+        self.configure()
+        self.channel.send_delta(full(3, [a_route(1)]))
+        self.turn()
+        (applied,) = self.supervisor.said_of(Message.APPLIED)
+        self.assertEqual(applied["position"], ["e", 3, "t3"])
+        self.assertEqual(applied["compiled"], {"route": 1})
+        self.assertEqual(self.plane.listening, [("http", "socket 0")])
+        self.assertEqual(self.plane.applied[-1].routes.size, 1)
+        order = [message for message, _ in self.supervisor.said]
+        self.assertLess(order.index(Message.APPLIED), order.index(Message.READY))
+
+    def test_incremental_delta_compiles_what_it_changes(self) -> None:
+        """One route among a hundred: one object."""
+        self.configure()
+        routes = [a_route(number) for number in range(100)]
+        first = full(1, routes)
+        self.channel.send_delta(first)
+        more = a_route(100)
+        self.channel.send_delta(
+            Delta(at(1), at(2), first.hash_after, hash_of([*routes, more]), (more,))
+        )
+        self.turn()
+        self.assertEqual(self.supervisor.said_of(Message.APPLIED)[-1]["compiled"], {"route": 1})
+        self.assertEqual(self.plane.applied[-1].routes.size, 101)
+
+    def test_delta_that_does_not_fit_is_not_applied_and_asked_about(self) -> None:
+        """A gap is never papered over."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.turn()
+        self.channel.send_delta(Delta(at(2), at(3), 12345, 6, (a_route(2),)))
+        self.turn()
+        question = self.supervisor.said_of(Message.CATCH_UP)[-1]
+        self.assertEqual(
+            (question["reason"], question["position"]), ("out of place", ["e", 1, "t1"])
+        )
+        self.assertEqual(len(self.plane.applied), 1)
+
+    def test_delta_that_leads_elsewhere_than_it_said_is_not_applied(self) -> None:
+        """The hash after is checked as well as the hash before."""
+        self.configure()
+        self.channel.send_delta(Delta(None, at(1), 0, 999, (a_route(1),)))
+        self.turn()
+        self.assertEqual(self.plane.applied, [])
+        self.assertEqual(self.supervisor.said_of(Message.CATCH_UP)[-1]["reason"], "out of place")
+
+    def test_newer_position_on_redis_makes_it_ask(self) -> None:
+        """An older or known one does not."""
+        self.configure()
+        self.channel.send_delta(full(3, [a_route(1)]))
+        self.turn()
+        for revision in (2, 3, 4):
+            self.parts.heard(at(revision))
+        self.turn()
+        wanted = [one["wanted"] for one in self.supervisor.said_of(Message.CATCH_UP)[1:]]
+        self.assertEqual(wanted, [["e", 4, "t4"]])
+
+    def test_slots_are_read_as_told(self) -> None:
+        """It takes a sibling's socket over and gives it back."""
+        self.configure()
+        self.channel.send(Message.READ_SLOTS, {"slots": [0, 1]})
+        self.turn()
+        self.assertEqual(self.plane.listening, [], "not before it has something to serve")
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.turn()
+        self.assertEqual(self.plane.listening, [("http", "socket 0"), ("http", "socket 1")])
+        self.channel.send(Message.READ_SLOTS, {"slots": [0]})
+        self.turn()
+        self.assertEqual(self.plane.listening, [("http", "socket 0")])
+
+    def test_drain_stops_accepting_at_once_and_ends_with_the_last_exchange(self) -> None:
+        """Closed, then drained, then done."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.channel.send(Message.DRAIN, {"deadline": 30.0, "last": False})
+        self.turn()
+        self.assertEqual((self.plane.listening, self.ends), ([], []))
+        self.plane.drained.callback(None)
+        self.turn()
+        said = [message for message, _ in self.supervisor.said]
+        self.assertEqual(said[-2:], [Message.CLOSED, Message.DRAINED])
+        self.assertEqual(self.ends, ["done"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lost_supervisor_makes_an_orphan(self) -> None:
+        """Unless it is draining anyway."""
+        self.configure()
+        self.channel.close()
+        self.assertEqual(self.ends, ["orphaned"])
+
+    def test_lost_supervisor_before_any_word_ends_the_worker(self) -> None:
+        """There is nothing to serve on with."""
+        self.channel.close()
+        self.assertEqual(self.ends, ["done"])
+
+    def test_questions_are_answered_and_bad_ones_too(self) -> None:
+        """An answer or an error, never silence."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters"})
+        self.channel.send(Message.REQUEST, {"id": 2, "ask": "explain", "request": {"path": "/r1"}})
+        self.channel.send(Message.REQUEST, {"id": 3, "ask": "nonsense"})
+        self.turn()
+        answers = self.supervisor.said_of(Message.ANSWER)
+        self.assertEqual(answers[0], {"id": 1, "answer": {"requests": 3}})
+        self.assertEqual(answers[1]["answer"]["route"], "r1")
+        self.assertIn("KeyError", answers[2]["error"])
+        self.flushLoggedErrors(KeyError)
+
+    def test_heartbeats_carry_the_longest_lag(self) -> None:
+        """A reactor that was held up says for how long."""
+        self.configure()
+        self.clock.advance(0.25)
+        self.clock.advance(0.8)
+        self.turn()
+        beats = self.supervisor.said_of(Message.HEARTBEAT)
+        self.assertGreaterEqual(beats[-1]["lag_ms"], 200.0)
