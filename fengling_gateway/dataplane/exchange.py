@@ -36,7 +36,7 @@ from fengling_gateway.http.response_head import ResponseHead
 from fengling_gateway.http.transforms import NO_EDITS
 from fengling_gateway.routing.plan import ForwardPlan
 
-_ROUTING, _QUEUED, _CONNECTING, _SENDING, _WAITING, _ANSWERING, _OVER = range(7)
+_ROUTING, _QUEUED, _CONNECTING, _SENDING, _WAITING, _ANSWERING, _OVER = 0, 1, 2, 3, 4, 5, 6
 
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PROPFIND"})
 """Methods that may be sent again when nobody knows what became of them (RFC 9110, 9.2.2)."""
@@ -84,9 +84,6 @@ class Exchange:
         "status",
     )
 
-    _plan: ForwardPlan
-    _service: Service
-
     def __init__(
         self,
         plane: PlaneState,
@@ -105,6 +102,9 @@ class Exchange:
         self.status = 0
         self.instance: InstanceState | None = None
         self._upstream: UpstreamStream | None = None
+        self._plan: ForwardPlan = None  # type: ignore[assignment]  # until it is chosen
+        self._service: Service = None  # type: ignore[assignment]
+        self._attempts_left = 0
         self._phase = _ROUTING
         self._route_id = ""
         self._service_id = ""
@@ -161,7 +161,7 @@ class Exchange:
         if instance is None:
             self.fail(ForwardError.NO_INSTANCE)
             return
-        self._attempt(instance, must_be_fresh=False)
+        self._attempt(instance, False)
 
     def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
         """Answer by ourselves, and be over."""
@@ -170,17 +170,17 @@ class Exchange:
 
     # Attempts
 
-    def _attempt(self, instance: InstanceState, *, must_be_fresh: bool) -> None:
+    def _attempt(self, instance: InstanceState, must_be_fresh: bool) -> None:
         """Ask an instance, over an idle connection if there is one."""
         instance.in_flight += 1
         instance.picked += 1
         self.instance = instance
-        pool = instance.pool
+        pool: UpstreamPool = instance.pool
         if pool is None:
             pool = instance.pool = UpstreamPool(instance, self._plane)
         if not must_be_fresh:
             is_repeatable = self.is_request_ended and self.head.method in _IDEMPOTENT
-            upstream = pool.take_idle(self, must_be_alive=not is_repeatable)
+            upstream = pool.take_idle(self, not is_repeatable)
             if upstream is not None:
                 self.connected(upstream)
                 return
@@ -274,7 +274,7 @@ class Exchange:
         if other is None:
             return False
         self._attempts_left -= 1
-        self._retry(other, must_be_fresh=False)
+        self._retry(other, False)
         return True
 
     def _retry_fresh(self) -> bool:
@@ -294,16 +294,16 @@ class Exchange:
         if instance is None:
             return False
         self._has_retried_fresh = True
-        self._retry(instance, must_be_fresh=True)
+        self._retry(instance, True)
         return True
 
-    def _retry(self, instance: InstanceState, *, must_be_fresh: bool) -> None:
+    def _retry(self, instance: InstanceState, must_be_fresh: bool) -> None:
         self._plane.counters.retries += 1
         if self.instance is not None:
             self.instance.in_flight -= 1
         self._is_upstream_blocked = False
         self._interims = 0
-        self._attempt(instance, must_be_fresh=must_be_fresh)
+        self._attempt(instance, must_be_fresh)
 
     # The request's body
 

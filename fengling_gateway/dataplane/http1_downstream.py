@@ -25,7 +25,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from fengling_gateway.dataplane import answers
 from fengling_gateway.dataplane.exchange import Exchange
@@ -39,7 +39,7 @@ from fengling_gateway.http.headers import Pair
 
 _log = Logger()
 
-_READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED = range(5)
+_READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED = 0, 1, 2, 3, 4
 
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 64 * 1024
@@ -49,7 +49,6 @@ CLOSE_SECONDS: Final = 30.0
 """How long a last answer may take to leave; then the connection is aborted."""
 
 
-@implementer(IPushProducer, IHalfCloseableProtocol)
 class DownstreamConnection:
     """
     A client's connection.
@@ -505,3 +504,7 @@ class DownstreamConnection:
         self.deadline = self._plane.sweeper.now + CLOSE_SECONDS
         self._transport.unregisterProducer()
         self._transport.loseConnection()
+
+
+# Not by a decorator: a compiled class takes none.
+classImplements(DownstreamConnection, IPushProducer, IHalfCloseableProtocol)

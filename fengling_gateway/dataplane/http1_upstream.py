@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from fengling_gateway.balancing.instance import Instance
 from fengling_gateway.dataplane.state import PlaneState
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-_IDLE, _HEAD, _LENGTH, _CHUNKS, _UNTIL_CLOSE, _CLOSED = range(6)
+_IDLE, _HEAD, _LENGTH, _CHUNKS, _UNTIL_CLOSE, _CLOSED = 0, 1, 2, 3, 4, 5
 
 
-@implementer(IPushProducer)
 class UpstreamConnection:
     """
     A connection to an instance.
@@ -68,9 +67,6 @@ class UpstreamConnection:
         "is_reused",
     )
 
-    _method: bytes
-    _decoder: ChunkedDecoder
-
     def __init__(self, pool: UpstreamPool, plane: PlaneState, instance: Instance) -> None:
         self._pool = pool
         self._plane = plane
@@ -82,6 +78,8 @@ class UpstreamConnection:
         self._raw = b""
         self._left = 0
         self._out: list[bytes] = []
+        self._method = b""
+        self._decoder: ChunkedDecoder | None = None
         self._keep_alive = False
         self._request_ended = False
         self._sends_chunks = False
@@ -281,8 +279,8 @@ class UpstreamConnection:
             self._left -= len(data)
             if self._left >= 0:
                 exchange.response_data(data)
-        elif self._phase == _CHUNKS:
-            self._read_chunks(exchange, data)
+        elif self._decoder is not None:
+            self._read_chunks(exchange, self._decoder, data)
         else:
             exchange.response_data(data)
         if self._left > 0 or self._phase == _UNTIL_CLOSE:
@@ -327,8 +325,7 @@ class UpstreamConnection:
             self._left = max(framing, 0)
         exchange.response_begun(head, framing)
 
-    def _read_chunks(self, exchange: Exchange, data: bytes) -> None:
-        decoder = self._decoder
+    def _read_chunks(self, exchange: Exchange, decoder: ChunkedDecoder, data: bytes) -> None:
         try:
             pieces = decoder.feed(data)
         except ValueError:
@@ -344,6 +341,7 @@ class UpstreamConnection:
             self._fail(ForwardError.RESPONSE_TOO_LONG)
             return
         self._exchange = None
+        self._decoder = None
         self._phase = _IDLE
         if not self._request_ended:
             self.discard()
@@ -363,3 +361,7 @@ class UpstreamConnection:
         self.discard()
         if exchange is not None:
             exchange.upstream_failed(error, is_reused=is_reused)
+
+
+# Not by a decorator: a compiled class takes none.
+classImplements(UpstreamConnection, IPushProducer)

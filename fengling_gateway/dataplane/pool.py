@@ -46,7 +46,7 @@ class UpstreamPool:
             f" queued={len(self._queue)}>"
         )
 
-    def take_idle(self, exchange: Exchange, *, must_be_alive: bool) -> UpstreamConnection | None:
+    def take_idle(self, exchange: Exchange, must_be_alive: bool) -> UpstreamConnection | None:
         """
         Lend an idle connection to `exchange`; None where there is none.
 

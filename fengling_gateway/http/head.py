@@ -152,7 +152,7 @@ def parse_request_head(
         _check_limits(raw, head, limits)
     if b" \r\n" in raw or b"\t\r\n" in raw:
         head.headers = [(name, value.rstrip(b" \t")) for name, value in head.headers]
-    _sort_headers(head, roles, has_underscore=b"_" in raw)
+    _sort_headers(head, roles, b"_" in raw)
     _settle_target(head)
     if head.connection is not None:
         _settle_connection(head)
@@ -172,7 +172,7 @@ def _take_first_line(raw: bytes, head: RequestHead) -> None:
         head.keep_alive = False
 
 
-def _sort_headers(head: RequestHead, roles: Mapping[bytes, int], *, has_underscore: bool) -> None:
+def _sort_headers(head: RequestHead, roles: Mapping[bytes, int], has_underscore: bool) -> None:
     """Tell apart what is forwarded, what is for the gateway, and what is dropped."""
     forward = head.forward
     for pair in head.headers:

@@ -1,0 +1,24 @@
+# Types for compiling counters.py; without a compiler this file has no effect.
+cimport cython
+
+cdef class Latency:
+    cdef public list buckets
+    cdef public double total_seconds
+
+cdef class RouteCounts:
+    cdef public list by_class
+    cdef public dict errors
+    cdef public Latency latency
+
+cdef class Counters:
+    cdef public long long bytes_received, bytes_sent, connections_accepted, connections_now
+    cdef public long long connections_refused, in_flight_now, retries
+    cdef public long long upstream_bytes_received, upstream_bytes_sent, upstream_connects
+    cdef public long long upstream_connects_failed, upstream_connections_now
+    cdef public long long upstream_discarded, upstream_queued_now, upstream_reused
+    cdef public dict routes
+    cdef dict _latencies
+
+    @cython.locals(counts=RouteCounts, latency=Latency)
+    cpdef record(self, tuple key, int status, double seconds, error)
+    cdef RouteCounts _new_counts(self, tuple key)

@@ -1,0 +1,18 @@
+# Types for compiling pool.py; without a compiler this file has no effect.
+cimport cython
+
+from fengling_gateway.dataplane.http1_upstream cimport UpstreamConnection
+from fengling_gateway.dataplane.state cimport PlaneState
+
+cdef class UpstreamPool:
+    cdef object _instance, _queue
+    cdef PlaneState _plane
+    cdef list _idle
+    cdef dict _dialing
+    cdef public int size
+
+    @cython.locals(connection=UpstreamConnection, idle=list)
+    cpdef UpstreamConnection take_idle(self, exchange, bint must_be_alive)
+
+    cpdef connect(self, exchange)
+    cpdef release(self, UpstreamConnection connection)

@@ -1,0 +1,21 @@
+# Types for compiling state.py; without a compiler this file has no effect.
+from fengling_gateway.dataplane.counters cimport Counters
+from fengling_gateway.dataplane.sweeper cimport Sweeper
+
+cdef class PlaneState:
+    cdef public object settings, rng, dial, limits, seconds, snapshot
+    cdef public str worker_name
+    cdef public Counters counters
+    cdef public Sweeper sweeper
+    cdef public bint is_draining
+    cdef public set pools
+    cdef public double wall
+    cdef public tuple date, trust
+    cdef public list extra_pairs
+    cdef public dict roles
+    cdef public bytes tenant_header
+    cdef object _wall_clock
+    cdef bytes _request_prefix
+    cdef long long _next_request
+
+    cpdef bytes new_request_id(self)

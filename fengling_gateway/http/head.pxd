@@ -1,0 +1,30 @@
+# Types for compiling head.py; without a compiler this file has no effect.
+cimport cython
+
+cdef int _DROP, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION
+
+cdef class RequestHead:
+    cdef public str listener, peer
+    cdef public bint is_trusted, keep_alive, expects_continue
+    cdef public list headers, forward
+    cdef public bytes method, target, path, query, host, host_header, connection, upgrade
+    cdef public bytes forwarded_for, forwarded_proto, forwarded_host, request_id
+    cdef public long long framing
+    cdef public int minor
+
+@cython.locals(raw=bytes, head=RequestHead)
+cpdef parse_request_head(bytes raw, RequestHead head, dict roles, limits)
+
+@cython.locals(line=list, version=bytes)
+cdef _take_first_line(bytes raw, RequestHead head)
+
+@cython.locals(forward=list, pair=tuple, lower=bytes)
+cdef _sort_headers(RequestHead head, dict roles, bint has_underscore)
+
+cdef _take_special(RequestHead head, int role, tuple pair)
+
+@cython.locals(target=bytes, host=bytes, path=bytes)
+cdef _settle_target(RequestHead head)
+
+@cython.locals(connection=bytes)
+cdef _settle_connection(RequestHead head)
