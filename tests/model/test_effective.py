@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -178,6 +178,21 @@ class EffectiveTests:
         log.change(config, (SERVICE, {}))
         assert b'"service_id":"s"' in config.bodies[ROUTE]
         assert config.rejected == {}
+
+    def test_history_may_leave_out_the_row_itself(self) -> None:
+        """A row that waits comes in when it can, also where only older versions were told."""
+        log, config = started((SERVICE, {}))
+        config_rows = [(ROUTE, {"service_id": "t"})]
+        stage = config.stage(config_rows, full=False)
+        while stage.step():
+            pass
+        stage.supply({ROUTE: [{"service_id": "s"}]})
+        while stage.step():
+            pass
+        stage.commit()
+        assert b'"service_id":"s"' in config.bodies[ROUTE]
+        log.change(config, (Key("service", "t"), {}))
+        assert b'"service_id":"t"' in config.bodies[ROUTE]
 
     def test_chain_of_references_follows(self) -> None:
         """Health waits for its instance, and the instance for its service."""
@@ -425,6 +440,7 @@ class IncrementalIsCold(RuleBasedStateMachine):
 
 
 TestIncrementalIsCold = IncrementalIsCold.TestCase
+TestIncrementalIsCold.settings = settings(stateful_step_count=15)
 
 
 class OrderTests:
