@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -27,8 +28,9 @@ def at_once(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
 
 class FileSourceTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir()
+        directory = TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
         self.path = self.directory / "routes.yaml"
         self.clock = Clock()
         self.hints: list[tuple[str, dict[str, Any]]] = []

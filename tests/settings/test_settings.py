@@ -1,0 +1,378 @@
+"""Settings from files and the environment, and what is wrong with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fengling_gateway.dataplane.settings import DataPlaneSettings
+from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
+from fengling_gateway.settings.cpus import available_cpus
+from fengling_gateway.settings.environment import known_keys, variable
+from fengling_gateway.settings.sample import sample
+
+KEY = f"a:{secrets.token_hex(32)}"
+URL = "postgresql://gateway:hunter2@db/fengling"
+ENOUGH = {"FENGLING_DATABASE__URL": URL, "FENGLING_MANAGEMENT__TOKEN_KEYS": KEY}
+
+
+def load(toml: str, tmp_path: Path, **environ: str) -> GatewaySettings:
+    path = tmp_path / "gateway.toml"
+    path.write_text(toml)
+    return load_settings(path, {**ENOUGH, **environ})
+
+
+def problems(toml: str, tmp_path: Path, **environ: str) -> dict[str, str]:
+    """The message of each problem, by its path."""
+    with pytest.raises(SettingsError) as caught:
+        load(toml, tmp_path, **environ)
+    assert "hunter2" not in str(caught.value)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+class LoadTests:
+    def test_environment_alone_is_enough(self) -> None:
+        """A container needs no settings file."""
+        settings = load_settings(None, ENOUGH)
+        assert settings.database.url == URL
+        assert settings.management.token_keys == [KEY]
+        assert settings.listeners[0].host_and_port() == ("0.0.0.0", 8000)
+
+    def test_file_is_read(self, tmp_path: Path) -> None:
+        """Durations and sizes are written as people do."""
+        settings = load(
+            """
+            cluster = "blue"
+            node = "n1"
+            workers = 3
+            runtime_dir = "/tmp/run"
+            [database]
+            poll_interval = "1m30s"
+            connect_timeout = 2
+            [limits]
+            max_head_bytes = "16KiB"
+            max_target_bytes = 4096
+            [drain]
+            deadline = "0s"
+            [[listeners]]
+            name = "http"
+            address = "[::]:8000"
+            """,
+            tmp_path,
+        )
+        assert settings.database.poll_interval == 90.0
+        assert settings.database.connect_timeout == 2.0
+        assert settings.limits.max_head_bytes == 16384
+        assert settings.limits.max_target_bytes == 4096
+        assert settings.drain.deadline == 0.0
+        assert settings.listeners[0].host_and_port() == ("::", 8000)
+        assert settings.worker_count() == 3
+        assert settings.node_runtime_dir() == Path("/tmp/run/n1")
+        assert settings.node_state_dir() == Path("/var/lib/fengling/n1")
+
+    def test_environment_goes_over_the_file(self, tmp_path: Path) -> None:
+        """Every key can be set by a variable, and the rest of its section stays."""
+        settings = load(
+            '[database]\npoll_interval = "9s"\nlisten = true\n',
+            tmp_path,
+            FENGLING_DATABASE__LISTEN="false",
+            FENGLING_WORKERS="7",
+            FENGLING_LIMITS__MAX_HEADERS="50",
+            FENGLING_DRAIN__DEADLINE="5",
+            FENGLING_LIMITS__HIGH_WATER_BYTES="8KiB",
+            FENGLING_LISTENERS='[{"name": "x", "address": "127.0.0.1:80"}]',
+        )
+        assert settings.database.poll_interval == 9.0
+        assert settings.database.listen is False
+        assert settings.workers == 7
+        assert settings.limits.max_headers == 50
+        assert settings.limits.high_water_bytes == 8192
+        assert settings.drain.deadline == 5.0
+        assert settings.listeners[0].name == "x"
+
+    def test_value_may_be_in_a_file(self, tmp_path: Path) -> None:
+        """As secrets of containers are; from the environment or from the settings file."""
+        second = f"b:{secrets.token_hex(32)}"
+        (tmp_path / "keys").write_text(f"{KEY}\n{second}\n")
+        (tmp_path / "url").write_text("redis://h/0\n")
+        (tmp_path / "dsn").write_text("host=h dbname=d\n")
+        settings = load(
+            '[redis]\nurl_file = "url"\n[sync]\nkeys_file = "keys"\n',
+            tmp_path,
+            FENGLING_DATABASE__LISTEN_URL_FILE=str(tmp_path / "dsn"),
+        )
+        assert settings.redis.url == "redis://h/0"
+        assert settings.sync.keys == [KEY, second]
+        assert settings.database.listen_url == "host=h dbname=d"
+
+    def test_keys_may_be_separated_or_json(self) -> None:
+        """Two keys in one variable."""
+        second = f"b:{secrets.token_hex(32)}"
+        for text in (f"{KEY},{second}", f"{KEY}\n{second}\n", f'["{KEY}", "{second}"]'):
+            settings = load_settings(None, {**ENOUGH, "FENGLING_MANAGEMENT__TOKEN_KEYS": text})
+            assert settings.management.token_keys == [KEY, second]
+
+    def test_secrets_are_in_no_representation(self) -> None:
+        """Settings may be logged."""
+        shown = repr(load_settings(None, ENOUGH))
+        assert "hunter2" not in shown
+        assert KEY not in shown
+
+    def test_foreign_variables_are_ignored(self) -> None:
+        """Orchestrators add their own."""
+        load_settings(None, {**ENOUGH, "FENGLING_GATEWAY_PORT": "tcp://1:2", "HOME": "/"})
+
+    def test_path_of_the_file_source_is_relative_to_the_settings(self, tmp_path: Path) -> None:
+        """Both usually lie side by side."""
+        settings = load('source = "file"\n[file]\npath = "routes.yaml"\n', tmp_path)
+        assert settings.file.path == tmp_path / "routes.yaml"
+
+    def test_changed_keys_are_named(self, tmp_path: Path) -> None:
+        """For saying what takes a restart."""
+        one = load('node = "n"', tmp_path)
+        other = load('node = "n"\nworkers = 2\n[limits]\nmax_headers = 20\n', tmp_path)
+        assert one.changed_keys(other) == ["workers", "limits.max_headers"]
+        assert one.changed_keys(one) == []
+
+
+class ProblemTests:
+    def test_every_problem_is_told_at_once(self, tmp_path: Path) -> None:
+        """Of the file, the environment, and both together."""
+        found = problems(
+            """
+            clustr = "x"
+            workers = "many"
+            [database]
+            url = "mysql://x:hunter2@h"
+            poll_interval = "5 parsecs"
+            listen = "perhaps"
+            [limits]
+            max_headers = 5
+            max_head_bytes = "1 mile"
+            max_target_bytes = 1
+            keepalive_requests = 1.5
+            [[listeners]]
+            name = "h"
+            adress = "x"
+            [[listeners]]
+            name = "h"
+            address = "localhost:0"
+            [log]
+            level = "loud"
+            [redis]
+            url = "http://h"
+            [nosuch]
+            """,
+            tmp_path,
+            FENGLING_DATABASE__URL_FILE="/nowhere",
+            FENGLING_SUPERVISION__HEARTBEAT_TIMEOUT="-1",
+            FENGLING_DEBUG__WORKER_HEDAER="true",
+            FENGLING_DRAIN__DEADLINE="[]",
+            FENGLING_LISTENERS="",
+        )
+        assert set(found) == {
+            "FENGLING_DATABASE__URL_FILE",
+            "FENGLING_DEBUG__WORKER_HEDAER",
+            "clustr",
+            "workers",
+            "database.poll_interval",
+            "database.listen",
+            "limits.max_headers",
+            "limits.max_head_bytes",
+            "limits.max_target_bytes",
+            "limits.keepalive_requests",
+            "listeners (FENGLING_LISTENERS)",
+            "supervision.heartbeat_timeout (FENGLING_SUPERVISION__HEARTBEAT_TIMEOUT)",
+            "drain.deadline (FENGLING_DRAIN__DEADLINE)",
+            "log.level",
+            "redis.url",
+            "sync.keys",
+            "nosuch",
+        }
+        assert found["clustr"] == 'is not a known setting; did you mean "cluster"?'
+        assert found["log.level"] == ("must be 'debug', 'info', 'warn' or 'error', not \"loud\"")
+        assert found["limits.max_headers"] == "must be at least 10, not 5"
+        assert "FENGLING_DEBUG__WORKER_HEADER" in found["FENGLING_DEBUG__WORKER_HEDAER"]
+
+    def test_listeners_are_looked_at_one_by_one(self, tmp_path: Path) -> None:
+        """Each by its place; no two have the same name or address."""
+        found = problems(
+            """
+            [[listeners]]
+            name = "a"
+            adress = "x"
+            [[listeners]]
+            name = "a"
+            address = "localhost:80"
+            [[listeners]]
+            name = "b"
+            address = "localhost:80"
+            """,
+            tmp_path,
+        )
+        assert found == {
+            "listeners[0].address": "is required",
+            "listeners[0].adress": 'is not a known setting; did you mean "address"?',
+            "listeners[1].name": "is that of listeners[0]",
+            "listeners[2].address": "is that of listeners[1]",
+        }
+
+    @pytest.mark.parametrize(
+        ("toml", "path"),
+        [
+            ('source = "file"', "file.path"),
+            ('[redis]\nurl = "redis://h"', "sync.keys"),
+            ('[sync]\nkeys = ["a:changeme"]', "sync.keys"),
+            ("[sync]\nkeys = 5", "sync.keys"),
+            ('node = "a b"', "node"),
+            ("workers = 0", "workers"),
+            ("workers = 1000", "workers"),
+            ("workers = true", "workers"),
+            ("database = 5", "database"),
+            ("listeners = []", "listeners"),
+            ("listeners = 5", "listeners"),
+            ("listeners = [5]", "listeners[0]"),
+            ('[management]\naddress = ":8001"', "management.address"),
+            ("[management]\naddress = 8001", "management.address"),
+            ('[redis]\nurl_file = "nowhere"', "redis.url_file"),
+            ('[database]\nurl = "x"\nurl_file = "nowhere"', "database.url_file"),
+            ("[limits]\nmax_head_bytes = true", "limits.max_head_bytes"),
+        ],
+    )
+    def test_problem_is_at(self, tmp_path: Path, toml: str, path: str) -> None:
+        """The path names the key."""
+        assert path in {one.partition(" (")[0] for one in problems(toml, tmp_path)}
+
+    def test_needed_values_are_asked_for_with_their_variables(self) -> None:
+        """A first start says what to do."""
+        with pytest.raises(SettingsError) as caught:
+            load_settings(None, {})
+        url, keys = caught.value.problems
+        assert (url.path, keys.path) == ("database.url", "management.token_keys")
+        assert "FENGLING_DATABASE__URL" in url.message
+        assert "FENGLING_MANAGEMENT__TOKEN_KEYS" in keys.message
+
+    def test_without_management_no_key_is_needed(self) -> None:
+        """What is off needs no secret."""
+        environ = {"FENGLING_DATABASE__URL": URL, "FENGLING_MANAGEMENT__ENABLED": "false"}
+        assert load_settings(None, environ).management.enabled is False
+
+    def test_value_and_file_of_one_key_contradict(self, tmp_path: Path) -> None:
+        """Which of them counts would be a guess."""
+        (tmp_path / "url").write_text(URL)
+        found = problems("", tmp_path, FENGLING_DATABASE__URL_FILE=str(tmp_path / "url"))
+        assert list(found.values()) == ["is set beside FENGLING_DATABASE__URL"]
+
+    def test_broken_file_is_told_with_its_line(self, tmp_path: Path) -> None:
+        """TOML says where."""
+        (message,) = problems("a = \n", tmp_path).values()
+        assert "line 1" in message
+
+    def test_missing_file_is_told(self, tmp_path: Path) -> None:
+        """With its name."""
+        with pytest.raises(SettingsError, match=r"nowhere\.toml"):
+            load_settings(tmp_path / "nowhere.toml", ENOUGH)
+
+    def test_file_that_is_too_large_is_no_secret(self, tmp_path: Path) -> None:
+        """The wrong file was named."""
+        (tmp_path / "big").write_bytes(b"x" * 100_000)
+        found = problems("", tmp_path, FENGLING_REDIS__URL_FILE=str(tmp_path / "big"))
+        assert "is larger than" in found["FENGLING_REDIS__URL_FILE"]
+
+    @given(
+        st.dictionaries(
+            st.sampled_from([variable(path) for path in known_keys()]),
+            st.text(st.characters(exclude_characters="\0"), max_size=20),
+            max_size=5,
+        )
+    )
+    def test_any_environment_gives_settings_or_problems(self, environ: dict[str, str]) -> None:
+        """Nothing else comes out."""
+        try:
+            load_settings(None, {**ENOUGH, **environ})
+        except SettingsError as error:
+            if not error.problems:
+                raise
+
+
+class SampleTests:
+    def test_sample_in_etc_is_up_to_date(self) -> None:
+        """It is made by python -m fengling_gateway.settings.sample."""
+        path = Path(__file__).parents[2] / "etc" / "gateway.toml"
+        assert path.read_text() == sample()
+
+    def test_sample_can_be_loaded(self, tmp_path: Path) -> None:
+        """As it is, but for the secrets."""
+        load(sample(), tmp_path, FENGLING_DATABASE__URL=URL)
+
+    def test_defaults_in_the_sample_are_the_defaults(self, tmp_path: Path) -> None:
+        """What is commented out can be commented in, and changes nothing."""
+        lines = []
+        for line in sample().splitlines():
+            is_value = line.startswith("#") and not line.startswith("# ")
+            names_secret = any(word in line for word in ("keys =", "url =", "path =", "node ="))
+            lines.append(line[1:] if is_value and not names_secret else line)
+        text = "\n".join(line for line in lines if not line.startswith("max_connections"))
+        assert tomllib.loads(text)["limits"]["max_headers"] == 100
+        assert load(text, tmp_path, FENGLING_NODE="n") == load_settings(
+            None, {**ENOUGH, "FENGLING_NODE": "n"}
+        )
+
+    def test_every_field_is_described(self) -> None:
+        """A sample without words would not be annotated."""
+        previous = ""
+        for line in sample().splitlines():
+            if "=" in line and not line.startswith("# "):
+                assert previous.startswith("# "), line
+            previous = line
+
+
+class DataPlaneTests:
+    def test_limits_are_those_of_the_data_plane(self) -> None:
+        """Same names, same defaults."""
+        assert load_settings(None, ENOUGH).data_plane() == DataPlaneSettings()
+        names = {field.name for field in dataclasses.fields(DataPlaneSettings)}
+        limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
+        assert limits | {"worker_header", "transports"} == names
+
+    def test_debug_and_transport_reach_the_data_plane(self, tmp_path: Path) -> None:
+        """They are sections of their own for operators only."""
+        settings = load("[debug]\nworker_header = true\n[transport]\nfast = false\n", tmp_path)
+        assert settings.data_plane().worker_header is True
+        assert settings.data_plane().transports == "stock"
+
+
+class CpuTests:
+    @pytest.mark.parametrize(
+        ("files", "expected"),
+        [
+            ({}, None),
+            ({"cpu.max": "max 100000"}, None),
+            ({"cpu.max": "50000 100000"}, 1),
+            ({"cpu.max": "100000 100000"}, 1),
+            ({"cpu.max": "nonsense"}, None),
+            ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+            ({"cpu/cpu.cfs_quota_us": "20000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+            ({"cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "0"}, None),
+        ],
+    )
+    def test_quota_of_the_control_group_counts(
+        self, tmp_path: Path, files: dict[str, str], expected: int | None
+    ) -> None:
+        """A container has what it is given, not what the machine has."""
+        (tmp_path / "cpu").mkdir()
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        unlimited = available_cpus(tmp_path / "none")
+        assert unlimited >= 1
+        assert available_cpus(tmp_path) == (expected or unlimited)
+
+    def test_auto_is_at_least_one_worker(self) -> None:
+        """However small the machine."""
+        assert load_settings(None, ENOUGH).worker_count() >= 1
