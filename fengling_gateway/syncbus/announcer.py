@@ -51,21 +51,21 @@ class Announcer:
         self._sign = sign
         self._counters = counters
         self._next: Position | None = None
-        self._failed: Position | None = None
+        self._latest: Position | None = None
         self._heard: Position | None = None
         self._under_way = False
         self._silence: IDelayedCall | None = None
 
     def announce(self, position: Position) -> None:
         """Make it known, now or when Redis is back. Never raises."""
-        self._next, self._failed = position, None
+        self._next = self._latest = position
         self._start()
 
     def resume(self) -> None:
-        """Redis is usable again: announce what could not be."""
-        if self._next is None:
-            self._next, self._failed = self._failed, None
-        self._start()
+        """Redis is usable again: announce what nobody may have heard."""
+        if self._latest is not None and self._latest != self._heard:
+            self._next = self._latest
+            self._start()
 
     def heard(self, position: Position) -> None:
         """An announcement was received, ours or another's."""
@@ -73,7 +73,7 @@ class Announcer:
 
     def stop(self) -> None:
         """Forget what waits; leaves no timer."""
-        self._next = self._failed = None
+        self._next = self._latest = None
         self._cancel_silence()
 
     def _start(self) -> None:
@@ -115,7 +115,6 @@ class Announcer:
             await self._call("PUBLISH", self._names.announcements, self._sign(position))
         except BusError:
             self._counters["announcements_failed"] += 1
-            self._failed = position
             return
         self._counters["announcements_sent"] += 1
 

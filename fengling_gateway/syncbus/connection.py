@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.defer import TimeoutError as DeadlineError
@@ -89,8 +89,6 @@ class RedisConnection:
         return self._protocol is not None
 
     def start(self) -> None:
-        if self._endpoint is None:
-            self._endpoint = make_endpoint(self._reactor, self._address)
         self._running = Deferred.fromCoroutine(self._keep())
 
     def stop(self) -> Deferred[None]:
@@ -159,11 +157,14 @@ class RedisConnection:
         protocol = await self._connect()
         try:
             await self._hand_shake(protocol)
-            reason = await self._use(protocol)
+            await self._use(protocol)
+        except BusError as error:
+            # That it was lost says less than why.
+            raise BusError(protocol.end_reason or error) from error
         finally:
             protocol.transport.abortConnection()
             await protocol.gone
-        raise BusError(reason)
+        raise BusError(protocol.end_reason)
 
     async def _connect(self) -> Any:
         # Not at the top of the module: it imports the global reactor.
@@ -171,8 +172,9 @@ class RedisConnection:
 
         on_message = self._subscription.on_message if self._subscription else None
         factory = RespFactory(self._address, on_message)
-        assert self._endpoint is not None
-        connecting = maybeDeferred(self._endpoint.connect, factory)
+        # Made anew each time: the file of an authority may have been put right.
+        endpoint = self._endpoint or make_endpoint(self._reactor, self._address)
+        connecting = maybeDeferred(endpoint.connect, factory)
         connecting.addTimeout(CONNECT_SECONDS, self._reactor)
         protocol = await connecting
         # A TLS endpoint may give the protocol wrapped.
@@ -187,7 +189,7 @@ class RedisConnection:
         for channel in self._subscription.channels if self._subscription else ():
             await self._bounded(protocol, "SUBSCRIBE", channel)
 
-    async def _use(self, protocol: Any) -> str:
+    async def _use(self, protocol: Any) -> None:
         self._protocol = protocol
         self.counters["connects"] += 1
         self.last_error = ""
@@ -197,7 +199,7 @@ class RedisConnection:
         pinging.start(PING_INTERVAL_SECONDS, now=False)
         try:
             self._on_ready()
-            return cast("str", await protocol.lost)
+            await protocol.lost
         finally:
             self._protocol = None
             self.counters["losses"] += 1

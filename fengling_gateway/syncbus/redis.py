@@ -126,6 +126,7 @@ class SyncBus:
         self._keyring = keyring
         self._wall_clock = wall_clock
         self._on_announcement = on_announcement
+        self._on_subscribed = on_subscribed
         self._counts: Counter[str] = Counter()
         address = parse_redis_url(url)
         inbox = Inbox(
@@ -141,7 +142,7 @@ class SyncBus:
             address=address,
             rng=rng,
             subscription=Subscription((names.announcements, names.commands), inbox.received),
-            on_ready=on_subscribed,
+            on_ready=self._subscribed,
         )
         self._commands = RedisConnection(
             reactor=reactor, address=address, rng=rng, on_ready=self._resume
@@ -240,6 +241,11 @@ class SyncBus:
     def _heard(self, position: Position) -> None:
         self._announcer.heard(position)
         self._on_announcement(position)
+
+    def _subscribed(self) -> None:
+        # What was announced while nobody was subscribed was announced to nobody.
+        self._announcer.resume()
+        self._on_subscribed()
 
     def _resume(self) -> None:
         self._announcer.resume()

@@ -32,6 +32,7 @@ class _CarefulMixin:
 
     ``usable`` fires after AUTH and SELECT, or fails; ``lost`` with the reason of
     the end; ``gone`` at the end too, for who has cancelled ``lost``.
+    ``end_reason`` is known before anybody hears of the end.
     """
 
     factory: RespFactory
@@ -42,6 +43,7 @@ class _CarefulMixin:
         self.usable: Deferred[None] = Deferred()
         self.lost: Deferred[str] = Deferred()
         self.gone: Deferred[None] = Deferred()
+        self.end_reason = ""
         self._unanswered_bytes = 0
         self.whenConnected().addCallback(  # type: ignore[attr-defined]
             lambda _: self._settle_usable(None)
@@ -66,8 +68,8 @@ class _CarefulMixin:
         self.transport.abortConnection()
 
     def connectionLost(self, why: Failure) -> None:
+        reason = self.end_reason = self.factory.reason or why.getErrorMessage()
         super().connectionLost(why)  # type: ignore[misc]
-        reason = self.factory.reason or why.getErrorMessage()
         self._settle_usable(Failure(BusError(reason)))
         if not self.lost.called:
             self.lost.callback(reason)

@@ -135,9 +135,22 @@ def test_what_could_not_be_published_is_when_redis_is_back() -> None:
     bench.announcer.resume()
     bench.redis.answer(OK)
     bench.redis.answer(SENT)
+    bench.announcer.heard(position(7))
     bench.announcer.resume()
     assert bench.redis.waiting == []
     assert bench.counters == {"announcements_failed": 1, "announcements_sent": 1}
+
+
+def test_what_was_published_to_nobody_is_announced_again() -> None:
+    """Commands may be possible again before anybody is subscribed."""
+    bench = Bench()
+    bench.announcer.announce(position(7))
+    bench.redis.answer(OK)
+    bench.redis.answer(SENT)
+    bench.announcer.resume()
+    bench.redis.answer(TAKEN)
+    bench.clock.advance(2 * SILENCE_SECONDS)
+    assert bench.published() == [b"7"]
 
 
 def test_a_newer_position_replaces_one_that_failed() -> None:
