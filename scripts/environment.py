@@ -11,9 +11,11 @@ import fcntl
 import hashlib
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 import time
 import venv
 from collections.abc import Iterable, Iterator
@@ -74,7 +76,7 @@ def install(level: str) -> None:
     )
     assert running.stdout is not None
     output: list[str] = []
-    for step in progress(running.stdout, output):
+    for step in ticking(progress(running.stdout, output)):
         say(f"installing: {step} ({time.monotonic() - began:.0f} s)", live=True)
     if running.wait():
         say("")
@@ -97,6 +99,25 @@ def progress(lines: Iterable[str], output: list[str]) -> Iterator[str]:
             yield f"{found} found, downloading {words[-2].strip('(')} {words[-1].strip(')')}"
         elif words[:1] == ["Building"]:
             yield "building this checkout"
+
+
+def ticking(steps: Iterator[str], interval: float = 1.0) -> Iterator[str]:
+    """Yield each step, and again after every second without a new one: something moves."""
+    taken: queue.Queue[str | None] = queue.Queue()
+
+    def take() -> None:
+        for step in steps:
+            taken.put(step)
+        taken.put(None)
+
+    threading.Thread(target=take, daemon=True).start()
+    step: str | None = "looking at what is needed"
+    while step is not None:
+        yield step
+        try:
+            step = taken.get(timeout=interval)
+        except queue.Empty:
+            pass
 
 
 _last_said = 0.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -81,6 +83,19 @@ class ProgressTests:
             "1 found, downloading 3.2 MB",
             "unpacking 2 packages",
         ]
+
+    def test_long_step_is_said_again(self, environment: ModuleType) -> None:
+        """A reader sees that it has not hung."""
+        go_on = threading.Event()
+
+        def steps() -> Iterator[str]:
+            yield "unpacking"
+            go_on.wait(10)
+
+        said = environment.ticking(steps(), interval=0.01)
+        assert [next(said) for _ in range(4)][2:] == ["unpacking", "unpacking"]
+        go_on.set()
+        assert set(said) <= {"unpacking"}
 
 
 class ChangelogTests:
