@@ -166,6 +166,8 @@ class ConditionTests:
         lowered = cache.apply([("wild", None), ("any", None)])
         assert winner(lowered, host=host, path=b"/a/b") == "host"
         assert winner(lowered.apply([("host", None)]), host=host, path=b"/a/b") == "plain"
+        assert winner(lowered, host=host, path=b"/a/b") == "host"
+        assert winner(cache, host=host, path=b"/a/b") == "wild"
 
 
 class ChangeTests:
@@ -211,6 +213,11 @@ class ChangeTests:
             for key in (f"h{n}.example.com".encode() for n in range(5000))
         )
         assert (shared, same) == (4999, 4999)
+        for path, now in [(b"/p7", ""), (b"/p7/x", "r7"), (b"/p8", "r8")]:
+            assert winner(changed, host=b"api.example.com", path=path) == now
+        assert winner(cache, host=b"api.example.com", path=b"/p7") == "r7"
+        assert winner(cache, host=b"api.example.com", path=b"/p7/x") == ""
+        assert winner(cache, host=b"h7.example.com", path=b"/p7") == "r7"
 
     def test_unicode_hosts_are_compared_in_their_ascii_form(self) -> None:
         """A host name travels as ASCII; case and a final dot mean nothing."""
