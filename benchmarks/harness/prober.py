@@ -18,7 +18,8 @@ from benchmarks.harness.load_python import Connection
 
 _ATTEMPTS: Final = 400
 _REQUESTS_PER_CONNECTION: Final = 700
-"""The gateway ends a connection after 1,000; we replace it in a quiet moment before."""
+_IDLE_SECONDS: Final = 30.0
+"""The gateway ends a connection after 1,000 requests, or 75 s without one; we replace it before."""
 
 
 class ProbeError(Exception):
@@ -80,7 +81,8 @@ class WorkerProbe:
 
     @property
     def used_up(self) -> bool:
-        return self.requests >= _REQUESTS_PER_CONNECTION
+        idle = time.perf_counter() - self.answered_at
+        return self.requests >= _REQUESTS_PER_CONNECTION or idle > _IDLE_SECONDS
 
     def send(self, request: bytes) -> None:
         self.requests += 1
