@@ -18,6 +18,7 @@ import psycopg2
 import pytest
 
 from fengling_gateway.embedded import guard
+from tests.support.wait import wait_until
 
 _PROGRAM = [sys.executable, "-m", "fengling_gateway.quickstart"]
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -165,6 +166,24 @@ class QuickstartTests:
         assert terminal.process.returncode == 0
         assert guard.alive(everything) == []
         assert not terminal.directory.exists()
+
+    def test_ctrl_c_while_starting_leaves_nothing_behind(self, terminal: Terminal) -> None:
+        """In the middle of whatever it was doing."""
+        terminal.expect(r"PostgreSQL \d")
+        started = guard.tree(terminal.process.pid)[1:]
+        terminal.type("\x03")
+        terminal.process.wait(timeout=30)
+        assert terminal.process.returncode == 0
+        wait_until(lambda: not guard.alive(started))
+        assert not terminal.directory.exists()
+
+    def test_killed_quickstart_takes_everything_with_it(self, terminal: Terminal) -> None:
+        """Also the workers, which would outlive a supervisor for a while."""
+        terminal.expect(r"\d+ requests · 0 failed.*2/2 workers")
+        started = guard.tree(terminal.process.pid)[1:]
+        assert len(started) > 8
+        terminal.process.kill()
+        wait_until(lambda: not guard.alive(started), timeout=40)
 
     def test_second_quickstart_in_the_same_place_is_refused(self, terminal: Terminal) -> None:
         """With one line, and the first one goes on."""
