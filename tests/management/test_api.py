@@ -258,3 +258,13 @@ def test_the_document_is_served() -> None:
         headers=(b"Authorization: Bearer " + token().encode(),),
     )
     assert json.loads(answer.body)["openapi"] == "3.1.0"
+
+
+def test_metrics_hold_what_the_gate_refused() -> None:
+    """Rendered from the gateway's counters and the gate's own."""
+    root = resource(FakeGateway())
+    ask_raw(root, b"/api/gateway/status")
+    answer = ask_raw(root, b"/metrics")
+    assert b'fengling_management_refusals_total{code="unauthorized"} 1.0' in answer.body
+    assert b"fengling_config_revision 412.0" in answer.body
+    assert answer.headers[b"content-type"].startswith(b"text/plain")

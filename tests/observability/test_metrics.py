@@ -1,0 +1,140 @@
+"""The exposition: every metric declared, every value where it belongs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from fengling_gateway.dataplane.counters import Counters
+from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.observability import metrics
+from fengling_gateway.observability.metrics import Declared, render_metrics
+
+STATUS: dict[str, Any] = {
+    "version": "1.2.3",
+    "position": {"epoch": "e", "revision": 412, "token": "t"},
+    "held": {"revision": 413, "message": "held"},
+    "rejected": [{"kind": "route", "id": "bad", "problems": [{"code": "bad_path"}]}],
+    "entities": {"route": 10, "service": 2},
+    "workers": [
+        {"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0},
+        {"worker": "w1", "state": "starting", "revision": None, "lag_ms": None},
+    ],
+    "source": {"connected": True, "listening": False, "reads": 7, "rows_read": 100},
+    "redis": {
+        "connected": False,
+        "counters": {
+            "announcements_sent": 3,
+            "messages_dropped": 2,
+            "messages_dropped:unsigned": 2,
+        },
+    },
+    "config_age_s": 1.5,
+}
+
+
+def samples(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def rendered(
+    counters: dict[str, Any] | None = None, status: dict[str, Any] | None = None
+) -> dict[Any, float]:
+    return samples(render_metrics(STATUS if status is None else status, counters or {}, {}))
+
+
+def worker_counters() -> dict[str, Any]:
+    """Return what a data plane that has served a little counts."""
+    counters = Counters()
+    counters.bytes_received = 1000
+    counters.in_flight_now = 3
+    counters.record(("orders", "v1"), 200, 0.003, None)
+    counters.record(("orders", "v1"), 502, 0.2, next(iter(ForwardError)))
+    counters.record(("", ""), 404, 99.0, None)
+    return counters.to_json()
+
+
+def test_exchanges_are_counted_by_route_service_and_class() -> None:
+    """As the data plane's own counters have them, per worker."""
+    found = rendered({"w0/123": worker_counters(), "w1/124": worker_counters()})
+    labels = (("route", "orders"), ("service", "v1"), ("status", "2xx"), ("worker", "w0"))
+    assert found["fengling_http_requests_total", labels] == 1
+    error = (
+        ("error", next(iter(ForwardError)).code),
+        ("route", "orders"),
+        ("service", "v1"),
+        ("worker", "w1"),
+    )
+    assert found["fengling_http_request_errors_total", error] == 1
+    assert found["fengling_http_received_bytes_total", (("worker", "w1"),)] == 1000
+    assert found["fengling_http_requests_in_flight", (("worker", "w0"),)] == 3
+
+
+def test_durations_are_a_cumulated_histogram() -> None:
+    """Each bucket holds the ones below, the last one all."""
+    found = rendered({"w0/123": worker_counters()})
+
+    def bucket(service: str, bound: str) -> float:
+        labels = (("le", bound), ("service", service), ("worker", "w0"))
+        return found["fengling_http_request_duration_seconds_bucket", labels]
+
+    assert [bucket("v1", bound) for bound in ("0.0025", "0.005", "0.25", "+Inf")] == [0, 1, 2, 2]
+    assert [bucket("", bound) for bound in ("60.0", "+Inf")] == [0, 1]
+    total = found[
+        "fengling_http_request_duration_seconds_sum", (("service", "v1"), ("worker", "w0"))
+    ]
+    assert round(total, 3) == 0.203
+
+
+def test_the_state_of_the_configuration_is_shown() -> None:
+    """Revision, rejections, held, source, bus."""
+    found = rendered()
+    assert found["fengling_config_revision", ()] == 412
+    assert found["fengling_config_held", ()] == 1
+    assert found["fengling_config_rejected_entities", (("kind", "route"),)] == 1
+    assert found["fengling_config_rejected_entities", (("kind", "service"),)] == 0
+    assert found["fengling_config_source_listening", ()] == 0
+    assert found["fengling_config_worker_revision", (("worker", "w0"),)] == 412
+    assert found["fengling_workers", (("state", "starting"),)] == 1
+    assert found["fengling_bus_messages_dropped_total", (("reason", "unsigned"),)] == 2
+    assert found["fengling_bus_events_total", (("event", "announcements_sent"),)] == 3
+    assert found["fengling_build_info", (("version", "1.2.3"),)] == 1
+
+
+def test_a_gateway_that_knows_nothing_yet_is_rendered() -> None:
+    """Before the first configuration: no revision rather than a wrong one."""
+    found = rendered(status={"position": None, "workers": []})
+    assert ("fengling_config_revision", ()) not in found
+
+
+def test_labels_are_escaped() -> None:
+    """An id can't end a line."""
+    counters = worker_counters()
+    counters["requests"] = [['a"\n\\', "s", [0, 0, 1, 0, 0, 0], {}]]
+    found = rendered({"w0/1": counters})
+    assert any(("route", 'a"\n\\') in labels for _, labels in found)
+
+
+def test_every_metric_is_named_and_described_by_the_rules() -> None:
+    """Prefix, subsystem, a sentence of help, no metric twice."""
+    declared = [value for value in vars(metrics).values() if isinstance(value, Declared)]
+    for table in (metrics.WORKER_COUNTERS, metrics.WORKER_GAUGES, metrics.SOURCE_COUNTERS):
+        declared += table.values()
+    assert len({one.name for one in declared}) == len(declared)
+    for one in declared:
+        assert re.fullmatch(
+            r"fengling_(build|http|upstream|workers?|config|bus|management)[a-z_]*", one.name
+        ), one
+        assert one.help.endswith("."), one
+
+
+def test_every_plain_counter_of_a_data_plane_is_a_metric() -> None:
+    """What is counted and never shown was counted for nothing."""
+    plain = set(Counters().to_json()) - {"requests", "latency", "latency_bounds"}
+    assert plain == metrics.WORKER_COUNTERS.keys() | metrics.WORKER_GAUGES.keys()
