@@ -16,9 +16,11 @@ BEGIN
             FROM fengling.pending_change AS p
             WHERE p.transaction = pg_current_xact_id() AND p.entity = 'route') AS touched
         WHERE jsonb_typeof(split) = 'object') AS wants;
-    PERFORM FROM fengling.service AS s WHERE s.id = ANY (wanted) ORDER BY s.id FOR KEY SHARE;
-    SELECT array_agg(w.id) INTO missing FROM unnest(wanted) AS w (id)
-    WHERE NOT EXISTS (SELECT FROM fengling.service AS s WHERE s.id = w.id);
+    IF wanted IS NOT NULL THEN
+        PERFORM FROM fengling.service AS s WHERE s.id = ANY (wanted) ORDER BY s.id FOR KEY SHARE;
+        SELECT array_agg(w.id) INTO missing FROM unnest(wanted) AS w (id)
+        WHERE NOT EXISTS (SELECT FROM fengling.service AS s WHERE s.id = w.id);
+    END IF;
     IF missing IS NOT NULL THEN
         SELECT r.id INTO route FROM fengling.route AS r WHERE r.split ?| missing LIMIT 1;
         RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation', MESSAGE = format(

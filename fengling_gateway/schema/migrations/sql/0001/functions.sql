@@ -107,3 +107,16 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION fengling.prune(interval, interval) IS
     'Shortens the log. Of each entity, the version that was current at the border stays.';
+
+CREATE FUNCTION fengling.recount() RETURNS integer
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE fengling.head SET
+        routes = c.routes,
+        baseline_routes = CASE WHEN revision = baseline_revision THEN c.routes
+                               ELSE baseline_routes END
+    FROM (SELECT count(*)::integer AS routes FROM fengling.route WHERE enabled) AS c
+    RETURNING head.routes
+$$;
+COMMENT ON FUNCTION fengling.recount() IS
+    'Counts the enabled routes anew, after rows were written with triggers switched off.';
