@@ -201,6 +201,15 @@ class FileSourceTests(SynchronousTestCase):
             self.assertIsNone(reading.before)
             self.assertNotEqual(reading.target.epoch, first.target.epoch)
 
+    def test_state_of_another_file_is_not_taken(self) -> None:
+        """A settings file that names another path begins anew."""
+        self.write(ROUTES)
+        first = self.read()
+        self.path = self.directory / "other.yaml"
+        self.write(ROUTES)
+        self.source = self.make()
+        self.assertNotEqual(self.read().target.epoch, first.target.epoch)
+
     def test_unwritable_state_serves_on(self) -> None:
         """Where nothing can be kept, reading works all the same."""
         (self.directory / "blocked").write_text("a file, no directory")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fengling_gateway.configsource import last_known_good
+from fengling_gateway.configsource.checked_file import MARK
 from fengling_gateway.configsource.last_known_good import (
     KEPT_DAMAGED,
     KEPT_GENERATIONS,
@@ -185,6 +186,34 @@ class DamageTests:
         except PermissionError:
             pytest.skip("takes root")
         assert loaded(tmp_path) is None
+
+    def test_base_without_a_journal_counts_alone(self, tmp_path: Path) -> None:
+        """Nothing has been appended yet, or it is gone."""
+        _, journal, states = written(tmp_path)
+        journal.unlink()
+        assert loaded(tmp_path) == (1, states[0])
+
+    def test_journal_without_a_base_is_passed_over(self, tmp_path: Path) -> None:
+        """Deltas alone are no configuration."""
+        base, _, _ = written(tmp_path)
+        base.unlink()
+        assert loaded(tmp_path) is None
+
+    def test_damaged_file_that_stays_is_passed_over(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a read-only disk it can't be set aside, and is skipped all the same."""
+        _, _, states = written(tmp_path)
+        (tmp_path / "base-00000002.lkg").write_bytes(MARK)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", _failing_at(os.replace, 0))
+            assert loaded(tmp_path) == (4, states[3])
+
+    def test_old_file_that_stays_is_no_failure(self, tmp_path: Path) -> None:
+        """What can't be removed today can be tomorrow."""
+        (tmp_path / "base-00000001.lkg.tmp").mkdir()
+        LastKnownGood(tmp_path).rebase(position(2), {})
+        assert loaded(tmp_path) == (2, {})
 
     def test_generation_after_damage_has_a_new_number(self, tmp_path: Path) -> None:
         """The journal of a damaged base is never continued by another base."""
