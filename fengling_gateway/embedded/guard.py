@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _POLL_SECONDS = 0.02
+_REMOVALS = 50
 
 
 class Process(NamedTuple):
@@ -108,6 +109,16 @@ def end(root: Process, number: int, grace: float) -> None:
     send(alive(targets), signal.SIGKILL)
 
 
+def remove(directory: Path) -> None:
+    """Delete a directory, again for a while if somebody in it is still writing its last files."""
+    pause = threading.Event()
+    for _ in range(_REMOVALS):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
+        pause.wait(0.1)
+
+
 def main() -> None:
     watched: dict[int, tuple[Process, int, float]] = {}
     doomed: list[str] = []
@@ -124,7 +135,7 @@ def main() -> None:
     for root, number, grace in reversed(watched.values()):
         end(root, number, grace)
     for path in doomed:
-        shutil.rmtree(path, ignore_errors=True)
+        remove(Path(path))
 
 
 if __name__ == "__main__":
