@@ -5,7 +5,8 @@ connection per worker asks again and again until it is answered by the other
 service; a change counts as served when the last worker has answered so. The
 clock starts *before* COMMIT is sent, so the database's own time is in the
 figure ("commit ms" is how much of it, "p50 after it" what is left). Bursts are
-counted from the answer to the last COMMIT. Every COMMIT is durable.
+counted from the answer to the last COMMIT. Every COMMIT is durable. How late
+an idle process was woken meanwhile tells how busy the machine was.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ _BURST_COLUMNS: Final[dict[str, Callable[[report.Row], str]]] = {
     "writing s": _cell("writing_s", 2),
     "converged ms": _cell("converged_ms"),
     "reactor blocked max ms": _cell("reactor_blocked_max_ms"),
+    "idle process late max ms": _cell("idle_process_late_max_ms"),
     "failed": _cell("failed_requests", 0),
 }
 
@@ -144,12 +146,16 @@ def verdict(rows: Sequence[report.Row]) -> list[str]:
 def rows_of(servers: Servers, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure one row after the other."""
     for routes in options.routes:
+        print(f"{routes:,} routes", flush=True)
         dsn = servers.filled_database(routes)
         yield measure_size(servers, dsn, routes, options)
         if routes == options.burst_routes:
             for write in (one_transaction, many_transactions):
+                print(f"a burst of {options.burst:,} changes: {write.__name__}", flush=True)
                 yield measure_one_burst(servers, dsn, write, options)
+        if routes == options.variant_routes:
             for name in options.variants:
+                print(f"learning by {name}", flush=True)
                 yield measure_variant(servers, dsn, name, routes, options)
 
 
@@ -168,7 +174,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--routes", type=_numbers, help=f"for example {ROUTES[0]},{ROUTES[1]}")
     parser.add_argument("--changes", type=int, help="how many are measured at each size")
-    parser.add_argument("--burst", type=int, help="changes in a burst")
+    parser.add_argument("--burst", type=int, help="changes in a burst; 0 for none")
     parser.add_argument(
         "--variants",
         type=_variants,
@@ -181,9 +187,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.routes = options.routes or (ROUTES[:2] if options.quick else ROUTES)
     options.changes = options.changes or (30 if options.quick else 300)
-    options.burst = options.burst or (1_000 if options.quick else 10_000)
+    options.burst = (1_000 if options.quick else 10_000) if options.burst is None else options.burst
     big_enough = [routes for routes in options.routes if routes >= options.burst]
-    options.burst_routes = min(big_enough, default=None)
+    options.variant_routes = min(ROUTES[1], max(options.routes))
+    options.burst_routes = min(big_enough, default=None) if options.burst else None
     return options
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.harness.configuration import Writer, Writers, connected, newest_revision
+from benchmarks.harness.lateness import idling
 from benchmarks.harness.node import LagSampler
 from benchmarks.harness.prober import Prober
 from benchmarks.harness.quantiles import median, percentile
@@ -131,7 +132,7 @@ def measure_burst(play: Scene, changes: int, write: Callable[[str, int], float])
     dsn = play.cluster.database
     time.sleep(_QUIET_SECONDS)
     before = newest_revision(dsn)
-    with LagSampler(play.node).sampling() as lag:
+    with idling(play.children) as idle, LagSampler(play.node).sampling() as lag:
         began = time.perf_counter()
         committed_at = write(dsn, changes)
         head = newest_revision(dsn)
@@ -148,4 +149,5 @@ def measure_burst(play: Scene, changes: int, write: Callable[[str, int], float])
         "writing_s": round(committed_at - began, 2),
         "converged_ms": round((max(seen.values()) - committed_at) * 1000, 1),
         "reactor_blocked_max_ms": round(lag.longest_ms, 1),
+        "idle_process_late_max_ms": round(idle.longest_ms, 1),
     }

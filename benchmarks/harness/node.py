@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.harness.children import Child, Children, free_port
+from benchmarks.harness.children import Child, Children, StartError, free_port
 from benchmarks.harness.programs import beside_python
 from fengling_gateway.auth.tokens import READ, TokenRing
 
@@ -174,7 +174,10 @@ def start_node(children: Children, settings: NodeSettings, cluster: Cluster) -> 
     node = Node(
         child, port=ports[0], management_port=ports[1], token=_read_token(cluster.token_key)
     )
-    child.wait_until(node.is_ready, _READY_SECONDS)
+    try:
+        child.wait_until(node.is_ready, _READY_SECONDS)
+    except StartError as error:
+        raise StartError(f"{name}: {error}") from error
     return node
 
 

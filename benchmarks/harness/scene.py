@@ -65,6 +65,7 @@ class Servers:
 class Scene:
     """A node that serves under load, and connections to each of its workers."""
 
+    children: Children
     node: Node
     prober: Prober
     load: RunningLoad
@@ -105,4 +106,4 @@ def scene(
             traffic="realistic",
             pause_ms=pause_ms,
         )
-        yield Scene(node, prober, load, cluster)
+        yield Scene(children, node, prober, load, cluster)

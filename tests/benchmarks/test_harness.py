@@ -337,6 +337,7 @@ class PropagationBenchTests:
         assert max(options.routes) == 10_000
         assert options.burst < options.burst_routes <= 10_000
         assert propagation.parse(["--routes", "10"]).burst_routes is None
+        assert propagation.parse(["--burst", "0"]).burst_routes is None
 
     def test_unknown_variant_is_refused(self, capsys):
         """A misspelt name does not silently measure nothing."""
