@@ -10,18 +10,19 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 from twisted.logger import (
     FilteringLogObserver,
+    ILogObserver,
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
     formatEvent,
     globalLogBeginner,
 )
+from zope.interface import provider
 
 LEVELS: Final = ("debug", "info", "warn", "error")
 FORMATS: Final = ("text", "json")
@@ -54,10 +55,11 @@ def start_logging(
     )
 
 
-def line_observer(*, process: str, form: str, out: TextIO) -> Callable[[LogEvent], None]:
+def line_observer(*, process: str, form: str, out: TextIO) -> ILogObserver:
     """Return an observer that writes one line an event, and its traceback below where it has one."""
     render = _json_line if form == "json" else _text_line
 
+    @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
         try:
             # One write per event: lines of several processes don't mix on a shared stdout.

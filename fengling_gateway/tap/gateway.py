@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from fengling_gateway import __version__
 from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
 
 _log = Logger(namespace="fengling.gateway")
@@ -41,6 +42,11 @@ class Options(UsageOptions):
         "USR1 reopens logs; USR2 replaces the workers one by one."
     )
     optParameters: ClassVar = [["config", "c", None, _CONFIG_HELP]]
+
+    def opt_version(self) -> NoReturn:
+        """Print the gateway's version and exit."""
+        sys.stdout.write(f"fengling-gateway {__version__}\n")
+        sys.exit(0)
 
 
 class GatewayService(Service):
@@ -168,6 +174,10 @@ def _start(service: GatewayService, reactor: Any, status: _Status) -> None:
     except StartError as error:
         _complain(str(error))
         status.code = EXIT_BAD_SETTINGS
+        reactor.stop()
+    except Exception:
+        _log.failure("the gateway could not start")
+        status.code = 1
         reactor.stop()
 
 

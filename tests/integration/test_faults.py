@@ -205,7 +205,7 @@ class DatabaseFaultTests:
         gateway = gateways(database=own_sql.dsn, redis=own_valkey.url)
         gateway.wait_ready()
         revision = own_sql.revision
-        wait_until(lambda: (gateway.directory / "state").exists())
+        wait_until((gateway.directory / "state").exists)
         assert gateway.stop() == 0
         own_postgres.stop("immediate")
         own_valkey.stop()
