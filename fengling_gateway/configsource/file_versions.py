@@ -23,7 +23,14 @@ from twisted.logger import Logger
 from fengling_gateway.configsource.checked_file import DamagedFileError
 from fengling_gateway.configsource.file_entities import FileError, parse_entities
 from fengling_gateway.configsource.file_state import Past, Rows, Version, read_past, write_past
-from fengling_gateway.configsource.reading import Held, Reading, RevisionInfo, Row, SourceError
+from fengling_gateway.configsource.reading import (
+    Held,
+    NotHeldError,
+    Reading,
+    RevisionInfo,
+    Row,
+    SourceError,
+)
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.hold import DEFAULT_MAX_REMOVED_SHARE, removes_too_much
@@ -112,11 +119,11 @@ class FileVersions:
         Serve the head though it removes a lot.
 
         Raises:
-            SourceError: that revision is not held.
+            NotHeldError: that revision is not held.
         """
         head = self._past.head
         if head is None or head is self._past.target or head.revision != revision:
-            raise SourceError(f"revision {revision} is not held")
+            raise NotHeldError(f"revision {revision} is not held")
         self._aim_at(head)
         self._save()
 

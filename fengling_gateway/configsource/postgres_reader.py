@@ -11,7 +11,7 @@ from psycopg2 import errors
 
 from fengling_gateway.configsource import postgres_queries as queries
 from fengling_gateway.configsource.postgres_connection import GRACE_SECONDS, Guarded, problem
-from fengling_gateway.configsource.reading import Reading, SourceError
+from fengling_gateway.configsource.reading import NotHeldError, Reading, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.schema.version import SchemaError, check
@@ -62,11 +62,15 @@ class Reader:
     def confirm(self, revision: int, author: str) -> None:
         def work(connection: Guarded) -> None:
             timeout = int(self._statement_timeout * 1000)
-            connection.execute(
-                "BEGIN; SET LOCAL statement_timeout = %s; SELECT fengling.confirm(%s, %s); COMMIT",
-                (timeout, revision, author),
-                within=self._within,
-            )
+            try:
+                connection.execute(
+                    "BEGIN; SET LOCAL statement_timeout = %s;"
+                    " SELECT fengling.confirm(%s, %s); COMMIT",
+                    (timeout, revision, author),
+                    within=self._within,
+                )
+            except errors.NoDataFound as error:
+                raise NotHeldError(problem(error)) from error
 
         self._ask(work)
 

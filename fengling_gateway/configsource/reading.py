@@ -33,6 +33,10 @@ class SourceError(Exception):
     """The source could not answer; the message is one line for operators."""
 
 
+class NotHeldError(SourceError, ValueError):
+    """The revision that somebody wants to confirm is not one to be confirmed."""
+
+
 class Row(NamedTuple):
     """One entity as it is stored; ``values`` is None where it has been deleted."""
 
