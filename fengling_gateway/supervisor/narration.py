@@ -35,8 +35,10 @@ class Narration:
     def __init__(self, *, clock: IReactorTime) -> None:
         self._clock = clock
         self._last_error = ("", 0.0)
-        self._committed: OrderedDict[int, float] = OrderedDict()
+        # When what is not yet served everywhere was committed; None: it was held meanwhile.
+        self._committed: OrderedDict[int, float | None] = OrderedDict()
         self._last_applied = 0.0
+        self._released = False
         self.failed_looks = 0
         self.last_propagation_ms: float | None = None
 
@@ -49,8 +51,9 @@ class Narration:
     ) -> None:
         self._last_error = ("", 0.0)
         newest = reading.revisions[-1] if reading.revisions else None
+        released, self._released = self._released, False
         if delta.committed_at is not None and reading.before is not None:
-            self._committed[delta.after.revision] = delta.committed_at
+            self._committed[delta.after.revision] = None if released else delta.committed_at
             while len(self._committed) > _MAX_AWAITED:
                 self._committed.popitem(last=False)
         _log.info(
@@ -105,18 +108,19 @@ class Narration:
 
     def converged(self, position: Position | None, workers: int) -> None:
         """Every worker serves the position; said once for each revision."""
-        if position is None:
-            return
-        committed_at = self._committed.pop(position.revision, None)
-        if committed_at is None:  # said already, or older than this process
-            return
-        self.last_propagation_ms = (self._last_applied - committed_at) * 1000
+        if position is None or position.revision not in self._committed:
+            return  # said already, or older than this process
+        committed_at = self._committed.pop(position.revision)
+        took = ""
+        if committed_at is not None:
+            self.last_propagation_ms = (self._last_applied - committed_at) * 1000
+            took = f", {self.last_propagation_ms:.1f} ms after its commit"
         _log.info(
-            "revision {revision} is served by {workers}/{workers} workers, {ms} ms after its commit",
+            "revision {revision} is served by {workers}/{workers} workers{took}",
             log_id="config.served",
             revision=position.revision,
             workers=workers,
-            ms=round(self.last_propagation_ms, 1),
+            took=took,
         )
 
     def look_failed(self, error: BaseException) -> None:
@@ -135,6 +139,7 @@ class Narration:
 
     def held(self, held: Held | None) -> None:
         if held is None:
+            self._released = True
             _log.info("nothing is held any more", log_id="config.released")
             return
         _log.error(

@@ -232,7 +232,10 @@ class Supervisor:
         if self.state == "starting" and self.workers.all_serve:
             self.state = "serving"
             self._retire_legacies()
-            _log.info("serving with {count} workers", count=self.settings.workers)
+            count = self.settings.workers
+            _log.info(
+                "serving with {workers}", workers=f"{count} worker{'' if count == 1 else 's'}"
+            )
         self.propagation.progressed()
         self._publish_state()
 
