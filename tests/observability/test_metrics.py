@@ -16,7 +16,9 @@ STATUS: dict[str, Any] = {
     "version": "1.2.3",
     "position": {"epoch": "e", "revision": 412, "token": "t"},
     "held": {"revision": 413, "message": "held"},
-    "rejected": [{"kind": "route", "id": "bad", "problems": [{"code": "bad_path"}]}],
+    "rejected": [
+        {"kind": "route", "id": "bad", "serving": "nothing", "problems": [{"code": "bad_path"}]}
+    ],
     "entities": {"route": 10, "service": 2},
     "workers": [
         {"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0},
@@ -99,6 +101,8 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     assert found["fengling_config_held", ()] == 1
     assert found["fengling_config_rejected_entities", (("kind", "route"),)] == 1
     assert found["fengling_config_rejected_entities", (("kind", "service"),)] == 0
+    rejected = (("code", "bad_path"), ("id", "bad"), ("kind", "route"), ("serving", "nothing"))
+    assert found["fengling_config_rejected_entity", rejected] == 1
     assert found["fengling_config_source_listening", ()] == 0
     assert found["fengling_config_worker_revision", (("worker", "w0"),)] == 412
     assert found["fengling_workers", (("state", "starting"),)] == 1

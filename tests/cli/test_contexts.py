@@ -1,0 +1,80 @@
+"""Names for gateways and databases."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import Run
+from tests.cli.stub_gateway import StubGateway
+
+
+def contexts(tmp_path: Path) -> Path:
+    return tmp_path / ".config" / "fengling" / "contexts.toml"
+
+
+def test_a_context_is_used(
+    run: Run, gateway: StubGateway, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The first one becomes the current one; another is named by option or environment."""
+    monkeypatch.delenv("FENGLING_MANAGEMENT")
+    gateway.answers["GET", "status"] = (200, {})
+    run("context", "set", "here", "--management", gateway.url)
+    run("context", "set", "there", "--management", "http://127.0.0.1:1")
+    assert run("status").exit_code == 0
+    assert run("status", "--context", "there").exit_code == 2
+    monkeypatch.setenv("FENGLING_CONTEXT", "there")
+    assert run("status").exit_code == 2
+    assert run("status", "--management", gateway.url).exit_code == 0
+    assert stat.S_IMODE(contexts(tmp_path).stat().st_mode) == 0o600
+
+
+def test_contexts_are_listed_without_passwords(run: Run) -> None:
+    """The current one is marked."""
+    run("context", "set", "a", "--database", "postgresql://ops:canary@db/gateway")
+    run("context", "set", "b", "--management", "http://b:8001")
+    run("context", "use", "b")
+    result = run("context", "list")
+    assert "canary" not in result.stdout
+    assert "ops@db" in result.stdout
+    assert any(
+        line.startswith("*") and "http://b:8001" in line for line in result.stdout.split("\n")
+    )
+
+
+def test_a_context_is_changed_and_removed(run: Run) -> None:
+    """What is not given stays."""
+    run("context", "set", 'odd "name"', "--management", "http://b:8001")
+    run("context", "set", 'odd "name"', "--database", "postgresql://db/x")
+    assert "http://b:8001" in run("context", "list").stdout
+    assert run("context", "remove", 'odd "name"').exit_code == 0
+    assert run("context", "list").stdout == "no contexts\n"
+    assert run("context", "remove", "x").exit_code == 2
+    assert run("context", "use", "x").exit_code == 2
+
+
+def test_a_token_in_an_open_file_is_pointed_out(run: Run, tmp_path: Path) -> None:
+    """It works all the same."""
+    path = contexts(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text('current = "a"\n[contexts.a]\ntoken = "canary"\n')
+    path.chmod(0o644)
+    result = run("context", "list")
+    assert "chmod 600" in result.stderr
+    assert "canary" not in result.output
+
+
+def test_a_broken_file_is_one_line(run: Run, tmp_path: Path) -> None:
+    """No TOML, an unknown key, an unknown context."""
+    path = contexts(tmp_path)
+    path.parent.mkdir(parents=True)
+    for text, words in (
+        ("[", "contexts.toml"),
+        ('current = "a"\n[contexts.a]\nurl = "x"\n', "may have"),
+        ('current = "b"\n', 'no context "b"'),
+    ):
+        path.write_text(text)
+        result = run("status")
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1), text
+        assert words in result.stderr

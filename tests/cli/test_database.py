@@ -1,0 +1,312 @@
+"""Commands that talk to a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+import yaml
+
+from fengling_gateway.cli import database
+from fengling_gateway.cli.changes import Planned
+from fengling_gateway.model.entity import Key
+from tests.cli.conftest import Run, document
+
+CONFIGURATION = """
+settings:
+  hold: {max_removed_share: 0.6}
+tenants:
+  - {id: acme, hosts: [acme.example], labels: {plan: gold}}
+services:
+  - id: orders
+    connect_timeout: 2s
+    policies: {timeouts: {first_byte: 5s}}
+    instances: [{address: "http://10.0.0.5:8080"}, {address: "http://10.0.0.6:8080", weight: 3}]
+  - id: v2
+routes:
+  hello: {path: "/api/hello/**", split: {orders: 90, v2: 10}, policies: {path: {strip: /api}}}
+  old: {path: /old, redirect: {location: "https://new.example{path}"}, valid_to: 2030-01-01T00:00:00Z}
+  acme: {tenant_id: acme, service_id: orders, priority: 5, methods: [get]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "routes.yaml"
+    path.write_text(CONFIGURATION)
+    return path
+
+
+@pytest.fixture
+def dsn(migrated_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("FENGLING_DATABASE", migrated_database)
+    return migrated_database
+
+
+@pytest.fixture
+def sql(dsn: str) -> Iterator[Any]:
+    """Return a function that runs SQL and returns its rows."""
+    connection = psycopg2.connect(dsn)
+    connection.autocommit = True
+
+    def execute(statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, arguments or None)
+            return cursor.fetchall() if cursor.description else []
+
+    yield execute
+    connection.close()
+
+
+class TestSchema:
+    def test_an_empty_database_is_upgraded(self, run: Run, fresh_database: str) -> None:
+        """Status before is 2, after 0; a second upgrade does nothing."""
+        arguments = ("--database", fresh_database)
+        before = run("db", "status", *arguments)
+        assert (before.exit_code, before.output.count("\n")) == (2, 1)
+        assert "fenglingctl db upgrade" in before.output
+        for _ in range(2):
+            result = run("db", "upgrade", *arguments)
+            assert (result.exit_code, "up to date" in result.stdout) == (0, True)
+        after = run("db", "status", *arguments, "-o", "json")
+        assert (after.exit_code, document(after)["usable"]) == (0, True)
+
+    @pytest.mark.parametrize("command", [("db", "status"), ("db", "upgrade"), ("export",)])
+    def test_a_database_that_is_away_is_one_line(self, run: Run, command: tuple[str, ...]) -> None:
+        """Status 2, and no password in it."""
+        url = "postgresql://ops:canary@127.0.0.1:1/x?connect_timeout=2"
+        result = run(*command, "--database", url)
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert "canary" not in result.output
+
+    @pytest.mark.parametrize(
+        "command", [("export",), ("diff", "FILE"), ("apply", "FILE"), ("validate",)]
+    )
+    def test_without_a_schema_nothing_is_done(
+        self, run: Run, fresh_database: str, file: Path, command: tuple[str, ...]
+    ) -> None:
+        """It says what to run."""
+        arguments = [str(file) if one == "FILE" else one for one in command]
+        result = run(*arguments, "--database", fresh_database)
+        assert result.exit_code == 2
+        assert "fenglingctl db upgrade" in result.stderr
+
+    def test_without_a_database_it_says_how_to_name_one(self, run: Run) -> None:
+        """Option or environment."""
+        result = run("export")
+        assert (result.exit_code, "--database" in result.stderr) == (2, True)
+
+
+class TestApply:
+    def test_a_file_becomes_one_revision(self, run: Run, file: Path, sql: Any) -> None:
+        """With author and comment; again, it changes nothing."""
+        assert run("diff", str(file)).exit_code == 1
+        result = run("apply", str(file), "-m", "first", "--author", "ops")
+        assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "revision 1 (9 changes)")
+        assert sql("SELECT author, comment, changes FROM fengling.revision WHERE id = 1") == [
+            ("ops", "first", 9)
+        ]
+        assert run("diff", str(file)).exit_code == 0
+        assert run("apply", str(file)).stdout == "nothing to change\n"
+        assert sql("SELECT max(id) FROM fengling.revision") == [(1,)]
+
+    def test_values_arrive_as_they_were_meant(self, run: Run, file: Path, sql: Any) -> None:
+        """Intervals, times, arrays, nulls, defaults."""
+        run("apply", str(file))
+        assert sql(
+            "SELECT extract(epoch FROM connect_timeout)::int, extract(epoch FROM idle_timeout)::int,"
+            " health_check, policies -> 'timeouts' ->> 'first_byte' FROM fengling.service"
+            " WHERE id = 'orders'"
+        ) == [(2, 60, None, "5.0")]
+        assert sql(
+            "SELECT path, valid_to = '2030-01-01T00:00:00Z', hosts, service_id, redirect ->> 'status'"
+            " FROM fengling.route WHERE id = 'old'"
+        ) == [("/old", True, [], None, "302")]
+        assert sql("SELECT methods, tenant_id FROM fengling.route WHERE id = 'acme'") == [
+            (["GET"], "acme")
+        ]
+        assert sql("SELECT labels FROM fengling.tenant") == [({"plan": "gold"},)]
+
+    def test_an_export_applies_to_itself(self, run: Run, file: Path, dsn: str) -> None:
+        """And to an empty database it brings the same."""
+        run("apply", str(file))
+        for arguments in ((), ("--full",)):
+            exported = run("export", *arguments).stdout
+            assert run("diff", "-", stdin=exported).exit_code == 0
+
+    def test_a_change_shows_its_fields(self, run: Run, file: Path, dsn: str) -> None:
+        """Only those that change, before and after."""
+        run("apply", str(file))
+        file.write_text(CONFIGURATION.replace("orders: 90", "orders: 50"))
+        result = run("diff", str(file))
+        assert result.stdout.splitlines() == [
+            "~ route hello",
+            '    split: {"orders": 90, "v2": 10} → {"orders": 50, "v2": 10}',
+        ]
+        applied = document(run("apply", str(file), "-o", "json"))
+        assert (applied["revision"], applied["held"], len(applied["changes"])) == (2, None, 1)
+
+    def test_what_is_not_in_the_file_stays(self, run: Run, file: Path, sql: Any) -> None:
+        """Unless it is pruned, and only what is managed by the same."""
+        run("apply", str(file), "--managed-by", "git:a")
+        sql("INSERT INTO fengling.service (id) VALUES ('by-hand')")
+        less = CONFIGURATION.replace("  - id: v2\n", "").replace(", v2: 10", "")
+        file.write_text(less)
+        assert run("apply", str(file), "--managed-by", "git:a").exit_code == 0
+        assert len(sql("SELECT id FROM fengling.service")) == 3
+        result = run("apply", str(file), "--managed-by", "git:a", "--prune")
+        assert "- service v2" in result.stdout
+        assert sql("SELECT id FROM fengling.service ORDER BY id") == [("by-hand",), ("orders",)]
+        assert run("apply", str(file), "--prune").exit_code == 2
+
+    def test_what_others_manage_is_left_alone(self, run: Run, file: Path, sql: Any) -> None:
+        """Until it is taken over explicitly."""
+        run("apply", str(file), "--managed-by", "git:a")
+        file.write_text(CONFIGURATION.replace("priority: 5", "priority: 6"))
+        refused = run("apply", str(file), "--managed-by", "git:b")
+        assert (refused.exit_code, "(by git:a)" in refused.stderr) == (2, True)
+        assert run("apply", str(file), "--managed-by", "git:b", "--take-over").exit_code == 0
+        assert sql("SELECT DISTINCT managed_by FROM fengling.route") == [("git:b",)]
+
+    def test_a_file_with_errors_changes_nothing(self, run: Run, file: Path, sql: Any) -> None:
+        """All of them are listed with their lines."""
+        run("apply", str(file))
+        bad = "routes:\n  - {id: a, service_id: nobody}\n  - {id: b, path: '~(', service_id: orders}\n"
+        file.write_text(bad)
+        for command in ("apply", "diff"):
+            result = run(command, str(file))
+            assert result.exit_code == 2
+            assert "routes.yaml:2" in result.stdout
+            assert "routes.yaml:3" in result.stdout
+        assert sql("SELECT max(id) FROM fengling.revision") == [(1,)]
+
+    def test_a_reference_to_what_is_in_the_database_is_fine(self, run: Run, dsn: str) -> None:
+        """Files of several teams refer to each other."""
+        run("apply", "-", stdin="services: [{id: shared}]")
+        assert run("apply", "-", stdin="routes: [{id: r, service_id: shared}]").exit_code == 0
+
+    def test_a_held_revision_is_status_1(self, run: Run, file: Path, sql: Any) -> None:
+        """It is committed and not served; forced, it is."""
+        run("apply", str(file), "--managed-by", "git:a")
+        nothing = "settings: {hold: {max_removed_share: 0.6}}"
+        result = run("apply", "-", "--managed-by", "git:a", "--prune", stdin=nothing)
+        assert (result.exit_code, "removes 3 of 3 routes" in result.stderr) == (1, True)
+        sql("SELECT fengling.confirm(2)")
+        run("apply", str(file), "--managed-by", "git:a")
+        forced = run("apply", "-", "--managed-by", "git:a", "--prune", "--force", stdin=nothing)
+        assert forced.exit_code == 0
+
+    def test_what_the_database_refuses_is_one_line(self, run: Run, dsn: str) -> None:
+        """Two instances with one address: only the database sees that."""
+        twice = (
+            "services: [{id: s}]\n"
+            "instances: [{id: a, service_id: s, address: 'http://a:1'},"
+            " {id: b, service_id: s, address: 'http://a:1'}]"
+        )
+        result = run("apply", "-", stdin=twice)
+        assert (result.exit_code, "one instance per service" in result.stderr) == (2, True)
+
+    def test_an_instance_comes_back_under_another_id(self, run: Run, sql: Any) -> None:
+        """What goes makes room first."""
+        text = "services: [{id: s}]\ninstances: [{id: ID, service_id: s, address: 'http://a:1'}]"
+        for name in ("a", "b"):
+            arguments = ("apply", "-", "--managed-by", "git:a", "--prune")
+            assert run(*arguments, stdin=text.replace("ID", name)).exit_code == 0
+        assert sql("SELECT id FROM fengling.instance") == [("b",)]
+
+    def test_a_concurrent_change_is_not_overwritten_unseen(
+        self, run: Run, file: Path, sql: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second writer reads again, and compares with what is there now."""
+        run("apply", str(file))
+        write = database.write
+        calls = []
+
+        def somebody_is_faster(connection: Any, changes: list[Planned], signature: Any) -> Any:
+            calls.append([str(change.key) for change in changes])
+            if len(calls) == 1:
+                sql("UPDATE fengling.route SET priority = 9 WHERE id = 'acme'")
+            return write(connection, changes, signature)
+
+        monkeypatch.setattr(database, "write", somebody_is_faster)
+        file.write_text(CONFIGURATION.replace("priority: 5", "priority: 6"))
+        assert run("apply", str(file)).exit_code == 0
+        assert calls == [["route acme"]] * 2
+        assert sql("SELECT priority FROM fengling.route WHERE id = 'acme'") == [(6,)]
+
+    def test_thousands_of_routes_are_one_revision(self, run: Run, sql: Any) -> None:
+        """In batches, within seconds."""
+        routes = [{"id": f"r{n}", "path": f"/r/{n}", "service_id": "s"} for n in range(2500)]
+        text = yaml.safe_dump({"services": [{"id": "s"}], "routes": routes})
+        result = run("apply", "-", stdin=text)
+        assert result.stdout.splitlines()[-1] == "revision 1 (2501 changes)"
+        assert sql("SELECT count(*) FROM fengling.route") == [(2500,)]
+
+
+class TestValidate:
+    def test_a_good_file_is_status_0(self, run: Run, file: Path) -> None:
+        """Without any database."""
+        result = run("validate", str(file))
+        assert (result.exit_code, result.stdout) == (0, "9 valid, 0 rejected, 0 remarks\n")
+
+    def test_everything_wrong_in_a_file_is_listed(self, run: Run, file: Path) -> None:
+        """With lines, and the dependents of what is rejected."""
+        file.write_text(
+            "services:\n  - {id: s, balancing: fair}\nroutes:\n  - {id: r, service_id: s}\n"
+        )
+        result = run("validate", str(file), "-o", "json")
+        assert result.exit_code == 1
+        assert [(one["id"], one["where"]) for one in document(result)["rejected"]] == [
+            ("r", f"{file}:4"),
+            ("s", f"{file}:2"),
+        ]
+
+    def test_remarks_are_no_errors(self, run: Run) -> None:
+        """A route that can never be chosen is pointed out."""
+        text = (
+            "services: [{id: s}]\n"
+            "routes:\n  - {id: a, service_id: s}\n  - {id: b, service_id: s, methods: [GET]}\n"
+            "  - {id: c, service_id: s}\n"
+        )
+        result = run("validate", "-", stdin=text)
+        assert result.exit_code == 0
+        assert "remark" in result.stdout
+
+    @pytest.mark.parametrize("text", ["[", "routes: 1", "rutes: []", "\x00"])
+    def test_a_file_that_is_none_is_one_line(self, run: Run, text: str) -> None:
+        """With the line."""
+        result = run("validate", "-", stdin=text)
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+    def test_bad_rows_in_the_database_are_listed(
+        self, run: Run, file: Path, dsn: str, sql: Any
+    ) -> None:
+        """With what is served in their place."""
+        run("apply", str(file))
+        sql('ALTER TABLE fengling.instance DROP CONSTRAINT "weight is from 0 to 65535"')
+        sql("UPDATE fengling.instance SET weight = -1 WHERE address LIKE '%%6:8080'")
+        sql("INSERT INTO fengling.instance VALUES ('new', 'v2', NULL, 'http://a:1', -2)")
+        result = run("validate", "--database", dsn, "-o", "json")
+        assert result.exit_code == 1
+        assert {one["id"]: one["serving"] for one in document(result)["rejected"]} == {
+            "new": "nothing",
+            "orders-10.0.0.6-8080": "previous version",
+        }
+        assert run("validate", "--database", dsn, str(file)).exit_code == 2
+        assert run("validate").exit_code == 2
+
+    def test_a_good_database_is_status_0(self, run: Run, file: Path, dsn: str) -> None:
+        """Nothing to say."""
+        run("apply", str(file))
+        assert run("validate", "--database", dsn).exit_code == 0
+
+
+def test_a_delete_has_no_columns(dsn: str) -> None:
+    """A plan of deletes only is written, too."""
+    with database.connected(dsn) as connection:
+        deleted = Planned(Key("route", "nobody"), "delete", (), {})
+        committed = database.write(connection, [deleted], database.Signature())
+    assert committed.revision is None

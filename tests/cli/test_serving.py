@@ -1,0 +1,319 @@
+"""Commands that talk to a running gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Run, document
+from tests.cli.stub_gateway import StubGateway
+
+STATUS = {
+    "node": "n1",
+    "cluster": "default",
+    "version": "0.1.0",
+    "state": "serving",
+    "position": {"epoch": "e", "revision": 412, "token": "t"},
+    "source": {"kind": "database", "connected": True, "listening": True, "last_read_at": 0},
+    "redis": {"connected": False, "last_error": "Connection refused"},
+    "served_from": "database",
+    "held": {"revision": 413, "message": "held: revision 413 removes 37 of 37 routes"},
+    "entities": {"route": 2, "service": 1, "tenant": 0},
+    "workers": [{"worker": "w0", "pid": 7, "state": "serving", "revision": 412, "lag_ms": 1.25}],
+    "rejected": [
+        {
+            "kind": "route",
+            "id": "bad",
+            "serving": "nothing",
+            "problems": [{"path": "path", "code": "bad_path", "message": "is no template"}],
+        }
+    ],
+}
+ROUTES = [
+    {"id": "a", "priority": 0, "hosts": ["a.example"], "path": "/x", "service_id": "orders"},
+    {"id": "b", "split": {"v1": 90, "v2": 10}},
+    {"id": "c", "redirect": {"status": 301, "location": "https://new.example{path}"}},
+    {"id": "d", "respond": {"status": 204}, "enabled": False},
+]
+
+
+def test_status_names_what_needs_attention(run: Run, gateway: StubGateway) -> None:
+    """Revision, held, rejected, Redis, workers: on one screen."""
+    gateway.answers["GET", "status"] = (200, STATUS)
+    result = run("status")
+    assert result.exit_code == 0
+    for words in (
+        "n1 of default",
+        "412",
+        "removes 37 of 37 routes",
+        "away (Connection refused)",
+        "notified of changes",
+        "is no template",
+        "route bad",
+        "2 route, 1 service",
+        "w0",
+    ):
+        assert words in result.stdout, words
+
+
+def test_status_shows_a_source_that_is_away(run: Run, gateway: StubGateway) -> None:
+    """With its last error."""
+    source = {"kind": "database", "connected": False, "last_error": "timeout"}
+    redis = {"configured": False, "connected": False}
+    gateway.answers["GET", "status"] = (200, {**STATUS, "source": source, "redis": redis})
+    result = run("status")
+    assert "database: away (timeout)" in result.stdout
+    assert "not used" in result.stdout
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_documents_come_as_they_are(run: Run, gateway: StubGateway, output: str) -> None:
+    """For programs, in either format."""
+    gateway.answers["GET", "status"] = (200, STATUS)
+    assert yaml.safe_load(run("status", "-o", output).stdout) == STATUS
+
+
+def test_get_lists_all_pages(run: Run, gateway: StubGateway) -> None:
+    """Until there is no next one."""
+    pages = [{"items": ROUTES[:2], "next": "b"}, {"items": ROUTES[2:], "next": None}]
+
+    def answer(method: str, path: str) -> tuple[int, Any]:
+        return 200, pages[1] if "after=b" in path else pages[0]
+
+    gateway.answer = answer  # type: ignore[method-assign]
+    result = run("get", "routes")
+    assert result.exit_code == 0
+    for words in ("service orders", "v1 90, v2 10", "301 https://new.example{path}", "answer 204"):
+        assert words in result.stdout
+    assert document(run("get", "routes", "-o", "json")) == ROUTES
+
+
+@pytest.mark.parametrize(
+    ("what", "item", "words"),
+    [
+        ("services", {"id": "orders", "balancing": "random", "policies": {"retry": {}}}, "retry"),
+        (
+            "instances",
+            {"id": "i1", "address": "http://a:1", "health": {"health": "unhealthy"}},
+            "unhealthy",
+        ),
+        ("tenants", {"id": "acme", "hosts": ["acme.example"]}, "acme.example"),
+        ("settings", {"key": "hold", "value": {"max_removed_share": 0.5}}, "max_removed_share"),
+    ],
+)
+def test_each_kind_has_a_table(
+    run: Run, gateway: StubGateway, what: str, item: dict[str, Any], words: str
+) -> None:
+    """With the columns that matter for it."""
+    gateway.answers["GET", what] = (200, {"items": [item], "next": None})
+    assert words in run("get", what).stdout
+
+
+def test_an_empty_list_says_so(run: Run, gateway: StubGateway) -> None:
+    """Not only headings."""
+    gateway.answers["GET", "routes"] = (200, {"items": [], "next": None})
+    assert run("get", "routes").stdout == "no routes\n"
+
+
+def test_get_shows_one(run: Run, gateway: StubGateway) -> None:
+    """Field by field."""
+    gateway.answers["GET", "routes/a"] = (200, ROUTES[0])
+    assert "a.example" in run("get", "routes", "a").stdout
+    assert document(run("get", "routes", "a", "-o", "json")) == ROUTES[0]
+
+
+def test_what_is_not_served_is_one_line(run: Run, gateway: StubGateway) -> None:
+    """And status 2."""
+    problem = {"title": "It is not served here", "detail": "it is rejected", "code": "not_served"}
+    gateway.answers["GET", "routes/x"] = (404, problem)
+    result = run("get", "routes", "x")
+    assert (result.exit_code, result.stderr) == (2, f"fenglingctl: {gateway.url}: it is rejected\n")
+
+
+def test_workers_of_the_fleet_are_listed(run: Run, gateway: StubGateway) -> None:
+    """And it says when that is not all of them."""
+    workers = [
+        {"node": "n1", "worker": "w0", "state": "serving", "revision": 4, "applied_at": 0},
+        {"node": "n2", "worker": "w0", "state": "serving", "revision": 3, "live": False},
+    ]
+    fleet = {"complete": False, "reason": "Redis is not connected", "workers": workers}
+    gateway.answers["GET", "workers"] = (200, fleet)
+    result = run("get", "workers")
+    assert "gone" in result.stdout
+    assert "Redis is not connected" in result.stderr
+    assert run("get", "workers", "w0").exit_code == 2
+
+
+def test_reload_waits_as_told(run: Run, gateway: StubGateway) -> None:
+    """Wait, timeout and comment go along."""
+    answer = {"position": {"revision": 7}, "behind": [], "complete": True, "took_ms": 12.5}
+    gateway.answers["POST", "reload"] = (200, answer)
+    result = run("reload", "--wait", "all", "--timeout", "500ms", "-m", "canary")
+    assert (result.exit_code, result.stdout) == (0, "revision 7 is served (12.5 ms)\n")
+    path = "/api/gateway/reload?wait=all&timeout=500ms"
+    assert gateway.asked == [("POST", path, {"comment": "canary"})]
+
+
+def test_a_reload_that_does_not_converge_is_status_1(run: Run, gateway: StubGateway) -> None:
+    """The workers that are behind are named."""
+    answer = {"position": {"revision": 7}, "behind": ["n2/w1"], "complete": True}
+    gateway.answers["POST", "reload"] = (504, answer)
+    result = run("reload", "--wait", "all")
+    assert (result.exit_code, result.stdout) == (1, "revision 7 is not served yet by n2/w1\n")
+
+
+def test_a_reload_without_redis_speaks_for_its_node(run: Run, gateway: StubGateway) -> None:
+    """Done, with a word on stderr."""
+    answer = {"position": {"revision": 7}, "behind": [], "complete": False, "reason": "no Redis"}
+    gateway.answers["POST", "reload"] = (200, answer)
+    result = run("reload", "--wait", "all", "-o", "json")
+    assert (result.exit_code, result.stderr) == (0, "no Redis\n")
+    gateway.answers["POST", "reload"] = (202, {"looking": True})
+    assert run("reload", "--wait", "none").stdout == "the gateway looks\n"
+
+
+def test_confirm_sends_the_revision(run: Run, gateway: StubGateway) -> None:
+    """And says when something is held still."""
+    gateway.answers["POST", "confirm"] = (200, {"confirmed": 412, "held": None})
+    assert run("confirm", "412").stdout == "revision 412 is confirmed, and served\n"
+    assert gateway.asked[0][2] == {"revision": 412}
+    gateway.answers["POST", "confirm"] = (200, {"confirmed": 412, "held": "held: revision 413"})
+    assert "held: revision 413" in run("confirm", "412").stdout
+    assert document(run("confirm", "412", "-o", "json"))["confirmed"] == 412
+
+
+EXPLANATION = {
+    "tenant": None,
+    "route": "orders",
+    "candidates": [
+        {"route": "admin", "chosen": False, "reason": "method GET is not among POST"},
+        {"route": "orders", "chosen": True, "reason": "first that takes the request"},
+    ],
+    "action": {
+        "kind": "forward",
+        "services": [{"service": "orders", "candidates": [{"address": "http://10.0.0.5:80"}]}],
+    },
+}
+
+
+def test_explain_shows_the_route_and_why(run: Run, gateway: StubGateway) -> None:
+    """The request is taken apart as a client would send it."""
+    gateway.answers["POST", "explain"] = (200, EXPLANATION)
+    result = run(
+        *("explain", "https://shop.example:8443/orders?x=1", "-X", "post"),
+        *("-H", "X-Beta: yes", "--peer", "10.1.2.3", "--listener", "public"),
+    )
+    assert result.exit_code == 0
+    assert "forward to orders (http://10.0.0.5:80)" in result.stdout
+    assert "method GET is not among POST" in result.stdout
+    assert gateway.asked[0][2] == {
+        "method": "POST",
+        "host": "shop.example:8443",
+        "path": "/orders",
+        "query": "x=1",
+        "headers": {"x-beta": "yes"},
+        "peer": "10.1.2.3",
+        "listener": "public",
+    }
+
+
+def test_explain_without_a_route_is_status_1(run: Run, gateway: StubGateway) -> None:
+    """A path alone, with a Host header."""
+    gateway.answers["POST", "explain"] = (200, {"route": None, "candidates": []})
+    result = run("explain", "/nothing", "-H", "Host: a.example")
+    assert result.exit_code == 1
+    assert "none: 404" in result.stdout
+    assert gateway.asked[0][2]["host"] == "a.example"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "nothing"),
+        ("reload", "--timeout", "soon"),
+        ("reload", "--wait", "some"),
+        ("confirm", "latest"),
+        ("confirm", "-1"),
+        ("explain", "/", "-H", "no colon"),
+        ("explain", "http://[::1"),
+        ("unknown",),
+    ],
+)
+def test_a_wrong_command_line_is_status_2(
+    run: Run, gateway: StubGateway, arguments: tuple[str, ...]
+) -> None:
+    """Nothing is asked of the gateway."""
+    assert run(*arguments).exit_code == 2
+    assert gateway.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "words"),
+    [
+        (401, {"code": "unauthorized", "detail": "the token has expired"}, "has expired"),
+        (401, {"code": "unauthorized"}, "fenglingctl token create"),
+        (403, {"detail": "this needs the scope gateway:write"}, "gateway:write"),
+        (503, {"title": "The config source does not answer"}, "config source"),
+        (200, b"<html>", "not as a management API"),
+        (302, {}, "302"),
+    ],
+)
+def test_an_error_is_one_line_with_what_to_do(
+    run: Run, gateway: StubGateway, status: int, answer: Any, words: str
+) -> None:
+    """Status 2, nothing on stdout; a redirect is not followed with the token."""
+    gateway.answers["GET", "status"] = (status, answer)
+    result = run("status")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_gateway_that_is_away_is_named(run: Run) -> None:
+    """With the option that names another one."""
+    result = run("status", "--management", "http://127.0.0.1:1", "--token-file", "/dev/null")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "--management" in result.stderr
+
+
+def test_without_a_token_nothing_is_asked(run: Run, gateway: StubGateway, monkeypatch: Any) -> None:
+    """It says where one would come from."""
+    monkeypatch.delenv("FENGLING_TOKEN")
+    result = run("status")
+    assert "fenglingctl token create" in result.stderr
+    assert gateway.asked == []
+
+
+def test_the_token_comes_from_a_file(
+    run: Run, gateway: StubGateway, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The option wins over the environment, the file's line break is dropped."""
+    gateway.answers["GET", "status"] = (200, STATUS)
+    (tmp_path / "token").write_text("from-file\n")
+    run("status", "--token-file", str(tmp_path / "token"))
+    monkeypatch.delenv("FENGLING_TOKEN")
+    monkeypatch.setenv("FENGLING_TOKEN_FILE", str(tmp_path / "token"))
+    run("status")
+    assert gateway.tokens == ["Bearer from-file"] * 2
+    assert run("status", "--token-file", str(tmp_path / "none")).exit_code == 2
+
+
+def test_a_token_with_line_breaks_is_refused(
+    run: Run, gateway: StubGateway, monkeypatch: Any
+) -> None:
+    """It would end the header."""
+    monkeypatch.setenv("FENGLING_TOKEN", "a\r\nX-Evil: 1")
+    assert run("status").exit_code == 2
+    assert gateway.asked == []
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    run: Run, gateway: StubGateway, monkeypatch: Any
+) -> None:
+    """The token goes to the gateway and nowhere else."""
+    gateway.answers["GET", "status"] = (200, STATUS)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert run("status").exit_code == 0
