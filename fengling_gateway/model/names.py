@@ -2,7 +2,7 @@
 Checks of names: ids, hosts, addresses, networks, headers, methods.
 
 All are ASCII after the check, with one spelling each, so that equal
-configuration has equal bytes and the request path compares bytes.
+configuration has equal bytes, and the request path compares bytes.
 """
 
 from __future__ import annotations
@@ -69,10 +69,14 @@ def slug(value: Any, report: Report) -> Any:
 
 
 def canonical_host(value: str) -> str | None:
-    """Return the one spelling of a host name or address literal; None for what is neither."""
-    if not value.isascii() or len(value) > _MAX_HOST + 1:
+    """
+    Return the one spelling of a host name or address literal; None for what is neither.
+
+    International names get the ASCII form that clients send.
+    """
+    if len(value) > _MAX_HOST + 1:
         return None
-    name = value.lower().removesuffix(".")
+    name = (value if value.isascii() else _ascii_host(value)).lower().removesuffix(".")
     if name.startswith("[") and name.endswith("]"):
         try:
             return f"[{IPv6Address(name[1:-1]).compressed}]" if "%" not in name else None
@@ -88,6 +92,15 @@ def canonical_host(value: str) -> str | None:
         except ValueError:
             return None
     return name
+
+
+def _ascii_host(value: str) -> str:
+    import idna  # its tables take time to load, and few need them
+
+    try:
+        return idna.encode(value, uts46=True).decode()
+    except UnicodeError:
+        return ""
 
 
 def host(value: Any, report: Report) -> Any:
@@ -106,13 +119,6 @@ def host(value: Any, report: Report) -> Any:
 def _host_advice(value: str) -> str:
     if value == "*":
         return "must be a host name; for any host leave the list empty"
-    if not value.isascii() and len(value) <= _MAX_HOST:
-        try:
-            encoded = canonical_host(value.encode("idna").decode())
-        except UnicodeError:
-            encoded = None
-        if encoded is not None:
-            return f"must be ASCII: write {encoded}"
     if canonical_host(value.rpartition(":")[0]) is not None:
         return f"must be a host name without a port, not {shown(value)}"
     return f"must be a host name like shop.example or *.shop.example, not {shown(value)}"

@@ -1,8 +1,8 @@
 """
 Checks of paths: templates and regular expressions of routes, prefixes, locations.
 
-Literal parts are compared with the bytes of a request's path, so they are
-written as they arrive: percent-encoded where a client would encode them.
+Literal parts are compared with the bytes of a request's path, so their
+canonical form is as these arrive: percent-encoded beyond ASCII.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def _template(value: str, report: Report) -> str | None:
     if not value.startswith("/"):
         report.add("bad_path", f"must begin with / (or ~ for a regex), not {shown(value)}")
         return None
+    value = _percent_encoded(value)
     if len(value) > MAX_PATH:
         report.add("too_long", f"must have at most {MAX_PATH} characters, not {len(value)}")
         return None
@@ -92,6 +93,13 @@ def _template(value: str, report: Report) -> str | None:
     for position, segment in enumerate(segments, 1):
         _check_segment(segment, position == len(segments), names, report)
     return "/" + "/".join(segments)
+
+
+def _percent_encoded(value: str) -> str:
+    """Spell what is beyond ASCII as clients do; the rest, and what nobody can see, stays."""
+    if value.isascii() or len(value) > MAX_PATH or not value.isprintable():
+        return value
+    return "".join(one if one.isascii() else quote(one) for one in value)
 
 
 def _check_segment(segment: str, is_last: bool, names: set[str], report: Report) -> None:
@@ -123,9 +131,7 @@ def _literal_fault(segment: str, is_last: bool) -> str | None:
         return "must have parameters as whole segments, {name} or at the end {**name}"
     if "*" in segment:
         return "must use {name} for any segment, {**rest} at the end for any rest"
-    if not segment.isascii() or not segment.isprintable() or " " in segment:
-        return f"must be percent-encoded: {quote(segment[:50], errors='replace')}"
-    return "has a character that paths can't have"
+    return "has a character that is to be percent-encoded (a space is %20)"
 
 
 def plain_path(value: Any, report: Report) -> Any:
@@ -133,8 +139,10 @@ def plain_path(value: Any, report: Report) -> Any:
     if type(value) is not str:
         wrong_type(value, "a path like /api", report)
         return None
-    path = value.rstrip("/") if len(value) <= MAX_PATH else value
-    if len(value) > MAX_PATH:
+    path = _percent_encoded(value)
+    if len(path) <= MAX_PATH:
+        path = path.rstrip("/")
+    if len(path) > MAX_PATH:
         report.add("too_long", f"must have at most {MAX_PATH} characters, not {len(value)}")
     elif not path.startswith("/"):
         report.add("bad_path", f"must begin with / and go on, like /api, not {shown(value)}")

@@ -468,7 +468,7 @@ class RejectedTests:
             "http://h#a", "http://u@h", "http://u:p@h", "http://h:0", "http://h:65536", "http://h:",
             "http://h:8x", "http://h:٣", "https://h", "ftp://h", "http://a_b c", "http://1.2.3",
             "http://999.1.1.1", "http://[::1", "http://[::g]", "http://::1", "http://h:80\n",
-            "http://h\r\n", "unix:/a", "http://-a", "http://a..b", "http://é", "http://" + "a" * 300,
+            "http://h\r\n", "unix:/a", "http://-a", "http://a..b", "http://é b", "http://" + "a" * 300,
             "http://[fe80::1%25eth0]:80", 5, None, [],
         ],
     )  # fmt: skip
@@ -565,6 +565,7 @@ class PathTests:
             ("/%C3%A9/@x:y;z=1,2", "/%C3%A9/@x:y;z=1,2"),
             ("~^/v[0-9]+/(a|b)$", "~^/v[0-9]+/(a|b)$"),
             ("/.well-known/x", "/.well-known/x"),
+            ("/café/{x}", "/caf%C3%A9/{x}"),
         ],
     )
     def test_path_is_accepted(self, path: str, canonical_path: str) -> None:
@@ -584,7 +585,8 @@ class PathTests:
             ("/a?b", "bad_path"),
             ("/a#b", "bad_path"),
             ("/a b", "bad_path"),
-            ("/é", "bad_path"),
+            ("/é\u200b", "bad_path"),
+            ("/" + "é" * 200, "too_long"),
             ("/a\r\n", "bad_path"),
             ("/\ud800", "bad_path"),
             ("/a%zz", "bad_path"),
@@ -618,12 +620,6 @@ class PathTests:
         """What no request can have, or nobody can mean, or costs too much to match."""
         assert problems("route", path=path) == [("path", code)]
 
-    def test_non_ascii_path_is_shown_encoded(self) -> None:
-        """The answer is ready to paste."""
-        verdict = judge("route", path="/café")
-        assert isinstance(verdict, Rejected)
-        assert "caf%C3%A9" in verdict.problems[0].message
-
     def test_rejected_expression_writes_nothing_to_stderr(
         self, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -644,6 +640,9 @@ class HostTests:
             ("a_b.c", "a_b.c"),
             ("10.0.0.1", "10.0.0.1"),
             ("[2001:DB8::0:1]", "[2001:db8::1]"),
+            ("Bücher.example", "xn--bcher-kva.example"),
+            ("*.straße.example", "*.xn--strae-oqa.example"),
+            ("shop。example", "shop.example"),
         ],
     )
     def test_host_is_accepted(self, host: str, canonical_host: str) -> None:
@@ -654,19 +653,13 @@ class HostTests:
         "host",
         [
             "", "*", "*.", "*.*.a", "a.*", "a*", ".a", "a..b", "-a", "a-", "a:80", "[::1]:80", "[::1",
-            "1.2.3", "1.2.3.256", "0x7f.1", "a.0x7f", "é.de", "Kelvin\u212a.de", "a b", "a\n", "a/b",
+            "1.2.3", "1.2.3.256", "0x7f.1", "a.0x7f", "\u200b.de", "a\u2215b", "é:80", "a b", "a\n", "a/b",
             "u@a", "*.10.0.0.1", "*.[::1]", "a" * 64, "a." * 127 + "aa", "x" * 100_000, "ü" * 100_000,
         ],
     )  # fmt: skip
     def test_host_is_rejected(self, host: str) -> None:
         """What no Host header is compared with."""
         assert problems("route", hosts=[host]) == [("hosts[0]", "bad_host")]
-
-    def test_international_host_is_shown_encoded(self) -> None:
-        """The answer is ready to paste."""
-        verdict = judge("route", hosts=["bücher.example"])
-        assert isinstance(verdict, Rejected)
-        assert "xn--bcher-kva.example" in verdict.problems[0].message
 
     @pytest.mark.parametrize(
         ("given", "kept"),
