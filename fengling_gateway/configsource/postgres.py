@@ -142,11 +142,12 @@ class PostgresSource:
         return self._ask(partial(self._reader.history, keys, up_to))
 
     def confirm(self, revision: int, author: str) -> Deferred[None]:
-        return self._ask(partial(self._reader.confirm, revision, author))
+        # An error of whoever asked is none of the source.
+        return self._ask(partial(self._reader.confirm, revision, author), notes=False)
 
     # Questions
 
-    def _ask(self, question: Callable[[], _T]) -> Deferred[_T]:
+    def _ask(self, question: Callable[[], _T], *, notes: bool = True) -> Deferred[_T]:
         waiting = threading.Event()
         answer: Deferred[_T] = Deferred(lambda _: self._give_up(waiting))
         if self._stopped or not self._started:
@@ -164,7 +165,7 @@ class PostgresSource:
                 waiting.clear()
 
         def answered(success: bool, result: Any) -> None:
-            self._reactor.callFromThread(self._answered, answer, success, result)
+            self._reactor.callFromThread(self._answered, answer, success, result, notes)
 
         self._reading.callInThreadWithCallback(answered, ask)
         return answer
@@ -173,14 +174,15 @@ class PostgresSource:
         if waiting.is_set():
             self._reader.abort()
 
-    def _answered(self, answer: Deferred[Any], success: bool, result: Any) -> None:
+    def _answered(self, answer: Deferred[Any], success: bool, result: Any, notes: bool) -> None:
         self._asked.discard(answer)
         if success:
             self.state.connected = True
             self.state.last_read_at = self._reactor.seconds()
         elif not answer.called and not self._stopped:
-            self._note(result.getErrorMessage())
             self.state.connected = self._reader.is_connected
+            if notes:
+                self._note(result.getErrorMessage())
         if answer.called:
             return
         if success:
