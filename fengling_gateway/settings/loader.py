@@ -65,10 +65,12 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
     problems: list[Problem] = []
     file = None if path is None else Path(path)
     raw = {} if file is None else _read_toml(file, problems)
+    unread = bool(problems)
     _read_file_keys(raw, file, problems)
     origins = _overlay(raw, read_environment(environ, problems))
     settings = _validated(raw, origins, problems)
-    problems += _contradictions(raw)
+    if not unread:  # of a file that can't be read, nothing is known to be missing
+        problems += _contradictions(raw)
     if problems or settings is None:
         raise SettingsError(problems)
     return _resolved(settings, file)

@@ -128,6 +128,19 @@ class GatewayService(Service):
         self._parts.supervisor.workers.rolling_restart()
 
 
+class _TwistdService(GatewayService):
+    """The gateway within twistd, which would answer a taken port with a traceback."""
+
+    def startService(self) -> None:
+        from fengling_gateway.tap.assembly import StartError
+
+        try:
+            super().startService()
+        except StartError as error:
+            _complain(str(error))
+            sys.exit(EXIT_BAD_SETTINGS)
+
+
 def makeService(options: UsageOptions) -> GatewayService:
     """
     Make the service for twistd.
@@ -138,7 +151,7 @@ def makeService(options: UsageOptions) -> GatewayService:
 
     path = options["config"]
     settings = _load_or_exit(path)
-    return GatewayService(
+    return _TwistdService(
         reactor=reactor, settings=settings, reread=lambda: load_settings(path, os.environ)
     )
 
