@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import time
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
+from select import EPOLLIN, EPOLLOUT
 from typing import Any, Final
 
 from twisted.internet.epollreactor import EPollReactor
@@ -23,9 +23,8 @@ _log = Logger()
 MAX_EVENTS: Final = 512
 """Events taken from one call of epoll_wait; the rest wait for the next turn."""
 
-_PLAIN: Final = EPOLLIN | EPOLLOUT
 _IN: Final = int(EPOLLIN)
-_BROKEN: Final = EPOLLHUP | EPOLLERR
+_OUT: Final = int(EPOLLOUT)
 
 
 class LeanEpollReactor(EPollReactor):
@@ -35,7 +34,8 @@ class LeanEpollReactor(EPollReactor):
 
     # Twisted's, declared for this class.
     _poller: Any
-    _selectables: dict[int, Any]
+    _selectables: Any
+    _doReadOrWrite: Any
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events, and act on them."""
@@ -45,38 +45,34 @@ class LeanEpollReactor(EPollReactor):
             if error.errno == errno.EINTR:
                 return
             raise
-        selectables: Any = self._selectables
-        for fd, event in events:
-            # Twisted keeps descriptors of many kinds here, each with these methods.
-            selectable = selectables.get(fd)
-            if selectable is None:
-                continue
-            if event & ~_PLAIN:
-                self._act(selectable, fd, event)
-                continue
-            why: Any = None
-            try:
-                if event & _IN:
-                    why = selectable.doRead()
-                    if why is None and event != _IN and selectables.get(fd) is selectable:
-                        why = selectable.doWrite()
-                        event = EPOLLOUT
-                else:
-                    why = selectable.doWrite()
-            except Exception as error:
-                _log.failure("{selectable} failed", selectable=selectable)
-                why = error
-            if why:
-                self._disconnectSelectable(selectable, why, bool(event & _IN))
+        _dispatch(self, self._selectables, events)
 
     doIteration = doPoll
 
-    def _act(self, selectable: Any, fd: int, event: int) -> None:
-        """Act on an event that is not plain readiness, as Twisted does."""
+
+def _dispatch(
+    reactor: LeanEpollReactor, selectables: dict[int, Any], events: list[tuple[int, int]]
+) -> None:
+    """Act on each event; one descriptor's fault is not the others'."""
+    for fd, event in events:
+        # Closed by what an event before it led to.
+        selectable = selectables.get(fd)
+        if selectable is None:
+            continue
         try:
-            self._doReadOrWrite(selectable, fd, event)
-        except Exception:
+            if event == _IN:
+                why = selectable.doRead()
+                if why is not None:
+                    reactor._disconnectSelectable(selectable, why, isRead=True)
+            elif event == _OUT:
+                why = selectable.doWrite()
+                if why is not None:
+                    reactor._disconnectSelectable(selectable, why, isRead=False)
+            else:
+                reactor._doReadOrWrite(selectable, fd, event)
+        except Exception as error:
             _log.failure("{selectable} failed", selectable=selectable)
+            reactor._disconnectSelectable(selectable, error, isRead=False)
 
 
 def install() -> LeanEpollReactor:

@@ -2,6 +2,7 @@
 cimport cython
 
 cdef int _DROP, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION
+cdef int _PERCENT, _BACKSLASH, _DOT, _HASH, _UNDERSCORE
 
 cdef class RequestHead:
     cdef public str listener, peer
@@ -12,10 +13,12 @@ cdef class RequestHead:
     cdef public long long framing
     cdef public int minor
 
+    cpdef on_header(self, bytes name, bytes value)
+
 @cython.locals(raw=bytes, head=RequestHead)
 cpdef parse_request_head(bytes raw, RequestHead head, dict roles, limits)
 
-@cython.locals(line=list, version=bytes)
+@cython.locals(line=list, rest=bytes, version=bytes)
 cdef _take_first_line(bytes raw, RequestHead head)
 
 @cython.locals(forward=list, pair=tuple, lower=bytes)

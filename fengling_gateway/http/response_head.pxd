@@ -11,6 +11,8 @@ cdef class ResponseHead:
     cdef public int minor, status
     cdef public bytes reason, connection
 
+    cpdef on_header(self, bytes name, bytes value)
+
 @cython.locals(head=ResponseHead, version=bytes)
 cpdef ResponseHead parse_response_head(bytes raw, limits)
 

@@ -9,6 +9,7 @@ forwarded byte for byte and never judged.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _PERCENT: Final = re.compile(rb"%(..)?", re.DOTALL)
@@ -76,9 +77,12 @@ def split_absolute(target: bytes) -> tuple[bytes, bytes]:
     return authority, origin if origin.startswith(b"/") else b"/" + origin
 
 
+@lru_cache(maxsize=1024)
 def normal_host(value: bytes) -> bytes:
     """
     Return the host of a Host header or authority: lower case, no port, no final dot.
+
+    Clients repeat themselves: what is asked for often is remembered.
 
     Raises:
         ValueError: it is not a host with an optional port.
