@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fengling_gateway.configsource.reading import ConfigSource, Held, Reading, SourceError
+from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, Stage, StagedResult
 from fengling_gateway.model.entity import Key
@@ -87,6 +88,7 @@ class ReloadLoop:
         self._known = False
         """Whether `config` has been judged from the source, not only restored."""
         self._judging = False
+        self._heap = Heap()
         self._held_target: Position | None = None
         self._confirmed: Position | None = None
         self._running: Deferred[None] | None = None
@@ -225,9 +227,11 @@ class ReloadLoop:
             self._hold(reading.held)
             return
         self._judging = True
+        self._heap.load_began()
         try:
             await self._judge_and_commit(reading, replaced=replaced)
         finally:
+            self._heap.load_ended(len(reading.rows))
             self._judging = False
 
     async def _judge_and_commit(self, reading: Reading, *, replaced: bool) -> None:

@@ -46,9 +46,10 @@ class Parts:
         self._context = CompileContext(rng)
 
     def applier(self) -> Any:
+        from fengling_gateway.control.heap import Heap
         from fengling_gateway.worker.applier import Applier
 
-        return Applier(context=self._context)
+        return Applier(context=self._context, heap=Heap())
 
     def data_plane(self, configuration: dict[str, Any]) -> Any:
         from fengling_gateway.dataplane.plane import DataPlane

@@ -11,6 +11,7 @@ from enum import Enum
 
 from twisted.logger import Logger
 
+from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Delta, Position, decode_changes
 from fengling_gateway.routing.snapshot import (
     CompileContext,
@@ -47,12 +48,14 @@ class Applied:
 class Applier:
     """Holds the snapshot that is served, and the one under construction."""
 
-    def __init__(self, *, context: CompileContext) -> None:
+    def __init__(self, *, context: CompileContext, heap: Heap) -> None:
         self._context = context
+        self._heap = heap
         self.snapshot: Snapshot = Snapshot.empty()
         self._head: Delta | None = None
         self._builder: SnapshotBuilder | None = None
         self._received = 0
+        self._changes = 0
         self._compiled_before: dict[str, int] = {}
 
     @property
@@ -65,8 +68,11 @@ class Applier:
 
     def begin(self, head: Delta) -> None:
         """Start a delta; one that was under way is dropped."""
+        if self._head is not None:
+            self._heap.load_ended(0)
+        self._heap.load_began()
         self._head = head
-        self._received = 0
+        self._received = self._changes = 0
         self._compiled_before = dict(self._context.compiled)
         starts_here = head.is_full or head.hash_before == self.content_hash
         self._builder = self.snapshot.applying(head, self._context) if starts_here else None
@@ -75,7 +81,9 @@ class Applier:
         """Take one part of the delta under way; of one that does not fit, nothing."""
         self._received += len(part)
         if self._builder is not None:
-            self._builder.add(decode_changes(part))
+            changes = list(decode_changes(part))
+            self._changes += len(changes)
+            self._builder.add(changes)
 
     def step(self) -> bool:
         """Compile a slice of the delta under way; return whether there is more to do."""
@@ -87,6 +95,7 @@ class Applier:
         assert head is not None, "a delta ended that had not begun"
         self._head = self._builder = None
         outcome = self._finish(head, builder)
+        self._heap.load_ended(self._changes)
         failed = {str(key): reason for key, reason in self._context.failed.items()}
         return Applied(outcome, head, self._received, self._spent(), failed)
 

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.control.channel import LocalChannel
 from fengling_gateway.control.frames import Message
+from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
 from fengling_gateway.model.validation import Accepted, validate
@@ -90,7 +91,7 @@ class Parts:
         return self.plane
 
     def applier(self) -> Applier:
-        return Applier(context=CompileContext(random.Random(1)))
+        return Applier(context=CompileContext(random.Random(1)), heap=Heap())
 
     def sockets(self, configuration: dict[str, Any]) -> dict[str, list[str]]:
         return {"http": ["socket 0", "socket 1"]}

@@ -1,0 +1,37 @@
+"""The collector rests during loads, and large ones are frozen."""
+
+from __future__ import annotations
+
+import gc
+from unittest import TestCase
+
+from fengling_gateway.control.heap import LARGE_LOAD, Heap
+
+
+class HeapTests(TestCase):
+    """`Heap`"""
+
+    def setUp(self) -> None:
+        self.heap = Heap()
+        gc.enable()
+        self.addCleanup(gc.unfreeze)
+        self.addCleanup(gc.enable)
+
+    def test_collector_rests_until_the_last_load_has_ended(self) -> None:
+        """Two loads may overlap."""
+        self.heap.load_began()
+        self.heap.load_began()
+        self.heap.load_ended(1)
+        self.assertFalse(gc.isenabled())
+        self.heap.load_ended(1)
+        self.assertTrue(gc.isenabled())
+
+    def test_large_load_is_frozen_and_a_small_one_is_not(self) -> None:
+        """Freezing has a price, too: what is frozen in a cycle stays."""
+        before = gc.get_freeze_count()
+        self.heap.load_began()
+        self.heap.load_ended(LARGE_LOAD - 1)
+        self.assertEqual(gc.get_freeze_count(), before)
+        self.heap.load_began()
+        self.heap.load_ended(LARGE_LOAD)
+        self.assertGreater(gc.get_freeze_count(), before)
