@@ -22,6 +22,10 @@ KIND_INDEX: Final = {kind: index for index, kind in enumerate(KINDS)}
 MAX_BODY_BYTES: Final = 60_000
 """Largest canonical body. It leaves a record room in one 64 KiB frame."""
 
+_encode: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
 _HASH_BYTES: Final = 16
 _HASH_MASK: Final = (1 << (8 * _HASH_BYTES)) - 1
 
@@ -43,9 +47,7 @@ def canonical(values: dict[str, Any]) -> bytes:
     Raises:
         ValueError: a number is NaN or infinite, which JSON cannot say.
     """
-    return json.dumps(
-        values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return _encode(values).encode()
 
 
 def entity_hash(key: Key, body: bytes) -> int:
