@@ -15,7 +15,7 @@ cdef class DownstreamConnection:
     cdef Exchange _exchange
     cdef RequestHead _head
     cdef int _phase
-    cdef long long _left, _served
+    cdef long long _left, _served, _may_serve
     cdef list _out
     cdef bint _is_trusted, _has_begun_head, _has_sent, _chunks_out, _close_after, _is_reading
     cdef bint _is_paused, _is_blocked, _is_half_closed, _stopped_reading

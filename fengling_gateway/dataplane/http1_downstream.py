@@ -72,6 +72,7 @@ class DownstreamConnection:
         "_is_trusted",
         "_left",
         "_listener",
+        "_may_serve",
         "_on_closed",
         "_out",
         "_peer",
@@ -119,6 +120,7 @@ class DownstreamConnection:
         self._is_half_closed = False
         self._stopped_reading = False
         self._served = 0
+        self._may_serve = request_limit(plane)
         self.deadline = NEVER
 
     def __repr__(self) -> str:
@@ -304,7 +306,7 @@ class DownstreamConnection:
         self._has_begun_head = False
         self._has_sent = False
         self._served += 1
-        self._close_after = not head.keep_alive or self._served >= plane.settings.keepalive_requests
+        self._close_after = not head.keep_alive or self._served >= self._may_serve
         if framing in {NO_BODY, 0}:
             self._phase = _ANSWERING
         else:
@@ -504,6 +506,12 @@ class DownstreamConnection:
         self.deadline = self._plane.sweeper.now + CLOSE_SECONDS
         self._transport.unregisterProducer()
         self._transport.loseConnection()
+
+
+def request_limit(plane: PlaneState) -> int:
+    """Return how many requests a connection may carry: a tenth more or less, lest all end at once."""
+    limit = plane.settings.keepalive_requests
+    return max(1, round(limit * (0.9 + 0.2 * plane.rng.random())))
 
 
 # Not by a decorator: a compiled class takes none.

@@ -128,9 +128,11 @@ class UpstreamConnection:
 
     def is_alive(self) -> bool:
         """Whether the peer has neither hung up nor said anything unasked."""
+        if self.instance.scheme == "https":
+            # Its socket may hold a record that says nothing, such as a session ticket.
+            return True
         try:
-            handle = self._transport.getHandle()
-            handle.recv(1, MSG_PEEK | MSG_DONTWAIT)
+            self._transport.getHandle().recv(1, MSG_PEEK | MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except OSError:

@@ -17,7 +17,12 @@ from fengling_gateway.dataplane.http1_downstream import DownstreamConnection
 from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
-from fengling_gateway.dataplane.transports import FastTransports, StockTransports, Transports
+from fengling_gateway.dataplane.transports import (
+    FastTransports,
+    StockTransports,
+    Transports,
+    connect_tls,
+)
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.forwarded import peer_address
 from fengling_gateway.http.problem import REASONS, problem_body
@@ -124,6 +129,8 @@ class DataPlane:
     def _dial(self, connection: UpstreamConnection) -> Any:
         instance = connection.instance
         factory = _UpstreamFactory(connection)
+        if instance.scheme == "https":
+            return connect_tls(self._reactor, instance.host, instance.port, factory)
         return self._transports.connect(self._reactor, instance.host, instance.port, factory)
 
     # Ends

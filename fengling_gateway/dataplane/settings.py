@@ -21,7 +21,8 @@ class DataPlaneSettings:
             request: from accept) to the end of its head, however its bytes
             trickle in; then 408.
         keepalive_idle: how long a client may think between two requests.
-        keepalive_requests: how many it may send on one connection.
+        keepalive_requests: how many it may send on one connection, give or take a
+            tenth, lest all clients come back at the same time.
         high_water_bytes: what may be buffered towards a peer before the other
             side is no longer read.
         low_water_bytes: what is left of that when reading goes on.

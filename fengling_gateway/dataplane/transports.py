@@ -154,6 +154,17 @@ class Transports(Protocol):
         """Return a connector that opens a connection, without a timer of its own."""
 
 
+def connect_tls(reactor: Any, host: str, port: int, factory: ClientFactory) -> Any:
+    """
+    Return a connector that opens a TLS connection, by Twisted's transport.
+
+    The peer's certificate is verified for `host` against the system's authorities.
+    """
+    from twisted.internet.ssl import optionsForClientTLS
+
+    return reactor.connectSSL(host, port, factory, optionsForClientTLS(host), None)
+
+
 class StockTransports:
     """Twisted's own; their marks for back-pressure are 64 KiB and nothing."""
 

@@ -85,6 +85,20 @@ class ConnectTests(FailureCase):
         late = rig.accept()
         self.assertEqual((late.sent, late.ended), (b"", "closed"))
 
+    def test_secure_instance_is_never_sent_plain_text(self) -> None:
+        """An https address is connected to by TLS, for its own name."""
+        rig = self.rig(instance(address="https://secure.example:8443"))
+        client = rig.ask()
+        self.assertEqual(rig.dials, [])
+        host, port, factory, context, *_ = rig.reactor.sslClients[0]
+        self.assertEqual(
+            (host, port, context._hostname), ("secure.example", 8443, "secure.example")
+        )
+        upstream = Transport(rig.reactor, factory.buildProtocol(None))
+        upstream.deliver(OK)
+        client.deliver(POST)
+        self.assertIn(b"POST", upstream.sent)
+
     def test_in_flight_is_counted_per_instance(self) -> None:
         """An instance knows how many requests it has, and forgets them as they end."""
         rig = self.rig()
