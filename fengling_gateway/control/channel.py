@@ -1,7 +1,8 @@
 """Two ends of a control channel: over a socketpair, or within one process.
 
-Messages are delivered in order, one per reactor turn, so that a large delta
-never holds up the requests that the same reactor serves.
+Messages are delivered in order, and in one reactor turn only as many as fit
+into a part of a delta, so that a large delta never holds up the requests that
+the same reactor serves, and a small one takes a single turn.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from fengling_gateway.control.frames import FrameDecoder, FrameError, Message, encode_frame
-from fengling_gateway.model.delta import Delta, Position, encode_changes
+from fengling_gateway.model.delta import MAX_PART_BYTES, Delta, Position, encode_changes
 
 _log = Logger()
 
@@ -32,7 +33,7 @@ class ChannelUser(Protocol):
     """Who talks over one end of a channel."""
 
     def message_received(self, message: Message, payload: bytes) -> None:
-        """Handle one message. Called once per reactor turn."""
+        """Handle one message."""
 
     def channel_lost(self) -> None:
         """The other end is gone; nothing more arrives, nothing more is delivered."""
@@ -99,7 +100,7 @@ def delta_head(payload: bytes) -> Delta:
 
 
 class _Inbox:
-    """Hands queued messages to the user, one per reactor turn."""
+    """Hands queued messages to the user, `MAX_PART_BYTES` of them per reactor turn."""
 
     def __init__(self, *, clock: IReactorTime, user: ChannelUser) -> None:
         self._clock = clock
@@ -133,13 +134,14 @@ class _Inbox:
 
     def _deliver(self) -> None:
         self._scheduled = False
-        if not self._queue or self._paused:
-            return
-        message, payload = self._queue.popleft()
-        try:
-            self._user.message_received(message, payload)
-        except Exception:
-            _log.failure("control: {message} was not handled", message=message.name)
+        handled = 0
+        while self._queue and not self._paused and handled < MAX_PART_BYTES:
+            message, payload = self._queue.popleft()
+            handled += len(payload)
+            try:
+                self._user.message_received(message, payload)
+            except Exception:
+                _log.failure("control: {message} was not handled", message=message.name)
         self._schedule()
         if not self._queue:
             self.emptied()
@@ -195,17 +197,22 @@ class SocketChannel(WireProtocol):
             self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Write the next frame; called by the transport whenever its buffer is empty."""
-        while self._outbox:
+        """Write a part's worth of frames; called by the transport when its buffer is empty."""
+        frames: list[bytes] = []
+        size = 0
+        while self._outbox and size < MAX_PART_BYTES:
             frame = next(self._outbox[0], None)
             if frame is None:
                 self._outbox.popleft()
-                continue
-            self.bytes_sent += len(frame)
-            self.transport.write(frame)
-            return
-        self._producing = False
-        self.transport.unregisterProducer()
+            else:
+                frames.append(frame)
+                size += len(frame)
+        if frames:
+            self.bytes_sent += size
+            self.transport.write(b"".join(frames))
+        else:
+            self._producing = False
+            self.transport.unregisterProducer()
 
     def stopProducing(self) -> None:
         self._outbox.clear()

@@ -2,8 +2,7 @@
 
 A collection visits every container that the process holds; with 100,000 routes
 that stops a process for a second. So there is none while a load builds, and
-what a large load has built is frozen: moved out of the collector's sight for
-good. Reference counts still free what a later revision replaces. What freezing
+what loads have built is frozen: moved out of the collector's sight for good. Reference counts still free what a later revision replaces. What freezing
 can lose is garbage in cycles that happens to exist at that moment: kilobytes.
 """
 
@@ -12,8 +11,8 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-LARGE_LOAD: Final = 500
-"""Entities from which a load is worth freezing; a smaller one leaves little to visit."""
+WORTH_FREEZING: Final = 500
+"""Entities built since the last freeze that are worth the next one: a millisecond's visit."""
 
 
 class Heap:
@@ -25,7 +24,7 @@ class Heap:
 
     def __init__(self) -> None:
         self._loads = 0
-        self._size = 0
+        self._unfrozen = 0
 
     def load_began(self) -> None:
         """Something that may be large is being built, over several reactor turns."""
@@ -34,11 +33,11 @@ class Heap:
 
     def load_ended(self, entities: int) -> None:
         """It is done, or given up; `entities` says how large it was."""
-        self._size += entities
+        self._unfrozen += entities
         self._loads -= 1
         if self._loads:
             return
-        if self._size >= LARGE_LOAD:
+        if self._unfrozen >= WORTH_FREEZING:
+            self._unfrozen = 0
             gc.freeze()
-        self._size = 0
         gc.enable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from unittest import TestCase
 
-from fengling_gateway.control.heap import LARGE_LOAD, Heap
+from fengling_gateway.control.heap import WORTH_FREEZING, Heap
 
 
 class HeapTests(TestCase):
@@ -26,12 +26,12 @@ class HeapTests(TestCase):
         self.heap.load_ended(1)
         self.assertTrue(gc.isenabled())
 
-    def test_large_load_is_frozen_and_a_small_one_is_not(self) -> None:
-        """Freezing has a price, too: what is frozen in a cycle stays."""
+    def test_what_loads_have_built_is_frozen_once_it_is_worth_it(self) -> None:
+        """One large load, or many small ones; freezing each would freeze passing garbage."""
         before = gc.get_freeze_count()
         self.heap.load_began()
-        self.heap.load_ended(LARGE_LOAD - 1)
+        self.heap.load_ended(WORTH_FREEZING - 1)
         self.assertEqual(gc.get_freeze_count(), before)
         self.heap.load_began()
-        self.heap.load_ended(LARGE_LOAD)
+        self.heap.load_ended(1)
         self.assertGreater(gc.get_freeze_count(), before)
