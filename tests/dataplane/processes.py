@@ -26,13 +26,21 @@ class Gateway:
         assert process.stdout is not None
         self.port = int(process.stdout.readline())
 
-    def ask(self, line: str = "") -> dict[str, Any]:
+    def ask(self) -> dict[str, Any]:
         """Its counters, buffers and memory."""
+        answer: dict[str, Any] = json.loads(self._say(""))
+        return answer
+
+    def drain(self) -> str:
+        """Drain it; what it says when that is done."""
+        return self._say("drain").strip()
+
+    def _say(self, line: str) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        return self._process.stdout.readline()
 
     def connect(self, *, receive_buffer: int | None = None) -> socket.socket:
         client = socket.socket()
