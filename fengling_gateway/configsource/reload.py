@@ -48,6 +48,9 @@ class ReloadUser(Protocol):
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         """Serve the delta; `result` says who was newly rejected and who recovered."""
 
+    def look_succeeded(self) -> None:
+        """The source has answered, whether or not there was anything new."""
+
     def look_failed(self, error: BaseException) -> None:
         """The source could not answer; what was served stays."""
 
@@ -166,6 +169,7 @@ class ReloadLoop:
         if self._poll is not None and self._poll.active():
             self._poll.cancel()
         self._running = Deferred.fromCoroutine(self._look(reason))
+        self._running.addCallback(lambda _: self._user.look_succeeded())
         self._running.addErrback(self._failed)
         self._running.addBoth(lambda _: self._ended())
 

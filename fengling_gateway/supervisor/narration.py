@@ -49,7 +49,6 @@ class Narration:
         result: StagedResult,
         rejected: Mapping[Key, Rejection],
     ) -> None:
-        self._last_error = ("", 0.0)
         newest = reading.revisions[-1] if reading.revisions else None
         released, self._released = self._released, False
         if delta.committed_at is not None and reading.before is not None:
@@ -123,7 +122,14 @@ class Narration:
             took=took,
         )
 
-    def look_failed(self, error: BaseException) -> None:
+    def look_succeeded(self) -> None:
+        said, _ = self._last_error
+        self._last_error = ("", 0.0)
+        if said:
+            _log.info("the config source can be read again", log_id="config.source_answers")
+
+    def look_failed(self, error: BaseException, *, serving: bool) -> None:
+        """A look has failed; `serving`: while there is something to serve."""
         self.failed_looks += 1
         text = str(error) or type(error).__name__
         said, at = self._last_error
@@ -132,9 +138,10 @@ class Narration:
         self._last_error = (text, self._clock.seconds())
         level = _log.warn if isinstance(error, (SourceError, TimeoutError)) else _log.error
         level(
-            "the config source does not answer: {error}; what is served stays",
+            "the config source can't be read: {error}; {meanwhile}",
             log_id="config.source_failed",
             error=text,
+            meanwhile="what is served stays" if serving else "nothing is served yet",
         )
 
     def held(self, held: Held | None) -> None:

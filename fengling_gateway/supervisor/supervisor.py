@@ -131,6 +131,7 @@ class Supervisor:
         self.propagation = Propagation(clock=reactor, links=self.workers.links)
         self._legacies: list[Legacy] = []
         self._patience: Any = None
+        self._waits = False
         self._stopping: Deferred[None] | None = None
 
     def __repr__(self) -> str:
@@ -152,6 +153,13 @@ class Supervisor:
         """
         self._adopt_sockets()
         self.sockets.open(self.settings.workers)
+        _log.info(
+            "fengling-gateway {version} starts as node {node} of cluster {cluster}, on {listeners}",
+            version=__version__,
+            node=self.settings.node,
+            cluster=self.settings.cluster,
+            listeners=", ".join(map(str, self.settings.listeners)),
+        )
         self.workers.slots_available(self.sockets.slots)
         self.workers.start()
         self.source.start()
@@ -163,6 +171,10 @@ class Supervisor:
         """Drain the workers and stop everything; fires within the drain deadline, and a little."""
         if self._stopping is None:
             self.state = "draining"
+            _log.info(
+                "draining: what is under way has {seconds:g} s to end",
+                seconds=self.settings.drain_deadline,
+            )
             self._stopping = Deferred.fromCoroutine(self._stop())
         return self._stopping
 
@@ -175,6 +187,7 @@ class Supervisor:
         await DeferredList(
             [self.source.stop(), self.bus.stop(), self._journal.stop()], consumeErrors=True
         )
+        _log.info("stopped")
 
     def look(self, reason: str) -> Deferred[None]:
         """Look at the source; see `ReloadLoop.look`."""
@@ -260,8 +273,11 @@ class Supervisor:
         self._journal.append(delta, lambda: self.config.bodies)
         self._publish_state()
 
+    def look_succeeded(self) -> None:
+        self.narration.look_succeeded()
+
     def look_failed(self, error: BaseException) -> None:
-        self.narration.look_failed(error)
+        self.narration.look_failed(error, serving=self.loop.position is not None)
         if self.loop.position is None:
             self._serve_last_known_good()
 
@@ -277,7 +293,8 @@ class Supervisor:
 
     def _loaded(self, good: tuple[Position, dict[Key, bytes]] | None) -> None:
         if good is None:
-            if self.loop.position is None:
+            if self.loop.position is None and not self._waits:
+                self._waits = True
                 _log.warn("there is no last-known-good file; waiting for the config source")
             return
         position, bodies = good

@@ -71,9 +71,13 @@ class Serving:
         self.deltas: list[Delta] = []
         self.errors: list[BaseException] = []
         self.holds: list[Held | None] = []
+        self.answers = 0
 
     def delta_read(self, delta: Delta, reading: Reading, result: Any) -> None:
         self.deltas.append(delta)
+
+    def look_succeeded(self) -> None:
+        self.answers += 1
 
     def look_failed(self, error: BaseException) -> None:
         self.errors.append(error)
@@ -147,6 +151,9 @@ class ReloadLoopTests(SynchronousTestCase):
         self.assertEqual(self.loop.position, at(1))
         self.clock.advance(5.0)
         self.assertEqual(len(self.source.asked), 3)
+        self.assertEqual((len(self.user.errors), self.user.answers), (1, 1))
+        self.source.answer(at(1), [], before=at(1))
+        self.assertEqual(self.user.answers, 2, "told also when there is nothing new")
 
     def test_source_that_never_answers_is_given_up_at_the_deadline(self) -> None:
         """No look lasts for ever."""
