@@ -39,8 +39,7 @@ SET LOCAL intervalstyle = 'iso_8601';
 SET LOCAL timezone = 'UTC';
 """
 
-_HEAD = """
-SELECT (SELECT version_num FROM fengling.schema_version), fengling.epoch(),
+_HEAD = """SELECT (SELECT version_num FROM fengling.schema_version), fengling.epoch(),
        h.revision, h.baseline_revision, h.baseline_token::text, h.pruned_to,
        EXISTS (SELECT FROM fengling.revision
                WHERE id = %(revision)s AND token::text = %(token)s),
@@ -50,13 +49,31 @@ FROM fengling.head AS h LEFT JOIN LATERAL (
     WHERE held AND NOT forced AND id > h.baseline_revision ORDER BY id LIMIT 1) AS first ON true
 """
 
+# Everything of an incremental read in one statement, hence one snapshot and one round trip:
+# this is what stands between a commit and its being served. The settings are made in the
+# implicit transaction that the statements of one message share.
 # (Materialized, or the planner may walk the whole index on entities for its order.)
-_CHANGED = """
-WITH recent AS MATERIALIZED (
+_CHANGES = f"""
+SET LOCAL statement_timeout = %(timeout_ms)s;
+WITH head AS MATERIALIZED ({_HEAD.strip()}), target AS MATERIALIZED (
+    SELECT CASE WHEN known AND epoch = %(epoch)s AND %(revision)s BETWEEN pruned_to
+        AND baseline_revision THEN baseline_revision END AS revision
+    FROM head AS h (schema, epoch, newest, baseline_revision, token, pruned_to, known)
+), recent AS MATERIALIZED (
     SELECT entity, entity_id, revision, after FROM fengling.revision_change
-    WHERE revision > %(after)s AND revision <= %(target)s)
-SELECT DISTINCT ON (entity, entity_id) entity, entity_id, after::text
-FROM recent ORDER BY entity, entity_id, revision DESC
+    WHERE revision > %(revision)s AND revision <= (SELECT revision FROM target)
+), changed AS (
+    SELECT DISTINCT ON (entity, entity_id) entity, entity_id, after::text AS after
+    FROM recent ORDER BY entity, entity_id, revision DESC
+), revisions AS (
+    SELECT json_build_array(id, token::text, kind, extract(epoch FROM committed_at)::float8,
+        author, author_verified, db_user, application, host(client_addr), comment, forced, held,
+        changes) AS columns
+    FROM fengling.revision WHERE id > %(revision)s ORDER BY id DESC LIMIT %(limit)s)
+SELECT head.*, (SELECT revision IS NOT NULL FROM target),
+    (SELECT array_agg(ARRAY[entity, entity_id, after]) FROM changed),
+    (SELECT json_agg(columns) FROM revisions)
+FROM head
 """
 
 _CHANGED_SINCE_HELD = """
@@ -86,18 +103,14 @@ ORDER BY w.entity, w.entity_id, c.revision DESC
 
 
 class Head(NamedTuple):
-    """What is to be served, and how it relates to where the reader is."""
+    """What is to be served."""
 
     target: Position
-    newest: int
-    incremental: bool
     held: Held | None
 
 
 @contextmanager
-def reading(
-    connection: Guarded, after: Position | None, statement_timeout: float
-) -> Iterator[Head]:
+def reading(connection: Guarded, statement_timeout: float) -> Iterator[Head]:
     """
     Open a snapshot for the block and look at the head.
 
@@ -107,40 +120,46 @@ def reading(
         SchemaError: somebody has upgraded the database, too far for this code.
     """
     within = statement_timeout + GRACE_SECONDS
-    arguments = {
-        "timeout_ms": int(statement_timeout * 1000),
-        "revision": -1 if after is None else after.revision,
-        "token": "" if after is None else after.token,
-    }
-    [[schema, *row]] = connection.execute(_BEGIN + _HEAD, arguments, within=within)
-    refuse_unusable(int(schema), connection.raw)
-    yield _head(row, after)
+    arguments = {"timeout_ms": int(statement_timeout * 1000), "revision": -1, "token": ""}
+    [row] = connection.execute(_BEGIN + _HEAD, arguments, within=within)
+    yield _head(connection, row)
     connection.execute("COMMIT", within=within)
 
 
-def _head(row: list[Any], after: Position | None) -> Head:
-    epoch, newest, revision, token, pruned_to, known, culprit, before, left = row
+def _head(connection: Guarded, row: tuple[Any, ...]) -> Head:
+    schema, epoch, _, revision, token, _, _, culprit, before, left = row
+    refuse_unusable(int(schema), connection.raw)
     return Head(
         target=Position(epoch, revision, token),
-        newest=newest,
-        incremental=(
-            after is not None
-            and known
-            and after.epoch == epoch
-            and pruned_to <= after.revision <= revision
-        ),
         held=None if culprit is None else Held(culprit, before, left),
     )
 
 
-def read_changes(connection: Guarded, head: Head, after: Position, within: float) -> Reading:
-    """Read what leads from a position in the log to the target."""
-    if after == head.target and head.newest == after.revision:
-        return Reading(head.target, after, JsonRows([]), [], head.held, 0)
-    arguments = {"after": after.revision, "target": head.target.revision}
-    rows = connection.execute(_CHANGED, arguments, within=within)
-    revisions = _revisions(connection, after.revision, within)
-    return Reading(head.target, after, JsonRows(rows), revisions, head.held, len(rows))
+def read_changes(connection: Guarded, after: Position, statement_timeout: float) -> Reading | None:
+    """
+    Read what leads from a position in the log to what is to be served.
+
+    Returns None where the log does not know the position: read everything.
+
+    Raises:
+        SchemaError: as `reading`.
+    """
+    arguments = {
+        "timeout_ms": int(statement_timeout * 1000),
+        "epoch": after.epoch,
+        "revision": after.revision,
+        "token": after.token,
+        "limit": MAX_REVISIONS_READ,
+    }
+    [[*row, known, changed, revisions]] = connection.execute(
+        _CHANGES, arguments, within=statement_timeout + GRACE_SECONDS
+    )
+    head = _head(connection, tuple(row))
+    if not known:
+        return None
+    rows = [(kind, entity_id, text) for kind, entity_id, text in changed or ()]
+    infos = [RevisionInfo(*columns) for columns in reversed(revisions or ())]
+    return Reading(head.target, after, JsonRows(rows), infos, head.held, len(rows))
 
 
 def read_tables(connection: Guarded, head: Head, within: float) -> Reading:

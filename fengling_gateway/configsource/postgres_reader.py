@@ -42,9 +42,11 @@ class Reader:
 
     def read(self, after: Position | None) -> Reading:
         def work(connection: Guarded) -> Reading:
-            with queries.reading(connection, after, self._statement_timeout) as head:
-                if after is not None and head.incremental:
-                    return queries.read_changes(connection, head, after, self._within)
+            if after is not None:
+                changes = queries.read_changes(connection, after, self._statement_timeout)
+                if changes is not None:
+                    return changes
+            with queries.reading(connection, self._statement_timeout) as head:
                 return queries.read_tables(connection, head, self._within)
 
         return self._ask(work)
@@ -54,7 +56,7 @@ class Reader:
 
     def history(self, keys: list[Key], up_to: int) -> dict[Key, list[dict[str, Any]]]:
         def work(connection: Guarded) -> dict[Key, list[dict[str, Any]]]:
-            with queries.reading(connection, None, self._statement_timeout):
+            with queries.reading(connection, self._statement_timeout):
                 return queries.read_history(connection, keys, up_to, self._within)
 
         return self._ask(work)
