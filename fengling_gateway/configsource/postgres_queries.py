@@ -74,7 +74,7 @@ SELECT head.*, (SELECT revision IS NOT NULL FROM target),
     (SELECT array_agg(ARRAY[entity, entity_id, after]) FROM changed),
     (SELECT json_agg(columns) FROM revisions)
 FROM head
-"""
+"""  # noqa: S608 - of our own pieces
 
 _CHANGED_SINCE_HELD = """
 WITH recent AS MATERIALIZED (
