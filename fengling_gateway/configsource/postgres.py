@@ -179,6 +179,8 @@ class PostgresSource:
         if success:
             self.state.connected = True
             self.state.last_read_at = self._reactor.seconds()
+            # Healed. (Whether notifications arrive is in the notes.)
+            self.state.last_error = None
         elif not answer.called and not self._stopped:
             self.state.connected = self._reader.is_connected
             if notes:

@@ -104,7 +104,12 @@ class Reading:
 
 @dataclass(slots=True)
 class SourceState:
-    """What a source knows about itself, for status pages. Times are epoch seconds."""
+    """
+    What a source knows about itself, for status pages. Times are epoch seconds.
+
+    ``last_error`` is None again once the source has answered; ``last_error_at``
+    remembers.
+    """
 
     connected: bool = False
     listening: bool = False
