@@ -41,6 +41,8 @@ _log = Logger()
 
 _READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED = 0, 1, 2, 3, 4
 
+_LINE_END: Final = b"\r\n"
+
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 64 * 1024
 """How long, and how much, is read from a client that has been given its last answer."""
@@ -244,10 +246,13 @@ class DownstreamConnection:
         """Begin the exchanges whose heads are in `data`, as long as each ends at once."""
         self._is_reading = True
         while data:
-            end = data.find(b"\r\n\r\n") + 4
-            if end in {3, 4}:
-                data = self._head_incomplete(data)
+            if data[0] in _LINE_END:
+                data = self._skip_empty_lines(data)
                 continue
+            end = data.find(b"\r\n\r\n") + 4
+            if end == 3:
+                self._head_incomplete(data)
+                break
             if end < len(data):
                 data, self._raw = data[:end], data[end:]
             self._begin(data)
@@ -264,12 +269,20 @@ class DownstreamConnection:
         if self._is_half_closed and self._phase == _READING_HEAD and not self._is_blocked:
             self._close_now()
 
-    def _head_incomplete(self, data: bytes) -> bytes:
-        """Keep a head's beginning; return data in which to look anew, if any."""
-        stripped = data.lstrip(b"\r\n")
-        if len(stripped) < len(data) and b"\n" in data[: len(data) - len(stripped)]:
-            # Empty lines before a request are ignored (RFC 9112, 2.2).
-            return stripped
+    def _skip_empty_lines(self, data: bytes) -> bytes:
+        """Return what follows the empty lines before a request (RFC 9112, 2.2)."""
+        rest = data.lstrip(b"\r\n")
+        odd = data[: len(data) - len(rest)].replace(b"\r\n", b"")
+        if not odd:
+            return rest
+        if odd == b"\r" and not rest:
+            self._raw = odd
+        else:
+            self._refuse(ForwardError.MALFORMED_REQUEST, b"")
+        return b""
+
+    def _head_incomplete(self, data: bytes) -> None:
+        """Keep a head's beginning, unless it can already be refused."""
         if len(data) > self._plane.limits.head_bytes:
             is_target = b"\r\n" not in data
             self._refuse(
@@ -287,7 +300,6 @@ class DownstreamConnection:
                 if self._served:
                     self.deadline = self._plane.sweeper.now + self._plane.settings.header_deadline
             self._raw = data
-        return b""
 
     def _begin(self, raw: bytes) -> None:
         """Begin the exchange of the request whose head is `raw`."""

@@ -114,6 +114,9 @@ class DataPlane:
 
         The socket stays the caller's; the data plane reads a duplicate.
         """
+        # Others may accept from it too, so readiness is no promise; a blocking
+        # accept would stop the worker.
+        sock.setblocking(False)
         factory = _DownstreamFactory(self._state, listener, self._connections)
         factory.max_connections = self._max_connections
         factory.on_closed = self._connection_closed

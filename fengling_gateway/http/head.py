@@ -34,6 +34,7 @@ _DOT: Final = 0x2E
 _HASH: Final = 0x23
 _UNDERSCORE: Final = 0x5F
 _SPACES: Final = (0x20, 0x09)
+_LINE_END: Final = b"\r\n"
 
 _DROP: Final = roles_of.DROP
 _HOST: Final = roles_of.HOST
@@ -174,9 +175,10 @@ def parse_request_head(
 
 
 def _take_first_line(raw: bytes, head: RequestHead) -> None:
-    # Exactly two spaces, or what follows the second is no version.
+    # Exactly two spaces, or what follows the second is no version. llhttp skips
+    # line ends before the method; here they would become part of it.
     line = raw.split(b" ", 2)
-    if len(line) != 3:
+    if len(line) != 3 or raw[0] in _LINE_END:
         raise HeadError(ForwardError.MALFORMED_REQUEST, "request line")
     head.method, head.target, rest = line
     version = rest[:10]

@@ -76,6 +76,18 @@ class HeadTests(RigCase):
         client.deliver(GET_HI[10:])
         self.assertEqual(status_of(client.sent), 200)
 
+    def test_empty_lines_are_not_forwarded(self) -> None:
+        """An empty line that comes with its request is no part of the method."""
+        rig = self.rig()
+        rig.ask(b"\r\n\r\n" + GET)
+        self.assertTrue(rig.accept().sent.startswith(b"GET / HTTP/1.1\r\n"))
+
+    def test_odd_line_ends_before_a_request_are_refused(self) -> None:
+        """Half an empty line is none."""
+        for prefix in [b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n\n"]:
+            client = self.rig(HI).ask(prefix + GET_HI)
+            self.assertEqual(status_of(client.sent), 400, prefix)
+
     def test_slow_head_is_408(self) -> None:
         """The deadline of a head is absolute: trickling does not put it off."""
         for served in [False, True]:

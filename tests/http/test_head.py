@@ -56,6 +56,9 @@ class TestFirstLine:
             b"GET /\x00 HTTP/1.1",
             b"GET /\xff HTTP/1.1",
             b"GET\t/ HTTP/1.1",
+            b"\r\nGET / HTTP/1.1",
+            b"\nGET / HTTP/1.1",
+            b"\rGET / HTTP/1.1",
             b"G@T / HTTP/1.1",
             b"PRI * HTTP/2.0",
             b"\x16\x03\x01\x02\x00",
@@ -66,6 +69,28 @@ class TestFirstLine:
     def test_what_is_no_request_line_is_refused(self, first: bytes) -> None:
         """One space, one target, one version, nothing else."""
         assert refusal(make(first=first)).status == 400
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                [b"GET", b"POST", b"/", b"/a", b"?", b"HTTP/1.1", b"HTTP/1.0", b" ", b"\t"]
+                + [b"\r", b"\n", b"\r\n", b"\x00", b"\x0b", b"#", b"http://h", b"\xff", b"Host: h"]
+            ),
+            max_size=10,
+        ).map(b"".join)
+    )
+    def test_nothing_hides_in_a_first_line(self, line: bytes) -> None:
+        """Whatever is accepted has one method, one target, and no byte beside them."""
+        raw = line + b"\r\nHost: h\r\n\r\n"
+        if raw.find(b"\r\n\r\n") != len(raw) - 4:
+            return
+        try:
+            head = parse(raw)
+        except HeadError:
+            return
+        assert head.method in {b"GET", b"POST"}
+        assert not set(head.target) & {*range(0x21), 0x23, 0x7F, *range(0x80, 0x100)}
+        assert head.target.partition(b"?")[0] == head.path
 
     @pytest.mark.parametrize("method", [b"FOO", b"SETUP-X", b"GETS"])
     def test_unknown_method_is_501(self, method: bytes) -> None:
