@@ -49,6 +49,7 @@ class Narration:
         result: StagedResult,
         rejected: Mapping[Key, Rejection],
     ) -> None:
+        self.look_succeeded()
         newest = reading.revisions[-1] if reading.revisions else None
         released, self._released = self._released, False
         if delta.committed_at is not None and reading.before is not None:
@@ -145,6 +146,7 @@ class Narration:
         )
 
     def held(self, held: Held | None) -> None:
+        self.look_succeeded()
         if held is None:
             self._released = True
             _log.info("nothing is held any more", log_id="config.released")
