@@ -16,8 +16,13 @@ from fengling_gateway.model.delta import MAX_PART_BYTES
 
 _HEAD: Final = struct.Struct(">IB")
 
-MAX_PAYLOAD_BYTES: Final = 16 * MAX_PART_BYTES
-"""A longer frame is a broken peer: counters of many routes are the largest honest ones."""
+MAX_PAYLOAD_BYTES: Final = 1024 * MAX_PART_BYTES
+"""
+A longer frame is a broken peer.
+
+The largest honest ones are answers about 100,000 routes: counters of some 60
+bytes each, or 250 where ids are as long as they may be.
+"""
 
 
 @unique
@@ -60,10 +65,18 @@ class Message(IntEnum):
 
 
 class FrameError(Exception):
-    """The peer sent what cannot be a frame; the channel is of no further use."""
+    """What was received, or is to be sent, cannot be a frame."""
 
 
 def encode_frame(message: Message, payload: bytes = b"{}") -> bytes:
+    """
+    Return the bytes of one frame.
+
+    Raises:
+        FrameError: the peer would refuse it, and end the conversation.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise FrameError(f"{message.name} of {len(payload)} bytes is more than a frame can carry")
     return _HEAD.pack(len(payload), message) + payload
 
 

@@ -165,11 +165,10 @@ class WorkerAgent:
         number = values["id"]
         try:
             answer = _ANSWERS[values["ask"]](self, values)
+            self._send(Message.ANSWER, {"id": number, "answer": answer})
         except Exception as error:
             _log.failure("worker: {ask} failed", ask=values["ask"])
             self._send(Message.ANSWER, {"id": number, "error": f"{type(error).__name__}: {error}"})
-        else:
-            self._send(Message.ANSWER, {"id": number, "answer": answer})
 
     # Deltas
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -21,6 +23,9 @@ from fengling_gateway.routing.snapshot import (
 )
 
 _log = Logger()
+
+MAX_FAILED_NAMED: Final = 100
+"""What does not compile is said with every delta, and shown by every node."""
 
 
 class Outcome(Enum):
@@ -42,7 +47,11 @@ class Applied:
     received_bytes: int
     compiled: dict[str, int]
     failed: dict[str, str]
-    """Entities, all told, that the supervisor found valid and that don't compile here, and why."""
+    """
+    Entities that the supervisor found valid and that don't compile here, and why.
+
+    All told and not only of this delta, but at most `MAX_FAILED_NAMED`.
+    """
 
 
 class Applier:
@@ -96,7 +105,8 @@ class Applier:
         self._head = self._builder = None
         outcome = self._finish(head, builder)
         self._heap.load_ended(self._changes)
-        failed = {str(key): reason for key, reason in self._context.failed.items()}
+        named = islice(self._context.failed.items(), MAX_FAILED_NAMED)
+        failed = {str(key): reason for key, reason in named}
         return Applied(outcome, head, self._received, self._spent(), failed)
 
     def _finish(self, head: Delta, builder: SnapshotBuilder | None) -> Outcome:

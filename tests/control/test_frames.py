@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from unittest import TestCase
 
 from hypothesis import given
@@ -51,3 +52,15 @@ class FrameDecoderTests(TestCase):
         decoder.feed((MAX_PAYLOAD_BYTES + 1).to_bytes(4, "big") + b"\1")
         with self.assertRaisesRegex(FrameError, "a frame of"):
             list(decoder.frames())
+
+    def test_frame_that_would_be_refused_is_not_sent(self) -> None:
+        """Its sender learns that, rather than lose its supervisor over it."""
+        with self.assertRaisesRegex(FrameError, "ANSWER of .* bytes"):
+            encode_frame(Message.ANSWER, bytes(MAX_PAYLOAD_BYTES + 1))
+
+    def test_counters_of_100000_routes_fit(self) -> None:
+        """Also where their ids are as long as ids may be: a scrape must not end a worker."""
+        row = ["r" * 100, "s" * 100, [10**9] * 6, {"upstream_connection_failed": 10**9}]
+        decoder = FrameDecoder()
+        decoder.feed(encode_frame(Message.ANSWER, json.dumps(row).encode() * 100_000))
+        self.assertEqual([message for message, _ in decoder.frames()], [Message.ANSWER])

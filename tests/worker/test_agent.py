@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.control.channel import LocalChannel
-from fengling_gateway.control.frames import Message
+from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Message
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
@@ -259,6 +259,16 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual(answers[1]["answer"]["route"], "r1")
         self.assertIn("KeyError", answers[2]["error"])
         self.flushLoggedErrors(KeyError)
+
+    def test_answer_that_no_frame_can_carry_is_an_error(self) -> None:
+        """Sent all the same, it would cost the worker its life."""
+        self.configure()
+        self.plane.counters = lambda: {"requests": "x" * MAX_PAYLOAD_BYTES}  # type: ignore[assignment,return-value]
+        self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters"})
+        self.turn()
+        (answer,) = self.supervisor.said_of(Message.ANSWER)
+        self.assertIn("more than a frame can carry", answer["error"])
+        self.flushLoggedErrors(FrameError)
 
     def test_heartbeats_carry_the_longest_lag(self) -> None:
         """A reactor that was held up says for how long."""
