@@ -2,22 +2,20 @@
 cimport cython
 
 from fengling_gateway.dataplane.exchange cimport Exchange
+from fengling_gateway.dataplane.http1_answers cimport AnswerWriter
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead, parse_request_head
 
 cdef int _READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED
 
-cdef class DownstreamConnection:
-    cdef PlaneState _plane
-    cdef object _on_closed, _transport, _trust, _decoder
+cdef class DownstreamConnection(AnswerWriter):
+    cdef object _on_closed, _trust, _decoder
     cdef str _listener, _peer_name
     cdef bytes _peer, _scheme, _raw
     cdef Exchange _exchange
-    cdef RequestHead _head
     cdef int _phase
     cdef long long _left, _served, _may_serve
-    cdef list _out
-    cdef bint _is_trusted, _has_begun_head, _has_sent, _chunks_out, _close_after, _is_reading
+    cdef bint _is_trusted, _has_begun_head, _is_reading
     cdef bint _is_paused, _is_blocked, _is_half_closed, _stopped_reading
     cdef public double deadline
 
@@ -33,13 +31,7 @@ cdef class DownstreamConnection:
     @cython.locals(exchange=Exchange, left=cython.longlong, rest=bytes)
     cdef _read_body(self, bytes data)
 
-    @cython.locals(out=list, head=RequestHead, pair=tuple)
-    cpdef send_head(self, int status, bytes reason, list pairs, long long framing)
-    cpdef send_data(self, bytes data)
+    cdef bint _is_last(self) except -1
     cpdef send_end(self, trailers)
-
-    @cython.locals(data=bytes)
-    cpdef flush(self)
-    cpdef retract(self)
     cpdef pause(self)
     cpdef resume(self)

@@ -29,6 +29,7 @@ from zope.interface import classImplements
 
 from fengling_gateway.dataplane import answers
 from fengling_gateway.dataplane.exchange import Exchange
+from fengling_gateway.dataplane.http1_answers import AnswerWriter
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.http.chunked import LAST_CHUNK, ChunkedDecoder
@@ -51,7 +52,7 @@ CLOSE_SECONDS: Final = 30.0
 """How long a last answer may take to leave; then the connection is aborted."""
 
 
-class DownstreamConnection:
+class DownstreamConnection(AnswerWriter):
     """
     A client's connection.
 
@@ -60,13 +61,9 @@ class DownstreamConnection:
     """
 
     __slots__ = (
-        "_chunks_out",
-        "_close_after",
         "_decoder",
         "_exchange",
         "_has_begun_head",
-        "_has_sent",
-        "_head",
         "_is_blocked",
         "_is_half_closed",
         "_is_paused",
@@ -76,16 +73,13 @@ class DownstreamConnection:
         "_listener",
         "_may_serve",
         "_on_closed",
-        "_out",
         "_peer",
         "_peer_name",
         "_phase",
-        "_plane",
         "_raw",
         "_scheme",
         "_served",
         "_stopped_reading",
-        "_transport",
         "_trust",
         "deadline",
     )
@@ -96,13 +90,12 @@ class DownstreamConnection:
             peer: the client's address.
             on_closed: called with the connection once it is closed.
         """
-        self._plane = plane
+        super().__init__(plane)
         self._listener = listener
         self._peer_name = peer
         self._peer = peer.encode()
         self._scheme = b"http"
         self._on_closed = on_closed
-        self._transport: Any = None
         self._trust: Any = None
         self._is_trusted = False
         self._phase = _READING_HEAD
@@ -110,12 +103,7 @@ class DownstreamConnection:
         self._left = 0
         self._decoder: ChunkedDecoder | None = None
         self._exchange: Exchange | None = None
-        self._head: RequestHead | None = None
-        self._out: list[bytes] = []
         self._has_begun_head = False
-        self._has_sent = False
-        self._chunks_out = False
-        self._close_after = False
         self._is_reading = False
         self._is_paused = False
         self._is_blocked = False
@@ -364,46 +352,11 @@ class DownstreamConnection:
             self._phase = _ANSWERING
             exchange.request_ended()
 
-    # Answering: what an exchange calls
+    # Answering: what an exchange calls, beside what `AnswerWriter` has
 
-    def send_interim(self, status: int, reason: bytes, pairs: list[Pair]) -> None:
-        out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
-        for name, value in pairs:
-            out += (name, b": ", value, b"\r\n")
-        out.append(b"\r\n")
-        self._transport.write(b"".join(out))
-
-    def send_head(self, status: int, reason: bytes, pairs: list[Pair], framing: int) -> None:
-        out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
-        for name, value in pairs:
-            out += (name, b": ", value, b"\r\n")
-        head = self._head
-        self._chunks_out = False
-        if framing >= 0:
-            out.append(b"Content-Length: %d\r\n" % framing)
-        elif framing != NO_BODY:
-            # Its length is unknown: chunks for those who know them, else the end is the end.
-            if head is not None and head.minor:
-                self._chunks_out = True
-                out.append(b"Transfer-Encoding: chunked\r\n")
-            else:
-                self._close_after = True
-        if self._phase == _READING_BODY or self._plane.is_draining:
-            # Answered before it was asked to the end: the rest is not worth reading.
-            self._close_after = True
-        if self._close_after:
-            out.append(b"Connection: close\r\n\r\n")
-        elif head is not None and not head.minor:
-            out.append(b"Connection: keep-alive\r\n\r\n")
-        else:
-            out.append(b"\r\n")
-        self._out = out
-
-    def send_data(self, data: bytes) -> None:
-        if self._chunks_out:
-            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
-        else:
-            self._out.append(data)
+    def _is_last(self) -> bool:
+        # Answered before it was asked to the end: the rest is not worth reading.
+        return self._phase == _READING_BODY or self._plane.is_draining
 
     def send_end(self, trailers: list[Pair]) -> None:
         if self._chunks_out:
@@ -421,20 +374,6 @@ class DownstreamConnection:
             self.resume()
         if not self._is_reading and not self._is_blocked and (self._raw or self._is_half_closed):
             self._read_kept()
-
-    def flush(self) -> None:
-        if self._out:
-            data = b"".join(self._out) if len(self._out) > 1 else self._out[0]
-            self._out = []
-            self._has_sent = True
-            self._plane.counters.bytes_sent += len(data)
-            self._transport.write(data)
-
-    def retract(self) -> bool:
-        if self._has_sent:
-            return False
-        self._out = []
-        return True
 
     def abort(self, error: ForwardError) -> None:
         self._exchange = None

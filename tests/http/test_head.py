@@ -73,8 +73,11 @@ class TestFirstLine:
     @given(
         st.lists(
             st.sampled_from(
-                [b"GET", b"POST", b"/", b"/a", b"?", b"HTTP/1.1", b"HTTP/1.0", b" ", b"\t"]
-                + [b"\r", b"\n", b"\r\n", b"\x00", b"\x0b", b"#", b"http://h", b"\xff", b"Host: h"]
+                [
+                    *(b"GET", b"POST", b"/", b"/a", b"?", b"HTTP/1.1", b"HTTP/1.0", b" ", b"\t"),
+                    *(b"\r", b"\n", b"\r\n", b"\x00", b"\x0b", b"#", b"http://h", b"\xff"),
+                    b"Host: h",
+                ]
             ),
             max_size=10,
         ).map(b"".join)

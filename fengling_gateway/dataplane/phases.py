@@ -1,0 +1,15 @@
+"""What an exchange is doing: plain integers, because they are compared for every piece."""
+
+from __future__ import annotations
+
+from typing import Final
+
+ROUTING: Final = 0
+QUEUED: Final = 1
+CONNECTING: Final = 2
+SENDING: Final = 3
+"""The request is on its way."""
+WAITING: Final = 4
+"""The request has been sent, and its answer has not begun."""
+ANSWERING: Final = 5
+OVER: Final = 6

@@ -1,0 +1,47 @@
+# Types for compiling request_side.py; without a compiler this file has no effect.
+cimport cython
+
+from fengling_gateway.dataplane.pool cimport UpstreamPool
+from fengling_gateway.dataplane.state cimport PlaneState
+from fengling_gateway.http.head cimport RequestHead
+
+cdef int _ROUTING, _QUEUED, _CONNECTING, _SENDING, _WAITING, _ANSWERING, _OVER
+
+cdef class RequestSide:
+    cdef PlaneState _plane
+    cdef public object downstream, instance
+    cdef public RequestHead head
+    cdef public bytes request_id
+    cdef public bint is_request_ended
+    cdef public int status
+    cdef bytes _peer, _scheme
+    cdef str _route_id, _service_id, _tenant
+    cdef object _plan, _service, _upstream
+    cdef int _phase, _attempts_left, _interims
+    cdef long long _received
+    cdef list _held
+    cdef bint _has_retried_fresh, _is_downstream_blocked, _is_upstream_blocked
+    cdef double _total_deadline, _started
+
+    cpdef fail(self, error)
+
+    @cython.locals(pool=UpstreamPool)
+    cdef _attempt(self, instance, bint must_be_fresh)
+
+    @cython.locals(head=RequestHead)
+    cpdef connected(self, upstream)
+
+    cdef bytes _host_upstream(self)
+
+    @cython.locals(head=RequestHead, pairs=list)
+    cdef list _request_pairs(self)
+
+    cpdef request_data(self, bytes data)
+    cpdef request_ended(self)
+    cpdef request_flush(self)
+
+    @cython.locals(deadline=double, total=double)
+    cdef _arm(self, double seconds)
+    cdef _arm_first_byte(self)
+    cdef _arm_idle(self)
+    cdef _arm_progress(self)

@@ -1,0 +1,316 @@
+"""The half of an exchange that brings a request to an instance: attempts, retries, the body."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fengling_gateway.balancing.instance import InstanceState
+from fengling_gateway.balancing.service import HOST_OF_INSTANCE, Service
+from fengling_gateway.dataplane import phases
+from fengling_gateway.dataplane.pool import UpstreamPool
+from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
+from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.http.forward_error import ForwardError, Retry
+from fengling_gateway.http.forwarded import forwarded_pairs
+from fengling_gateway.http.framing import CHUNKED, NO_BODY
+from fengling_gateway.http.head import RequestHead
+from fengling_gateway.http.headers import Pair
+from fengling_gateway.http.transforms import NO_EDITS
+from fengling_gateway.routing.plan import ForwardPlan
+
+_ROUTING: Final = phases.ROUTING
+_QUEUED: Final = phases.QUEUED
+_CONNECTING: Final = phases.CONNECTING
+_SENDING: Final = phases.SENDING
+_WAITING: Final = phases.WAITING
+_ANSWERING: Final = phases.ANSWERING
+_OVER: Final = phases.OVER
+
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PROPFIND"})
+"""Methods that may be sent again when nobody knows what became of them (RFC 9110, 9.2.2)."""
+
+
+class RequestSide:
+    """
+    A request on its way to an instance that answers it.
+
+    Attributes:
+        request_id: the client's, if it is trusted, or ours.
+        is_request_ended: whether all of the request has arrived.
+        status: of the answer; 0 until it begins.
+        instance: who is asked at present.
+    """
+
+    __slots__ = (
+        "_attempts_left",
+        "_has_retried_fresh",
+        "_held",
+        "_interims",
+        "_is_downstream_blocked",
+        "_is_upstream_blocked",
+        "_peer",
+        "_phase",
+        "_plan",
+        "_plane",
+        "_received",
+        "_route_id",
+        "_scheme",
+        "_service",
+        "_service_id",
+        "_started",
+        "_tenant",
+        "_total_deadline",
+        "_upstream",
+        "downstream",
+        "head",
+        "instance",
+        "is_request_ended",
+        "request_id",
+        "status",
+    )
+
+    def __init__(
+        self,
+        plane: PlaneState,
+        downstream: DownstreamStream,
+        head: RequestHead,
+        peer: bytes,
+        scheme: bytes,
+    ) -> None:
+        self._plane = plane
+        self.downstream = downstream
+        self.head = head
+        self._peer = peer
+        self._scheme = scheme
+        self.request_id = head.request_id or plane.new_request_id()
+        self.is_request_ended = head.framing in {NO_BODY, 0}
+        self.status = 0
+        self.instance: InstanceState | None = None
+        self._upstream: UpstreamStream | None = None
+        self._plan: ForwardPlan = None  # type: ignore[assignment]  # until it is chosen
+        self._service: Service = None  # type: ignore[assignment]
+        self._attempts_left = 0
+        self._phase = _ROUTING
+        self._route_id = ""
+        self._service_id = ""
+        self._tenant: str | None = None
+        self._received = 0
+        self._held: list[bytes] | None = None
+        self._interims = 0
+        self._has_retried_fresh = False
+        self._is_downstream_blocked = False
+        self._is_upstream_blocked = False
+        self._total_deadline = NEVER
+        self._started = plane.seconds()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.request_id.decode()} phase={self._phase} status={self.status}>"
+
+    def fail(self, error: ForwardError) -> None:
+        """Tell the client of a failure; the other half knows how."""
+        raise NotImplementedError
+
+    # Attempts
+
+    def _attempt(self, instance: InstanceState, must_be_fresh: bool) -> None:
+        """Ask an instance, over an idle connection if there is one."""
+        exchange: Any = self  # both halves of it
+        instance.in_flight += 1
+        instance.picked += 1
+        self.instance = instance
+        pool: UpstreamPool = instance.pool
+        if pool is None:
+            pool = instance.pool = UpstreamPool(instance, self._plane)
+        if not must_be_fresh:
+            is_repeatable = self.is_request_ended and self.head.method in _IDEMPOTENT
+            upstream = pool.take_idle(exchange, not is_repeatable)
+            if upstream is not None:
+                self.connected(upstream)
+                return
+        pool.connect(exchange)
+
+    def queued(self) -> None:
+        """Note that the pool is full, and a connection will be given when one is free."""
+        self._phase = _QUEUED
+        self._arm(self._plane.settings.upstream_queue_timeout)
+
+    def connecting(self) -> None:
+        """Note that a connection is being opened for this exchange."""
+        self._phase = _CONNECTING
+        timeout = self._plan.connect_timeout
+        self._arm(self._service.connect_timeout if timeout is None else timeout)
+
+    def connected(self, upstream: UpstreamStream) -> None:
+        """Send what there is of the request."""
+        self._upstream = upstream
+        head = self.head
+        plan = self._plan
+        target = head.target
+        if plan.rewrite_path is not None:
+            target = plan.rewrite_path.apply(target)
+        upstream.send_head(
+            head.method, target, self._host_upstream(), self._request_pairs(), head.framing
+        )
+        if self.is_request_ended and self._held is None:
+            self._phase = _WAITING
+            self._arm_first_byte()
+            upstream.send_end([])
+            return
+        self._phase = _SENDING
+        held, self._held = self._held, None
+        for data in held or ():
+            upstream.send_data(data)
+        if self.is_request_ended:
+            self._phase = _WAITING
+            self._arm_first_byte()
+            upstream.send_end([])
+        else:
+            self._arm_idle()
+            upstream.flush()
+            self.downstream.resume()
+
+    def _host_upstream(self) -> bytes:
+        """Return what the Host header says to the instance."""
+        mode = self._service.host_header
+        if mode:
+            return mode
+        if mode == HOST_OF_INSTANCE or self.head.host_header is None:
+            return self.instance.instance.authority  # type: ignore[union-attr]
+        return self.head.host_header
+
+    def _request_pairs(self) -> list[Pair]:
+        """Return the headers that the instance gets, but for Host and framing."""
+        head = self.head
+        pairs = head.forward + forwarded_pairs(head, self._peer, self._scheme)
+        pairs.append((b"X-Request-Id", self.request_id))
+        if self._tenant is not None:
+            pairs.append((self._plane.tenant_header, self._tenant.encode()))
+        if head.expects_continue and not self.is_request_ended:
+            pairs.append((b"Expect", b"100-continue"))
+        edits = self._plan.request_headers
+        return pairs if edits is NO_EDITS else edits.apply(pairs)
+
+    def upstream_failed(self, error: ForwardError, *, is_reused: bool) -> None:
+        """
+        Try again where that is safe, else fail.
+
+        The connection is gone, or never came to be.
+
+        Args:
+            is_reused: whether the connection had carried another exchange.
+        """
+        if self._phase == _OVER:
+            return
+        self._upstream = None
+        if not self.status and self._plane.sweeper.now < self._total_deadline:
+            if error.retry is Retry.OTHER_INSTANCE and self._retry_elsewhere():
+                return
+            if error.retry is Retry.FRESH_CONNECTION and is_reused and self._retry_fresh():
+                return
+        self.fail(error)
+
+    def _retry_elsewhere(self) -> bool:
+        """Ask another instance: nothing has been sent, so any request may be."""
+        if not self._attempts_left:
+            return False
+        other = self._service.pick(self._tenant, self._plane.rng, self.instance)
+        if other is None:
+            return False
+        self._attempts_left -= 1
+        self._retry(other, False)
+        return True
+
+    def _retry_fresh(self) -> bool:
+        """
+        Send the request once more, over a new connection.
+
+        The old one had been idle, and the instance had most likely hung up
+        before it saw the request; but nobody knows, so only what may be
+        repeated is, and only once.
+        """
+        head = self.head
+        if self._has_retried_fresh or head.framing > 0 or head.framing == CHUNKED:
+            return False
+        if head.method not in _IDEMPOTENT:
+            return False
+        instance = self._service.pick(self._tenant, self._plane.rng)
+        if instance is None:
+            return False
+        self._has_retried_fresh = True
+        self._retry(instance, True)
+        return True
+
+    def _retry(self, instance: InstanceState, must_be_fresh: bool) -> None:
+        self._plane.counters.retries += 1
+        if self.instance is not None:
+            self.instance.in_flight -= 1
+        self._is_upstream_blocked = False
+        self._interims = 0
+        self._attempt(instance, must_be_fresh)
+
+    # The request's body
+
+    def request_data(self, data: bytes) -> None:
+        """Take a piece of the request's body."""
+        if self._phase == _OVER:
+            return
+        self._received += len(data)
+        limit = self._plan.max_request_body
+        if limit is not None and self._received > limit:
+            self.fail(ForwardError.BODY_TOO_LARGE)
+        elif self._upstream is not None:
+            self._upstream.send_data(data)
+            self._arm_progress()
+        else:
+            if self._held is None:
+                self._held = []
+            self._held.append(data)
+            self.downstream.pause()
+
+    def request_ended(self) -> None:
+        """Note that the request is complete; its trailers are dropped."""
+        self.is_request_ended = True
+        if self._upstream is not None:
+            if self._phase == _SENDING:
+                self._phase = _WAITING
+                self._arm_first_byte()
+            self._upstream.send_end([])
+
+    def request_flush(self) -> None:
+        """Note that no more of the request is at hand."""
+        if self._upstream is not None:
+            self._upstream.flush()
+
+    def upstream_blocked(self) -> None:
+        """Note that the instance reads slower than the client sends."""
+        self._is_upstream_blocked = True
+        self.downstream.pause()
+
+    def upstream_unblocked(self) -> None:
+        """Note that the instance reads on."""
+        self._is_upstream_blocked = False
+        self._arm_progress()
+        self.downstream.resume()
+
+    # Deadlines
+
+    def _arm(self, seconds: float) -> None:
+        deadline = self._plane.sweeper.now + seconds
+        total = self._total_deadline
+        self.downstream.deadline = deadline if deadline < total else total  # noqa: FURB136
+
+    def _arm_first_byte(self) -> None:
+        timeout = self._plan.first_byte_timeout
+        self._arm(self._service.first_byte_timeout if timeout is None else timeout)
+
+    def _arm_idle(self) -> None:
+        timeout = self._plan.idle_timeout
+        self._arm(self._service.idle_timeout if timeout is None else timeout)
+
+    def _arm_progress(self) -> None:
+        """Start the present phase's timeout anew: something moved."""
+        if self._phase == _WAITING:
+            self._arm_first_byte()
+        elif self._phase in {_SENDING, _ANSWERING}:
+            self._arm_idle()
