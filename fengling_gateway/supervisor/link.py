@@ -115,9 +115,14 @@ class WorkerLink:
         self._send(Message.CONFIGURE, configuration)
 
     def deliver(self, deltas: list[Delta]) -> None:
-        """Queue deltas; what was queued and not applied before comes first."""
+        """
+        Queue deltas; what was queued and not applied before comes first.
+
+        One whose channel is lost, and whose exit is still to be told, gets none.
+        """
+        if self._channel is None:
+            return
         for delta in deltas:
-            assert self._channel is not None
             self._channel.send_delta(delta)
             self.sent = (delta.after, delta.hash_after)
 
@@ -144,6 +149,11 @@ class WorkerLink:
             self._channel.send(message, values)
 
     # What the worker says
+
+    def excuse(self, seconds: float) -> None:
+        """Don't count as its silence a time in which nobody listened."""
+        self.last_heard += seconds
+        self.started_at += seconds
 
     def message_received(self, message: Message, payload: bytes) -> None:
         self.last_heard = self._clock.seconds()

@@ -106,13 +106,14 @@ class Workers:
         self._restart_again = False
         self._stopping: Deferred[None] | None = None
         self._watch: Any = None
+        self._watch_due = 0.0
         self.deaths = 0
         self.restarts = 0
 
     def start(self) -> None:
         for slot in self._slots:
             slot.current = self._launch(slot)
-        self._watch = self._clock.callLater(WATCH_INTERVAL_SECONDS, self._look_after_all)
+        self._watch_again()
 
     def slots_available(self, slots: int) -> None:
         """There are sockets for this many slots: more than workers after an adoption."""
@@ -187,7 +188,7 @@ class Workers:
             )
         if slot.successor is link:
             slot.successor = None
-            self._abandon_restart(link)
+            self._abandon_restart(f"the replacement of {link.name} did not come to serve")
         elif slot.current is link:
             slot.current = None
             self._respawn(slot, self._clock.seconds() - link.started_at)
@@ -208,8 +209,15 @@ class Workers:
 
     def _refill(self, slot: _Slot) -> None:
         slot.respawn = None
-        if slot.current is None and self._stopping is None:
+        if slot.current is not None or self._stopping is not None:
+            return
+        try:
             slot.current = self._launch(slot)
+        except OSError as error:  # no process, no descriptor, no memory: it may pass
+            _log.error(
+                "worker w{slot} can't be started: {error}", slot=slot.index, error=str(error)
+            )
+            self._respawn(slot, 0.0)
 
     # Rolling restart
 
@@ -240,22 +248,35 @@ class Workers:
         elif slot.current is None:
             self._restart_next()  # it is being respawned, with new code, anyway
         else:
-            slot.successor = self._launch(slot)
+            self._launch_successor(slot)
 
-    def _abandon_restart(self, link: WorkerLink) -> None:
+    def _launch_successor(self, slot: _Slot) -> None:
+        try:
+            slot.successor = self._launch(slot)
+        except OSError as error:
+            self._abandon_restart(f"the replacement of w{slot.index} can't be started: {error}")
+
+    def _abandon_restart(self, reason: str) -> None:
         if self._restarting is not None:
             self._restarting, self._restart_again = None, False
             _log.error(
-                "rolling restart given up: the replacement of {worker} did not come to serve; "
-                "the old workers stay",
-                worker=link.name,
+                "rolling restart given up: {reason}; the old workers stay",
+                reason=reason,
             )
 
     # Watching
 
-    def _look_after_all(self) -> None:
+    def _watch_again(self) -> None:
         self._watch = self._clock.callLater(WATCH_INTERVAL_SECONDS, self._look_after_all)
+        self._watch_due = self._clock.seconds() + WATCH_INTERVAL_SECONDS
+
+    def _look_after_all(self) -> None:
+        late = self._clock.seconds() - self._watch_due
+        self._watch_again()
         for link in self.links():
+            if late > WATCH_INTERVAL_SECONDS:
+                # We were stopped, or the clock was set: what was said is still to be read.
+                link.excuse(late)
             self._look_after(link, self._clock.seconds() - link.last_heard)
 
     def _look_after(self, link: WorkerLink, silent_seconds: float) -> None:

@@ -58,11 +58,18 @@ class Wire:
     def resume(self) -> None: ...
 
 
+class Unconcerned:
+    """The user of a link, to whom it is all the same."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
 class Worker:
     """Applies deltas by the rules of a real one."""
 
     def __init__(self) -> None:
-        self.link = WorkerLink(clock=Clock(), name="w0", slot=0, user=None)  # type: ignore[arg-type]
+        self.link = WorkerLink(clock=Clock(), name="w0", slot=0, user=Unconcerned())
         self.wire = Wire()
         self.link.connect(self.wire)
         self.position: Position | None = None
@@ -149,6 +156,23 @@ class DistributionTests(TestCase):
         distribution.check(worker.link)
         self.assertEqual([len(one.changes) for one in worker.wire.deltas], [1])
         self.assertEqual(distribution.full_deltas, 1)
+
+    def test_worker_that_has_just_died_keeps_nothing_from_its_siblings(self) -> None:
+        """Between the end of its channel and that of its process, a revision may come."""
+        config, dead, alive = Config(), Worker(), Worker()
+        distribution = Distribution(
+            log=DeltaLog(),
+            links=lambda: [dead.link, alive.link],
+            bodies=lambda: config.bodies,
+            look=lambda reason: None,
+            push=True,
+        )
+        distribution.publish(config.change(1, b"a"))
+        dead.link.channel_lost()
+        distribution.publish(config.change(1, b"b"))
+        distribution.check(dead.link)
+        alive.take(10)
+        self.assertEqual(alive.position, config.position)
 
     def test_worker_that_heard_of_more_than_there_is_makes_the_supervisor_look(self) -> None:
         """An announcement may reach a worker before the database has told its supervisor."""

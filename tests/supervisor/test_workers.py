@@ -63,14 +63,17 @@ class FakeWorker:
 
 
 class FakeLauncher:
-    """Starts fake workers."""
+    """Starts fake workers, unless the test has put out what there is to start them with."""
 
     can_overlap = True
 
     def __init__(self) -> None:
         self.started: list[FakeWorker] = []
+        self.exhausted = False
 
     def launch(self, name: str, user: Any, exited: Callable[[str], None]) -> Launched:
+        if self.exhausted:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
         worker = FakeWorker(name, user, exited, 1000 + len(self.started))
         self.started.append(worker)
         return Launched(worker, worker.pid, worker.kill, {})
@@ -163,6 +166,17 @@ class WorkersTests(SynchronousTestCase):
         self.assertIs(stalled.link.state, WorkerState.SERVING)
         self.assertEqual(sibling.told_to(Message.READ_SLOTS)[-1], {"slots": [1]})
 
+    def test_pause_of_the_supervisor_is_no_silence_of_the_workers(self) -> None:
+        """Stopped and continued, or after a step of the clock, it kills nobody who is well."""
+        for one in self.serve():
+            one.beat()
+        self.clock.advance(3600.0)
+        self.assertEqual(len(self.launcher.running()), 2)
+        self.assertTrue(self.workers.all_serve)
+        stalled, sibling = self.launcher.running()
+        self.pass_time(6, lambda: [sibling])
+        self.assertFalse(stalled.alive, "but who stays silent is")
+
     def test_rolling_restart_replaces_one_after_the_other(self) -> None:
         """A worker drains only when its replacement serves; the next one waits for that."""
         first, second = self.serve()
@@ -190,6 +204,26 @@ class WorkersTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.launcher.running(), old)
         self.assertTrue(self.workers.all_serve)
+
+    def test_worker_that_cannot_be_started_is_started_when_it_can(self) -> None:
+        """A host out of processes or descriptors does not lose a slot for good."""
+        self.serve()[0].die()
+        self.launcher.exhausted = True
+        self.pass_time(20, self.launcher.running)
+        self.launcher.exhausted = False
+        self.pass_time(7, self.launcher.running)
+        self.assertEqual(len(self.launcher.running()), 2)
+
+    def test_replacement_that_cannot_be_started_ends_the_rolling_restart(self) -> None:
+        """The next one is not taken for a part of it."""
+        old = self.serve()
+        self.launcher.exhausted = True
+        self.workers.rolling_restart()
+        self.assertFalse(self.workers.restarting)
+        self.assertEqual(self.launcher.running(), old)
+        self.launcher.exhausted = False
+        self.workers.rolling_restart()
+        self.assertEqual(len(self.launcher.running()), 3)
 
     def test_restarts_asked_for_during_a_restart_make_one_more(self) -> None:
         """Ten USR2 in a row don't make ten generations."""
