@@ -83,20 +83,25 @@ class GatewayService(Service):
         super().stopService()
         if self._parts is None:
             return succeed(None)
-        for number, handler in self._signals.items():
-            signal.signal(number, handler)
+        # To the end: a HUP with its default meaning would cut the drain short.
+        self._handle(signal.SIGTERM, self._still_draining)
+        self._handle(signal.SIGINT, self._still_draining)
         stopped: Deferred[None] = self._parts.stop()
-        return stopped
+        return stopped.addBoth(self._restore_signals)
 
     def _install_signals(self) -> None:
-        for number, act in (
-            (signal.SIGHUP, self._reload),
-            (signal.SIGUSR1, self._reopen_logs),
-            (signal.SIGUSR2, self._restart_workers),
-        ):
-            self._signals[number] = signal.signal(
-                number, lambda *_, act=act: self._reactor.callFromThread(act)
-            )
+        self._handle(signal.SIGHUP, self._reload)
+        self._handle(signal.SIGUSR2, self._restart_workers)
+        if not callable(signal.getsignal(signal.SIGUSR1)):  # twistd has log files of its own
+            self._handle(signal.SIGUSR1, self._reopen_logs)
+
+    def _handle(self, number: int, act: Callable[[], None]) -> None:
+        self._signals[number] = signal.signal(number, lambda *_: self._reactor.callFromThread(act))
+
+    def _restore_signals(self, stopped: Any) -> Any:
+        for number, handler in self._signals.items():
+            signal.signal(number, handler)
+        return stopped
 
     def _reload(self) -> None:
         """HUP: read the settings again and look at the source; nothing is closed."""
@@ -120,6 +125,9 @@ class GatewayService(Service):
                 "the supervisor with a restart",
                 keys=", ".join(changed),
             )
+
+    def _still_draining(self) -> None:
+        _log.warn("still draining; only KILL ends it at once")
 
     def _reopen_logs(self) -> None:
         _log.info("logs go to stdout: nothing to reopen", log_id="log.reopened")

@@ -20,6 +20,10 @@ from fengling_gateway.model.delta import Position
 
 ORPHAN_GRACE_SECONDS: Final = 60.0
 CONTROL_DESCRIPTOR: Final = 3
+IGNORED_SIGNALS: Final = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+    *(signal.SIGUSR1, signal.SIGUSR2),
+)
 
 
 class Parts:
@@ -108,14 +112,8 @@ class Process:
 
         channel = SocketChannel(clock=self._reactor, user=self._agent)
         self._agent.connect(channel)
-        self._reactor.callWhenRunning(self._ignore_signals)
         self._reactor.adoptStreamConnection(CONTROL_DESCRIPTOR, socket.AF_UNIX, OneChannel(channel))
         self._reactor.run(installSignalHandlers=False)
-
-    def _ignore_signals(self) -> None:
-        """A terminal or a service manager signals the whole group; the supervisor decides."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
 
     def _configured(self, configuration: dict[str, Any]) -> None:
         from fengling_gateway.worker.handoff import OfferFactory, listen_for_successor
@@ -143,7 +141,14 @@ class Process:
             self._reactor.stop()
 
 
+def _ignore_signals() -> None:
+    """A terminal or a service manager signals the whole group; the supervisor decides."""
+    for number in IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def main(name: str, reactor_name: str, form: str, level: str) -> None:
+    _ignore_signals()
     if reactor_name == "lean":
         from fengling_gateway.dataplane import lean_epoll
 

@@ -1,0 +1,73 @@
+"""Signals, also to processes and at times that nobody would think of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.gateway import GatewayProcess, Load, Upstream
+from tests.integration.world import wait_for_line
+from tests.support.wait import wait_until
+
+SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+
+
+@pytest.fixture
+def gateway(
+    tmp_path: Path,
+    gateways: Callable[..., GatewayProcess],
+    upstreams: Callable[[str], Upstream],
+) -> GatewayProcess:
+    """Return a gateway of two workers with a route on an upstream, from a file."""
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        "services:\n"
+        "  - id: v1\n"
+        f'    instances: [{{id: v1-1, address: "{upstreams("v1").address}"}}]\n'
+        "routes: [{id: hello, path: /hello, service_id: v1}]\n"
+    )
+    gateway = gateways(source="file", settings={"file": {"path": str(path)}})
+    gateway.wait_ready()
+    return gateway
+
+
+def an_upload(gateway: GatewayProcess) -> socket.socket:
+    """Begin a request that is not finished before the drain's deadline."""
+    client = socket.create_connection(("127.0.0.1", gateway.port), 10)
+    client.sendall(b"POST /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nbegun")
+    return client
+
+
+class SignalTests:
+    """A supervisor and its workers under fire."""
+
+    def test_workers_leave_signals_to_their_supervisor(self, gateway: GatewayProcess) -> None:
+        """``systemctl kill`` and a terminal signal every process of the group."""
+        before = gateway.worker_pids()
+        with Load(gateway.port, "/hello").running() as load:
+            for number in SIGNALS:
+                for pid in before:
+                    os.kill(pid, number)
+            load.wait_for(50)
+        assert (load.refused, load.failed) == ([], [])
+        assert gateway.worker_pids() == before
+
+    def test_no_signal_cuts_a_drain_short(self, gateway: GatewayProcess) -> None:
+        """A log rotation, a reload, a second Ctrl-C: all are answered with patience."""
+        client = an_upload(gateway)
+        wait_until(lambda: gateway.get("/hello")[0] == 200)
+        gateway.signal(signal.SIGTERM)
+        wait_for_line(gateway, "draining: ")
+        for number in SIGNALS:
+            gateway.signal(number)
+        wait_for_line(gateway, "still draining")
+        client.sendall(b"done")
+        assert b"200 OK" in client.recv(65536)
+        client.close()
+        assert gateway.stop() == 0
+        assert "Traceback" not in gateway.log
