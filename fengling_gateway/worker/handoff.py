@@ -25,6 +25,9 @@ _log = Logger()
 MAX_DESCRIPTORS: Final = 253
 """Most descriptors of one message (SCM_MAX_FD in Linux)."""
 
+_MAX_ADDRESS_BYTES: Final = 103
+"""What a socket's address has room for: 107 in Linux, 103 elsewhere."""
+
 _OFFER_TIMEOUT_SECONDS: Final = 1.0
 _MAX_OFFER_BYTES: Final = 65536
 
@@ -82,7 +85,9 @@ def listen_for_successor(
     path = offer_path(runtime_dir, os.getpid())
     try:
         path.unlink(missing_ok=True)
-        return reactor.listenUNIX(str(path), factory, mode=0o600)
+        # (The descriptor stays open, because the address is unlinked by the same name.)
+        address, _ = _address(path)
+        return reactor.listenUNIX(address, factory, mode=0o600)
     except Exception as error:
         _log.warn("worker: no handoff socket at {path}: {error}", path=path, error=error)
         return None
@@ -131,11 +136,34 @@ def collect_legacies(runtime_dir: Path) -> list[Legacy]:
     return legacies
 
 
+def _address(path: Path) -> tuple[str, int | None]:
+    """
+    Return a name of a path that fits into a socket's address.
+
+    A long one leads by way of a descriptor of its directory, returned to be
+    closed: without its handoff, a worker would serve beside the next
+    supervisor's until its grace is over.
+    """
+    if len(os.fsencode(path)) <= _MAX_ADDRESS_BYTES:
+        return str(path), None
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{directory}/{path.name}", directory
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    address, directory = _address(path)
+    try:
+        connection.connect(address)
+    finally:
+        if directory is not None:
+            os.close(directory)
+
+
 def _collect(path: Path) -> Legacy:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_OFFER_TIMEOUT_SECONDS)
     try:
-        connection.connect(str(path))
+        _connect(connection, path)
         message, descriptors, _, _ = socket.recv_fds(connection, _MAX_OFFER_BYTES, MAX_DESCRIPTORS)
         offer = json.loads(message)
         remaining = iter(descriptors)
