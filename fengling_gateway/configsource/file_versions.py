@@ -219,7 +219,7 @@ class FileVersions:
             db_user="",
             application="file",
             client_addr=None,
-            comment=str(self._path),
+            comment=None,
             forced=False,
             held=held,
             changes=changes,
