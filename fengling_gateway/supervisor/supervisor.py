@@ -151,8 +151,6 @@ class Supervisor:
         Raises:
             BindError: a listener's address can't be had.
         """
-        self._adopt_sockets()
-        self.sockets.open(self.settings.workers)
         _log.info(
             "fengling-gateway {version} starts as node {node} of cluster {cluster}, on {listeners}",
             version=__version__,
@@ -160,6 +158,8 @@ class Supervisor:
             cluster=self.settings.cluster,
             listeners=", ".join(map(str, self.settings.listeners)),
         )
+        self._adopt_sockets()
+        self.sockets.open(self.settings.workers)
         self.workers.slots_available(self.sockets.slots)
         self.workers.start()
         self.source.start()
