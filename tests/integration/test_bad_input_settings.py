@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from fengling_gateway.embedded.ports import free_port
-from tests.integration.gateway import SYNC_KEY, TOKEN_KEY
+from tests.integration.gateway import SYNC_KEY, TOKEN_KEY, GatewayProcess
+from tests.integration.world import lines_with, wait_for_line
 
 PROGRAMS = {
     "fengling-gateway": [sys.executable, "-m", "fengling_gateway.tap.gateway"],
@@ -194,3 +195,21 @@ name = "http"
         assert ran.returncode == 2
         [line] = ran.stderr.splitlines()
         assert f"runtime_dir {tmp_path}/run/n1: " in line
+
+    def test_long_runtime_directory_still_hands_over(self, tmp_path: Path) -> None:
+        """A path that no socket's address has room for: workers are found all the same."""
+        (tmp_path / "routes.yaml").write_text("routes: [{id: a, respond: {status: 204}}]\n")
+        directory = tmp_path / ("a" * 60) / ("b" * 60)
+        settings = {"file": {"path": str(tmp_path / "routes.yaml")}}
+        gateway = GatewayProcess(directory=directory, source="file", settings=settings)
+        gateway.start()
+        try:
+            gateway.wait_ready()
+            gateway.kill()
+            gateway.start()
+            wait_for_line(gateway, "adopted the sockets of 2 workers")
+            gateway.wait_ready()
+            assert gateway.get("/")[0] == 204
+            assert not lines_with(gateway, "no handoff socket")
+        finally:
+            gateway.stop()
