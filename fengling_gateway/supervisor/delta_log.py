@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from fengling_gateway.model.delta import Change, Delta, Position
@@ -61,6 +62,8 @@ class DeltaLog:
     def full(self, bodies: dict[Key, bytes]) -> Delta:
         """Return everything as one delta from nothing."""
         assert self.head is not None, "nothing is served yet"
+        if self._deltas and self._deltas[-1].is_full:
+            return replace(self._deltas[-1], committed_at=None)  # shared by all workers
         return Delta(
             before=None,
             after=self.head,

@@ -64,6 +64,8 @@ class Distribution:
         """Answer a worker that asks to catch up."""
         if question.reason == "heard":
             self._answer_hearsay(link, question.wanted)
+        elif question.reason == "started":
+            self.check(link)  # it may be on its way already
         else:
             self._bring_up(link, question.position, question.content_hash)
 

@@ -23,6 +23,7 @@ from fengling_gateway.control.channel import Channel, delta_head, position_to_js
 from fengling_gateway.control.frames import Message
 from fengling_gateway.model.delta import Position
 from fengling_gateway.worker.applier import Applied, Applier, Outcome
+from fengling_gateway.worker.catching_up import LostPlace
 from fengling_gateway.worker.lag import LagProbe
 
 _log = Logger()
@@ -91,6 +92,9 @@ class WorkerAgent:
         self._ready = False
         self._draining = False
         self._heartbeat: Any = None
+        self._lost_place = LostPlace(
+            clock=clock, ask=lambda all_: self._catch_up("out of place", None, from_nothing=all_)
+        )
         self.sockets: dict[str, list[Any]] = {}
         self.configuration: dict[str, Any] = {}
 
@@ -184,8 +188,9 @@ class WorkerAgent:
 
     def _delta_ended(self, applied: Applied) -> None:
         if applied.outcome is Outcome.OUT_OF_PLACE:
-            self._catch_up("out of place", None)
+            self._lost_place.lost()
             return
+        self._lost_place.found()
         if applied.outcome is Outcome.APPLIED:
             self._plane.apply(self._applier.snapshot)
         self._report(applied)
@@ -217,13 +222,17 @@ class WorkerAgent:
         if announced.is_after(self._applier.position):
             self._catch_up("heard", announced)
 
-    def _catch_up(self, reason: str, wanted: Position | None) -> None:
+    def _catch_up(
+        self, reason: str, wanted: Position | None, *, from_nothing: bool = False
+    ) -> None:
+        position = None if from_nothing else self._applier.position
+        content_hash = 0 if from_nothing else self._applier.content_hash
         self._send(
             Message.CATCH_UP,
             {
                 "reason": reason,
-                "position": position_to_json(self._applier.position),
-                "content_hash": f"{self._applier.content_hash:032x}",
+                "position": position_to_json(position),
+                "content_hash": f"{content_hash:032x}",
                 "wanted": position_to_json(wanted),
             },
         )
@@ -269,6 +278,7 @@ class WorkerAgent:
         """Stop the timers, the subscription and the data plane, which is drained already."""
         if self._heartbeat is not None and self._heartbeat.active():
             self._heartbeat.cancel()
+        self._lost_place.found()
         self._lag.stop()
         stopping = [self._plane.stop()]
         if self._subscriber is not None:

@@ -33,7 +33,7 @@ class Outcome(Enum):
 
     APPLIED = "applied"
     OUT_OF_PLACE = "out of place"
-    """It does not start where this worker is, or did not lead where it said: catch up."""
+    """It does not start where this worker is, or did not lead where it said, or failed: catch up."""
     DUPLICATE = "duplicate"
     """It leads to where this worker already is."""
 
@@ -89,14 +89,28 @@ class Applier:
     def add(self, part: bytes) -> None:
         """Take one part of the delta under way; of one that does not fit, nothing."""
         self._received += len(part)
-        if self._builder is not None:
+        if self._builder is None:
+            return
+        try:
             changes = list(decode_changes(part))
             self._changes += len(changes)
             self._builder.add(changes)
+        except Exception:
+            self._give_up()
 
     def step(self) -> bool:
         """Compile a slice of the delta under way; return whether there is more to do."""
-        return self._builder is not None and bool(self._builder.step())
+        try:
+            return self._builder is not None and bool(self._builder.step())
+        except Exception:
+            self._give_up()
+            return False
+
+    def _give_up(self) -> None:
+        """Go on with what is served: a fault of ours must not end the conversation."""
+        assert self._head is not None, "a part of a delta that had not begun"
+        self._builder = None
+        _log.failure("worker: revision {revision} failed", revision=self._head.after.revision)
 
     def end(self) -> Applied:
         """Swap the snapshot if the delta led where it said; every step has been taken."""
@@ -119,6 +133,9 @@ class Applier:
             _log.error(
                 "worker: revision {revision} {error}", revision=head.after.revision, error=error
             )
+            return Outcome.OUT_OF_PLACE
+        except Exception:
+            _log.failure("worker: revision {revision} failed", revision=head.after.revision)
             return Outcome.OUT_OF_PLACE
         return Outcome.APPLIED
 

@@ -157,6 +157,22 @@ class DistributionTests(TestCase):
         self.assertEqual([len(one.changes) for one in worker.wire.deltas], [1])
         self.assertEqual(distribution.full_deltas, 1)
 
+    def test_worker_gets_everything_once_whoever_is_first(self) -> None:
+        """The source may answer before a new worker asks; 100,000 routes are not sent twice."""
+        config, worker = Config(), Worker()
+        distribution = Distribution(
+            log=DeltaLog(),
+            links=lambda: [worker.link],
+            bodies=lambda: config.bodies,
+            look=lambda reason: None,
+            push=True,
+        )
+        asked_early = worker.question("started")
+        distribution.publish(config.change(1, b"a"))
+        distribution.publish(config.change(1, b"b"))
+        distribution.answer(worker.link, asked_early)
+        self.assertEqual([one.is_full for one in worker.wire.deltas], [True, False])
+
     def test_worker_that_has_just_died_keeps_nothing_from_its_siblings(self) -> None:
         """Between the end of its channel and that of its process, a revision may come."""
         config, dead, alive = Config(), Worker(), Worker()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from typing import Any
@@ -80,18 +81,33 @@ class FakePlane:
         return {"requests": 3}
 
 
+class FaultyContext(CompileContext):
+    """Compiles until the test says that it has had enough."""
+
+    def __init__(self) -> None:
+        super().__init__(random.Random(1))
+        self.compiles_left = 1_000_000
+
+    def compile(self, key: Key, compile_it: Any) -> Any:
+        self.compiles_left -= 1
+        if self.compiles_left < 0:
+            raise RecursionError("deeper than anybody thought")
+        return super().compile(key, compile_it)
+
+
 class Parts:
     """Makes the fakes."""
 
     def __init__(self) -> None:
         self.plane = FakePlane()
+        self.context = FaultyContext()
         self.heard: Any = None
 
     def data_plane(self, configuration: dict[str, Any]) -> FakePlane:
         return self.plane
 
     def applier(self) -> Applier:
-        return Applier(context=CompileContext(random.Random(1)), heap=Heap())
+        return Applier(context=self.context, heap=Heap())
 
     def sockets(self, configuration: dict[str, Any]) -> dict[str, list[str]]:
         return {"http": ["socket 0", "socket 1"]}
@@ -196,6 +212,42 @@ class WorkerAgentTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.plane.applied, [])
         self.assertEqual(self.supervisor.said_of(Message.CATCH_UP)[-1]["reason"], "out of place")
+
+    def test_delta_that_fails_half_way_ends_nothing(self) -> None:
+        """What was served stays, the conversation goes on, and the collector works again."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.turn()
+        self.parts.context.compiles_left = 150
+        self.channel.send_delta(full(2, [a_route(number) for number in range(200)]))
+        self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters"})
+        self.turn()
+        self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
+        self.assertEqual(len(self.plane.applied), 1)
+        self.assertEqual(len(self.supervisor.said_of(Message.ANSWER)), 1)
+        self.assertTrue(gc.isenabled())
+        self.parts.context.compiles_left = 1_000_000
+        self.channel.send_delta(full(2, [a_route(number) for number in range(200)]))
+        self.turn()
+        self.assertEqual(self.plane.applied[-1].routes.size, 200)
+
+    def test_lost_place_is_asked_about_once_and_then_ever_less_often(self) -> None:
+        """A fault that stays must not keep supervisor and worker busy with full deltas."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.turn()
+        asked = len(self.supervisor.said_of(Message.CATCH_UP))
+        for revision in range(3, 50):
+            self.channel.send_delta(Delta(at(revision - 1), at(revision), 12345, 6, ()))
+        self.turn()
+        questions = self.supervisor.said_of(Message.CATCH_UP)[asked:]
+        self.assertEqual([one["position"] for one in questions], [["e", 1, "t1"]])
+        for _ in range(600):
+            self.channel.send_delta(Delta(None, at(60), 0, 999, (a_route(2),)))
+            self.clock.advance(1.0)
+        questions = self.supervisor.said_of(Message.CATCH_UP)[asked:]
+        self.assertLess(len(questions), 20)
+        self.assertIsNone(questions[-1]["position"], "everything, for what is missing did not do")
 
     def test_newer_position_on_redis_makes_it_ask(self) -> None:
         """An older or known one does not."""
