@@ -46,10 +46,16 @@ class ListenerSockets:
         Take sockets that a former supervisor's worker handed over.
 
         Returns False, without taking them, where they are not of this
-        listener's address or it has some already.
+        listener's address or it has some already. Those that don't listen any
+        more, since their workers were draining for the last time, are closed.
         """
         address = next((one for one in self._addresses if one.name == name), None)
-        if address is None or self._sockets[name] or not inherited:
+        if address is None or self._sockets[name]:
+            return False
+        for one in [one for one in inherited if not _listens(one)]:
+            inherited.remove(one)
+            one.close()
+        if not inherited:
             return False
         bound = inherited[0].getsockname()
         if bound[0] != address.host or (address.port and bound[1] != address.port):
@@ -110,3 +116,7 @@ class ListenerSockets:
             opened.close()
             raise BindError(f"listener {address}: {error.strerror}") from error
         return opened
+
+
+def _listens(one: socket.socket) -> bool:
+    return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

@@ -130,6 +130,7 @@ class Supervisor:
         )
         self.propagation = Propagation(clock=reactor, links=self.workers.links)
         self._legacies: list[Legacy] = []
+        self._has_started = False
         self._patience: Any = None
         self._waits = False
         self._stopping: Deferred[None] | None = None
@@ -166,6 +167,7 @@ class Supervisor:
         self.bus.start()
         self._patience = self._reactor.callLater(PATIENCE_SECONDS, self._serve_last_known_good)
         self.loop.start()
+        self._has_started = True
 
     def stop(self) -> Deferred[None]:
         """Drain the workers and stop everything; fires within the drain deadline, and a little."""
@@ -182,6 +184,8 @@ class Supervisor:
         self._cancel_patience()
         self.loop.stop()
         self._publish_state()
+        if self._has_started:  # whoever stops this one means its predecessor's workers, too
+            self._retire_legacies()
         await self.workers.stop(self.settings.drain_deadline)
         self.sockets.close()
         await DeferredList(
@@ -211,11 +215,9 @@ class Supervisor:
             taken = [self.sockets.adopt(name, by_slot) for name, by_slot in legacy.sockets.items()]
             if not all(taken):
                 legacy.close_sockets_except(self.sockets.by_listener)
-        if self._legacies:
-            _log.info(
-                "adopted the sockets of {count} workers without a supervisor",
-                count=len(self._legacies),
-            )
+        count = sum(1 for legacy in self._legacies if legacy.sockets)
+        if count:
+            _log.info("adopted the sockets of {count} workers without a supervisor", count=count)
 
     def _worker_configuration(self, link: WorkerLink, launched: Launched) -> dict[str, Any]:
         return {

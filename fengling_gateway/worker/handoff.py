@@ -3,8 +3,9 @@
 Each worker offers its sockets on a UNIX socket in the runtime directory for as
 long as it lives. A supervisor that finds such an offer at its start adopts the
 sockets, with the connections queued on them, and tells the worker to drain
-once its own workers serve. The offer is one message: JSON, with the
-descriptors attached (SCM_RIGHTS) in the order of ``listeners`` and slots.
+once its own workers serve. The offer is JSON with the descriptors attached
+(SCM_RIGHTS) in the order of ``listeners`` and slots; those beyond
+`MAX_DESCRIPTORS` follow, attached to single bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +42,13 @@ class _Offer(Protocol):
     def connectionMade(self) -> None:
         handle = self.transport.getHandle()  # type: ignore[union-attr]
         described, descriptors = self.factory.describe()
-        socket.send_fds(handle, [json.dumps(described).encode()], descriptors)
+        said = json.dumps(described).encode()
+        try:
+            for start in range(0, max(len(descriptors), 1), MAX_DESCRIPTORS):
+                socket.send_fds(handle, [said], descriptors[start:][:MAX_DESCRIPTORS])
+                said = b"."
+        except OSError as error:  # gone meanwhile; what it has said may still be there to read
+            _log.info("handoff: the sockets were not taken: {error}", error=str(error))
 
     def dataReceived(self, data: bytes) -> None:
         if data.strip() == b"drain":
@@ -94,13 +102,13 @@ def listen_for_successor(
 
 
 class Legacy:
-    """What one worker of a former supervisor handed over."""
+    """What one worker of a former supervisor handed over; no sockets where it did not answer."""
 
     def __init__(
-        self, connection: socket.socket, pid: int, sockets: dict[str, list[socket.socket]]
+        self, connection: socket.socket, path: Path, sockets: dict[str, list[socket.socket]]
     ) -> None:
         self._connection = connection
-        self.pid = pid
+        self._path = path
         self.sockets = sockets
 
     def drain(self) -> None:
@@ -108,7 +116,7 @@ class Legacy:
         try:
             self._connection.sendall(b"drain\n")
         except OSError as error:
-            _log.warn("handoff: worker {pid} is gone: {error}", pid=self.pid, error=error)
+            _log.info("handoff: {path} is gone: {error}", path=self._path, error=str(error))
         finally:
             self._connection.close()
 
@@ -120,20 +128,27 @@ class Legacy:
                     one.close()
 
 
-def collect_legacies(runtime_dir: Path) -> list[Legacy]:
+def collect_legacies(runtime_dir: Path) -> Iterator[Legacy]:
     """
-    Take what the workers of a former supervisor offer; remove what nobody answers at.
+    Take what the workers of a former supervisor offer; remove what nobody listens at.
 
     Blocks for at most a second per offer; called before the reactor serves.
+    Adopt or close the sockets of one before asking for the next: each worker
+    offers those of all.
     """
-    legacies = []
     for path in sorted(runtime_dir.glob("worker-*.sock")):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(_OFFER_TIMEOUT_SECONDS)
         try:
-            legacies.append(_collect(path))
-        except (OSError, ValueError, KeyError) as error:
-            _log.info("handoff: nobody answers at {path}: {error}", path=path, error=error)
+            _connect(connection, path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            connection.close()
             path.unlink(missing_ok=True)
-    return legacies
+        except OSError as error:
+            connection.close()
+            _log.warn("handoff: {path}: {error}", path=path, error=str(error))
+        else:
+            yield Legacy(connection, path, _take_offer(connection, path))
 
 
 def _address(path: Path) -> tuple[str, int | None]:
@@ -159,21 +174,25 @@ def _connect(connection: socket.socket, path: Path) -> None:
             os.close(directory)
 
 
-def _collect(path: Path) -> Legacy:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(_OFFER_TIMEOUT_SECONDS)
+def _take_offer(connection: socket.socket, path: Path) -> dict[str, list[socket.socket]]:
+    """Return the sockets by listener and slot; none from a worker that hangs or talks otherwise."""
+    descriptors: list[int] = []
     try:
-        _connect(connection, path)
-        message, descriptors, _, _ = socket.recv_fds(connection, _MAX_OFFER_BYTES, MAX_DESCRIPTORS)
-        offer = json.loads(message)
-        remaining = iter(descriptors)
-        sockets = {
-            listener["name"]: [
-                socket.socket(fileno=next(remaining)) for _ in range(listener["slots"])
-            ]
-            for listener in offer["listeners"]
-        }
-    except BaseException:
-        connection.close()
-        raise
-    return Legacy(connection, offer["pid"], sockets)
+        message, first, _, _ = socket.recv_fds(connection, _MAX_OFFER_BYTES, MAX_DESCRIPTORS)
+        descriptors += first
+        slots = {one["name"]: int(one["slots"]) for one in json.loads(message)["listeners"]}
+        while len(descriptors) < sum(slots.values()):
+            _, more, _, _ = socket.recv_fds(connection, 1, MAX_DESCRIPTORS)
+            if not more:
+                raise ValueError(f"{len(descriptors)} of {sum(slots.values())} sockets came")
+            descriptors += more
+    except Exception as error:
+        _log.warn("handoff: no sockets from {path}: {error}", path=path, error=str(error))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return {}
+    remaining = iter(descriptors)
+    return {
+        name: [socket.socket(fileno=one) for one in islice(remaining, count)]
+        for name, count in slots.items()
+    }

@@ -1,0 +1,100 @@
+"""A supervisor begins where another one was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.gateway import GatewayProcess, Upstream
+from tests.integration.world import wait_for_line
+from tests.support.wait import wait_until
+
+
+@pytest.fixture
+def gateway(
+    tmp_path: Path,
+    gateways: Callable[..., GatewayProcess],
+    upstreams: Callable[[str], Upstream],
+) -> GatewayProcess:
+    """Return a gateway of two workers with a route on an upstream, from a file."""
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        "services:\n"
+        "  - id: v1\n"
+        f'    instances: [{{id: v1-1, address: "{upstreams("v1").address}"}}]\n'
+        "routes: [{id: hello, path: /hello, service_id: v1}]\n"
+    )
+    gateway = gateways(source="file", settings={"file": {"path": str(path)}})
+    gateway.wait_ready()
+    return gateway
+
+
+def an_upload(gateway: GatewayProcess) -> socket.socket:
+    """Begin a request that keeps a worker draining."""
+    client = socket.create_connection(("127.0.0.1", gateway.port), 10)
+    client.sendall(b"POST /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nbegun")
+    return client
+
+
+def all_gone(pids: list[int]) -> bool:
+    return not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+class TakeoverTests:
+    """With workers of the killed one in every state."""
+
+    def test_sockets_of_a_drain_that_was_killed_are_not_taken_over(
+        self, gateway: GatewayProcess
+    ) -> None:
+        """They refuse everybody; the next supervisor's are new, and the drain goes on."""
+        client = an_upload(gateway)
+        wait_until(lambda: gateway.get("/hello")[0] == 200)
+        orphans = gateway.worker_pids()
+        gateway.signal(signal.SIGTERM)
+        wait_for_line(gateway, "draining: ")
+        wait_until(lambda: _refuses(gateway.port))
+        gateway.kill()
+        gateway.start()
+        gateway.wait_ready()
+        assert [gateway.get("/hello")[0] for _ in range(20)] == [200] * 20
+        client.sendall(b"done")
+        assert b"200 OK" in client.recv(65536)
+        client.close()
+        wait_until(lambda: all_gone(orphans))
+        assert "Traceback" not in gateway.log
+
+    def test_worker_that_hung_drains_when_it_wakes(self, gateway: GatewayProcess) -> None:
+        """It would serve an old configuration for as long as its grace lasts."""
+        orphans = gateway.worker_pids()
+        os.kill(orphans[0], signal.SIGSTOP)
+        gateway.kill()
+        gateway.start()
+        gateway.wait_ready()
+        os.kill(orphans[0], signal.SIGCONT)
+        wait_until(lambda: all_gone(orphans))
+        assert [gateway.get("/hello")[0] for _ in range(20)] == [200] * 20
+        assert "Traceback" not in gateway.log
+
+    def test_stop_during_the_takeover_stops_the_former_workers_too(
+        self, gateway: GatewayProcess
+    ) -> None:
+        """Ctrl-C leaves no process behind."""
+        orphans = gateway.worker_pids()
+        gateway.kill()
+        gateway.start()
+        wait_for_line(gateway, "adopted the sockets of 2 workers")
+        assert gateway.stop() == 0
+        wait_until(lambda: all_gone(orphans))
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
