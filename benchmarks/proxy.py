@@ -30,7 +30,7 @@ from benchmarks.harness.load import LoadGenerator, LoadOutcome
 from benchmarks.harness.quantiles import median
 from benchmarks.harness.traffic import HOST, TRAFFICS
 from benchmarks.harness.upstream import BODY_BYTES, Upstream, start_upstream
-from benchmarks.peers import PEERS, Peer
+from benchmarks.peers import EXTRAS, PEERS, Peer
 from benchmarks.peers.peer import Site
 
 _OURS = "fengling"
@@ -202,17 +202,18 @@ def choose(names: str | None) -> list[Peer]:
     if names is None:
         return list(PEERS)
     wanted = names.split(",")
-    unknown = set(wanted) - {peer.name for peer in PEERS}
+    known = (*PEERS, *EXTRAS)
+    unknown = set(wanted) - {peer.name for peer in known}
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
-    return [peer for peer in PEERS if peer.name in wanted]
+    return [peer for peer in known if peer.name in wanted]
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench proxy", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
-    parser.add_argument("--only", metavar="NAMES", help="for example fengling,nginx")
+    parser.add_argument("--only", metavar="NAMES", help="for example fengling,fengling-plain,nginx")
     parser.add_argument("--traffic", choices=TRAFFICS, default=TRAFFICS[0])
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int)

@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.peers.baseline import BASELINE
 from benchmarks.peers.caddy import CADDY
 from benchmarks.peers.envoy import ENVOY
-from benchmarks.peers.fengling import FENGLING
+from benchmarks.peers.fengling import FENGLING, PLAIN
 from benchmarks.peers.haproxy import HAPROXY
 from benchmarks.peers.nginx import NGINX
 from benchmarks.peers.peer import Peer
@@ -28,4 +28,7 @@ PEERS: Final[tuple[Peer, ...]] = (
     BASELINE,
 )
 
-__all__ = ["PEERS", "Peer"]
+EXTRAS: Final[tuple[Peer, ...]] = (PLAIN,)
+"""Measured only when they are named."""
+
+__all__ = ["EXTRAS", "PEERS", "Peer"]

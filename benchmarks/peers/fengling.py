@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
+from benchmarks.harness.children import Child, Children
+from benchmarks.harness.compiled import compiled_gateway
+from benchmarks.harness.cores import Cores
 from benchmarks.harness.programs import beside_python
 from benchmarks.peers.peer import Program, Site
 
@@ -13,6 +19,30 @@ def _command(binary: str, site: Site) -> list[str]:
     return [binary, "proxy", f"--listen=127.0.0.1:{site.port}", *instances, "--workers=1"]
 
 
-FENGLING: Final = Program(
-    "fengling", "pip install -e .", lambda: beside_python("fenglingctl"), _command
-)
+@cache
+def _as_installed() -> Mapping[str, str]:
+    """The environment in which the gateway runs as a wheel would install it."""
+    build = compiled_gateway()
+    return {} if build is None else {"PYTHONPATH": str(build)}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The gateway, with or without its hot modules compiled."""
+
+    name: str
+    is_compiled: bool
+    install: str = "pip install -e ."
+
+    def find(self) -> str | None:
+        return beside_python("fenglingctl")
+
+    def start(self, children: Children, site: Site, cores: Cores) -> Child:
+        environment = _as_installed() if self.is_compiled else {}
+        program = Program(self.name, self.install, self.find, _command, environment)
+        return program.start(children, site, cores)
+
+
+FENGLING: Final = Gateway("fengling", is_compiled=True)
+PLAIN: Final = Gateway("fengling-plain", is_compiled=False)
+"""Plain Python, as an editable install runs it; measured when it is asked for."""

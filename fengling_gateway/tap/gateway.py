@@ -166,6 +166,7 @@ def makeService(options: UsageOptions) -> GatewayService:
 
 def run(settings: GatewaySettings, reread: Callable[[], GatewaySettings] | None = None) -> NoReturn:
     """Run a gateway in the foreground until TERM or INT, and exit."""
+    _choose_reactor(settings)
     from twisted.internet import reactor  # noqa: TID251
 
     from fengling_gateway.observability.log import start_logging
@@ -181,6 +182,15 @@ def run(settings: GatewaySettings, reread: Callable[[], GatewaySettings] | None 
 
 def _complain(problem: str) -> None:
     sys.stderr.write(f"fengling-gateway: {problem}\n")
+
+
+def _choose_reactor(settings: GatewaySettings) -> None:
+    """The only worker, which runs in this process, gets the reactor of workers."""
+    chosen_already = "twisted.internet.reactor" in sys.modules
+    if settings.worker_count() == 1 and settings.transport.reactor == "lean" and not chosen_already:
+        from fengling_gateway.dataplane import lean_epoll
+
+        lean_epoll.install()
 
 
 class _Status:
