@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
@@ -26,7 +25,7 @@ from tests.support.wait import wait_until
 
 Gateways = Callable[..., GatewayProcess]
 
-OFTEN: Final = {"database": {"poll_interval": "300ms"}}
+OFTEN: Final = {"database": {"poll_interval": "100ms"}}
 CANNOT: Final = "the config source can't be read: "
 
 
@@ -87,8 +86,6 @@ class StartTests:
         dsn, said = unusable
         ran = fenglingctl("db", "status", "--database", dsn)
         assert (ran.returncode, ran.stdout, ran.stderr) == (2, f"{said}\n", "")
-        found = json.loads(fenglingctl("db", "status", "--database", dsn, "-o", "json").stdout)
-        assert (found["usable"], found["wanted"]) == (False, schema.WANTED)
         ran = fenglingctl("validate", "--database", dsn)
         assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", f"fenglingctl: {said}\n")
         if "newer" in said:
@@ -227,15 +224,17 @@ class FaultTests:
         again = len(lines_with(gateway, "the config source can be read again"))
         with Load(gateway.port, "/hello").running() as load:
             running.sql(fault.do)
-            wait_until(lambda: fault.said in (self._error(gateway) or ""))
-            looks = gateway.manage("status")["looks"]
-            wait_until(lambda: gateway.manage("status")["looks"] >= looks + 3)
-            assert not gateway.manage("status")["source"]["connected"]
-            assert metrics(gateway)["fengling_config_source_connected"] == 0
-            said = lines_with(gateway, " WARN ", CANNOT, fault.said, "what is served stays")
-            assert len(said) == lines + 1
-            assert gateway.get("/readyz", port=gateway.management_port)[0] == 200
-            running.sql(fault.undo)
+            try:
+                wait_until(lambda: fault.said in (self._error(gateway) or ""))
+                looks = gateway.manage("status")["looks"]
+                wait_until(lambda: gateway.manage("status")["looks"] >= looks + 3)
+                assert not gateway.manage("status")["source"]["connected"]
+                assert metrics(gateway)["fengling_config_source_connected"] == 0
+                said = lines_with(gateway, " WARN ", CANNOT, fault.said, "what is served stays")
+                assert len(said) == lines + 1
+                assert gateway.get("/readyz", port=gateway.management_port)[0] == 200
+            finally:
+                running.sql(fault.undo)
             revision = running.move()
             wait_until(lambda: gateway.served_by_every_worker(revision), timeout=10)
             load.wait_for(20)

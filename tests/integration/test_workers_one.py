@@ -8,18 +8,28 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import pytest
 
 from fengling_gateway.embedded import guard
+from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from tests.integration.conftest import Sql
 from tests.integration.gateway import GatewayProcess, Load, Upstream
-from tests.integration.world import metrics, rejected, wait_for_line
+from tests.integration.world import (
+    World,
+    metrics,
+    rejected,
+    wait_for_line,
+    world_with_database,
+)
 from tests.support.wait import wait_until
 
 Gateways = Callable[..., GatewayProcess]
 Upstreams = Callable[[str], Upstream]
+
+SETTINGS: Final = {"drain": {"deadline": "2s"}}
 
 
 class SlowUpstream:
@@ -68,19 +78,40 @@ def slow() -> Iterator[SlowUpstream]:
     upstream.close()
 
 
+def configured(sql: Sql, upstreams: Upstreams, slow_address: str) -> None:
+    """Add a quick and a slow route."""
+    for name in ("v1", "v2"):
+        sql.add_service(name, upstreams(name).address)
+    sql.add_service("slow", slow_address)
+    sql.add_route("hello", "/hello/{**rest}", "v1")
+    sql.add_route("slow", "/slow", "slow")
+
+
 @pytest.fixture
 def gateway(
     sql: Sql, gateways: Gateways, upstreams: Upstreams, slow: SlowUpstream
 ) -> GatewayProcess:
     """Return a gateway of one process with a quick and a slow route."""
-    sql.add_service("v1", upstreams("v1").address)
-    sql.add_service("v2", upstreams("v2").address)
-    sql.add_service("slow", slow.address)
-    sql.add_route("hello", "/hello/{**rest}", "v1")
-    sql.add_route("slow", "/slow", "slow")
-    gateway = gateways(database=sql.dsn, worker_count=1, settings={"drain": {"deadline": "3s"}})
+    configured(sql, upstreams, slow.address)
+    gateway = gateways(database=sql.dsn, worker_count=1, settings=SETTINGS)
     gateway.wait_ready()
     return gateway
+
+
+@pytest.fixture(scope="module")
+def world(
+    postgres: PostgresServer, _migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp("one")
+    with world_with_database(postgres, _migrated_template, directory) as world:
+        configured(world.sql, world.upstream, "http://127.0.0.1:1")
+        yield world
+
+
+@pytest.fixture(scope="module")
+def running(world: World) -> GatewayProcess:
+    """Return a gateway that no test ends."""
+    return world.gateway(worker_count=1, settings=SETTINGS)
 
 
 def own_pid(gateway: GatewayProcess) -> int:
@@ -110,58 +141,64 @@ class Asked:
 class OneProcessTests:
     """What it does while it runs."""
 
-    def test_change_is_served_without_any_child(self, sql: Sql, gateway: GatewayProcess) -> None:
+    def test_change_is_served_without_any_child(
+        self, world: World, running: GatewayProcess
+    ) -> None:
         """The worker is the supervisor's own process; status and metrics know it."""
-        assert json.loads(gateway.get("/hello/x")[1])["name"] == "v1"
-        with Load(gateway.port, "/hello/load").running() as load:
-            sql.run("UPDATE fengling.route SET service_id = 'v2' WHERE id = 'hello'")
-            wait_until(lambda: gateway.served_by_every_worker(sql.revision))
-            assert json.loads(gateway.get("/hello/x")[1])["name"] == "v2"
+        assert json.loads(running.get("/hello/x")[1])["name"] == "v1"
+        with Load(running.port, "/hello/load").running() as load:
+            world.sql.run("UPDATE fengling.route SET service_id = 'v2' WHERE id = 'hello'")
+            wait_until(lambda: running.served_by_every_worker(world.sql.revision))
+            assert json.loads(running.get("/hello/x")[1])["name"] == "v2"
             load.wait_for(50)
         assert (load.refused, load.failed) == ([], [])
-        [worker] = gateway.workers()
-        assert (worker["worker"], worker["pid"]) == ("w0", own_pid(gateway))
-        assert [process.pid for process in guard.tree(own_pid(gateway))] == [own_pid(gateway)]
-        assert metrics(gateway)['fengling_config_worker_revision{worker="w0"}'] == sql.revision
-        explained = gateway.manage("explain", method="POST", body={"path": "/hello/x"})
+        [worker] = running.workers()
+        assert (worker["worker"], worker["pid"]) == ("w0", own_pid(running))
+        assert [process.pid for process in guard.tree(own_pid(running))] == [own_pid(running)]
+        assert (
+            metrics(running)['fengling_config_worker_revision{worker="w0"}'] == world.sql.revision
+        )
+        explained = running.manage("explain", method="POST", body={"path": "/hello/x"})
         assert explained["route"] == "hello"
 
     def test_bad_row_and_large_change_are_taken_like_anywhere(
-        self, sql: Sql, gateway: GatewayProcess
+        self, world: World, running: GatewayProcess
     ) -> None:
         """5,000 routes and a rejected one, compiled beside a load."""
-        with Load(gateway.port, "/hello/load").running() as load:
-            sql.run(
+        with Load(running.port, "/hello/load").running() as load:
+            world.sql.run(
                 "INSERT INTO fengling.route (id, path, service_id)"
                 " SELECT 'r' || n, '/r/' || n, 'v1' FROM generate_series(1, 5000) AS n"
             )
-            sql.run("INSERT INTO fengling.route (id, path, service_id) VALUES ('bad', '~(', 'v1')")
-            wait_until(lambda: gateway.served_by_every_worker(sql.revision))
+            world.sql.run(
+                "INSERT INTO fengling.route (id, path, service_id) VALUES ('bad', '~(', 'v1')"
+            )
+            wait_until(lambda: running.served_by_every_worker(world.sql.revision))
             load.wait_for(50)
         assert (load.refused, load.failed) == ([], [])
-        assert set(rejected(gateway)) == {"route bad"}
-        assert gateway.get("/r/4999")[0] == 200
+        assert set(rejected(running)) == {"route bad"}
+        assert running.get("/r/4999")[0] == 200
 
-    def test_signals_fail_nothing(self, sql: Sql, gateway: GatewayProcess) -> None:
+    def test_signals_fail_nothing(self, world: World, running: GatewayProcess) -> None:
         """HUP reads settings and configuration; USR1 and USR2 have nothing to do, and say so."""
-        with Load(gateway.port, "/hello/load").running() as load:
-            looks = gateway.manage("status")["looks"]
-            toml = gateway.directory / "gateway.toml"
-            toml.write_text(toml.read_text().replace('"3s"', '"4s"'))
-            gateway.signal(signal.SIGHUP)
-            wait_until(lambda: gateway.manage("status")["looks"] > looks)
-            wait_for_line(gateway, "settings: drain.deadline changed")
+        with Load(running.port, "/hello/load").running() as load:
+            looks = running.manage("status")["looks"]
+            toml = running.directory / "gateway.toml"
+            toml.write_text(toml.read_text().replace('"2s"', '"4s"'))
+            running.signal(signal.SIGHUP)
+            wait_until(lambda: running.manage("status")["looks"] > looks)
+            wait_for_line(running, "settings: drain.deadline changed")
             toml.write_text("workers = \n")
-            gateway.signal(signal.SIGHUP)
-            wait_for_line(gateway, " ERROR ", "settings: ", "the old ones stay")
-            gateway.signal(signal.SIGUSR1)
-            wait_for_line(gateway, "nothing to reopen")
-            gateway.signal(signal.SIGUSR2)
-            wait_for_line(gateway, " WARN ", "nothing to replace")
+            running.signal(signal.SIGHUP)
+            wait_for_line(running, " ERROR ", "settings: ", "the old ones stay")
+            running.signal(signal.SIGUSR1)
+            wait_for_line(running, "nothing to reopen")
+            running.signal(signal.SIGUSR2)
+            wait_for_line(running, " WARN ", "nothing to replace")
             load.wait_for(50)
         assert (load.refused, load.failed) == ([], [])
-        assert gateway.workers()[0]["pid"] == own_pid(gateway)
-        assert "Traceback" not in gateway.log
+        assert running.workers()[0]["pid"] == own_pid(running)
+        assert "Traceback" not in running.log
 
     def test_announcements_and_commands_go_over_redis(
         self, sql: Sql, valkey: ValkeyServer, gateways: Gateways, upstreams: Upstreams
@@ -208,7 +245,7 @@ class EndTests:
     def test_term_cuts_off_what_outlives_the_deadline(
         self, gateway: GatewayProcess, slow: SlowUpstream
     ) -> None:
-        """Three seconds, and it is gone."""
+        """Two seconds, and it is gone."""
         asked = Asked(gateway, "/slow")
         wait_until(lambda: slow.waiting == 1)
         gateway.signal(signal.SIGTERM)
