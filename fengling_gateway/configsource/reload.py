@@ -89,7 +89,6 @@ class ReloadLoop:
         self.looks = 0
         self.last_reason = ""
         self._known = False
-        """Whether `config` has been judged from the source, not only restored."""
         self._judging = False
         self._heap = Heap()
         self._held_target: Position | None = None
@@ -101,6 +100,11 @@ class ReloadLoop:
         self._poll: Any = None
         self._compare_due = 0.0
         self._stopped = False
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether `config` has been judged from the source, not only restored."""
+        return self._known
 
     def start(self) -> None:
         """Look at once, and from now on at least once in every poll interval."""
@@ -177,20 +181,15 @@ class ReloadLoop:
         self._running = None
         waiting, self._waiting = self._waiting, self._waiting_for_next
         self._waiting_for_next = []
-        for one in waiting:
-            one.callback(None)
-        if self._stopped:
-            self._release_all()
-            return
         again, self._again = self._again, None
-        if again is not None:
+        if self._stopped:
+            waiting += self._waiting
+        elif again is not None:
             self._begin(again)
-        elif self._running is None:
+        else:
             delay = self._settings.poll_interval * self._rng.uniform(0.8, 1.0)
             self._poll = self._clock.callLater(delay, self.look, "poll")
-
-    def _release_all(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        # Last: who is told may ask for the next look at once.
         for one in waiting:
             one.callback(None)
 
@@ -217,17 +216,34 @@ class ReloadLoop:
                 reading = await self._in_time(self._source.read_all())
                 await self._serve(reading, replaced=False)
                 return
-        elif self._clock.seconds() >= self._compare_due:
-            self._compare_due = self._clock.seconds() + self._settings.compare_interval
-            await self._serve(await self._in_time(self._source.read_all()), replaced=False)
+        elif self._clock.seconds() >= self._compare_due and await self._compare():
             return
         else:
             reading = await self._in_time(self._source.read(self.position))
         replaced = reading.before is None and self.position is not None
         await self._serve(reading, replaced=replaced)
 
+    async def _compare(self) -> bool:
+        """
+        Serve what no revision tells of; False where the source has moved on meanwhile.
+
+        What is held stays due, so that every look finds it until it is confirmed
+        or gone.
+        """
+        reading = await self._in_time(self._source.read_all())
+        interval = self._settings.compare_interval
+        if reading.target != self.position:
+            self._compare_due = self._clock.seconds() + interval / 10
+            return False
+        # The source has not judged it: there was no commit that it saw.
+        await self._serve(reading, replaced=True)
+        if self._held_target is None:
+            self._compare_due = self._clock.seconds() + interval
+        return True
+
     async def _serve(self, reading: Reading, *, replaced: bool) -> None:
         if self._known and not reading.rows and reading.before == reading.target == self.position:
+            self._held_target = None
             self._hold(reading.held)
             return
         self._judging = True
@@ -251,7 +267,7 @@ class ReloadLoop:
         before = self.position
         result = stage.commit()
         unchanged = reading.target == before and not result.changes
-        self.position, self._known = reading.target, True
+        self.position, self._known, self._held_target = reading.target, True, None
         self._hold(reading.held)
         if unchanged:
             return
@@ -302,7 +318,7 @@ class ReloadLoop:
 
     def _held_here(self, reading: Reading, stage: Stage) -> Held | None:
         """
-        Judge a source that has been replaced by another, or set back.
+        Judge a source that has been replaced by another, set back, or changed unseen.
 
         The database judges its own revisions when they are committed; here is
         no revision to judge, only two configurations.

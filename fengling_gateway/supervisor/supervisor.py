@@ -266,17 +266,19 @@ class Supervisor:
     # Configuration
 
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
-        """Serve a delta: workers first, then other hosts, then the file."""
+        """Serve a delta: workers first, then other hosts, then the file, and tell it last."""
         self._cancel_patience()
-        self.served_from = self.settings.source
-        self.narration.read(delta, reading, result, self.config.rejected)
         self.distribution.publish(delta)
         self.bus.announce(delta.after)
         self._journal.append(delta, lambda: self.config.bodies)
+        self.narration.read(delta, reading, result, self.config.rejected)
         self._publish_state()
 
     def look_succeeded(self) -> None:
         self.narration.look_succeeded()
+        if self.loop.is_judged and self.served_from != self.settings.source:
+            self.served_from = self.settings.source
+            self._publish_state()
 
     def look_failed(self, error: BaseException) -> None:
         self.narration.look_failed(error, serving=self.loop.position is not None)

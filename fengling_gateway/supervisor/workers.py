@@ -360,7 +360,7 @@ class Workers:
                 )
                 self._kill[link]()
 
-        if link not in self._last_moments:
+        if link in self._kill and link not in self._last_moments:
             self._last_moments[link] = self._clock.callLater(
                 deadline + KILL_AFTER_DRAIN_SECONDS, kill
             )

@@ -252,6 +252,60 @@ class ReloadLoopTests(SynchronousTestCase):
         self.source.answer(at(2), [route(1)])
         self.assertEqual(self.source.asked[-1][:2], ("read", at(1)))
 
+    def test_source_that_is_as_before_again_has_nothing_to_confirm(self) -> None:
+        """A later revision of that number is the source's own to hold and to confirm."""
+        self.serve(5, route(1), route(2))
+        self.loop.look("connected")
+        self.source.answer(at(6, "other"), [])
+        self.assertEqual(self.loop.held, Held(6, 2, 0))
+        self.loop.look("connected")
+        self.source.answer(at(5), [], before=at(5))
+        self.assertIsNone(self.loop.held)
+        self.assertFalse(self.loop.confirm_here(6))
+
+    def come_to_compare(self) -> None:
+        """Let time pass, with nothing new, until everything is read once more."""
+        for _ in range(200):
+            self.clock.advance(5.0)
+            if self.source.asked[-1][0] == "read_all":
+                return
+            self.source.answer(at(1), [], before=at(1))
+        self.fail("nothing was compared")
+
+    def test_compare_that_finds_no_routes_is_held_until_confirmed(self) -> None:
+        """No revision told of it, so nobody has judged it: a table being restored looks like that."""
+        self.serve(1, route(1), route(2))
+        self.come_to_compare()
+        self.source.answer(at(1), [])
+        self.assertEqual((self.loop.held, len(self.user.deltas)), (Held(1, 2, 0), 1))
+        self.clock.advance(5.0)
+        self.assertEqual(self.source.asked[-1][0], "read_all")
+        self.source.answer(at(1), [])
+        self.assertEqual(self.user.holds, [Held(1, 2, 0)], "said once")
+        self.assertTrue(self.loop.confirm_here(1))
+        self.source.answer(at(1), [])
+        self.assertEqual((self.loop.held, self.loop.config.count("route")), (None, 0))
+
+    def test_compare_with_another_source_is_left_to_a_usual_look(self) -> None:
+        """A replaced database must not slip in by the one look in a hundred that compares."""
+        self.serve(1, route(1), route(2))
+        self.come_to_compare()
+        self.source.answer(at(1, "other"), [])
+        self.assertEqual(self.source.asked[-1][:2], ("read", at(1)))
+        self.source.answer(at(1, "other"), [])
+        self.assertEqual((self.loop.held, len(self.user.deltas)), (Held(1, 2, 0), 1))
+
+    def test_who_waited_may_look_again_at_once(self) -> None:
+        """There is still one look at a time, and one poll."""
+        self.loop.start()
+        for _ in range(2):
+            self.loop.look("notification").addCallback(lambda _: self.loop.look("told"))
+        self.source.answer(at(1), [route(1)])
+        for look in (2, 3, 4):
+            self.assertEqual(len(self.source.asked), look)
+            self.source.answer(at(1), [], before=at(1))
+        self.assertEqual((len(self.source.asked), len(self.clock.getDelayedCalls())), (4, 1))
+
     def test_slow_compare_finds_what_no_revision_tells(self) -> None:
         """Triggers can be bypassed; now and then everything is compared."""
         self.serve(1, route(1))

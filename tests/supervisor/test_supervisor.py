@@ -1,0 +1,179 @@
+"""What the supervisor does with what its parts tell it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fengling_gateway.configsource.reading import Reading, Row, SourceError, SourceState
+from fengling_gateway.model.delta import Delta, Position
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.supervisor.bus import NoBus
+from fengling_gateway.supervisor.launch import Launched
+from fengling_gateway.supervisor.supervisor import (
+    PATIENCE_SECONDS,
+    Outside,
+    Supervisor,
+    SupervisorSettings,
+)
+
+
+def at(revision: int) -> Position:
+    return Position("e", revision, f"t{revision}")
+
+
+def route(number: int) -> Row:
+    """A valid row of a route that needs nothing else."""
+    values = {"id": f"r{number}", "path": f"/r{number}", "respond": {"status": 200}}
+    return Row(Key("route", f"r{number}"), values)
+
+
+class Source:
+    """Answers when the test says."""
+
+    def __init__(self) -> None:
+        self.state = SourceState()
+        self.asked: list[Deferred[Reading]] = []
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+    def read(self, after: Position | None = None) -> Deferred[Reading]:
+        self.asked.append(Deferred())
+        return self.asked[-1]
+
+    read_all = read
+
+    def history(self, keys: Any, up_to: int) -> Any: ...
+
+    def confirm(self, revision: int, author: str) -> Any: ...
+
+    def answer(self, target: Position, *rows: Row, before: Position | None = None) -> None:
+        self.asked[-1].callback(Reading(target, before, rows, [], None, len(rows)))
+
+
+class Bus(NoBus):
+    """Notes what is announced."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    def announce(self, position: Position) -> None:
+        self._happened.append(f"announced {position.revision}")
+
+
+class Journal:
+    """Holds what the test puts on the disk, and notes what is written."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+        self.good: tuple[Position, dict[Key, bytes]] | None = None
+
+    def load(self) -> Deferred[Any]:
+        return succeed(self.good)
+
+    def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None:
+        self._happened.append(f"written {delta.after.revision}")
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+
+class Worker:
+    """A channel and a process that note what they are sent."""
+
+    can_overlap = True
+    bytes_sent = 0
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+        self.exited: Callable[[str], None] = lambda _: None
+
+    def launch(self, name: str, user: Any, exited: Callable[[str], None]) -> Launched:
+        self.exited = exited
+        return Launched(self, 1, lambda: exited("signal 9"), {})
+
+    def send(self, message: Any, values: Any = None) -> None: ...
+
+    def send_delta(self, delta: Delta) -> None:
+        self._happened.append(f"sent {delta.after.revision}")
+
+    def close(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class SupervisorTests(SynchronousTestCase):
+    """`Supervisor`"""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.happened: list[str] = []
+        self.source, self.journal = Source(), Journal(self.happened)
+        worker = Worker(self.happened)
+        self.supervisor = Supervisor(
+            reactor=self.clock,
+            settings=SupervisorSettings(
+                cluster="c",
+                node="n",
+                workers=1,
+                source="database",
+                listeners=(),
+                runtime_dir=Path(self.mktemp()),
+            ),
+            outside=lambda _: Outside(
+                source=self.source,
+                bus=Bus(self.happened),
+                journal=self.journal,
+                launcher=lambda sockets: worker,
+            ),
+            rng=random.Random(1),
+        )
+        self.supervisor.start()
+
+    def test_delta_goes_to_workers_other_hosts_and_the_file_in_this_order(self) -> None:
+        """Who waits longest matters least."""
+        self.source.answer(at(1), route(1))
+        self.assertEqual(self.happened, ["sent 1", "announced 1", "written 1"])
+
+    def test_fault_in_the_narration_keeps_nothing_from_the_workers(self) -> None:
+        """Not this revision, and none of the next ones."""
+        self.supervisor.narration.read = None  # type: ignore[assignment,method-assign]
+        self.source.answer(at(1), route(1))
+        self.supervisor.look("test")
+        self.source.answer(at(2), route(2), before=at(1))
+        self.assertEqual([one for one in self.happened if "sent" in one], ["sent 1", "sent 2"])
+        self.flushLoggedErrors(TypeError)
+
+    def test_patience_ends_with_the_last_known_good_and_then_with_the_source(self) -> None:
+        """The status says which; also where the source has nothing new."""
+        key, values = route(1)
+        verdict = validate(key, values or {})
+        assert isinstance(verdict, Accepted)
+        self.journal.good = (at(1), {key: verdict.body})
+        self.clock.advance(PATIENCE_SECONDS)
+        self.assertEqual(self.supervisor.served_from, "last-known-good")
+        self.assertEqual(self.happened, ["sent 1"])
+        self.source.asked[-1].errback(SourceError("away"))
+        self.assertEqual(self.supervisor.served_from, "last-known-good")
+        self.supervisor.look("connected")
+        self.source.answer(at(1), before=at(1))
+        self.source.answer(at(1), route(1))
+        self.assertEqual(self.supervisor.served_from, "database")
+
+    def test_stop_leaves_no_timer(self) -> None:
+        """Whatever was under way."""
+        stopped = self.supervisor.stop()
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
