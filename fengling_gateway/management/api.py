@@ -150,7 +150,12 @@ class ManagementApi:
         if wait == "none":
             request.setResponseCode(202)
         elif not answer.get("source_answered", True):
-            raise ProblemError("source_unavailable", "what was known is served on", **answer)
+            error = answer.get("source_error") or "it did not answer in time"
+            raise ProblemError(
+                "source_unavailable",
+                f"the config source can't be read: {error}; what was known is served on",
+                **answer,
+            )
         elif answer.get("behind"):
             raise ProblemError("not_converged", f"not within {timeout:g} s", **answer)
         return _json(request, answer)

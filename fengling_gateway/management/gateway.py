@@ -48,8 +48,9 @@ class ManagedGateway(Protocol):
             timeout: seconds until the answer comes in any case.
 
         Returns:
-            ``position``, ``source_answered``, ``behind`` (workers that do not
-            serve it yet), ``complete``; or only ``looking`` without a wait.
+            ``position``, ``source_answered``, ``source_error`` (why not),
+            ``behind`` (workers that do not serve it yet), ``complete``; or only
+            ``looking`` without a wait.
         """
 
     def confirm(self, revision: int, author: str) -> Deferred[dict[str, Any]]:

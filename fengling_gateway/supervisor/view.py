@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from fengling_gateway import __version__
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.values import position_values, worker_values
 from fengling_gateway.syncbus.messages import Command
@@ -79,6 +80,7 @@ class SupervisorView:
             "restarts": supervisor.workers.restarts,
             "restarting": supervisor.workers.restarting,
             "redis": {
+                "configured": not isinstance(bus, NoBus),
                 "connected": bus.connected,
                 "last_error": bus.last_error,
                 "counters": bus.counters,
@@ -145,6 +147,7 @@ class SupervisorView:
         answer = {
             "position": position_values(position),
             "source_answered": self._supervisor.narration.failed_looks == failed_before,
+            "source_error": self._supervisor.source.state.last_error,
             "behind": [f"{self._supervisor.settings.node}/{name}" for name in behind],
             "complete": True,
         }

@@ -123,7 +123,11 @@ class StartTests:
         line = wait_for_line(gateway, " WARN ", CANNOT)
         assert "Connection refused" in line
         assert "Connection refused" in ran.stderr
-        assert "hunter2" not in ran.stderr + gateway.log
+        asked = fenglingctl("reload", gateway=gateway)
+        assert (asked.returncode, asked.stdout) == (2, "")
+        assert CANNOT + "connection to server" in asked.stderr
+        assert len(asked.stderr.splitlines()) == 1
+        assert "hunter2" not in ran.stderr + asked.stderr + gateway.log
 
 
 class Fault(NamedTuple):
