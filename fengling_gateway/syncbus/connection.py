@@ -81,8 +81,13 @@ class RedisConnection:
         self.counters = {"connects": 0, "losses": 0, "timeouts": 0, "refused": 0, "errors": 0}
 
     def __repr__(self) -> str:
-        use = "subscription" if self._subscription else "commands"
-        return f"<RedisConnection {self._address} {use} {'ready' if self.ready else 'away'}>"
+        state = "ready" if self.ready else "away"
+        return f"<RedisConnection {self._address} {self.purpose} {state}>"
+
+    @property
+    def purpose(self) -> str:
+        """What it is for, in one word."""
+        return "subscription" if self._subscription else "commands"
 
     @property
     def ready(self) -> bool:
@@ -193,7 +198,11 @@ class RedisConnection:
         self._protocol = protocol
         self.counters["connects"] += 1
         self.last_error = ""
-        self._log.info("Connected to Redis at {address}", address=self._address)
+        self._log.info(
+            "connected to Redis at {address} ({purpose})",
+            address=self._address,
+            purpose=self.purpose,
+        )
         pinging = LoopingCall(self._ping, protocol)
         pinging.clock = self._reactor
         pinging.start(PING_INTERVAL_SECONDS, now=False)
@@ -212,7 +221,12 @@ class RedisConnection:
     def _report(self, reason: str) -> None:
         """Log each new reason once, not each attempt."""
         if reason != self.last_error:
-            self._log.warn("Redis at {address}: {reason}", address=self._address, reason=reason)
+            self._log.warn(
+                "Redis at {address} ({purpose}): {reason}",
+                address=self._address,
+                purpose=self.purpose,
+                reason=reason,
+            )
         self.last_error = reason
 
     def _backoff_seconds(self, failures: int) -> float:

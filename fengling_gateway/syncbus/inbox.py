@@ -70,7 +70,7 @@ class Inbox:
         except Exception:
             # A receiver's fault must not cost us the subscription.
             self._counters["receiver_errors"] += 1
-            self._log.failure("A message from the bus could not be acted upon")
+            self._log.failure("a message from the bus could not be acted upon")
 
     def _announcement(self, message: bytes) -> None:
         signed = self._keyring.verify(message, now=self._wall_clock())
@@ -100,7 +100,7 @@ class Inbox:
         if now - self._logged_at >= _LOG_EVERY_SECONDS:
             self._logged_at = now
             self._log.warn(
-                "A message on the bus is not believed: {reason} ({dropped} so far)",
+                "a message on the bus is not believed: {reason} ({dropped} so far)",
                 reason=reason,
                 dropped=self._counters["messages_dropped"],
             )

@@ -251,7 +251,7 @@ class ForgedTests:
         for _ in range(100):
             redis.ask("PUBLISH", NAMES.announcements, b"flood")
         wait_until(lambda: dropped(gateway, "unsigned") == before + 100)
-        wait_for_line(gateway, " WARN ", "A message on the bus is not believed")
+        wait_for_line(gateway, " WARN ", "a message on the bus is not believed")
         assert gateway.log.count("is not believed") < 20
 
     def _is_dropped(
