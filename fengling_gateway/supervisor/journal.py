@@ -23,8 +23,8 @@ class FileJournal:
     """
     The last-known-good file, written in a thread.
 
-    A write that fails is logged and counted, and the next one rewrites
-    everything: serving goes on.
+    A write that fails is logged, once for all failures in a row, and counted;
+    the next one, or `retry`, rewrites everything: serving goes on.
 
     Args:
         file: a `fengling_gateway.configsource.last_known_good.LastKnownGood`.
@@ -42,50 +42,72 @@ class FileJournal:
         self._in_thread = in_thread
         self._stop_threads = stop_threads
         self._queue: deque[Delta] = deque()
+        self._newest: Delta | None = None
         self._bodies: Callable[[], dict[Key, bytes]] = dict
         self._rebase = True
-        self._writing: Deferred[None] | None = None
+        self._is_writing = False
+        self._written: Deferred[None] = succeed(None)
         self.failures = 0
+        self.is_failing = False
+
+    def __repr__(self) -> str:
+        return f"<FileJournal {len(self._queue)} queued{', failing' if self.is_failing else ''}>"
 
     def load(self) -> Deferred[tuple[Position, dict[Key, bytes]] | None]:
         return self._in_thread(self._file.load)
 
     def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None:
         """Write a delta, soon; `bodies` gives everything should that have to be written anew."""
-        self._bodies = bodies
-        self._queue.append(delta)
-        if len(self._queue) > MAX_QUEUED_DELTAS or delta.is_full:
+        self._bodies, self._newest = bodies, delta
+        if delta.is_full or len(self._queue) >= MAX_QUEUED_DELTAS:
             self._rebase = True
-        if self._writing is None:
-            self._writing = Deferred.fromCoroutine(self._write())
+            self._queue.clear()
+        self._queue.append(delta)
+        self._start()
+
+    def retry(self) -> None:
+        """Write again what could not be written, if that is so; once in a while is enough."""
+        if self.is_failing and self._newest is not None and not self._queue:
+            self._queue.append(self._newest)
+            self._start()
 
     def stop(self) -> Deferred[None]:
         """Finish the write under way and end the threads."""
-        writing = self._writing or succeed(None)
-        return writing.addBoth(lambda _: self._stop_threads())
+        return self._written.addBoth(lambda _: self._stop_threads())
+
+    def _start(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._written = Deferred.fromCoroutine(self._write())
 
     async def _write(self) -> None:
         while self._queue:
             try:
                 await self._write_next()
             except Exception:
-                self.failures += 1
-                self._rebase = True
-                self._queue.clear()
-                _log.failure(
-                    "the last-known-good file could not be written; serving goes on",
-                    failure=Failure(),
-                    log_id="config.file_failed",
-                )
-        self._writing = None
+                self._failed()
+            else:
+                self.is_failing = False
+        self._is_writing = False
 
     async def _write_next(self) -> None:
         if self._rebase or self._file.wants_rebase:
             newest = self._queue[-1]
             self._queue.clear()
-            await self._in_thread(self._file.rebase, newest.after, dict(self._bodies()))
             self._rebase = False
+            await self._in_thread(self._file.rebase, newest.after, dict(self._bodies()))
         else:
             deltas = list(self._queue)
             self._queue.clear()
             await self._in_thread(self._file.append_all, deltas)
+
+    def _failed(self) -> None:
+        self.failures += 1
+        self._rebase = True
+        if not self.is_failing:
+            _log.failure(
+                "the last-known-good file could not be written; serving goes on",
+                failure=Failure(),
+                log_id="config.file_failed",
+            )
+        self.is_failing = True

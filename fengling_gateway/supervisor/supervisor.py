@@ -66,6 +66,8 @@ class Journal(Protocol):
 
     def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None: ...
 
+    def retry(self) -> None: ...
+
     def stop(self) -> Deferred[None]: ...
 
 
@@ -276,6 +278,7 @@ class Supervisor:
 
     def look_succeeded(self) -> None:
         self.narration.look_succeeded()
+        self._journal.retry()
         if self.loop.is_judged and self.served_from != self.settings.source:
             self.served_from = self.settings.source
             self._publish_state()

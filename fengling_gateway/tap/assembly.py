@@ -140,7 +140,7 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
 def assemble(reactor: Any, settings: GatewaySettings) -> Assembly:
     """Make a gateway, not yet started."""
     rng = random.Random()
-    threads = ThreadPool(0, 2, name="files")
+    threads = ThreadPool(0, 1, name="files")  # one call of the journal's at a time
     view: SupervisorView
 
     def command_received(command: Any) -> None:

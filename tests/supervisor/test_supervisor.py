@@ -84,6 +84,8 @@ class Journal:
     def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None:
         self._happened.append(f"written {delta.after.revision}")
 
+    def retry(self) -> None: ...
+
     def stop(self) -> Deferred[None]:
         return succeed(None)
 
