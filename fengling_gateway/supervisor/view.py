@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FLEET_POLL_SECONDS: Final = 0.05
 """How often a wait for other nodes asks for their states."""
 
+CONFIRM_SECONDS: Final = 10.0
+"""How long a confirmation waits for what it has released to be served."""
+
 
 class SupervisorView:
     """
@@ -140,13 +143,14 @@ class SupervisorView:
         look = self._supervisor.look("reload")
         if wait == "none":
             return {"looking": True}
-        await _settled(look, seconds, self._clock)
+        answered = await _settled(look, seconds, self._clock)
         position = self._supervisor.loop.position
         left = max(0.0, seconds - (self._clock.seconds() - started))
         behind: list[str] = await self._supervisor.propagation.wait(position, left)
         answer = {
             "position": position_values(position),
-            "source_answered": self._supervisor.narration.failed_looks == failed_before,
+            "source_answered": answered
+            and self._supervisor.narration.failed_looks == failed_before,
             "source_error": self._supervisor.source.state.last_error,
             "behind": [f"{self._supervisor.settings.node}/{name}" for name in behind],
             "complete": True,
@@ -180,7 +184,7 @@ class SupervisorView:
             await self._command("confirm", {"revision": revision})
         else:
             await self._supervisor.source.confirm(revision, author)
-        await self._supervisor.look("confirmed")
+        await _settled(self._supervisor.look("confirmed"), CONFIRM_SECONDS, self._clock)
         held = self._supervisor.loop.held
         return {"confirmed": revision, "held": None if held is None else held.describe()}
 
@@ -248,15 +252,20 @@ def _sleep(clock: Any, seconds: float) -> Deferred[None]:
     return slept
 
 
-def _settled(waiting: Deferred[None], timeout: float, clock: Any) -> Deferred[None]:
-    """Wait for a shared Deferred for a while, without cancelling it."""
-    settled: Deferred[None] = Deferred()
+def _settled(waiting: Deferred[None], timeout: float, clock: Any) -> Deferred[bool]:
+    """Wait for a shared Deferred for a while, without cancelling it; whether it has fired."""
+    settled: Deferred[bool] = Deferred()
 
-    def settle(_: object = None) -> None:
+    def settle(in_time: bool) -> None:
         if not settled.called:
-            settled.callback(None)
+            settled.callback(in_time)
 
-    expiry = clock.callLater(timeout, settle)
-    waiting.addBoth(settle)
-    settled.addBoth(lambda _: expiry.cancel() if expiry.active() else None)
-    return settled
+    expiry = clock.callLater(timeout, settle, False)
+    waiting.addBoth(lambda _: settle(True))
+
+    def ended(in_time: bool) -> bool:
+        if expiry.active():
+            expiry.cancel()
+        return in_time
+
+    return settled.addCallback(ended)
