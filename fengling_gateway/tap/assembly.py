@@ -6,6 +6,7 @@ import fcntl
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from fengling_gateway.configsource.reload import ReloadSettings
+from fengling_gateway.management.port import bind
 from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.supervisor.bus import Bus, NoBus
 from fengling_gateway.supervisor.journal import FileJournal
@@ -39,12 +41,15 @@ class Assembly:
         *,
         supervisor: Supervisor,
         view: SupervisorView,
-        management: Any,
+        make_management: Callable[[], Any],
+        management_address: tuple[str, int] | None,
         lock: RuntimeLock,
     ) -> None:
         self.supervisor = supervisor
         self.view = view
-        self._management = management
+        self._make_management = make_management
+        self._management_address = management_address
+        self._management: Any = None
         self._lock = lock
 
     def start(self) -> None:
@@ -55,12 +60,19 @@ class Assembly:
             StartError: an address can't be had, or another gateway runs as this node.
         """
         self._lock.acquire()
+        address = self._management_address
+        bound = None
         try:
-            if self._management is not None:
-                self._management.start()
+            bound = None if address is None else bind(address)
             self.supervisor.start()
         except (BindError, OSError) as error:
+            if bound is not None:
+                bound.close()
             raise StartError(str(error)) from error
+        if bound is not None:
+            # Only now: its imports take as long as those of the workers, which run meanwhile.
+            self._management = self._make_management()
+            self._management.start(bound)
 
     def stop(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._stop())
@@ -72,8 +84,13 @@ class Assembly:
         self._lock.release()
 
     def settings_changed(self, settings: GatewaySettings) -> None:
-        """Workers that are started from now on take these settings."""
-        self.supervisor.settings = supervisor_settings(settings)
+        """Workers that are started from now on take these settings; who we are stays."""
+        new = supervisor_settings(settings)
+        self.supervisor.settings = replace(
+            self.supervisor.settings,
+            drain_deadline=new.drain_deadline,
+            worker_configuration=new.worker_configuration,
+        )
 
 
 class RuntimeLock:
@@ -161,7 +178,10 @@ def assemble(reactor: Any, settings: GatewaySettings) -> Assembly:
     return Assembly(
         supervisor=supervisor,
         view=view,
-        management=_management(reactor, settings, view),
+        make_management=lambda: _management(reactor, settings, view),
+        management_address=(
+            settings.management.host_and_port() if settings.management.enabled else None
+        ),
         lock=RuntimeLock(settings.node_runtime_dir()),
     )
 
@@ -246,8 +266,6 @@ def _launcher(
 
 
 def _management(reactor: Any, settings: GatewaySettings, view: SupervisorView) -> Any:
-    if not settings.management.enabled:
-        return None
     from fengling_gateway.management.listener import ManagementListener
 
     return ManagementListener(

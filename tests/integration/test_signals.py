@@ -57,6 +57,21 @@ class SignalTests:
         assert (load.refused, load.failed) == ([], [])
         assert gateway.worker_pids() == before
 
+    def test_hangup_changes_what_workers_do_and_not_who_the_gateway_is(
+        self, gateway: GatewayProcess
+    ) -> None:
+        """Its sockets, its lock and its place on Redis are those it started with."""
+        toml = gateway.directory / "gateway.toml"
+        changed = toml.read_text().replace('node = "n1"', 'node = "n2"')
+        toml.write_text(changed.replace("worker_header = true", "worker_header = false"))
+        gateway.signal(signal.SIGHUP)
+        wait_for_line(gateway, "settings: ", "node", "changed")
+        gateway.signal(signal.SIGUSR2)
+        wait_for_line(gateway, "rolling restart is complete")
+        status = gateway.manage("status")
+        assert (status["node"], status["workers"][0]["node"]) == ("n1", "n1")
+        assert "x-gateway-worker" not in gateway.fetch("/hello")[1]
+
     def test_no_signal_cuts_a_drain_short(self, gateway: GatewayProcess) -> None:
         """A log rotation, a reload, a second Ctrl-C: all are answered with patience."""
         client = an_upload(gateway)
