@@ -6,6 +6,7 @@ those that operators look for carry a stable ``log_id``.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -49,15 +50,32 @@ def start_logging(
     # Twisted's ports and factories announce their starting and stopping one by one.
     for namespace in ("twisted", "log_legacy"):
         threshold.setLogLevelForNamespace(namespace, LogLevel.warn)
-    observer = line_observer(process=process, form=form, out=out or sys.stdout)
+    # (There is no stdout where it was closed before we came.)
+    stdout = out or sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    observer = line_observer(process=process, form=form, out=stdout)
     globalLogBeginner.beginLoggingTo(
         [FilteringLogObserver(observer, [threshold])], redirectStandardIO=False
     )
 
 
+def fill_standard_descriptors() -> None:
+    """
+    Open stdin, stdout and stderr on /dev/null where they are closed.
+
+    Whatever is opened first would come to be stdout otherwise, also that of the
+    processes started from here. Called before anything stays open.
+    """
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+
+
 def line_observer(*, process: str, form: str, out: TextIO) -> ILogObserver:
     """Return an observer that writes one line an event, and its traceback below where it has one."""
     render = _json_line if form == "json" else _text_line
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="backslashreplace")  # a line must not fail for its letters
 
     @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
@@ -75,10 +93,16 @@ def _text_line(event: LogEvent, process: str) -> str:
     time = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     level = event["log_level"].name.upper()
     failure = event.get("log_failure")
-    trace = "\n" + failure.getTraceback() if failure is not None else ""
+    trace = _indented(failure.getTraceback()) if failure is not None else ""
     # Comments, ids and the like are written by others: no line of theirs may pass for ours.
     message = _UNPRINTABLE.sub(_escaped, formatEvent(event))
     return f"{time}Z {level:<5} {process:<8} {message}{trace}".rstrip() + "\n"
+
+
+def _indented(trace: str) -> str:
+    """Set a traceback off from the lines that are ours: what was raised may be others' text."""
+    lines = (_UNPRINTABLE.sub(_escaped, line) for line in trace.splitlines())
+    return "".join(f"\n    {line}" for line in lines)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -166,10 +166,11 @@ def makeService(options: UsageOptions) -> GatewayService:
 
 def run(settings: GatewaySettings, reread: Callable[[], GatewaySettings] | None = None) -> NoReturn:
     """Run a gateway in the foreground until TERM or INT, and exit."""
+    from fengling_gateway.observability.log import fill_standard_descriptors, start_logging
+
+    fill_standard_descriptors()
     _choose_reactor(settings)
     from twisted.internet import reactor  # noqa: TID251
-
-    from fengling_gateway.observability.log import start_logging
 
     start_logging(process="gateway", form=settings.log.format, level=settings.log.level)
     service = GatewayService(reactor=reactor, settings=settings, reread=reread)

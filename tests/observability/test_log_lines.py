@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from twisted.logger import Logger
@@ -41,3 +43,46 @@ class LineTests:
         [line] = lines("json", "{comment}", comment=f"a{character}b", log_id="config.revision")
         document = json.loads(line)
         assert (document["comment"], document["event"]) == (f"a{character}b", "config.revision")
+
+    def test_traceback_of_others_text_cannot_begin_a_line(self) -> None:
+        """What is raised may quote a database, a file or a request."""
+        out = io.StringIO()
+        log = Logger(observer=line_observer(process="gateway", form="text", out=out))
+        try:
+            raise ValueError("bad\n2026-01-01T00:00:00Z ERROR gateway  all is lost\x1b[2J")
+        except ValueError:
+            log.failure("it failed")
+        first, *others = out.getvalue().splitlines()
+        assert first.endswith("it failed")
+        assert all(line.startswith("    ") for line in others)
+        assert "\x1b" not in out.getvalue()
+
+    @pytest.mark.parametrize("form", ["text", "json"])
+    def test_line_is_written_whatever_letters_stdout_has(self, form: str) -> None:
+        """A locale without them must not swallow the line."""
+        out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        log = Logger(observer=line_observer(process="gateway", form=form, out=out))
+        log.info("revision 7 by {author}", author="Žofie")
+        assert b"revision 7 by \\u017dofie" in out.buffer.getvalue()  # type: ignore[attr-defined]
+
+    def test_closed_stdout_stops_nothing(self) -> None:
+        """Nobody reads it any more; serving goes on."""
+        out = io.StringIO()
+        log = Logger(observer=line_observer(process="gateway", form="text", out=out))
+        out.close()
+        log.info("to whom it may concern")
+
+
+class StandardDescriptorTests:
+    """`fill_standard_descriptors`"""
+
+    def test_closed_ones_lead_to_dev_null(self) -> None:
+        """``fengling-gateway >&- 2>&-``: no socket may come to be a worker's stdout."""
+        program = (
+            "import os; os.close(1); os.close(2)\n"
+            "from fengling_gateway.observability.log import fill_standard_descriptors\n"
+            "fill_standard_descriptors()\n"
+            "paths = {os.readlink(f'/proc/self/fd/{number}') for number in (1, 2)}\n"
+            "os._exit(paths != {'/dev/null'})\n"
+        )
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
