@@ -199,14 +199,15 @@ class _Status:
 
 
 def _start(service: GatewayService, reactor: Any, status: _Status) -> None:
-    from fengling_gateway.tap.assembly import StartError
-
     try:
-        service.startService()
-    except StartError as error:
-        _complain(str(error))
-        status.code = EXIT_BAD_SETTINGS
-        reactor.stop()
+        from fengling_gateway.tap.assembly import StartError
+
+        try:
+            service.startService()
+        except StartError as error:
+            _complain(str(error))
+            status.code = EXIT_BAD_SETTINGS
+            reactor.stop()
     except Exception:
         _log.failure("the gateway could not start")
         status.code = 1
