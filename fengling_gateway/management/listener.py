@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -9,7 +10,6 @@ from io import BytesIO
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Request, Site
@@ -19,6 +19,7 @@ from fengling_gateway.management.api import ManagementApi
 from fengling_gateway.management.gate import Gate
 from fengling_gateway.management.gateway import ManagedGateway
 from fengling_gateway.management.parameters import MAX_BODY_BYTES
+from fengling_gateway.management.port import bind
 
 IDLE_SECONDS: Final = 30
 """Between the bytes of a request, and between requests."""
@@ -113,23 +114,26 @@ class ManagementListener:
         bound: Any = self._port
         return int(bound.getHost().port)
 
-    def start(self) -> None:
+    def start(self, bound: socket.socket | None = None) -> None:
         """
+        Answer at the address.
+
+        Args:
+            bound: what `bind` returned for it, if it has been taken before.
+
         Raises:
             OSError: the address can't be had.
         """
-        host, port = self._address
         site = ManagementSite(
             self.resource,
             requestFactory=BoundedRequest,
             timeout=IDLE_SECONDS,
             reactor=self._reactor,
         )
-        try:
-            self._port = self._reactor.listenTCP(port, BoundedFactory(site), interface=host)
-        except CannotListenError as error:
-            reason = error.socketError
-            raise OSError(f"management.address {host}:{port}: {reason}") from error
+        with bound or bind(self._address) as listening:
+            self._port = self._reactor.adoptStreamPort(
+                listening.fileno(), listening.family, BoundedFactory(site)
+            )
 
     def stop(self) -> Deferred[None]:
         """Close the port; answers under way are finished by their connections."""
