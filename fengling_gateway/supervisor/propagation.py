@@ -21,6 +21,11 @@ class Propagation:
         self._links = links
         self._waiting: list[tuple[Position, Deferred[list[str]]]] = []
 
+    @property
+    def counted(self) -> int:
+        """How many workers there are to serve a position; draining ones aside."""
+        return sum(1 for link in self._links() if link.state in _COUNTED)
+
     def behind(self, position: Position | None) -> list[str]:
         """Return the names of the workers that don't serve a position yet; draining ones aside."""
         return [

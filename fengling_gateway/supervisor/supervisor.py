@@ -239,7 +239,7 @@ class Supervisor:
         self.propagation.progressed()
         self.narration.applied(link.name, link.served.position, link.served.applied_at)
         if not self.propagation.behind(self.loop.position):
-            self.narration.converged(self.loop.position, len(self.workers.links()))
+            self.narration.converged(self.loop.position, self.propagation.counted)
         self._publish_state()
 
     def worker_beat(self, link: WorkerLink) -> None:

@@ -229,6 +229,8 @@ def _load_or_exit(path: str | None) -> GatewaySettings:
 
 def main() -> None:
     """Run ``fengling-gateway`` (the console script)."""
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # until there is somebody to handle it
     options = Options()
     try:
         options.parseOptions()

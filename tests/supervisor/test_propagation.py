@@ -56,5 +56,6 @@ class PropagationTests(SynchronousTestCase):
         """Old workers finish with what they have; a new one counts from its start."""
         self.workers = [a_worker("w0", 2), a_worker("w1", 1, WorkerState.DRAINING)]
         self.assertEqual(self.propagation.behind(at(2)), [])
+        self.assertEqual(self.propagation.counted, 1)
         self.workers.append(a_worker("w1", None, WorkerState.STARTING))
         self.assertEqual(self.propagation.behind(at(2)), ["w1"])

@@ -6,28 +6,48 @@ import subprocess
 import sys
 from pathlib import Path
 
+NO_ASSEMBLY = """
+import sys
+sys.modules['fengling_gateway.tap.assembly'] = None
+"""
+SIGNALLED = """
+import os, signal
+from fengling_gateway.tap import gateway
+def signalled(options):
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(os.getpid(), number)
+    sys.exit(7)
+gateway.Options.parseOptions = signalled
+"""
+MAIN = """
+from fengling_gateway.tap.gateway import main
+main()
+"""
+
+
+def run(program: str, config: Path) -> subprocess.CompletedProcess[str]:
+    config.write_text(
+        f'source = "file"\n[file]\npath = "{config}.yaml"\n[management]\nenabled = false\n'
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program, "--config", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
 
 class StartTests:
-    """`run`"""
+    """`main`"""
 
     def test_broken_installation_ends_it(self, tmp_path: Path) -> None:
         """An import that fails leaves no process that does nothing; its traceback is in the log."""
-        config = tmp_path / "gateway.toml"
-        config.write_text(
-            f'source = "file"\n[file]\npath = "{tmp_path}/routes.yaml"\n[management]\nenabled = false\n'
-        )
-        program = (
-            "import sys\n"
-            "sys.modules['fengling_gateway.tap.assembly'] = None\n"
-            "from fengling_gateway.tap.gateway import main\n"
-            "main()\n"
-        )
-        ran = subprocess.run(
-            [sys.executable, "-c", program, "--config", str(config)],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        ran = run(NO_ASSEMBLY + MAIN, tmp_path / "gateway.toml")
         assert ran.returncode == 1
         assert "the gateway could not start" in ran.stdout
+
+    def test_early_signal_does_not_end_it(self, tmp_path: Path) -> None:
+        """A reload that comes right behind the start finds nothing to reload."""
+        ran = run(NO_ASSEMBLY + SIGNALLED + MAIN, tmp_path / "gateway.toml")
+        assert ran.returncode == 7
