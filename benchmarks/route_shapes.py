@@ -21,6 +21,7 @@ HOT: Final = 256
 """Requests asked in rotation for a match: several kinds of route, within the caches."""
 
 COLD: Final = 20_000
+SERVICES: Final = 100
 SLICE: Final = 200
 CHANGES: Final = 200
 
@@ -58,7 +59,7 @@ def make_body(number: int, host: str, path: str, **given: Any) -> Body:
         "path": path,
         "methods": [],
         "match": match,
-        "service_id": f"service-{number % 100}",
+        "service_id": f"service-{number % SERVICES}",
         "split": None,
         "redirect": None,
         "respond": None,
@@ -131,9 +132,9 @@ class Mixed:
 
 
 SHAPES: Final[dict[str, Prefixes | Hosts | Mixed]] = {
+    "mixed": Mixed(),
     "prefixes of one host": Prefixes(),
     "a host for each": Hosts(),
-    "mixed": Mixed(),
 }
 
 
@@ -161,7 +162,7 @@ class Table:
             "change_us": _change(snapshot, shape, context, rng),
             "build_seconds": round(built, 3),
             "memory_mb": round((resident - before) / 1e6, 1),
-            "worker_memory_mb": round(resident / 1e6, 1),
+            "process_memory_mb": round(resident / 1e6, 1),
         }
 
     def times(self, rounds: int) -> dict[str, float]:

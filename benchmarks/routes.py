@@ -1,13 +1,19 @@
-"""What a match costs, and memory, build and change, as routes grow.
+"""What a match costs, and memory, build, change and start-up, as routes grow.
 
 In process and without a network: a snapshot is built from canonical bodies as
 a worker builds it, and its RouteCache is asked. Each row is measured in a
-process of its own; "worker MB" is that process, with what a worker's routing
+process of its own; "process MB" is that process, with what a worker's routing
 imports and without its data plane.
 
 "match" asks for 256 requests in rotation, which stay in the processor's caches;
 "cold match" asks for requests to any of the routes, most of which do not: at
 100,000 routes that is the price of memory, not of the algorithm.
+
+With real processes: a gateway with the mixed table in PostgreSQL, as many
+workers as cores and Redis. "start s" is from exec to a proxied answer by every
+worker, "from file s" the same with the database down, "worker MB" the
+proportional set size of the largest worker. The fastest of some starts counts:
+the others tell more about what else the machine does.
 """
 
 from __future__ import annotations
@@ -21,13 +27,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.harness import report
+from benchmarks.harness import report, startup
+from benchmarks.harness.children import Children, exit_on_signals, scratch_directory
+from benchmarks.harness.scene import Servers
 from benchmarks.route_shapes import SHAPES, Table
+from fengling_gateway.settings.cpus import available_cpus
 
 ROUTES: Final = (10, 1_000, 10_000, 100_000)
 LIMIT: Final = 1.5
 """How many times a match at the fewest routes one at the most may cost."""
 
+STARTS: Final = (10, 10_000, 100_000)
+TARGET_ROUTES: Final = 10_000
+START_SECONDS: Final = 2.0
+WORKER_MB: Final = 120.0
+"""What a start and a worker may take at `TARGET_ROUTES`."""
 
 PASSES: Final = 5
 """
@@ -105,7 +119,16 @@ _COLUMNS: Final[dict[str, tuple[str, int]]] = {
     "change µs": ("change_us", 0),
     "build CPU s": ("build_seconds", 2),
     "memory MB": ("memory_mb", 1),
+    "process MB": ("process_memory_mb", 1),
+}
+_START_COLUMNS: Final[dict[str, tuple[str, int]]] = {
+    "start s": ("start_seconds", 2),
+    "slowest s": ("start_slowest_seconds", 2),
+    "CPU s": ("start_cpu_seconds", 2),
+    "from file s": ("start_from_file_seconds", 2),
     "worker MB": ("worker_memory_mb", 1),
+    "resident MB": ("worker_resident_mb", 1),
+    "supervisor MB": ("supervisor_memory_mb", 1),
 }
 
 
@@ -122,9 +145,25 @@ def format_rows(rows: Sequence[report.Row]) -> str:
     return report.table(["shape", *_COLUMNS, "match, to fewest"], lines)
 
 
+def format_starts(rows: Sequence[report.Row]) -> str:
+    """The table of the real gateways; empty if none was started."""
+    lines = [
+        [
+            report.number(row["routes"], 0),
+            *(report.number(row[metric], digits) for metric, digits in _START_COLUMNS.values()),
+        ]
+        for row in rows
+        if "start_seconds" in row
+    ]
+    return report.table(["routes", *_START_COLUMNS], lines) if lines else ""
+
+
 def verdict(rows: Sequence[report.Row]) -> list[str]:
-    """What makes the run a failure: a match whose cost grows with the routes."""
+    """What makes the run a failure: a target that is missed."""
     failures = []
+    for row in rows:
+        if row["routes"] == TARGET_ROUTES and "start_seconds" in row:
+            failures += _misses_at_target(row)
     for row in rows:
         least = fewest(rows, row)
         if row["match_us"] > LIMIT * least["match_us"]:
@@ -135,15 +174,35 @@ def verdict(rows: Sequence[report.Row]) -> list[str]:
     return failures
 
 
+def _misses_at_target(row: report.Row) -> list[str]:
+    failures = [
+        f"at {TARGET_ROUTES:,} routes a start takes {row[metric]} s{how}: over {START_SECONDS} s"
+        for metric, how in (("start_seconds", ""), ("start_from_file_seconds", " from the file"))
+        if row[metric] > START_SECONDS
+    ]
+    if row["worker_memory_mb"] > WORKER_MB:
+        failures.append(
+            f"at {TARGET_ROUTES:,} routes a worker takes {row['worker_memory_mb']} MB: "
+            f"over {WORKER_MB:g} MB"
+        )
+    return failures
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench routes", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="at most 10,000 routes, fewer rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--routes", type=_numbers, help="for example 10,100000")
     parser.add_argument("--shapes", type=_shapes, default=list(SHAPES), help=", ".join(SHAPES))
+    parser.add_argument("--workers", type=int, default=available_cpus(), help="of the real gateway")
+    parser.add_argument("--no-gateway", action="store_true", help="start no real gateway")
     options = parser.parse_args(arguments)
+    options.starts = options.routes or (STARTS[:2] if options.quick else STARTS)
+    if options.no_gateway or startup.SHAPE not in options.shapes:
+        options.starts = ()
     options.routes = options.routes or (ROUTES[:3] if options.quick else ROUTES)
     options.rounds = 20 if options.quick else 80
+    options.times = 2 if options.quick else 3
     return options
 
 
@@ -159,15 +218,42 @@ def _shapes(text: str) -> list[str]:
     return names
 
 
+def add_starts(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Start real gateways; add what that tells to the rows of the shape that they serve."""
+    if not options.starts:
+        return
+    directory = scratch_directory("bench-routes-")
+    with Children(directory) as children, Servers(children) as servers:
+        measured = startup.measure_starts(
+            servers,
+            options.starts,
+            workers=options.workers,
+            times=options.times,
+            done=lambda what: print(f"measured: {what}", flush=True),
+        )
+    for row in rows:
+        if row["shape"] == startup.SHAPE:
+            row.update(measured.get(row["routes"], {}))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
+    exit_on_signals()
     print(report.machine(), flush=True)
     rows: list[dict[str, Any]] = []
     for shape in options.shapes:
         rows += rows_of(shape, options)
         print(f"measured: {shape}", flush=True)
+    add_starts(rows, options)
     print(f"\n{format_rows(rows)}")
-    conditions = {"passes": PASSES, "rounds": options.rounds}
+    if starts := format_starts(rows):
+        print(f"\nA gateway with {options.workers} workers:\n{starts}")
+    conditions = {
+        "passes": PASSES,
+        "rounds": options.rounds,
+        "workers": options.workers,
+        "starts": options.times,
+    }
     report.write(options.json, "routes", rows, conditions)
     failures = verdict(rows)
     for failure in failures:

@@ -155,6 +155,39 @@ class Node:
         return all((worker["revision"] or 0) >= revision for worker in self.workers())
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedNode:
+    """A gateway's settings in a directory of its own; it may be started more than once."""
+
+    children: Children
+    directory: Path
+    ports: tuple[int, int]
+    token: str
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    def start(self) -> Node:
+        """Start it; it is not ready yet."""
+        program = beside_python("fengling-gateway") or "fengling-gateway"
+        path = self.directory / "gateway.toml"
+        child = self.children.start(self.name, [program, "--config", str(path)])
+        port, management_port = self.ports
+        return Node(child, port=port, management_port=management_port, token=self.token)
+
+
+def prepare_node(children: Children, settings: NodeSettings, cluster: Cluster) -> PreparedNode:
+    """Write what a gateway needs to start."""
+    directory = children.directory / f"{settings.name}-{secrets.token_hex(2)}"
+    directory.mkdir()
+    ports = free_port(), free_port()
+    path = directory / "gateway.toml"
+    path.touch(mode=0o600)
+    path.write_text(settings_text(settings, cluster, directory, ports))
+    return PreparedNode(children, directory, ports, _read_token(cluster.token_key))
+
+
 def start_node(children: Children, settings: NodeSettings, cluster: Cluster) -> Node:
     """
     Start a gateway and wait until it is ready.
@@ -162,22 +195,12 @@ def start_node(children: Children, settings: NodeSettings, cluster: Cluster) -> 
     Raises:
         StartError: it ended, or is not ready in time.
     """
-    name = f"{settings.name}-{secrets.token_hex(2)}"
-    directory = children.directory / name
-    directory.mkdir()
-    ports = free_port(), free_port()
-    path = directory / "gateway.toml"
-    path.touch(mode=0o600)
-    path.write_text(settings_text(settings, cluster, directory, ports))
-    program = beside_python("fengling-gateway") or "fengling-gateway"
-    child = children.start(name, [program, "--config", str(path)])
-    node = Node(
-        child, port=ports[0], management_port=ports[1], token=_read_token(cluster.token_key)
-    )
+    prepared = prepare_node(children, settings, cluster)
+    node = prepared.start()
     try:
-        child.wait_until(node.is_ready, _READY_SECONDS)
+        node.child.wait_until(node.is_ready, _READY_SECONDS)
     except StartError as error:
-        raise StartError(f"{name}: {error}") from error
+        raise StartError(f"{prepared.name}: {error}") from error
     return node
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class ProcessRecord(NamedTuple):
@@ -81,3 +82,12 @@ def resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def whole_resident_bytes(pid: int) -> int:
+    """Resident set size of one process, shared pages counted as if its own. 0 if it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * _PAGE_BYTES

@@ -52,10 +52,15 @@ class Servers:
             self.valkey.stop()
             self.postgres.stop()
 
-    def filled_database(self, routes: int) -> str:
-        """The DSN of a new database with so many routes."""
+    def empty_database(self, routes: int) -> str:
+        """The DSN of a new database that is going to have so many routes."""
         dsn = self.postgres.create_database(f"bench_{routes}_{secrets.token_hex(3)}")
         upgrade(dsn)
+        return dsn
+
+    def filled_database(self, routes: int) -> str:
+        """The DSN of a new database with so many routes."""
+        dsn = self.empty_database(routes)
         alpha, beta = (self.upstream.ports[side] for side in SIDES)
         fill(dsn, routes=routes, ports=(alpha, beta))
         return dsn
