@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fengling_gateway.model.entity import KIND_INDEX, Key
 from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.routing.linter import Finding
 
 Row = Mapping[str, Any]
 Action = Literal["create", "update", "delete"]
@@ -90,6 +91,31 @@ def plan(
             if key not in wanted and row.get("managed_by") == ownership.managed_by
         ]
     return sorted(changes, key=lambda change: (KIND_INDEX[change.key.kind], change.key.id))
+
+
+def bodies_after(
+    bodies: Mapping[Key, bytes], changes: Iterable[Planned]
+) -> Mapping[Key, bytes] | None:
+    """
+    Return the configuration without what the changes delete.
+
+    None if no route is written: then there is nothing to find.
+    """
+    written = {change.key for change in changes if change.action != "delete"}
+    if not any(key.kind == "route" for key in written):
+        return None
+    deleted = {change.key for change in changes if change.action == "delete"}
+    return {key: body for key, body in bodies.items() if key not in deleted}
+
+
+def about(changes: Iterable[Planned], findings: Iterable[Finding]) -> list[Finding]:
+    """
+    Return the findings that the changes have to do with.
+
+    A route that is written may be odd, or make another one so.
+    """
+    written = {change.key.id for change in changes if change.key.kind == "route"}
+    return [one for one in findings if one.route in written or one.other in written]
 
 
 def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Planned | None:

@@ -5,27 +5,48 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 from rich.text import Text
 
 from fengling_gateway.cli import database
-from fengling_gateway.cli.changes import SIGNS, Ownership, Planned, TakenError, plan
+from fengling_gateway.cli.changes import (
+    SIGNS,
+    Ownership,
+    Planned,
+    TakenError,
+    about,
+    bodies_after,
+    plan,
+)
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import read_files, write_document
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.target import database_option
-from fengling_gateway.cli.validation import judge, report
+from fengling_gateway.cli.validation import find_oddities, judge, report
 from fengling_gateway.configsource.file_entities import SECTIONS
 from fengling_gateway.model.entity import Key
+from fengling_gateway.routing.linter import Finding
 
 KINDS: Final = tuple(SECTIONS.values())
 """What a file can say. Health is what somebody observes, not what somebody wants."""
 
 _TRIES: Final = 3
 _STYLES: Final = {"create": "green", "update": "yellow", "delete": "red"}
+
+
+class _Plan(NamedTuple):
+    """What to change, and the configuration that counts then (with what is to be deleted)."""
+
+    changes: list[Planned]
+    bodies: Mapping[Key, bytes]
+
+    def warnings(self) -> list[Finding]:
+        """Return what is odd about routes because of these changes."""
+        after = bodies_after(self.bodies, self.changes)
+        return [] if after is None else about(self.changes, find_oddities(after))
 
 
 def _ownership(managed_by: str | None, prune: bool, take_over: bool) -> Ownership:
@@ -73,13 +94,15 @@ def diff_command(files: tuple[str, ...], dsn: str, ownership: Ownership, output:
     """
     Show what apply would change in the database. Exit status 0: nothing, 1: something.
 
+    Warns of routes that could then never be chosen, or that only their ids would tell apart.
+
     FILES are YAML as `export` writes it; - is stdin.
     """
     wanted, places = read_files(files)
     with database.connected(dsn) as connection:
-        changes = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
-    _show(changes, output)
-    if changes:
+        planned = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
+    _show(planned, output)
+    if planned.changes:
         answer_no()
 
 
@@ -100,11 +123,12 @@ def apply_command(
     Make the database hold what FILES say (- is stdin): one transaction, one revision.
 
     What is not in the files stays, unless --prune. Files with anything wrong in them change
-    nothing. Exit status 1 if the revision is held because it removes too many routes.
+    nothing; of routes that can never be chosen, or that only their ids tell apart, it warns.
+    Exit status 1 if the revision is held because it removes too many routes.
     """
     wanted, places = read_files(files)
-    changes, committed = _apply(dsn, wanted, places, ownership, signature)
-    _show(changes, output, committed)
+    planned, committed = _apply(dsn, wanted, places, ownership, signature)
+    _show(planned, output, committed)
     if committed.held:
         note(f"fenglingctl: {committed.held}")
         answer_no()
@@ -116,16 +140,16 @@ def _apply(
     places: Mapping[Key, str],
     ownership: Ownership,
     signature: database.Signature,
-) -> tuple[list[Planned], database.Committed]:
+) -> tuple[_Plan, database.Committed]:
     for _ in range(_TRIES):
         with database.connected(dsn) as connection:
             # So that what was compared is what is written over.
             connection.set_session(isolation_level="REPEATABLE READ")
-            changes = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
-            if not changes:
-                return changes, database.Committed(None, None)
+            planned = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
+            if not planned.changes:
+                return planned, database.Committed(None, None)
             try:
-                return changes, database.write(connection, changes, signature)
+                return planned, database.write(connection, planned.changes, signature)
             except database.ConflictError:
                 continue
     raise CommandError("somebody else keeps changing the same entities; nothing is applied")
@@ -149,22 +173,26 @@ def _plan(
     places: Mapping[Key, str],
     current: Mapping[Key, dict[str, Any]],
     ownership: Ownership,
-) -> list[Planned]:
+) -> _Plan:
     # Together with what is there: a route in the file may refer to a service that is not.
     judged = judge({**current, **wanted})
     wrong = {key: why for key, why in judged.rejected.items() if key in wanted}
     if wrong:
-        report(type(judged)(judged.bodies, wrong, []), places, "table")
+        report(type(judged)(judged.bodies, wrong), [], places, "table")
         raise CommandError("nothing is changed: the files have errors (see above)")
     try:
-        return plan(wanted, current, ownership)
+        return _Plan(plan(wanted, current, ownership), judged.bodies)
     except TakenError as error:
         raise CommandError(f"nothing is changed: {error}; --take-over changes them") from error
 
 
-def _show(changes: list[Planned], output: str, committed: database.Committed | None = None) -> None:
+def _show(planned: _Plan, output: str, committed: database.Committed | None = None) -> None:
+    changes, warnings = planned.changes, planned.warnings()
     if output != "table":
-        document: dict[str, Any] = {"changes": [_plain(change) for change in changes]}
+        document: dict[str, Any] = {
+            "changes": [_plain(change) for change in changes],
+            "warnings": [one._asdict() for one in warnings],
+        }
         if committed is not None:
             document |= {"revision": committed.revision, "held": committed.held}
         print_value(document, output)
@@ -176,6 +204,8 @@ def _show(changes: list[Planned], output: str, committed: database.Committed | N
         if change.action == "update":
             for field in change.fields:
                 out.print(f"    {field.name}: {_short(field.before)} → {_short(field.after)}")
+    for one in warnings:
+        out.print(Text(f"! route {one.route} {one.message}", style="magenta"))
     if not changes:
         click.echo("nothing to change")
     elif committed is not None:

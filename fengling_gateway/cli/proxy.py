@@ -81,7 +81,7 @@ def _check(path: Path) -> None:
     rows, places = read_files([str(path)])
     judged = judge(rows)
     if judged.rejected:
-        report(judged, places, "table")
+        report(judged, [], places, "table")
         raise CommandError("this can't be served (see above)")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,10 @@ from fengling_gateway.routing.snapshot import CompileContext, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of a configuration: what counts, what is rejected, what is odd about it."""
+    """What became of a configuration: what counts, and what is rejected."""
 
     bodies: dict[Key, bytes]
     rejected: dict[Key, Rejection]
-    findings: list[Finding]
 
 
 def judge(
@@ -43,31 +42,33 @@ def judge(
             break
         stage.supply(history(stage.wanted))
     stage.commit()
-    return Judged(config.bodies, config.rejected, list(_lint(config.bodies)))
+    return Judged(config.bodies, config.rejected)
 
 
-def _lint(bodies: dict[Key, bytes]) -> Iterable[Finding]:
+def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:
+    """Return what the linter finds among the routes of a configuration, by route."""
     delta = Delta(
         before=None,
         after=Position("validate", 1, ""),
         hash_before=0,
-        hash_after=hash_of(bodies),
+        hash_after=hash_of(dict(bodies)),
         changes=tuple(Change(key, body) for key, body in bodies.items()),
     )
     snapshot = Snapshot.empty().apply(delta, CompileContext(random.Random(0)))
-    return lint(snapshot.routes)
+    return sorted(lint(snapshot.routes), key=lambda one: (one.route, one.other or ""))
 
 
 @click.command("validate", short_help="List what is wrong with a configuration.")
 @click.argument("files", nargs=-1)
 @optional_database_option
+@click.option("--strict", is_flag=True, help="Exit status 1 also if there are only warnings.")
 @output_option
-def validate_command(files: tuple[str, ...], dsn: str | None, output: str) -> None:
+def validate_command(files: tuple[str, ...], dsn: str | None, strict: bool, output: str) -> None:
     """
     List what is wrong with the configuration in FILES (- is stdin), or in the database.
 
-    Needs no gateway, and for files no database. Exit status 1 if anything is rejected;
-    remarks, such as a route that can never be chosen, do not count.
+    Needs no gateway, and for files no database. Exit status 1 if anything is rejected. Warnings
+    are about routes that can never be chosen, or that only their ids tell apart.
     """
     if bool(files) == (dsn is not None):
         raise click.UsageError("name either FILES or --database URL")
@@ -77,8 +78,9 @@ def validate_command(files: tuple[str, ...], dsn: str | None, output: str) -> No
     else:
         rows, places = read_files(files)
         judged = judge(rows)
-    report(judged, places, output)
-    if judged.rejected:
+    warnings = find_oddities(judged.bodies)
+    report(judged, warnings, places, output)
+    if judged.rejected or (strict and warnings):
         answer_no()
 
 
@@ -90,10 +92,12 @@ def _judge_database(dsn: str) -> Judged:
         return judge(rows, lambda keys: database.read_history(connection, keys))
 
 
-def report(judged: Judged, places: Mapping[Key, str], output: str) -> None:
+def report(
+    judged: Judged, warnings: Sequence[Finding], places: Mapping[Key, str], output: str
+) -> None:
     """Print what was found."""
     if output != "table":
-        print_value(_plain(judged, places), output)
+        print_value(_plain(judged, warnings, places), output)
         return
     rows = [
         ("rejected", places.get(key), str(problem.path), problem.message)
@@ -101,16 +105,18 @@ def report(judged: Judged, places: Mapping[Key, str], output: str) -> None:
         for problem in rejection.problems
     ]
     rows += [
-        ("remark", places.get(Key("route", one.route)), f"route {one.route}", one.message)
-        for one in judged.findings
+        ("warning", places.get(Key("route", one.route)), f"route {one.route}", one.message)
+        for one in warnings
     ]
     if rows:
         print_table(("", "WHERE", "WHAT", "WHY"), rows, empty="")
-    count = len(judged.bodies)
-    click.echo(f"{count} valid, {len(judged.rejected)} rejected, {len(judged.findings)} remarks")
+    counts = f"{len(judged.bodies)} valid, {len(judged.rejected)} rejected"
+    click.echo(f"{counts}, {len(warnings)} warning{'' if len(warnings) == 1 else 's'}")
 
 
-def _plain(judged: Judged, places: Mapping[Key, str]) -> dict[str, Any]:
+def _plain(
+    judged: Judged, warnings: Sequence[Finding], places: Mapping[Key, str]
+) -> dict[str, Any]:
     return {
         "valid": len(judged.bodies),
         "rejected": [
@@ -126,5 +132,7 @@ def _plain(judged: Judged, places: Mapping[Key, str]) -> dict[str, Any]:
             }
             for key, rejection in sorted(judged.rejected.items())
         ],
-        "remarks": [one._asdict() for one in judged.findings],
+        "warnings": [
+            {**one._asdict(), "where": places.get(Key("route", one.route))} for one in warnings
+        ],
     }

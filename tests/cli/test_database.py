@@ -33,6 +33,13 @@ routes:
 """
 
 
+SHADOW = """services: [{id: s}]
+routes:
+  - {id: over, service_id: s, priority: 1}
+  - {id: under, service_id: s, path: /a}
+"""
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "routes.yaml"
@@ -246,11 +253,44 @@ class TestApply:
         assert sql("SELECT count(*) FROM fengling.route") == [(2500,)]
 
 
+class TestWarnings:
+    """What diff and apply say of routes, as far as it is due to the change."""
+
+    def test_a_change_that_shadows_another_route_is_told(self, run: Run, dsn: str) -> None:
+        """By diff before and by apply at it; it does not count as a failure."""
+        run("apply", "-", stdin=SHADOW.replace("priority: 1", "path: /b"))
+        changed = SHADOW.replace("  - {id: under, service_id: s, path: /a}\n", "")
+        line = "! route under can never be chosen: over comes before it"
+        assert line in run("diff", "-", stdin=changed).stdout
+        result = run("apply", "-", stdin=changed)
+        assert (result.exit_code, line in result.stdout) == (0, True)
+        assert result.stdout.splitlines()[-1] == "revision 2 (1 change)"
+
+    def test_what_was_odd_before_is_not_repeated(self, run: Run, dsn: str) -> None:
+        """`validate` lists it."""
+        run("apply", "-", stdin=SHADOW)
+        more = "routes: [{id: other, path: /b, service_id: s, priority: 2}]"
+        result = run("diff", "-", "-o", "json", stdin=more)
+        assert document(result)["warnings"] == []
+        assert "!" not in run("apply", "-", stdin=SHADOW).stdout
+
+    def test_what_is_deleted_shadows_nothing(self, run: Run, dsn: str) -> None:
+        """The configuration is looked at as it will be."""
+        run("apply", "-", "--managed-by", "git:a", stdin=SHADOW)
+        pruned = "services: [{id: s}]\nroutes: [{id: under, service_id: s, path: /a, priority: -1}]"
+        arguments = ("diff", "-", "--managed-by", "git:a", "-o", "json")
+        kept = run(*arguments, stdin=pruned)
+        assert [one["other"] for one in document(kept)["warnings"]] == ["over"]
+        gone = run(*arguments, "--prune", stdin=pruned)
+        assert [one["action"] for one in document(gone)["changes"]] == ["delete", "update"]
+        assert document(gone)["warnings"] == []
+
+
 class TestValidate:
     def test_a_good_file_is_status_0(self, run: Run, file: Path) -> None:
         """Without any database."""
         result = run("validate", str(file))
-        assert (result.exit_code, result.stdout) == (0, "9 valid, 0 rejected, 0 remarks\n")
+        assert (result.exit_code, result.stdout) == (0, "9 valid, 0 rejected, 0 warnings\n")
 
     def test_everything_wrong_in_a_file_is_listed(self, run: Run, file: Path) -> None:
         """With lines, and the dependents of what is rejected."""
@@ -264,16 +304,33 @@ class TestValidate:
             ("s", f"{file}:2"),
         ]
 
-    def test_remarks_are_no_errors(self, run: Run) -> None:
-        """A route that can never be chosen is pointed out."""
-        text = (
-            "services: [{id: s}]\n"
-            "routes:\n  - {id: a, service_id: s}\n  - {id: b, service_id: s, methods: [GET]}\n"
-            "  - {id: c, service_id: s}\n"
+    def test_warnings_are_no_errors_unless_strict(self, run: Run) -> None:
+        """What the linter finds stands after what is rejected."""
+        text = SHADOW + "  - {id: wrong, path: x}\n"
+        result = run("validate", "-", stdin=SHADOW)
+        assert (result.exit_code, result.stdout.splitlines()[-1]) == (
+            0,
+            "3 valid, 0 rejected, 1 warning",
         )
-        result = run("validate", "-", stdin=text)
-        assert result.exit_code == 0
-        assert "remark" in result.stdout
+        assert run("validate", "-", "--strict", stdin=SHADOW).exit_code == 1
+        both = run("validate", "-", stdin=text)
+        assert both.exit_code == 1
+        assert both.stdout.index("rejected") < both.stdout.index("warning")
+
+    def test_warnings_name_the_other_route(self, run: Run) -> None:
+        """For programs, with a code."""
+        result = run("validate", "-", "-o", "json", stdin=SHADOW)
+        (warning,) = document(result)["warnings"]
+        assert (warning["code"], warning["route"], warning["other"], warning["where"]) == (
+            *("shadowed", "under", "over"),
+            "-:4",
+        )
+
+    def test_the_database_is_linted_too(self, run: Run, dsn: str) -> None:
+        """What got in by SQL has passed no apply."""
+        run("apply", "-", stdin=SHADOW)
+        result = run("validate", "--database", dsn, "--strict")
+        assert (result.exit_code, "route under" in result.stdout) == (1, True)
 
     @pytest.mark.parametrize("text", ["[", "routes: 1", "rutes: []", "\x00"])
     def test_a_file_that_is_none_is_one_line(self, run: Run, text: str) -> None:
