@@ -37,6 +37,9 @@ from fengling_gateway.worker.handoff import Legacy, collect_legacies
 
 _log = Logger()
 
+REFUSE_AFTER_SECONDS: Final = 3.0
+"""How long clients wait for a first configuration before they are answered with 503."""
+
 PATIENCE_SECONDS: Final = 1.0
 """How long a start waits for the source before it serves from the last-known-good file."""
 
@@ -225,6 +228,8 @@ class Supervisor:
         return {
             "worker": link.name,
             "slot": link.slot,
+            # While workers of a former supervisor serve, nobody has to be refused.
+            "refuse_after": None if self._legacies else REFUSE_AFTER_SECONDS,
             "listeners": launched.listeners,
             "node": self.settings.node,
             "cluster": self.settings.cluster,

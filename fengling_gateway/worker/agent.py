@@ -92,6 +92,7 @@ class WorkerAgent:
         self._ready = False
         self._draining = False
         self._heartbeat: Any = None
+        self._patience: Any = None
         self._lost_place = LostPlace(
             clock=clock, ask=lambda all_: self._catch_up("out of place", None, from_nothing=all_)
         )
@@ -154,6 +155,10 @@ class WorkerAgent:
             self._subscriber.start()
         self._configured(configuration)
         self._lag.start()
+        if configuration.get("refuse_after") is not None:
+            self._patience = self._clock.callLater(
+                configuration["refuse_after"], self._serve_nothing
+            )
         self._beat()
         self._catch_up("started", None)
 
@@ -200,8 +205,18 @@ class WorkerAgent:
         if self._ready or self._draining:
             return
         self._ready = True
+        self._lose_patience()
         self._read_slots(self._slots)
         self._send(Message.READY)
+
+    def _serve_nothing(self) -> None:
+        """Answer 503 by what there is, which is nothing, rather than let clients wait and wait."""
+        if not self._ready and not self._draining:
+            self._read_slots(self._slots)
+
+    def _lose_patience(self) -> None:
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
 
     def _report(self, applied: Applied) -> None:
         self._send(
@@ -276,6 +291,7 @@ class WorkerAgent:
 
     def stop(self) -> Deferred[None]:
         """Stop the timers, the subscription and the data plane, which is drained already."""
+        self._lose_patience()
         if self._heartbeat is not None and self._heartbeat.active():
             self._heartbeat.cancel()
         self._lost_place.found()

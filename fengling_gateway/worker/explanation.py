@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fengling_gateway.balancing.service import Service
+from fengling_gateway.http.target import normal_host
+from fengling_gateway.routing.explain import why_not
 from fengling_gateway.routing.plan import ForwardPlan
 from fengling_gateway.routing.route import Route
 from fengling_gateway.routing.snapshot import Snapshot
@@ -23,27 +25,43 @@ class ImaginedRequest:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         path, _, query = str(values.get("path") or "/").partition("?")
-        host = str(values.get("host") or "").lower().rstrip(".")
-        self.method = str(values.get("method") or "GET").encode()
-        self.host = host.rsplit(":", 1)[0].encode() if ":" in host else host.encode()
-        self.path = path.encode()
-        self.query = str(values.get("query") or query).encode()
+        self.method = _bytes(values.get("method") or "GET")
+        self.host = _host(_bytes(values.get("host") or ""))
+        self.path = _bytes(path)
+        self.query = _bytes(values.get("query") or query)
         self.listener = str(values.get("listener") or "http")
         self.peer = str(values.get("peer") or "127.0.0.1")
         headers = values.get("headers") or {}
-        self._headers = {str(k).lower().encode(): str(v).encode() for k, v in headers.items()}
+        self._headers = {_bytes(k).lower(): _bytes(v) for k, v in headers.items()}
 
     def header(self, lower_name: bytes) -> bytes | None:
         return self._headers.get(lower_name)
 
 
+def _bytes(value: object) -> bytes:
+    return str(value).encode(errors="replace")
+
+
+def _host(value: bytes) -> bytes:
+    try:
+        return normal_host(value)
+    except ValueError:
+        return value.lower()  # a real request is refused; here it just fits no host
+
+
 def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Return the tenant, every route considered with its verdict, and where the request would go."""
+    """
+    Return the tenant, every route considered with its verdict, and where the request would go.
+
+    Args:
+        values: the request, see `ImaginedRequest`; and under ``route`` the id
+            of a route to be told about, whether it is considered or not.
+    """
     request = ImaginedRequest(values)
     tenant = snapshot.tenants.resolve(request.host, request.path)
     verdicts = snapshot.routes.candidates(request, tenant, now)
     chosen = next((one.route for one in verdicts if one.chosen), None)
-    return {
+    answer = {
         "revision": snapshot.position.revision if snapshot.position else None,
         "tenant": tenant,
         "route": chosen.id if chosen else None,
@@ -52,6 +70,29 @@ def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[s
         ],
         "action": None if chosen is None else _action(chosen, snapshot, tenant),
     }
+    if values.get("route"):
+        answer["asked"] = _asked(str(values["route"]), answer["candidates"], snapshot, request, now)
+    return answer
+
+
+def _asked(
+    route_id: str,
+    candidates: list[dict[str, Any]],
+    snapshot: Snapshot,
+    request: ImaginedRequest,
+    now: float,
+) -> dict[str, Any]:
+    """Return the verdict on one route by id: that of the candidates, or why it is none of them."""
+    for candidate in candidates:
+        if candidate["route"] == route_id:
+            return candidate
+    route = snapshot.routes.get(route_id)
+    if route is None:
+        reason: str | None = "there is no such route: nobody wrote it, or it is rejected (status)"
+    else:
+        tenant = snapshot.tenants.resolve(request.host, request.path)
+        reason = why_not(route, request, tenant, now)
+    return {"route": route_id, "chosen": False, "reason": reason}
 
 
 def _action(route: Route, snapshot: Snapshot, tenant: str | None) -> dict[str, Any]:

@@ -165,6 +165,21 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual((question["reason"], question["position"]), ("started", None))
         self.assertEqual(self.plane.listening, [])
 
+    def test_worker_without_configuration_refuses_after_a_while(self) -> None:
+        """Clients get an answer; ready it is not, until there is something to serve."""
+        self.channel.send(
+            Message.CONFIGURE, {"worker": "w0", "read_slots": [0], "refuse_after": 3.0}
+        )
+        self.turn()
+        self.assertEqual(self.plane.listening, [])
+        self.clock.advance(3.0)
+        self.assertEqual(self.plane.listening, [("http", "socket 0")])
+        self.assertEqual(self.supervisor.said_of(Message.READY), [])
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.turn()
+        self.assertEqual(len(self.supervisor.said_of(Message.READY)), 1)
+        self.assertEqual(self.plane.listening, [("http", "socket 0")])
+
     def test_first_delta_makes_it_serve_and_then_say_so(self) -> None:
         """Swapped, acknowledged, listening, ready: in this order."""
         self.configure()
