@@ -9,8 +9,8 @@ from fengling_gateway.http.forward_error import ForwardError
 
 CONTENT_TYPE: Final = b"application/problem+json"
 
-DOCUMENTATION: Final = "https://fengling-gateway.readthedocs.io/errors#"
-"""Where the type of a problem is described, completed by its code."""
+DOCUMENTATION: Final = "urn:fengling:error:"
+"""A problem's type, completed by its code; docs/errors.md describes each."""
 
 REASONS: Final[dict[int, bytes]] = {
     200: b"OK",
