@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import click
 from fengling_gateway.cli import views
 from fengling_gateway.cli.api import TIMEOUT_SECONDS, ManagementApi
 from fengling_gateway.cli.errors import CommandError, answer_no, note
+from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import output_option, print_value
 from fengling_gateway.cli.target import management_options
 
@@ -118,12 +120,25 @@ def confirm_command(api: ManagementApi, revision: int, output: str) -> None:
         click.echo(f"revision {revision} is confirmed, and served")
 
 
+def _details(listener: str | None, peer: str | None, route: str | None) -> dict[str, str]:
+    given = {"listener": listener, "peer": peer, "route": route}
+    return {name: value for name, value in given.items() if value}
+
+
+def _details_options(command: Callable[..., Any]) -> Any:
+    options = (
+        click.option("--listener", help="The listener's name."),
+        click.option("--peer", metavar="IP", help="The client's address."),
+        click.option("--route", metavar="ID", help="Say why this route does not take the request."),
+    )
+    return collect(command, options, "details", _details)
+
+
 @click.command("explain", short_help="Show which route a request takes, and why.")
 @click.argument("url")
 @click.option("-X", "--method", default="GET", show_default=True)
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'")
-@click.option("--listener", help="The listener's name.")
-@click.option("--peer", metavar="IP", help="The client's address.")
+@_details_options
 @management_options
 @output_option
 def explain_command(
@@ -131,24 +146,22 @@ def explain_command(
     url: str,
     method: str,
     headers: tuple[str, ...],
-    listener: str | None,
-    peer: str | None,
+    details: dict[str, str],
     output: str,
 ) -> None:
     """
     Show which route a request to URL would take, and why no other.
 
-    URL is as a client writes it, or only a path. Exit status 1 if there is no route.
+    URL is as a client writes it, or only a path. Listed are the routes with its host and path;
+    for any other ask with --route. Exit status 1 if there is no route, or not the one asked for.
     """
     request = _request(url, method, headers)
-    request |= {"listener": listener} if listener else {}
-    request |= {"peer": peer} if peer else {}
-    answer = api.post("explain", request).document
+    answer = api.post("explain", request | details).document
     if output == "table":
         views.print_explanation(answer)
     else:
         print_value(answer, output)
-    if answer.get("route") is None:
+    if answer.get("route") is None or answer["route"] != details.get("route", answer["route"]):
         answer_no()
 
 

@@ -172,6 +172,9 @@ def print_explanation(answer: Mapping[str, Any]) -> None:
             ("action", _action(answer.get("action") or {})),
         )
     )
+    asked = answer.get("asked")
+    if asked:
+        click.echo(f"\n{asked['route']}: {asked['reason']}")
     candidates = answer.get("candidates") or []
     if candidates:
         click.echo()

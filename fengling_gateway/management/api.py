@@ -45,6 +45,7 @@ _EXPLAIN_FIELDS: Final = {
     "listener": text_up_to(100),
     "peer": text_up_to(64),
     "headers": is_headers,
+    "route": text_up_to(100),
 }
 
 

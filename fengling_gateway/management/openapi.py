@@ -56,6 +56,11 @@ _EXPLAIN: Final[Schema] = {
                 ("peer", 64),
             )
         },
+        "route": {
+            "type": "string",
+            "maxLength": 100,
+            "description": "The id of a route to be told about, in `asked` of the answer.",
+        },
         "headers": {
             "type": "object",
             "maxProperties": 100,

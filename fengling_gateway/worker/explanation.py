@@ -61,17 +61,18 @@ def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[s
     tenant = snapshot.tenants.resolve(request.host, request.path)
     verdicts = snapshot.routes.candidates(request, tenant, now)
     chosen = next((one.route for one in verdicts if one.chosen), None)
-    answer = {
+    candidates = [
+        {"route": one.route.id, "chosen": one.chosen, "reason": one.reason} for one in verdicts
+    ]
+    answer: dict[str, Any] = {
         "revision": snapshot.position.revision if snapshot.position else None,
         "tenant": tenant,
         "route": chosen.id if chosen else None,
-        "candidates": [
-            {"route": one.route.id, "chosen": one.chosen, "reason": one.reason} for one in verdicts
-        ],
+        "candidates": candidates,
         "action": None if chosen is None else _action(chosen, snapshot, tenant),
     }
     if values.get("route"):
-        answer["asked"] = _asked(str(values["route"]), answer["candidates"], snapshot, request, now)
+        answer["asked"] = _asked(str(values["route"]), candidates, snapshot, request, now)
     return answer
 
 

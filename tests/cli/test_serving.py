@@ -220,6 +220,18 @@ def test_explain_shows_the_route_and_why(run: Run, gateway: StubGateway) -> None
     }
 
 
+def test_explain_tells_of_the_route_asked_for(run: Run, gateway: StubGateway) -> None:
+    """Status 1 if the request goes elsewhere."""
+    reason = "host shop.example is not among b.example"
+    asked = {"route": "b", "chosen": False, "reason": reason}
+    gateway.answers["POST", "explain"] = (200, {**EXPLANATION, "asked": asked})
+    result = run("explain", "https://shop.example/orders", "--route", "b")
+    assert (result.exit_code, f"b: {reason}" in result.stdout) == (1, True)
+    assert gateway.asked[0][2]["route"] == "b"
+    gateway.answers["POST", "explain"] = (200, EXPLANATION)
+    assert run("explain", "https://shop.example/orders", "--route", "orders").exit_code == 0
+
+
 def test_explain_without_a_route_is_status_1(run: Run, gateway: StubGateway) -> None:
     """A path alone, with a Host header."""
     gateway.answers["POST", "explain"] = (200, {"route": None, "candidates": []})

@@ -121,6 +121,7 @@ class ApiTests(SynchronousTestCase):
     def test_explain_needs_reading_only(self) -> None:
         """It changes nothing."""
         request = {"method": "GET", "host": "a.example", "path": "/x", "headers": {"a": "b"}}
+        request["route"] = "r2"
         status, answer = self.ask("POST", "/api/gateway/explain", scope=READ, body=request)
         self.assertEqual((status, answer), (200, {"route": "r1"}))
         self.assertEqual(self.gateway.asked, [("explain", request)])

@@ -1,0 +1,116 @@
+"""What a worker answers when somebody asks where a request would go, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fengling_gateway.model.delta import Change
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.routing.snapshot import Snapshot
+from fengling_gateway.worker.explanation import explain
+from tests.routing.deltas import make_context, make_delta
+
+NOW = 1_000.0
+
+CONFIGURATION: dict[Key, dict[str, Any]] = {
+    Key("tenant", "acme"): {"hosts": ["acme.example"]},
+    Key("service", "s"): {},
+    Key("instance", "s-1"): {"service_id": "s", "address": "http://10.0.0.5:8080"},
+    Key("route", "orders"): {"path": "/orders/**", "service_id": "s"},
+    Key("route", "all"): {"service_id": "s"},
+    Key("route", "own"): {"tenant_id": "acme", "path": "/orders", "service_id": "s"},
+    Key("route", "off"): {"path": "/orders", "enabled": False, "service_id": "s"},
+    Key("route", "there"): {"hosts": ["there.example"], "service_id": "s"},
+    Key("route", "away"): {"path": "/away", "service_id": "nobody"},
+    Key("route", "moved"): {"path": "/moved", "redirect": {"location": "https://new.example"}},
+    Key("route", "halves"): {"path": "/halves", "split": {"s": 1, "nobody": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def snapshot() -> Snapshot:
+    changes = []
+    for key, values in CONFIGURATION.items():
+        verdict = validate(key, {"id": key.id, **values})
+        assert isinstance(verdict, Accepted), verdict
+        changes.append(Change(key, verdict.body))
+    empty = Snapshot.empty()
+    return empty.apply(make_delta(empty, *changes, full=True), make_context())
+
+
+def test_the_answer_names_tenant_route_candidates_and_action(snapshot: Snapshot) -> None:
+    """Everything that decides where a request goes."""
+    answer = explain(snapshot, {"host": "ACME.example:8080", "path": "/orders?x=1"}, NOW)
+    assert (answer["tenant"], answer["route"], "asked" in answer) == ("acme", "own", False)
+    assert [one["route"] for one in answer["candidates"]] == ["own", "orders", "all"]
+    assert answer["action"] == {
+        "kind": "forward",
+        "services": [
+            {
+                "service": "s",
+                "candidates": [
+                    {
+                        "instance": "s-1",
+                        "address": "http://10.0.0.5:8080",
+                        "weight": answer["action"]["services"][0]["candidates"][0]["weight"],
+                        "in_flight": 0,
+                    }
+                ],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("route", "reason"),
+    [
+        ("orders", "the first that takes the request"),
+        ("all", "would take it, but comes after orders"),
+        ("own", "it is for tenant acme, the request for none"),
+        ("off", "it is disabled"),
+        ("there", "host a.example is not among there.example"),
+        ("away", "path /orders does not match /away"),
+        ("nothing", "there is no such route: nobody wrote it, or it is rejected (status)"),
+    ],
+)
+def test_a_route_that_was_asked_for_gets_its_reason(
+    snapshot: Snapshot, route: str, reason: str
+) -> None:
+    """Also if the request never came near it."""
+    answer = explain(snapshot, {"host": "a.example", "path": "/orders", "route": route}, NOW)
+    assert answer["route"] == "orders"
+    assert answer["asked"] == {"route": route, "chosen": route == "orders", "reason": reason}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "error"),
+    [
+        ("/moved", "redirect", None),
+        ("/halves", "split", "there is no such service: 503"),
+        ("/away", "forward", "there is no such service: 503"),
+    ],
+)
+def test_each_kind_of_route_tells_its_action(
+    snapshot: Snapshot, path: str, kind: str, error: str | None
+) -> None:
+    """With what is missing."""
+    action = explain(snapshot, {"path": path}, NOW)["action"]
+    assert action["kind"] == kind
+    errors = [one["error"] for one in action.get("services", ()) if "error" in one]
+    assert errors == ([] if error is None else [error])
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::1]:8080"])
+def test_an_address_in_brackets_is_a_host(snapshot: Snapshot, host: str) -> None:
+    """Its colons are no port."""
+    answer = explain(snapshot, {"host": host, "path": "/orders", "route": "there"}, NOW)
+    assert answer["asked"]["reason"].startswith("host ::1 is not")
+
+
+def test_what_no_client_could_send_is_answered_all_the_same(snapshot: Snapshot) -> None:
+    """JSON can hold what HTTP can't."""
+    answer = explain(snapshot, {"host": "a:b:c", "path": "/\ud800", "route": "all"}, NOW)
+    assert answer["route"] == "all"
