@@ -25,8 +25,8 @@ from fengling_gateway.model.delta import MAX_PART_BYTES, Delta, Position, encode
 
 _log = Logger()
 
-MAX_QUEUED_FRAMES: Final = 4096
-"""Received and not yet handled; reading pauses above it. A frame is at most a few KiB as a rule."""
+MAX_RECEIVED_BYTES: Final = 64 * MAX_PART_BYTES
+"""Received and not yet handled; reading pauses above it, and the sender waits."""
 
 
 class ChannelUser(Protocol):
@@ -59,6 +59,10 @@ class Channel(Protocol):
 
     bytes_sent: int
     """Payload and framing, since the start."""
+
+    @property
+    def queued(self) -> int:
+        """How many messages and deltas wait to be sent."""
 
 
 def position_to_json(position: Position | None) -> list[Any] | None:
@@ -106,19 +110,19 @@ class _Inbox:
         self._clock = clock
         self._user = user
         self._queue: deque[tuple[Message, bytes]] = deque()
+        self.waiting_bytes = 0
         self._scheduled = False
         self._paused = False
         self.emptied: Callable[[], None] = lambda: None
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
     def put(self, message: Message, payload: bytes) -> None:
         self._queue.append((message, payload))
+        self.waiting_bytes += len(payload)
         self._schedule()
 
     def clear(self) -> None:
         self._queue.clear()
+        self.waiting_bytes = 0
 
     def pause(self) -> None:
         self._paused = True
@@ -138,6 +142,7 @@ class _Inbox:
         while self._queue and not self._paused and handled < MAX_PART_BYTES:
             message, payload = self._queue.popleft()
             handled += len(payload)
+            self.waiting_bytes -= len(payload)
             try:
                 self._user.message_received(message, payload)
             except Exception:
@@ -165,7 +170,11 @@ class SocketChannel(WireProtocol):
         self.bytes_sent = 0
 
     def __repr__(self) -> str:
-        return f"<SocketChannel queued={len(self._outbox)} lost={self._lost}>"
+        return f"<SocketChannel queued={self.queued} lost={self._lost}>"
+
+    @property
+    def queued(self) -> int:
+        return len(self._outbox)
 
     def send(self, message: Message, values: dict[str, Any] | None = None) -> None:
         self._enqueue(iter((encode_frame(message, json.dumps(values or {}).encode()),)))
@@ -226,7 +235,7 @@ class SocketChannel(WireProtocol):
             _log.error("control: {error}; closing", error=error)
             self.transport.abortConnection()
             return
-        if len(self._inbox) > MAX_QUEUED_FRAMES and not self._paused:
+        if self._inbox.waiting_bytes > MAX_RECEIVED_BYTES and not self._paused:
             self._paused = True
             self.transport.pauseProducing()
 
@@ -261,6 +270,8 @@ class LocalChannel:
     It carries the very frames that a socket would, so that both paths behave
     alike.
     """
+
+    queued = 0
 
     def __init__(self, *, clock: IReactorTime, user: ChannelUser) -> None:
         self._decoder = FrameDecoder()

@@ -8,6 +8,7 @@ run, the first one wins, and either alone suffices.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -17,6 +18,14 @@ from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.link import CatchUp, WorkerLink, WorkerState
 
 _log = Logger()
+
+MAX_QUEUED: Final = 1000
+"""
+Deltas that wait for a worker which does not read them: it hangs, or still imports.
+
+Above it the push leaves out the worker. Its next heartbeat or question brings
+it up to date, with everything if it has missed too much.
+"""
 
 
 class Distribution:
@@ -56,7 +65,9 @@ class Distribution:
                 continue
             if link.sent is None:
                 self._send_everything(link)
-            elif (self._push or link.wants_more) and link.sent == before:
+            elif (
+                (self._push or link.wants_more) and link.sent == before and link.queued < MAX_QUEUED
+            ):
                 link.wants_more = False
                 link.deliver([delta])
 
@@ -85,7 +96,7 @@ class Distribution:
     def _continue(self, link: WorkerLink) -> None:
         if link.sent is None:
             self._send_everything(link)
-        else:
+        elif link.queued < MAX_QUEUED:
             self._bring_up(link, *link.sent)
 
     def _bring_up(self, link: WorkerLink, position: Position | None, content_hash: int) -> None:

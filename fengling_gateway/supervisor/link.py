@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 
 from fengling_gateway.control.channel import Channel, Questions, position_from_json
@@ -110,6 +110,11 @@ class WorkerLink:
 
     # What is said to the worker
 
+    @property
+    def queued(self) -> int:
+        """How much of what was said it has not begun to read."""
+        return 0 if self._channel is None else self._channel.queued
+
     def configure(self, configuration: dict[str, Any]) -> None:
         self.read_slots = frozenset(configuration["read_slots"])
         self._send(Message.CONFIGURE, configuration)
@@ -141,6 +146,8 @@ class WorkerLink:
 
     def ask(self, ask: str, **arguments: Any) -> Deferred[Any]:
         """Ask the worker; see `Questions.ask` for how it fails."""
+        if self._channel is None:
+            return fail(ConnectionError("the worker is gone"))
         assert self._questions is not None
         return self._questions.ask(ask, **arguments)
 

@@ -146,6 +146,14 @@ class WorkerAgent:
     # What the supervisor says
 
     def _configure(self, configuration: dict[str, Any]) -> None:
+        try:
+            self._begin(configuration)
+        except Exception:
+            # Without them it would be silent until somebody takes it for dead.
+            _log.failure("worker: the settings can't be used")
+            self._done()
+
+    def _begin(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration
         self._plane = self._parts.data_plane(configuration)
         self.sockets = self._parts.sockets(configuration)

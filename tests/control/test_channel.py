@@ -138,6 +138,20 @@ class SocketChannelTests(SynchronousTestCase):
         self.channel.resumeProducing()
         self.assertEqual(self.transport.value(), encode_frame(Message.READY))
 
+    def test_reading_pauses_while_the_user_is_busy(self) -> None:
+        """What has arrived and was not handled is bounded; the sender keeps the rest."""
+        self.channel.makeConnection(self.transport)
+        self.channel.pause()
+        part = encode_frame(Message.CHANGES, bytes(64 * 1024))
+        received = 0
+        while self.transport.producerState == "producing":
+            self.channel.dataReceived(part)
+            received += len(part)
+        self.assertLess(received, 8 * 1024 * 1024)
+        self.channel.resume()
+        self.clock.pump([0] * 200)
+        self.assertEqual(self.transport.producerState, "producing")
+
     def test_garbage_closes_the_connection(self) -> None:
         """A peer that does not speak frames is cut off."""
         self.channel.makeConnection(self.transport)

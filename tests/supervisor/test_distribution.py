@@ -13,7 +13,7 @@ from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash, subtract_hash
 from fengling_gateway.supervisor import delta_log
 from fengling_gateway.supervisor.delta_log import DeltaLog
-from fengling_gateway.supervisor.distribution import Distribution
+from fengling_gateway.supervisor.distribution import MAX_QUEUED, Distribution
 from fengling_gateway.supervisor.link import CatchUp, WorkerLink
 
 
@@ -45,6 +45,10 @@ class Wire:
     def __init__(self) -> None:
         self.deltas: list[Delta] = []
         self.bytes_sent = 0
+
+    @property
+    def queued(self) -> int:
+        return len(self.deltas)
 
     def send(self, message: Any, values: Any = None) -> None: ...
 
@@ -172,6 +176,25 @@ class DistributionTests(TestCase):
         distribution.publish(config.change(1, b"b"))
         distribution.answer(worker.link, asked_early)
         self.assertEqual([one.is_full for one in worker.wire.deltas], [True, False])
+
+    def test_worker_that_does_not_read_gets_no_more_than_a_bound(self) -> None:
+        """And everything that is left when it does."""
+        config, worker = Config(), Worker()
+        distribution = Distribution(
+            log=DeltaLog(),
+            links=lambda: [worker.link],
+            bodies=lambda: config.bodies,
+            look=lambda reason: None,
+            push=True,
+        )
+        for number in range(2 * MAX_QUEUED):
+            distribution.publish(config.change(number % 5, b"%d" % number))
+        distribution.check(worker.link)
+        self.assertEqual(len(worker.wire.deltas), MAX_QUEUED)
+        worker.take(MAX_QUEUED)
+        distribution.check(worker.link)
+        worker.take(2 * MAX_QUEUED)
+        self.assertEqual(worker.position, config.position)
 
     def test_worker_that_has_just_died_keeps_nothing_from_its_siblings(self) -> None:
         """Between the end of its channel and that of its process, a revision may come."""

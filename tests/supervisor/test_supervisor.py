@@ -94,7 +94,7 @@ class Worker:
     """A channel and a process that note what they are sent."""
 
     can_overlap = True
-    bytes_sent = 0
+    bytes_sent = queued = 0
 
     def __init__(self, happened: list[str]) -> None:
         self._happened = happened

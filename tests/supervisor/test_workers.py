@@ -30,7 +30,7 @@ class FakeWorker:
         self._exited = exited
         self.told: list[tuple[Message, Any]] = []
         self.alive = True
-        self.bytes_sent = 0
+        self.bytes_sent = self.queued = 0
 
     def send(self, message: Message, values: Any = None) -> None:
         self.told.append((message, values))

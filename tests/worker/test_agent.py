@@ -313,6 +313,13 @@ class WorkerAgentTests(SynchronousTestCase):
         self.channel.close()
         self.assertEqual(self.ends, ["done"])
 
+    def test_settings_that_cannot_be_used_end_the_worker(self) -> None:
+        """Its supervisor learns it at once, and not after a minute of silence."""
+        self.parts.sockets = lambda configuration: {}["none"]  # type: ignore[method-assign]
+        self.configure()
+        self.assertEqual((self.ends, self.supervisor.said), (["done"], []))
+        self.flushLoggedErrors(KeyError)
+
     def test_questions_are_answered_and_bad_ones_too(self) -> None:
         """An answer or an error, never silence."""
         self.configure()
