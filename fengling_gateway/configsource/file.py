@@ -27,7 +27,13 @@ from fengling_gateway.configsource.file_entities import (
     parse_entities,
 )
 from fengling_gateway.configsource.file_versions import FileVersions
-from fengling_gateway.configsource.reading import OnHint, Reading, SourceError, SourceState
+from fengling_gateway.configsource.reading import (
+    NotHeldError,
+    OnHint,
+    Reading,
+    SourceError,
+    SourceState,
+)
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 
@@ -158,7 +164,8 @@ class FileSource:
         return answer
 
     def _failed(self, failure: Failure) -> Failure:
-        if failure.check(CancelledError):
+        if failure.check(CancelledError, NotHeldError):
+            # A wrong number in a confirmation says nothing about the file.
             return failure
         if not failure.check(SourceError):
             _log.failure("reading {path} failed", failure=failure, path=str(self._path))

@@ -141,6 +141,8 @@ class FileSourceTests(SynchronousTestCase):
         self.write("routes: {a: {respond: {body: A}}}\n")
         self.assertIsNotNone(self.read(first.target).held)
         self.failureResultOf(self.source.confirm(1, "me"), SourceError)
+        self.assertTrue(self.source.state.connected, "a wrong number is no trouble of the file's")
+        self.assertIsNone(self.source.state.last_error)
         self.successResultOf(self.source.confirm(2, "me"))
         self.assertEqual(self.hints[-1][0], "confirmed")
         reading = self.read(first.target)
