@@ -102,7 +102,7 @@ def print_status(status: Mapping[str, Any]) -> None:
     redis = status.get("redis") or {}
     print_facts(
         (
-            ("node", f"{status.get('node')} of {status.get('cluster')}"),
+            ("node", f"{status.get('node')} (cluster {status.get('cluster')})"),
             ("version", status.get("version")),
             ("state", status.get("state")),
             ("revision", position.get("revision")),
@@ -110,7 +110,7 @@ def print_status(status: Mapping[str, Any]) -> None:
             ("source", _source(source)),
             ("redis", _redis(redis)),
             ("entities", _counts(status.get("entities") or {})),
-            ("held", _warning((status.get("held") or {}).get("message"))),
+            ("held", _warning(_held(status.get("held") or {}))),
         )
     )
     click.echo()
@@ -119,17 +119,31 @@ def print_status(status: Mapping[str, Any]) -> None:
     if rejected:
         click.echo()
         rows = [
-            (f"{one['kind']} {one['id']}", one.get("serving"), problem["message"])
+            (f"{one['kind']} {one['id']}", one.get("serving"), _why(problem))
             for one in rejected
             for problem in one["problems"]
         ]
         print_table(("REJECTED", "SERVING", "WHY"), rows, empty="")
 
 
+def _held(held: Mapping[str, Any]) -> str | None:
+    """Say what is held, and how it is released."""
+    message = held.get("message")
+    return f"{message} (to serve it: fenglingctl confirm {held['revision']})" if message else None
+
+
+def _why(problem: Mapping[str, Any]) -> str:
+    """Say what is wrong and where, as the log does."""
+    return ": ".join(filter(None, (problem.get("path"), problem["message"])))
+
+
 def _source(source: Mapping[str, Any]) -> Text:
     if not source.get("connected"):
         return _warning(f"{source.get('kind')}: away ({source.get('last_error')})")
-    how = "notified of changes" if source.get("listening") else "asked for changes in intervals"
+    if source.get("kind") == "file":
+        how = "watched"
+    else:
+        how = "notified of changes" if source.get("listening") else "asked in intervals"
     read_at = source.get("last_read_at")
     when = f", read {moment(read_at)}" if read_at else ""
     return cell(f"{source.get('kind')}: {how}{when}")
@@ -144,7 +158,11 @@ def _redis(redis: Mapping[str, Any]) -> Text:
 
 
 def _counts(entities: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in entities.items() if count)
+    return ", ".join(
+        f"{count} {kind.replace('_', ' ')}" + ("" if count == 1 or kind.endswith("health") else "s")
+        for kind, count in entities.items()
+        if count
+    )
 
 
 def _warning(text: str | None) -> Text:

@@ -46,14 +46,14 @@ def test_status_names_what_needs_attention(run: Run, gateway: StubGateway) -> No
     result = run("status")
     assert result.exit_code == 0
     for words in (
-        "n1 of default",
+        "n1 (cluster default)",
         "412",
-        "removes 37 of 37 routes",
+        "removes 37 of 37 routes (to serve it: fenglingctl confirm 413)",
         "away (Connection refused)",
         "notified of changes",
-        "is no template",
+        "path: is no template",
         "route bad",
-        "2 route, 1 service",
+        "2 routes, 1 service",
         "w0",
     ):
         assert words in result.stdout, words
@@ -61,12 +61,15 @@ def test_status_names_what_needs_attention(run: Run, gateway: StubGateway) -> No
 
 def test_status_shows_a_source_that_is_away(run: Run, gateway: StubGateway) -> None:
     """With its last error."""
-    source = {"kind": "database", "connected": False, "last_error": "timeout"}
+    source: dict[str, Any] = {"kind": "database", "connected": False, "last_error": "timeout"}
     redis = {"configured": False, "connected": False}
     gateway.answers["GET", "status"] = (200, {**STATUS, "source": source, "redis": redis})
     result = run("status")
     assert "database: away (timeout)" in result.stdout
     assert "not used" in result.stdout
+    source = {"kind": "file", "connected": True, "listening": True, "last_read_at": 0}
+    gateway.answers["GET", "status"] = (200, {**STATUS, "source": source})
+    assert "file: watched" in run("status").stdout
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])
