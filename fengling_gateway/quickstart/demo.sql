@@ -5,12 +5,19 @@
 BEGIN;
 SET LOCAL fengling.comment = 'the demo';
 
+DELETE FROM fengling.setting;
+DELETE FROM fengling.instance_health;
+
+DELETE FROM fengling.service WHERE id NOT IN ('hello-v1', 'hello-v2', 'orders');
 INSERT INTO fengling.service (id, name) VALUES
     ('hello-v1', 'Says hello'),
     ('hello-v2', 'Says hello, newly'),
     ('orders', 'Knows about orders')
 ON CONFLICT (id) DO UPDATE SET
-    name = excluded.name, enabled = true, balancing = DEFAULT, policies = DEFAULT;
+    name = excluded.name, enabled = DEFAULT, balancing = DEFAULT, protocol = DEFAULT,
+    host_header = DEFAULT, connect_timeout = DEFAULT, first_byte_timeout = DEFAULT,
+    idle_timeout = DEFAULT, tenant_spill = DEFAULT, health_check = DEFAULT, affinity = DEFAULT,
+    tls = DEFAULT, policies = DEFAULT, labels = DEFAULT, managed_by = DEFAULT;
 
 DELETE FROM fengling.instance WHERE id NOT IN ('hello-v1-a', 'hello-v1-b', 'hello-v2-a', 'orders-a');
 INSERT INTO fengling.instance (id, service_id, address) VALUES
@@ -19,7 +26,8 @@ INSERT INTO fengling.instance (id, service_id, address) VALUES
     ('hello-v2-a', 'hello-v2', '{hello-v2-a}'),
     ('orders-a', 'orders', '{orders-a}')
 ON CONFLICT (id) DO UPDATE SET
-    service_id = excluded.service_id, address = excluded.address, weight = 1, state = 'ready';
+    service_id = excluded.service_id, tenant_id = DEFAULT, address = excluded.address,
+    weight = DEFAULT, state = DEFAULT, zone = DEFAULT, labels = DEFAULT, managed_by = DEFAULT;
 
 DELETE FROM fengling.route WHERE id NOT IN ('hello', 'orders', 'about', 'old-hello');
 INSERT INTO fengling.route (id, path, service_id, split, redirect, respond, policies) VALUES
@@ -29,8 +37,12 @@ INSERT INTO fengling.route (id, path, service_id, split, redirect, respond, poli
         '{"status": 200, "headers": {"Content-Type": "text/plain"}, "body": "A gateway\n"}', '{}'),
     ('old-hello', '/hi', NULL, NULL, '{"status": 301, "location": "/hello{query}"}', NULL, '{}')
 ON CONFLICT (id) DO UPDATE SET
-    enabled = true, priority = 0, hosts = DEFAULT, methods = DEFAULT, match = DEFAULT,
-    path = excluded.path, service_id = excluded.service_id, split = excluded.split,
-    redirect = excluded.redirect, respond = excluded.respond, policies = excluded.policies;
+    tenant_id = DEFAULT, enabled = DEFAULT, priority = DEFAULT, hosts = DEFAULT,
+    path = excluded.path, methods = DEFAULT, match = DEFAULT, service_id = excluded.service_id,
+    split = excluded.split, redirect = excluded.redirect, respond = excluded.respond,
+    policies = excluded.policies, valid_from = DEFAULT, valid_to = DEFAULT, labels = DEFAULT,
+    managed_by = DEFAULT;
+
+DELETE FROM fengling.tenant;
 
 COMMIT;

@@ -52,21 +52,25 @@ def what(revision: RevisionRow) -> str:
     """Say what a revision changed: each change when they are few, else how many of what."""
     if len(revision.changes) == revision.count <= _MOST_CHANGES:
         return "; ".join(change_words(change) for change in revision.changes)
-    kinds = Counter(change.entity for change in revision.changes)
+    kinds = Counter((change.entity, _done(change)) for change in revision.changes)
     if kinds.total() < revision.count:
-        return f"{revision.count:,} changes"
-    return ", ".join(_counted(number, kind) for kind, number in kinds.items())
+        return f"{revision.count:,} " + ("change" if revision.count == 1 else "changes")
+    return ", ".join(f"{_counted(number, kind)} {done}" for (kind, done), number in kinds.items())
 
 
 def change_words(change: ChangeRow) -> str:
     """Say what became of one entity, field by field for an update."""
     name = f"{change.entity.replace('_', ' ')} {change.entity_id}"
-    if change.before is None:
-        return f"{name} created"
-    if change.after is None:
-        return f"{name} removed"
+    if change.before is None or change.after is None:
+        return f"{name} {_done(change)}"
     fields = list(_field_words(change.entity_id, change.before, change.after))
     return f"{name}: {', '.join(fields)}" if fields else f"{name} touched"
+
+
+def _done(change: ChangeRow) -> str:
+    if change.before is None:
+        return "created"
+    return "removed" if change.after is None else "changed"
 
 
 def _field_words(
@@ -83,7 +87,7 @@ def _field_words(
         ):
             for key in sorted({*old, *new}):
                 if old.get(key) != new.get(key):
-                    yield f"{key} {_value(old.get(key))} → {_value(new.get(key))}"
+                    yield f"{name}.{key} {_value(old.get(key))} → {_value(new.get(key))}"
         elif name == "split":
             yield f"split {_split(entity_id, old)} → {_split(entity_id, new)}"
         else:
@@ -172,6 +176,8 @@ def _rejection(entity: Mapping[str, Any]) -> str:
     problems = entity.get("problems") or [{}]
     first = problems[0]
     text = str(first.get("message") or first.get("code") or "not valid")
+    if first.get("path"):
+        text = f"{first['path']}: {text}"
     if len(problems) > 1:
         text += f" (and {len(problems) - 1} more)"
     serving = entity.get("serving")
@@ -212,7 +218,7 @@ def _worker_remarks(before: Sight, now: Sight) -> Iterable[Remark]:
     for name, pid in before.workers.items():
         if name not in now.workers:
             yield Remark(
-                "bad", f"worker {name} (pid {pid}) is gone; the others read its connections"
+                "bad", f"worker {name} (pid {pid}) is gone; the others take its connections"
             )
         elif now.workers[name] != pid:
             yield Remark(

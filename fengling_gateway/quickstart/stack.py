@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import socket
 import sys
 import urllib.error
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from fengling_gateway.embedded import guard
 from fengling_gateway.embedded.owned import OwnedProcess, environment, scratch_directory
 from fengling_gateway.embedded.ports import free_port
 from fengling_gateway.embedded.postgres import PostgresServer
@@ -53,6 +55,7 @@ class Stack:
         self.valkey = ValkeyServer(self.scratch / "valkey", password=place.new_secret("valkey"))
         self.demo: OwnedProcess | None = None
         self.gateway: OwnedProcess | None = None
+        self._workers: list[guard.Process] = []
         self.token = ""
         self.demo_revision = 0
         self._passwords = {name: place.new_secret(name) for name in ("ops", "gateway")}
@@ -84,6 +87,8 @@ class Stack:
     def stop(self) -> None:
         if self.gateway is not None:
             self.gateway.stop(timeout=_STOP_SECONDS)
+            # Workers outlive a supervisor that was killed, and would keep the port.
+            guard.send(self._workers, signal.SIGKILL)
         if self.demo is not None:
             self.demo.stop()
         self.valkey.stop()
@@ -166,6 +171,7 @@ class Stack:
 
     def announce(self, worker_pids: Sequence[int] = ()) -> None:
         """Write the state and environment files for those who want to take part."""
+        self._workers = [found for pid in worker_pids for found in guard.tree(pid)[:1]]
         self.place.write_state(
             {
                 "gateway": self.gateway_url,

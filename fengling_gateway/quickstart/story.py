@@ -16,6 +16,8 @@ from fengling_gateway.quickstart.watch import Committed, DatabaseWatcher, Gatewa
 
 _LIVE_SECONDS: Final = 0.25
 _UNSERVED_AFTER_SECONDS: Final = 5.0
+_FAILURE_AGAIN_SECONDS: Final = 10.0
+"""The same failure is told again only after a while: the live line counts them all."""
 
 
 class Story:
@@ -37,6 +39,7 @@ class Story:
         self._status: dict[str, Any] = {}
         self._waiting: list[RevisionRow] = []
         self._failed = 0
+        self._told_failures: dict[str, float] = {}
 
     def start(self) -> None:
         self._gateway.start()
@@ -76,9 +79,9 @@ class Story:
     def _look(self, status: dict[str, Any] | None) -> None:
         gateway = self._stack.gateway
         if gateway is not None and not gateway.running:
-            raise StartError(
-                f"the gateway has ended with {gateway.returncode}: {gateway.log_tail()}"
-            )
+            code = gateway.returncode or 0
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            raise StartError(f"the gateway has ended {how}. Its last lines:\n{gateway.log_tail()}")
         if status is None:
             return
         self._status = status
@@ -121,13 +124,23 @@ class Story:
         else:
             state = "runs" if server.running else "is stopped"
             self._screen.say("plain", f"{name} {state} already")
+            return
+        # It has another pid now, or none.
+        self._stack.announce(list(self._sight.workers.values()) if self._sight else [])
 
     def _show_live_line(self) -> None:
         tally = self._load.tally
         if tally.failed > self._failed:
-            self._screen.say("bad", f"failed: {tally.last_failure}")
+            self._tell_failure(tally.last_failure)
             self._failed = tally.failed
         self._screen.live(self.live_line(), failed=tally.failed > 0)
+
+    def _tell_failure(self, failure: str) -> None:
+        now = time.monotonic()
+        told_at = self._told_failures.get(failure)
+        if told_at is None or now - told_at >= _FAILURE_AGAIN_SECONDS:
+            self._told_failures[failure] = now
+            self._screen.say("bad", f"failed: {failure}")
 
     def live_line(self) -> str:
         """Return the line that stays in view."""

@@ -65,7 +65,8 @@ class ChangeWordsTests:
             (
                 {"policies": {"retry": {"attempts": 1}}},
                 {"policies": {"path": {"strip": "/api"}}},
-                'route hello: path nothing → {"strip": "/api"}, retry {"attempts": 1} → nothing',
+                'route hello: policies.path nothing → {"strip": "/api"}, '
+                'policies.retry {"attempts": 1} → nothing',
             ),
         ],
     )
@@ -94,14 +95,15 @@ class RevisionWordsTests:
         assert what(REVISION) == "route hello: split v1 100 → v1 90, v2 10"
 
     def test_many_changes_are_counted_by_kind(self) -> None:
-        """More than three are counted."""
+        """More than three are counted, by what became of them."""
         route, service = REVISION.changes[0], ChangeRow("service", "a", None, {})
         many = replace(REVISION, count=4, changes=(route, route, route, service))
-        assert what(many) == "3 routes, 1 service"
+        assert what(many) == "3 routes changed, 1 service created"
 
     def test_more_changes_than_were_read_are_counted_only(self) -> None:
         """Ten thousand changes are not fetched for a line."""
         assert what(replace(REVISION, count=10_000)) == "10,000 changes"
+        assert what(replace(REVISION, changes=())) == "1 change", "its images are gone"
 
 
 class ServedTests:
@@ -141,7 +143,7 @@ class RemarksTests:
         one, other = status()["workers"]
         dead = status(workers=[one])
         assert self.told(status(), dead) == [
-            "worker w1 (pid 12) is gone; the others read its connections"
+            "worker w1 (pid 12) is gone; the others take its connections"
         ]
         again = status(workers=[one, {**other, "pid": 13}])
         assert self.told(dead, again) == ["worker w1 (pid 13) serves"]
@@ -156,7 +158,7 @@ class RemarksTests:
             ]
         )
         assert self.told(status(), rejected) == [
-            "rejected: route a: missing ) · previous version keeps serving"
+            "rejected: route a: path: missing ) · previous version keeps serving"
         ]
         assert self.told(rejected, status()) == ["route a is no longer rejected"]
 

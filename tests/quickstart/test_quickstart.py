@@ -147,10 +147,12 @@ class QuickstartTests:
         terminal.forget()
         terminal.expect(r"0 failed.*2/2 workers")
 
+        stopped = terminal.state["pids"]["postgres"]
         terminal.call("stop", "postgres")
         terminal.expect(r"PostgreSQL is gone")
         terminal.call("start", "postgres")
         terminal.expect(r"PostgreSQL is back", timeout=30)
+        wait_until(lambda: terminal.state["pids"].get("postgres", stopped) != stopped)
 
         terminal.sql("DELETE FROM fengling.route")
         terminal.expect(r"held: revision \d+ removes 4 of 4 routes")
@@ -184,6 +186,18 @@ class QuickstartTests:
         assert len(started) > 8
         terminal.process.kill()
         wait_until(lambda: not guard.alive(started), timeout=40)
+
+    def test_killed_supervisor_ends_the_quickstart_and_its_workers(
+        self, terminal: Terminal
+    ) -> None:
+        """They would keep the port from the next one."""
+        terminal.expect(r"\d+ requests · 0 failed.*2/2 workers")
+        started = guard.tree(terminal.process.pid)[1:]
+        os.kill(terminal.state["pids"]["gateway"], 9)
+        terminal.expect(r"the gateway has ended by signal 9")
+        terminal.process.wait(timeout=30)
+        assert terminal.process.returncode == 1
+        wait_until(lambda: not guard.alive(started))
 
     def test_second_quickstart_in_the_same_place_is_refused(self, terminal: Terminal) -> None:
         """With one line, and the first one goes on."""
