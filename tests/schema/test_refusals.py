@@ -38,8 +38,11 @@ def session(session: Session) -> Session:
     ("statement", "message"),
     [
         (_ROUTE + "path = 'orders'", 'path "orders" does not begin with /'),
+        (_ROUTE + "path = ''", 'path "" does not begin with /'),
         (_ROUTE + "path = '/a b'", 'path "/a b" contains white space, ? or #'),
         (_ROUTE + "path = '/a?x=1'", 'path "/a?x=1" contains white space, ? or #'),
+        (_ROUTE + "path = '/a//b'", 'path "/a//b" contains //'),
+        (_ROUTE + "path = '//'", 'path "//" contains //'),
         (_ROUTE + "path = '/a/{b'", 'segment "{b" of path "/a/{b" is malformed'),
         (_ROUTE + "path = '/a/x{b}'", 'segment "x{b}" of path "/a/x{b}" is malformed'),
         (_ROUTE + "path = '/{**rest}/b'", 'path "/{**rest}/b" goes on after {**rest}'),
@@ -58,7 +61,10 @@ def session(session: Session) -> Session:
         (_ROUTE + "service_id = NULL, split = '{}'", "split gives no service a weight above 0"),
         (_ROUTE + "service_id = NULL, split = '{\"hello\": 1.5}'", 'of "hello" in split is 1.5'),
         (_ROUTE + "service_id = NULL, split = '{\"hello\": -1}'", 'of "hello" in split is -1'),
-        (_ROUTE + 'service_id = NULL, split = \'{"hello": "1"}\'', '"hello" in split is no number'),
+        (
+            _ROUTE + 'service_id = NULL, split = \'{"hello": "1"}\'',
+            '"hello" in split is not a number',
+        ),
         (
             _ROUTE + "service_id = NULL, split = '{\"v3\": 1}'",
             'the split of route "r1" names a service that does not exist: "v3"',
@@ -67,8 +73,11 @@ def session(session: Session) -> Session:
         (_ROUTE + "service_id = 'nobody'", "service of a route"),
         (_ROUTE + "id = 'r2'", 'the id of route "r1" cannot change'),
         (_ROUTE + "valid_from = '2026-01-02', valid_to = '2026-01-01'", "is before valid_to"),
-        (_SERVICE + "balancing = 'roundrobin'", "balancing is one of those documented"),
-        (_SERVICE + "connect_timeout = '0'", "connect_timeout is more than 0 and at most 1 hour"),
+        (_SERVICE + "balancing = 'roundrobin'", 'balancing "roundrobin" is not known'),
+        (
+            _SERVICE + "connect_timeout = '0'",
+            "connect_timeout is more than 0 and at most 5 minutes",
+        ),
         (_SERVICE + "idle_timeout = '1 month'", "idle_timeout is more than 0 and at most 1 day"),
         (_SERVICE + "host_header = 'a b'", "host_header is client, instance or a host"),
         (_SERVICE + "labels = '[]'", "labels is a JSON object"),
@@ -91,6 +100,7 @@ def test_mistake_is_refused_with_its_name(shared: Session, statement: str, messa
     with pytest.raises(psycopg2.Error) as caught:
         shared.run(statement)
     assert message in (caught.value.diag.message_primary or "")
+    assert caught.value.diag.message_hint != "", "psql would print an empty HINT"
     assert revisions(shared) == [1, 2]
 
 

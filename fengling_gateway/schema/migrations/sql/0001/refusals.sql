@@ -6,8 +6,10 @@
 CREATE FUNCTION fengling.refuse(problem text, advice text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    RAISE EXCEPTION USING
-        ERRCODE = 'check_violation', MESSAGE = problem, HINT = coalesce(advice, '');
+    IF advice IS NULL THEN -- (An empty HINT would be shown.)
+        RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = problem;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = problem, HINT = advice;
 END $$;
 
 CREATE FUNCTION fengling.has_only_keys(document jsonb, known text[], what text) RETURNS boolean
@@ -78,6 +80,10 @@ BEGIN
         RETURN fengling.refuse(format('path "%s" contains white space, ? or #', path),
             'conditions on the query belong in "match"');
     END IF;
+    IF path ~ '//' THEN
+        RETURN fengling.refuse(format('path "%s" contains //', path),
+            'requests for such paths are refused, so it could match none');
+    END IF;
     FOREACH segment IN ARRAY string_to_array(substr(path, 2), '/') LOOP
         IF rest <> '' THEN
             RETURN fengling.refuse(format('path "%s" goes on after %s', path, rest),
@@ -104,7 +110,8 @@ BEGIN
     END IF;
     FOR name, weight IN SELECT * FROM jsonb_each(split) LOOP
         IF jsonb_typeof(weight) <> 'number' THEN
-            RETURN fengling.refuse(format('the weight of "%s" in split is no number', name));
+            RETURN fengling.refuse(format('the weight of "%s" in split is not a number', name),
+                'weights are whole numbers from 0 to 65535');
         ELSIF weight::numeric NOT BETWEEN 0 AND 65535 OR weight::numeric % 1 <> 0 THEN
             RETURN fengling.refuse(format('the weight of "%s" in split is %s', name, weight),
                 'weights are whole numbers from 0 to 65535');

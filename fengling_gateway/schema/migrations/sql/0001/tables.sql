@@ -54,17 +54,19 @@ CREATE TABLE fengling.service (
     name text NOT NULL DEFAULT '',
     enabled boolean NOT NULL DEFAULT true,
     balancing text NOT NULL DEFAULT 'power_of_two'
-        CONSTRAINT "balancing is one of those documented"
-        CHECK (balancing IN ('power_of_two', 'weighted_round_robin', 'round_robin',
-                             'least_requests', 'random')),
+        CONSTRAINT "balancing is known" CHECK (
+            balancing IN ('power_of_two', 'weighted_round_robin', 'round_robin',
+                          'least_requests', 'random')
+            OR fengling.refuse(format('balancing "%s" is not known', balancing),
+                'it is power_of_two, weighted_round_robin, round_robin, least_requests or random')),
     protocol text NOT NULL DEFAULT 'http1'
         CONSTRAINT "protocol is http1" CHECK (protocol = 'http1'),
     host_header text NOT NULL DEFAULT 'client'
         CONSTRAINT "host_header is client, instance or a host"
         CHECK (host_header ~* '^([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?$'),
     connect_timeout interval NOT NULL DEFAULT '3 s'
-        CONSTRAINT "connect_timeout is more than 0 and at most 1 hour"
-        CHECK (connect_timeout > '0' AND connect_timeout <= '1 h'),
+        CONSTRAINT "connect_timeout is more than 0 and at most 5 minutes"
+        CHECK (connect_timeout > '0' AND connect_timeout <= '5 min'),
     first_byte_timeout interval NOT NULL DEFAULT '30 s'
         CONSTRAINT "first_byte_timeout is more than 0 and at most 1 day"
         CHECK (first_byte_timeout > '0' AND first_byte_timeout <= '1 d'),
@@ -142,7 +144,8 @@ CREATE TABLE fengling.route (
     path text NOT NULL DEFAULT '/{**rest}'
         -- (The regex is the quick way to yes; the function finds the culprit.)
         CONSTRAINT "path is a template or a regex" CHECK (
-            path ~ '^(/[A-Za-z0-9._~-]*)*(/\{\*\*[A-Za-z_]+\})?$' OR fengling.is_path(path))
+            path ~ '^/([A-Za-z0-9._~-]+/)*([A-Za-z0-9._~-]*|\{\*\*[A-Za-z_]+\})$'
+            OR fengling.is_path(path))
         CONSTRAINT "path has at most 2000 characters" CHECK (length(path) <= 2000),
     methods text[] NOT NULL DEFAULT '{}' CONSTRAINT "methods are like GET, in upper case"
         CHECK (methods = '{}' OR array_to_string(methods, ',', '?') ~ '^[A-Z-]+(,[A-Z-]+)*$'),
