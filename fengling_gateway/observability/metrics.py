@@ -117,6 +117,9 @@ WORKER_GAUGES: Final = {
 }
 
 WORKERS: Final = Declared("fengling_workers", "Worker processes by state.", ("state",))
+WORKER_DEATHS: Final = Declared(
+    "fengling_worker_deaths_total", "Worker processes that ended without being told to."
+)
 WORKER_REVISION: Final = Declared(
     "fengling_config_worker_revision", "The revision that a worker serves.", _WORKER
 )
@@ -139,6 +142,10 @@ HELD: Final = Declared(
 )
 AGE: Final = Declared(
     "fengling_config_age_seconds", "Time since the config source was last read successfully."
+)
+FILE_FAILURES: Final = Declared(
+    "fengling_config_file_failures_total",
+    "Writes of the last-known-good file that failed; a later one makes up for them.",
 )
 SOURCE_CONNECTED: Final = Declared(
     "fengling_config_source_connected", "1 while the config source answers."
@@ -247,20 +254,25 @@ class _Collector(Collector):
 
     def _worker_states(self) -> Iterator[Metric]:
         states: dict[str, int] = {}
-        revisions, lags = WORKER_REVISION.gauge(), WORKER_LAG.gauge()
+        # By name: during a rolling restart there are two of one, and the newer one counts.
+        revision: dict[str, int] = {}
+        lag: dict[str, float] = {}
         for worker in self._status.get("workers", ()):
             state = str(worker.get("state"))
             states[state] = states.get(state, 0) + 1
             if worker.get("revision") is not None:
-                revisions.add_metric([worker["worker"]], worker["revision"])
+                revision[worker["worker"]] = worker["revision"]
             if worker.get("lag_ms") is not None:
-                lags.add_metric([worker["worker"]], worker["lag_ms"] / 1000)
+                lag[worker["worker"]] = worker["lag_ms"] / 1000
         workers = WORKERS.gauge()
         for state, count in sorted(states.items()):
             workers.add_metric([state], count)
         yield workers
-        yield revisions
-        yield lags
+        yield _by_label(WORKER_REVISION, revision)
+        yield _by_label(WORKER_LAG, lag)
+        deaths = WORKER_DEATHS.counter()
+        deaths.add_metric([], self._status.get("deaths", 0))
+        yield deaths
 
     def _config(self) -> Iterator[Metric]:
         position = self._status.get("position")
@@ -273,6 +285,9 @@ class _Collector(Collector):
         yield self._rejected_entities()
         yield _single(HELD, int(self._status.get("held") is not None))
         yield _single(AGE, self._status.get("config_age_s"))
+        failures = FILE_FAILURES.counter()
+        failures.add_metric([], self._status.get("last_known_good", {}).get("failures", 0))
+        yield failures
 
     def _rejected_entities(self) -> Metric:
         gauge = REJECTED_ENTITY.gauge()
@@ -319,7 +334,7 @@ def _single(declared: Declared, value: float | None) -> Metric:
     return gauge
 
 
-def _by_label(declared: Declared, values: Mapping[str, int]) -> Metric:
+def _by_label(declared: Declared, values: Mapping[str, float]) -> Metric:
     gauge = declared.gauge()
     for name, value in values.items():
         gauge.add_metric([name], value)

@@ -65,6 +65,9 @@ class SupervisorSettings:
 class Journal(Protocol):
     """The last-known-good file, all of it off the reactor thread."""
 
+    failures: int
+    is_failing: bool
+
     def load(self) -> Deferred[tuple[Position, dict[Key, bytes]] | None]: ...
 
     def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None: ...
@@ -109,7 +112,7 @@ class Supervisor:
         self.sockets = ListenerSockets(settings.listeners)
         self.narration = Narration(clock=reactor)
         parts = outside(self)
-        self.source, self.bus, self._journal = parts.source, parts.bus, parts.journal
+        self.source, self.bus, self.journal = parts.source, parts.bus, parts.journal
         self.workers = Workers(
             clock=reactor,
             launcher=parts.launcher(lambda: self.sockets.by_listener),
@@ -194,7 +197,7 @@ class Supervisor:
         await self.workers.stop(self.settings.drain_deadline)
         self.sockets.close()
         await DeferredList(
-            [self.source.stop(), self.bus.stop(), self._journal.stop()], consumeErrors=True
+            [self.source.stop(), self.bus.stop(), self.journal.stop()], consumeErrors=True
         )
         _log.info("stopped")
 
@@ -277,13 +280,13 @@ class Supervisor:
         self._cancel_patience()
         self.distribution.publish(delta)
         self.bus.announce(delta.after)
-        self._journal.append(delta, lambda: self.config.bodies)
+        self.journal.append(delta, lambda: self.config.bodies)
         self.narration.read(delta, reading, result, self.config.rejected)
         self._publish_state()
 
     def look_succeeded(self) -> None:
         self.narration.look_succeeded()
-        self._journal.retry()
+        self.journal.retry()
         if self.loop.is_judged and self.served_from != self.settings.source:
             self.served_from = self.settings.source
             self._publish_state()
@@ -299,7 +302,7 @@ class Supervisor:
 
     def _serve_last_known_good(self) -> None:
         self._cancel_patience()
-        loading = self._journal.load()
+        loading = self.journal.load()
         loading.addCallback(self._loaded)
         loading.addErrback(lambda failure: _log.failure("last-known-good", failure=failure))
 

@@ -90,6 +90,10 @@ class SupervisorView:
             },
             "config_age_s": self._config_age(),
             "served_from": supervisor.served_from,
+            "last_known_good": {
+                "failures": supervisor.journal.failures,
+                "failing": supervisor.journal.is_failing,
+            },
             "looks": loop.looks,
             "last_propagation_ms": supervisor.narration.last_propagation_ms,
             "listeners": {

@@ -34,6 +34,8 @@ STATUS: dict[str, Any] = {
         },
     },
     "config_age_s": 1.5,
+    "deaths": 4,
+    "last_known_good": {"failures": 2, "failing": True},
 }
 
 
@@ -106,9 +108,23 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     assert found["fengling_config_source_listening", ()] == 0
     assert found["fengling_config_worker_revision", (("worker", "w0"),)] == 412
     assert found["fengling_workers", (("state", "starting"),)] == 1
+    assert found["fengling_worker_deaths_total", ()] == 4
+    assert found["fengling_config_file_failures_total", ()] == 2
     assert found["fengling_bus_messages_dropped_total", (("reason", "unsigned"),)] == 2
     assert found["fengling_bus_events_total", (("event", "announcements_sent"),)] == 3
     assert found["fengling_build_info", (("version", "1.2.3"),)] == 1
+
+
+def test_replaced_worker_that_drains_makes_no_second_series() -> None:
+    """Two processes have one name then; a scrape with a sample twice is refused."""
+    workers = [
+        {"worker": "w0", "state": "draining", "revision": 411, "lag_ms": 9.0},
+        {"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0},
+    ]
+    text = render_metrics({**STATUS, "workers": workers}, {}, {}).decode()
+    revisions = [line for line in text.splitlines() if line.startswith("fengling_config_worker_r")]
+    assert revisions == ['fengling_config_worker_revision{worker="w0"} 412.0']
+    assert text.count("fengling_worker_lag_seconds{") == 1
 
 
 def test_a_gateway_that_knows_nothing_yet_is_rendered() -> None:

@@ -77,6 +77,7 @@ class Journal:
     def __init__(self, happened: list[str]) -> None:
         self._happened = happened
         self.good: tuple[Position, dict[Key, bytes]] | None = None
+        self.failures, self.is_failing = 0, False
 
     def load(self) -> Deferred[Any]:
         return succeed(self.good)
