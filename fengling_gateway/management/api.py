@@ -129,7 +129,7 @@ class ManagementApi:
         for rejection in self._gateway.status()["rejected"]:
             if (rejection["kind"], rejection["id"]) == key:
                 return ProblemError("not_served", "it is rejected", problems=rejection["problems"])
-        return ProblemError("not_served")
+        return ProblemError("not_served", f"no such {key.kind.replace('_', ' ')} is served")
 
     @app.route("/api/gateway/reload", methods=["POST"])
     async def reload(self, request: Any) -> bytes:

@@ -127,7 +127,10 @@ class Gate(Resource):
             return ProblemError("too_many_failures")
         # Only a token that we have signed is told what is wrong with it.
         expired = code == "expired"
-        return ProblemError("unauthorized", "the token has expired" if expired else "")
+        return ProblemError(
+            "unauthorized",
+            "the token has expired" if expired else "the token is of another gateway, or damaged",
+        )
 
 
 def _normalise(request: Any) -> None:
