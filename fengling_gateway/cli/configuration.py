@@ -157,7 +157,7 @@ def _apply(
 
 @click.command("export", short_help="Write the database's configuration as YAML.")
 @database_option
-@click.option("--full", is_flag=True, help="Write fields out that are as by default, too.")
+@click.option("--full", is_flag=True, help="Write fields that have their default value, too.")
 @click.option("--managed-by", metavar="NAME", help="Only what is managed by NAME.")
 def export_command(dsn: str, full: bool, managed_by: str | None) -> None:
     """Write the configuration in the database as YAML, which apply and the file source take."""

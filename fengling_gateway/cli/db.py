@@ -13,7 +13,7 @@ from fengling_gateway.cli.target import database_option
 
 @click.group("db")
 def db_command() -> None:
-    """Make and look at the database's schema."""
+    """Create, upgrade and show the database's schema."""
 
 
 @db_command.command()
@@ -27,7 +27,7 @@ def db_command() -> None:
     help="Give up instead of queueing behind somebody's long transaction.",
 )
 def upgrade(dsn: str, lock_timeout: float) -> None:
-    """Bring the schema up to what this version wants. Does nothing twice."""
+    """Bring the schema up to what this version needs. It may be run again at any time."""
     from fengling_gateway import schema
 
     try:
@@ -36,11 +36,11 @@ def upgrade(dsn: str, lock_timeout: float) -> None:
         raise CommandError(str(error)) from error
 
 
-@db_command.command()
+@db_command.command(short_help="Show the schema's version, and whether it fits.")
 @database_option
 @output_option
 def status(dsn: str, output: str) -> None:
-    """Say which schema there is, and whether this version works with it (else exit status 2)."""
+    """Show the schema's version, and whether this program works with it (else exit status 2)."""
     from fengling_gateway import schema
 
     try:

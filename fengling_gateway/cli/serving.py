@@ -26,7 +26,7 @@ _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 @management_options
 @output_option
 def get_command(api: ManagementApi, what: str, entity_id: str | None, output: str) -> None:
-    """List what a gateway serves now, or show one of it."""
+    """List what a gateway serves now, or show one entity."""
     if what == "workers":
         if entity_id is not None:
             raise click.UsageError("workers are listed only")
@@ -60,7 +60,7 @@ def _workers(api: ManagementApi, output: str) -> None:
 @management_options
 @output_option
 def status_command(api: ManagementApi, output: str) -> None:
-    """Show how a gateway is: what it serves, what is rejected or held, and its workers."""
+    """Show a gateway's state: what it serves, what is rejected or held, and its workers."""
     status = api.get("status")
     if output == "table":
         views.print_status(status)

@@ -26,6 +26,11 @@ from fengling_gateway.cli.errors import CommandError, note
 from fengling_gateway.cli.options import collect
 
 DEFAULT_MANAGEMENT: Final = "http://127.0.0.1:8001"
+MANAGEMENT_HELP: Final = (
+    "The management API of a gateway; else FENGLING_MANAGEMENT, the context, or "
+    f"{DEFAULT_MANAGEMENT}."
+)
+DATABASE_HELP: Final = "The database with the configuration; else FENGLING_DATABASE or the context."
 CONTEXT_KEYS: Final = ("management", "console", "database", "token", "token_file")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,14 +45,15 @@ def context_option(command: F) -> F:
     return click.option(
         "--context",
         envvar="FENGLING_CONTEXT",
-        help="A context of ~/.config/fengling/contexts.toml instead of the current one.",
+        help="A context of ~/.config/fengling/contexts.toml; else FENGLING_CONTEXT, or the current "
+        "one.",
     )(command)
 
 
 def management_options(command: F) -> F:
     """Add what names a management API; the command gets ``api``."""
     options = (
-        click.option("--management", metavar="URL", help="The management API of a gateway."),
+        click.option("--management", metavar="URL", help=MANAGEMENT_HELP),
         click.option(
             "--token-file",
             type=click.Path(path_type=Path, dir_okay=False),
@@ -61,7 +67,7 @@ def management_options(command: F) -> F:
 def database_option(command: F) -> F:
     """Add what names a database; the command gets its DSN as ``dsn``."""
     options = (
-        click.option("--database", metavar="URL", help="The database with the configuration."),
+        click.option("--database", metavar="URL", help=DATABASE_HELP),
         context_option,
     )
     return collect(command, options, "dsn", _dsn)
