@@ -63,10 +63,9 @@ class ChangeWordsTests:
                 "route hello: split v1 100 → v1 50, v2 50",
             ),
             (
-                {"policies": {"retry": {"attempts": 1}}},
-                {"policies": {"path": {"strip": "/api"}}},
-                'route hello: policies.path nothing → {"strip": "/api"}, '
-                'policies.retry {"attempts": 1} → nothing',
+                {"policies": {"retry": {}}},
+                {"policies": {"path": {"strip": "/"}}},
+                'route hello: policies.path nothing → {"strip": "/"}, policies.retry {} → nothing',
             ),
         ],
     )
