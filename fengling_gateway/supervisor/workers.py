@@ -360,10 +360,13 @@ class Workers:
                 )
                 self._kill[link]()
 
-        if link in self._kill and link not in self._last_moments:
-            self._last_moments[link] = self._clock.callLater(
-                deadline + KILL_AFTER_DRAIN_SECONDS, kill
-            )
+        seconds = deadline + KILL_AFTER_DRAIN_SECONDS
+        moment = self._last_moments.get(link)
+        if moment is not None:
+            if moment.active() and moment.getTime() > self._clock.seconds() + seconds:
+                moment.reset(seconds)  # a stop has less patience than a rolling restart
+        elif link in self._kill:
+            self._last_moments[link] = self._clock.callLater(seconds, kill)
 
     def _finish_stopping(self) -> None:
         if self._stopping is None or self._kill or self._stopping.called:

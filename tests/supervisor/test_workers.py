@@ -260,3 +260,12 @@ class WorkersTests(SynchronousTestCase):
         self.clock.advance(3.5)
         self.successResultOf(stopped)
         self.assertEqual(self.launcher.running(), [])
+
+    def test_stop_does_not_wait_for_the_drain_of_a_rolling_restart(self) -> None:
+        """The deadline of the stop is the one that counts."""
+        self.serve()
+        self.workers.rolling_restart()
+        self.serve()
+        stopped = self.workers.stop(1.0)
+        self.clock.pump([0.5] * 7)
+        self.successResultOf(stopped)
