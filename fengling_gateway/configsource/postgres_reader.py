@@ -62,7 +62,7 @@ class Reader:
         return self._ask(work)
 
     def confirm(self, revision: int, author: str) -> None:
-        def work(connection: Guarded) -> None:
+        def work(connection: Guarded) -> NotHeldError | None:
             timeout = int(self._statement_timeout * 1000)
             try:
                 connection.execute(
@@ -72,9 +72,14 @@ class Reader:
                     within=self._within,
                 )
             except errors.NoDataFound as error:
-                raise NotHeldError(problem(error)) from error
+                # An answer, and not raised here: the connection is as good as before.
+                connection.execute("ROLLBACK", within=self._within)
+                return NotHeldError(problem(error))
+            return None
 
-        self._ask(work)
+        refused = self._ask(work)
+        if refused is not None:
+            raise refused
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -252,8 +252,10 @@ class HeldTests:
 
     def test_confirm_of_an_unknown_revision_is_one_line(self, source: SourceInTest) -> None:
         """What the database says reaches whoever asked."""
+        source.read()
         with pytest.raises(SourceError, match="there is no revision 99"):
             source.loop.result(source.source.confirm(99, "ops"))
+        assert source.source.state.connected, "the database has answered"
 
 
 class HistoryTests:
