@@ -119,7 +119,7 @@ def print_status(status: Mapping[str, Any]) -> None:
     if rejected:
         click.echo()
         rows = [
-            (f"{one['kind']} {one['id']}", one.get("serving"), _why(problem))
+            (f"{one['kind']} {one['id']}", one.get("serving"), _why(one, problem))
             for one in rejected
             for problem in one["problems"]
         ]
@@ -132,9 +132,10 @@ def _held(held: Mapping[str, Any]) -> str | None:
     return f"{message} (to serve it: fenglingctl confirm {held['revision']})" if message else None
 
 
-def _why(problem: Mapping[str, Any]) -> str:
-    """Say what is wrong and where, as the log does."""
-    return ": ".join(filter(None, (problem.get("path"), problem["message"])))
+def _why(rejected: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
+    """Say what is wrong and in which field; the entity has been named."""
+    where = str(problem.get("path", "")).removeprefix(f"{rejected['kind']} {rejected['id']}")
+    return ": ".join(filter(None, (where.removeprefix(": "), problem["message"])))
 
 
 def _source(source: Mapping[str, Any]) -> Text:

@@ -176,8 +176,10 @@ def _rejection(entity: Mapping[str, Any]) -> str:
     problems = entity.get("problems") or [{}]
     first = problems[0]
     text = str(first.get("message") or first.get("code") or "not valid")
-    if first.get("path"):
-        text = f"{first['path']}: {text}"
+    name = f"{entity.get('kind')} {entity.get('id')}"
+    where = str(first.get("path") or "").removeprefix(name).removeprefix(": ")
+    if where:
+        text = f"{where}: {text}"
     if len(problems) > 1:
         text += f" (and {len(problems) - 1} more)"
     serving = entity.get("serving")

@@ -28,7 +28,10 @@ STATUS = {
             "kind": "route",
             "id": "bad",
             "serving": "nothing",
-            "problems": [{"path": "path", "code": "bad_path", "message": "is no template"}],
+            "problems": [
+                {"path": "route bad: path", "code": "bad_path", "message": "is no template"},
+                {"path": "route bad", "code": "one_target", "message": "needs one target"},
+            ],
         }
     ],
 }
@@ -51,7 +54,8 @@ def test_status_names_what_needs_attention(run: Run, gateway: StubGateway) -> No
         "removes 37 of 37 routes (to serve it: fenglingctl confirm 413)",
         "away (Connection refused)",
         "notified of changes",
-        "path: is no template",
+        "nothing   path: is no template",
+        "nothing   needs one target",
         "route bad",
         "2 routes, 1 service",
         "w0",

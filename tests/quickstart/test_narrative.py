@@ -150,7 +150,7 @@ class RemarksTests:
 
     def test_rejection_is_named_with_its_reason(self) -> None:
         """And its end is told too."""
-        problem = {"path": "path", "code": "bad_regex", "message": "missing )"}
+        problem = {"path": "route a: path", "code": "bad_regex", "message": "missing )"}
         rejected = status(
             rejected=[
                 {"kind": "route", "id": "a", "serving": "previous version", "problems": [problem]}
