@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -15,8 +17,17 @@ from fengling_gateway.model.entity import Key
 
 _log = Logger(namespace="fengling.config")
 
-MAX_QUEUED_DELTAS = 100
+MAX_QUEUED_DELTAS: Final = 100
 """Deltas that wait for the disk; above it one rewrite of everything takes their place."""
+
+LARGE_CHANGES: Final = 500
+LARGE_DELAY_SECONDS: Final = 1.0
+"""
+How long a large delta waits for its place in the file.
+
+The thread that encodes it would compete for the interpreter with the reactor,
+which is just sending the same delta to the workers.
+"""
 
 
 class FileJournal:
@@ -34,10 +45,12 @@ class FileJournal:
     def __init__(
         self,
         *,
+        clock: IReactorTime,
         file: Any,
         in_thread: Callable[..., Deferred[Any]],
         stop_threads: Callable[[], None],
     ) -> None:
+        self._clock = clock
         self._file = file
         self._in_thread = in_thread
         self._stop_threads = stop_threads
@@ -82,6 +95,8 @@ class FileJournal:
 
     async def _write(self) -> None:
         while self._queue:
+            if sum(len(delta.changes) for delta in self._queue) > LARGE_CHANGES:
+                await deferLater(self._clock, LARGE_DELAY_SECONDS)
             try:
                 await self._write_next()
             except Exception:

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from fengling_gateway import __version__
 from fengling_gateway.configsource.reading import ConfigSource, Held, Reading
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
+from fengling_gateway.control.lag import LagProbe
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
@@ -137,6 +138,7 @@ class Supervisor:
             push=settings.push,
         )
         self.propagation = Propagation(clock=reactor, links=self.workers.links)
+        self.lag = LagProbe(clock=reactor)
         self._legacies: list[Legacy] = []
         self._has_started = False
         self._patience: Any = None
@@ -175,6 +177,7 @@ class Supervisor:
         self.bus.start()
         self._patience = self._reactor.callLater(PATIENCE_SECONDS, self._serve_last_known_good)
         self.loop.start()
+        self.lag.start()
         self._has_started = True
 
     def stop(self) -> Deferred[None]:
@@ -190,6 +193,7 @@ class Supervisor:
 
     async def _stop(self) -> None:
         self._cancel_patience()
+        self.lag.stop()
         self.loop.stop()
         self._publish_state()
         if self._has_started:  # whoever stops this one means its predecessor's workers, too

@@ -95,6 +95,7 @@ class SupervisorView:
                 "failing": supervisor.journal.is_failing,
             },
             "looks": loop.looks,
+            "longest_lag_ms": round(supervisor.lag.longest_ever_ms, 1),
             "last_propagation_ms": supervisor.narration.last_propagation_ms,
             "listeners": {
                 name: f"{host}:{port}"

@@ -232,6 +232,7 @@ def _journal(reactor: Any, settings: GatewaySettings, threads: ThreadPool) -> Fi
         return deferToThreadPool(reactor, threads, function, *args)
 
     return FileJournal(
+        clock=reactor,
         file=LastKnownGood(settings.node_state_dir()),
         in_thread=in_thread,
         stop_threads=threads.stop,

@@ -21,10 +21,10 @@ from twisted.python.failure import Failure
 
 from fengling_gateway.control.channel import Channel, delta_head, position_to_json
 from fengling_gateway.control.frames import Message
+from fengling_gateway.control.lag import LagProbe
 from fengling_gateway.model.delta import Position
 from fengling_gateway.worker.applier import Applied, Applier, Outcome
 from fengling_gateway.worker.catching_up import LostPlace
-from fengling_gateway.worker.lag import LagProbe
 
 _log = Logger()
 

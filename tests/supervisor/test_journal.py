@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.model.delta import Change, Delta, Position
@@ -69,8 +70,9 @@ class FileJournalTests(SynchronousTestCase):
         self.disk = Disk()
         self.revision = 0
         self.stopped = 0
+        self.clock = Clock()
         self.journal = FileJournal(
-            file=self.disk, in_thread=self.disk.in_thread, stop_threads=self._stop
+            clock=self.clock, file=self.disk, in_thread=self.disk.in_thread, stop_threads=self._stop
         )
 
     def _stop(self) -> None:
