@@ -212,6 +212,7 @@ class ReloadModelTests(TestCase):
             self.assertLessEqual(len(waiting), 1)
         self.database.commit(0, 0)
         self.database.commit(1, 1)
+        self.settle()
         self.database.change_unseen(2, 3)
         self.settle()
         served = self.loop.config
