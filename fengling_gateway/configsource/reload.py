@@ -175,6 +175,7 @@ class ReloadLoop:
         self._running = Deferred.fromCoroutine(self._look(reason))
         self._running.addCallback(lambda _: self._user.look_succeeded())
         self._running.addErrback(self._failed)
+        self._running.addErrback(lambda failure: _log.failure("reload", failure=failure))
         self._running.addBoth(lambda _: self._ended())
 
     def _ended(self) -> None:

@@ -87,8 +87,10 @@ class ListenerSockets:
         return self._sockets
 
     def addresses(self) -> dict[str, tuple[str, int]]:
-        """Return where each listener is really bound: a port 0 has become a number."""
-        return {name: by_slot[0].getsockname()[:2] for name, by_slot in self._sockets.items()}
+        """Return where each listener is really bound, if it is: a port 0 has become a number."""
+        return {
+            name: by_slot[0].getsockname()[:2] for name, by_slot in self._sockets.items() if by_slot
+        }
 
     def refuse(self) -> None:
         """Have the kernel refuse new connections at once, whoever else holds the sockets."""

@@ -319,6 +319,16 @@ class ReloadLoopTests(SynchronousTestCase):
         delta = self.user.deltas[-1]
         self.assertEqual((delta.before, delta.after, len(delta.changes)), (at(1), at(1), 1))
 
+    def test_fault_in_who_is_told_of_a_failure_is_logged(self) -> None:
+        """And the loop goes on."""
+        self.serve(1, route(1))
+        self.user.look_failed = None  # type: ignore[assignment,method-assign]
+        self.loop.look("notification")
+        self.source.asked[-1][2].errback(SourceError("away"))
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.clock.advance(5.0)
+        self.assertEqual(len(self.source.asked), 3)
+
     def test_stop_abandons_a_look_and_leaves_no_timer(self) -> None:
         """After stop nothing changes any more."""
         self.loop.start()
