@@ -28,6 +28,8 @@ UNPRIVILEGED_USER: Final = "nobody"
 _SETTINGS: Final = {
     "listen_addresses": "'127.0.0.1'",
     "unix_socket_directories": "''",  # their paths are limited to 107 bytes
+    # Those in /dev/shm would outlive a server that is killed; these are in its directory.
+    "dynamic_shared_memory_type": "mmap",
     "max_connections": "200",
     "shared_buffers": "'64MB'",
     "timezone": "'UTC'",

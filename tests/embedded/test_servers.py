@@ -73,6 +73,11 @@ class PostgresServerTests:
         assert own_postgres.port == port
         assert own_postgres.psql("SELECT number FROM kept").strip() == "7"
 
+    def test_its_shared_memory_goes_with_its_directory(self, own_postgres: PostgresServer) -> None:
+        """A server that is killed would leave a megabyte in /dev/shm for each time."""
+        assert own_postgres.psql("SHOW dynamic_shared_memory_type").strip() == "mmap"
+        assert list((own_postgres.data / "pg_dynshmem").iterdir())
+
     def test_frozen_answers_nothing_until_thawed(self, own_postgres: PostgresServer) -> None:
         """A frozen server holds connections open and says nothing."""
         own_postgres.freeze()
