@@ -205,13 +205,19 @@ def start_node(children: Children, settings: NodeSettings, cluster: Cluster) -> 
 
 
 class LagSampler:
-    """Notes the longest time that a reactor of a node was late, as its heartbeats tell."""
+    """
+    Notes how long a reactor of a node was late at most, as the node tells.
+
+    ``blocked`` is without the time in which its process waited for a CPU, of
+    which there are fewer here than processes.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag")
         self.longest_ms = 0.0
+        self.blocked_ms = 0.0
 
     @contextmanager
     def sampling(self) -> Iterator[LagSampler]:
@@ -226,6 +232,7 @@ class LagSampler:
         while not self._stop.wait(_SAMPLE_SECONDS):
             for worker in self._node.workers():
                 self.longest_ms = max(self.longest_ms, worker["lag_ms"])
+                self.blocked_ms = max(self.blocked_ms, worker["blocked_ms"])
 
 
 def wait_until_served(node: Node, revision: int, *, seconds: float) -> None:

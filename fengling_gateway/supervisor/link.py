@@ -92,6 +92,8 @@ class WorkerLink:
         """Whether it may still accept connections."""
         self.lag_ms = 0.0
         self.longest_lag_ms = 0.0
+        self.blocked_ms = 0.0
+        self.longest_blocked_ms = 0.0
         self.started_at = clock.seconds()
         self.last_heard = clock.seconds()
         self._clock = clock
@@ -208,6 +210,8 @@ class WorkerLink:
     def _heartbeat(self, values: dict[str, Any]) -> None:
         self.lag_ms = values["lag_ms"]
         self.longest_lag_ms = max(self.longest_lag_ms, self.lag_ms)
+        self.blocked_ms = values["blocked_ms"]
+        self.longest_blocked_ms = max(self.longest_blocked_ms, self.blocked_ms)
         self._user.worker_beat(self)
 
     def _closed(self, values: dict[str, Any]) -> None:

@@ -235,8 +235,10 @@ class Supervisor:
         return {
             "worker": link.name,
             "slot": link.slot,
-            # While workers of a former supervisor serve, nobody has to be refused.
-            "refuse_after": None if self._legacies else REFUSE_AFTER_SECONDS,
+            # While others serve, a former supervisor's too, nobody has to be refused.
+            "refuse_after": None
+            if self._legacies or self.workers.some_serve
+            else REFUSE_AFTER_SECONDS,
             "listeners": launched.listeners,
             "node": self.settings.node,
             "cluster": self.settings.cluster,

@@ -29,6 +29,8 @@ def worker_values(link: WorkerLink) -> dict[str, Any]:
         "propagation_ms": None if propagation is None else round(propagation * 1000, 3),
         "lag_ms": link.lag_ms,
         "longest_lag_ms": link.longest_lag_ms,
+        "blocked_ms": link.blocked_ms,
+        "longest_blocked_ms": link.longest_blocked_ms,
         "deltas": served.deltas,
         "failed": served.failed,
         "last_delta": {

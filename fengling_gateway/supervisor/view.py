@@ -96,6 +96,7 @@ class SupervisorView:
             },
             "looks": loop.looks,
             "longest_lag_ms": round(supervisor.lag.longest_ever_ms, 1),
+            "longest_blocked_ms": round(supervisor.lag.longest_blocked_ms, 1),
             "last_propagation_ms": supervisor.narration.last_propagation_ms,
             "listeners": {
                 name: f"{host}:{port}"

@@ -111,6 +111,7 @@ class WorkerAgent:
         if message is Message.CHANGES:
             self._applier.add(payload)
         elif message is Message.DELTA:
+            self._lose_patience()  # there will be something to serve, however long it compiles
             self._applier.begin(delta_head(payload))
         elif message is Message.DELTA_END:
             self._finish_delta()
@@ -285,10 +286,12 @@ class WorkerAgent:
     def _beat(self) -> None:
         self._heartbeat = self._clock.callLater(HEARTBEAT_SECONDS, self._beat)
         position = self._applier.position
+        lag, blocked = self._lag.take_longest_ms()
         self._send(
             Message.HEARTBEAT,
             {
-                "lag_ms": round(self._lag.take_longest_ms(), 1),
+                "lag_ms": round(lag, 1),
+                "blocked_ms": round(blocked, 1),
                 "revision": position.revision if position else None,
             },
         )

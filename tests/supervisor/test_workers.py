@@ -47,7 +47,7 @@ class FakeWorker:
         self.link.message_received(message, json.dumps(values).encode())
 
     def beat(self) -> None:
-        self.say(Message.HEARTBEAT, lag_ms=0.0, revision=1)
+        self.say(Message.HEARTBEAT, lag_ms=0.0, blocked_ms=0.0, revision=1)
 
     def die(self, how: str = "signal 9") -> None:
         self.alive = False
