@@ -63,11 +63,15 @@ class ListenerSockets:
         self._sockets[name] = inherited
         return True
 
-    def open(self, slots: int) -> None:
+    def open(self, slots: int, *, alone: bool = True) -> None:
         """
         Make what is missing for at least `slots` slots.
 
         Adopted sockets beyond that stay: connections may be queued on them.
+
+        Args:
+            alone: nobody else may listen there. Otherwise workers of a former
+                supervisor may, which could not hand their sockets over.
 
         Raises:
             BindError: an address is taken, not ours, or not permitted.
@@ -75,6 +79,8 @@ class ListenerSockets:
         wanted = max([slots, *(len(one) for one in self._sockets.values())])
         for address in self._addresses:
             by_slot = self._sockets[address.name]
+            if alone and address.port and not by_slot:
+                _refuse_company(address)
             while len(by_slot) < wanted:
                 by_slot.append(self._bind(address, by_slot))
 
@@ -118,6 +124,22 @@ class ListenerSockets:
             opened.close()
             raise BindError(f"listener {address}: {error.strerror}") from error
         return opened
+
+
+def _refuse_company(address: ListenerAddress) -> None:
+    """
+    See that nobody listens on the address yet.
+
+    With SO_REUSEPORT the kernel would let us join another gateway of the same
+    user, and silently deal the connections out between the two.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise BindError(f"listener {address}: {error.strerror}") from error
 
 
 def _listens(one: socket.socket) -> bool:

@@ -170,7 +170,7 @@ class Supervisor:
             listeners=", ".join(map(str, self.settings.listeners)),
         )
         self._adopt_sockets()
-        self.sockets.open(self.settings.workers)
+        self.sockets.open(self.settings.workers, alone=not self._legacies)
         self.workers.slots_available(self.sockets.slots)
         self.workers.start()
         self.source.start()

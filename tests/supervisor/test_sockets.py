@@ -6,7 +6,7 @@ import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
+from fengling_gateway.supervisor.sockets import BindError, ListenerAddress, ListenerSockets
 
 
 class ListenerSocketsTests(SynchronousTestCase):
@@ -39,6 +39,16 @@ class ListenerSocketsTests(SynchronousTestCase):
         self.assertEqual(self.sockets.slots, 4)
         ports = {one.getsockname()[1] for one in self.sockets.by_listener["http"]}
         self.assertEqual(len(ports), 1)
+
+    def test_address_of_another_gateway_is_refused(self) -> None:
+        """SO_REUSEPORT would let both have it, and half of the connections each."""
+        with self.assertRaisesRegex(BindError, "listener http .*Address already in use"):
+            self.sockets.open(2)
+
+    def test_address_of_workers_that_could_not_hand_over_is_shared_with_them(self) -> None:
+        """They are on their way out."""
+        self.sockets.open(2, alone=False)
+        self.assertEqual(self.sockets.slots, 2)
 
     def test_sockets_of_another_address_or_listener_are_not_taken(self) -> None:
         """A listener that has moved is bound anew."""
