@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.control.channel import LocalChannel
+from fengling_gateway.control.channel import LocalChannel, delta_frames
 from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Message
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Change, Delta, Position
@@ -192,6 +192,17 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual(self.plane.applied[-1].routes.size, 1)
         order = [message for message, _ in self.supervisor.said]
         self.assertLess(order.index(Message.APPLIED), order.index(Message.READY))
+
+    def test_configuration_on_its_way_is_worth_waiting_for(self) -> None:
+        """100,000 routes compile longer than clients without any configuration wait."""
+        self.channel.send(
+            Message.CONFIGURE, {"worker": "w0", "read_slots": [0], "refuse_after": 3.0}
+        )
+        self.turn()
+        head = next(delta_frames(full(1, [a_route(1)])))
+        self.agent.message_received(Message.DELTA, head[5:])
+        self.clock.advance(60.0)
+        self.assertEqual(self.plane.listening, [])
 
     def test_incremental_delta_compiles_what_it_changes(self) -> None:
         """One route among a hundred: one object."""
