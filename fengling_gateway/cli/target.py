@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -74,8 +74,22 @@ def database_option(command: F) -> F:
 
 
 def optional_database_option(command: F) -> F:
-    """Like `database_option`; ``dsn`` is None unless the option itself is given."""
-    return click.option("--database", "dsn", metavar="URL", help="Look there instead.")(command)
+    """Like `database_option`, for a command that may do without: see `dsn_unless`."""
+    return click.option("--database", metavar="URL", help=DATABASE_HELP)(context_option(command))
+
+
+def dsn_unless(files: Sequence[str], database: str | None, context: str | None) -> str | None:
+    """
+    Return the DSN that is named in any way; None where there are files to look at instead.
+
+    Raises:
+        UsageError: files and a database are both named on the command line.
+    """
+    if not files:
+        return _dsn(database, context)
+    if database is not None:
+        raise click.UsageError("name either FILES or --database URL")
+    return None
 
 
 def _management_api(

@@ -12,7 +12,7 @@ import click
 from fengling_gateway.cli.errors import answer_no
 from fengling_gateway.cli.files import read_files
 from fengling_gateway.cli.output import output_option, print_table, print_value
-from fengling_gateway.cli.target import optional_database_option
+from fengling_gateway.cli.target import dsn_unless, optional_database_option
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, Rejection, hash_of
 from fengling_gateway.model.entity import Key
@@ -63,15 +63,16 @@ def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:
 @optional_database_option
 @click.option("--strict", is_flag=True, help="Exit status 1 also if there are only warnings.")
 @output_option
-def validate_command(files: tuple[str, ...], dsn: str | None, strict: bool, output: str) -> None:
+def validate_command(
+    files: tuple[str, ...], database: str | None, context: str | None, strict: bool, output: str
+) -> None:
     """
     List what is wrong with the configuration in FILES (- is stdin), or in the database.
 
     Needs no gateway, and for files no database. Exit status 1 if anything is rejected. Warnings
     are about routes that can never be chosen, or that only their ids tell apart.
     """
-    if bool(files) == (dsn is not None):
-        raise click.UsageError("name either FILES or --database URL")
+    dsn = dsn_unless(files, database, context)
     places: dict[Key, str] = {}
     if dsn is not None:
         judged = _judge_database(dsn)
