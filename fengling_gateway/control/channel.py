@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer, IReactorTime
+from twisted.internet.interfaces import IPullProducer, IReactorTime, IWriteDescriptor
 from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as WireProtocol
 from twisted.logger import Logger
@@ -116,9 +116,14 @@ class _Inbox:
         self.emptied: Callable[[], None] = lambda: None
 
     def put(self, message: Message, payload: bytes) -> None:
+        """Queue a message; `schedule` or `deliver_now` what has been queued."""
         self._queue.append((message, payload))
         self.waiting_bytes += len(payload)
-        self._schedule()
+
+    def deliver_now(self) -> None:
+        """Deliver in this turn, unless there is a backlog whose turn comes first."""
+        if self._queue and not self._scheduled:
+            self._deliver()
 
     def clear(self) -> None:
         self._queue.clear()
@@ -129,9 +134,10 @@ class _Inbox:
 
     def resume(self) -> None:
         self._paused = False
-        self._schedule()
+        self.schedule()
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
+        """Deliver in the next turn."""
         if self._queue and not self._scheduled and not self._paused:
             self._scheduled = True
             self._clock.callLater(0, self._deliver)
@@ -147,7 +153,7 @@ class _Inbox:
                 self._user.message_received(message, payload)
             except Exception:
                 _log.failure("control: {message} was not handled", message=message.name)
-        self._schedule()
+        self.schedule()
         if not self._queue:
             self.emptied()
 
@@ -219,9 +225,17 @@ class SocketChannel(WireProtocol):
         if frames:
             self.bytes_sent += size
             self.transport.write(b"".join(frames))
+            if not self._outbox:
+                # All there is: out with it at once, not after whatever this turn still holds.
+                self._write_now()
         else:
             self._producing = False
             self.transport.unregisterProducer()
+
+    def _write_now(self) -> None:
+        """Try what the reactor would do in its next turn; if it fails, the reactor will see it."""
+        if IWriteDescriptor.providedBy(self.transport):
+            self.transport.doWrite()
 
     def stopProducing(self) -> None:
         self._outbox.clear()
@@ -235,6 +249,7 @@ class SocketChannel(WireProtocol):
             _log.error("control: {error}; closing", error=error)
             self.transport.abortConnection()
             return
+        self._inbox.deliver_now()
         if self._inbox.waiting_bytes > MAX_RECEIVED_BYTES and not self._paused:
             self._paused = True
             self.transport.pauseProducing()
@@ -301,6 +316,7 @@ class LocalChannel:
         self._decoder.feed(frame)
         for message, payload in self._decoder.frames():
             self._inbox.put(message, payload)
+        self._inbox.schedule()
 
     def pause(self) -> None:
         self._inbox.pause()

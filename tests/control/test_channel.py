@@ -161,20 +161,25 @@ class SocketChannelTests(SynchronousTestCase):
 
     def test_user_that_raises_gets_the_next_message_all_the_same(self) -> None:
         """One message that is not handled is logged and does not end the conversation."""
-        self.channel.makeConnection(self.transport)
-        self.channel.dataReceived(encode_frame(Message.READY) + encode_frame(Message.DRAINED))
-        original, calls = self.user.message_received, []
+        calls: list[Message] = []
 
         def fail_once(message: Message, payload: bytes) -> None:
             calls.append(message)
             if len(calls) == 1:
                 raise ValueError("not today")
-            original(message, payload)
 
         self.user.message_received = fail_once  # type: ignore[method-assign]
-        self.clock.pump([0, 0])
+        self.channel.makeConnection(self.transport)
+        self.channel.dataReceived(encode_frame(Message.READY) + encode_frame(Message.DRAINED))
         self.assertEqual(calls, [Message.READY, Message.DRAINED])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_small_message_is_handled_in_the_turn_in_which_it_arrives(self) -> None:
+        """Nothing waits for a turn of the reactor that need not."""
+        self.channel.makeConnection(self.transport)
+        self.channel.dataReceived(encode_frame(Message.READY))
+        self.assertEqual([message for message, _ in self.user.received], [Message.READY])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class QuestionsTests(SynchronousTestCase):
