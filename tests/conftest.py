@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 from fengling_gateway.embedded import guard
 
 pytest_plugins = ["tests.support.servers"]
+
+# A shell starts background jobs with Ctrl-C ignored, and everything that is started by
+# them inherits that: then programs that are to end by it would not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One profile for everybody: a shared machine is slow at times, which is no
 # reason to fail, and CI finds nothing that a developer can't repeat.
