@@ -14,11 +14,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from fengling_gateway.configsource.postgres_ahead import Offer
 from fengling_gateway.configsource.postgres_listener import Listener, ListenerEvents, merged
 from fengling_gateway.configsource.postgres_reader import Reader
 from fengling_gateway.configsource.reading import OnHint, Reading, SourceError, SourceState
@@ -77,6 +78,7 @@ class PostgresSource:
         )
         self._reading = _thread("reading")
         self._asked: set[Deferred[Any]] = set()
+        self._ahead = Offer()
         self._listener: Listener | None = None
         self._listening: ThreadPool | None = None
         if settings.listen:
@@ -85,13 +87,16 @@ class PostgresSource:
                 connect_timeout=settings.connect_timeout,
                 events=ListenerEvents(
                     connected=partial(reactor.callFromThread, self._connected),
+                    position=self._ahead.position,
                     notified=self._notified_in_thread,
+                    not_ahead=partial(reactor.callFromThread, self._not_ahead),
                     lost=partial(reactor.callFromThread, self._lost),
                 ),
                 jitter=lambda: rng.uniform(0.5, 1.0),
             )
             self._listening = _thread("listening")
         self._untold: dict[str, Any] = {}
+        self._untold_reading: Reading | None = None
         self._lock = threading.Lock()
         self._watchdog = LoopingCall(self._watch)
         self._watchdog.clock = reactor
@@ -133,6 +138,13 @@ class PostgresSource:
         return ended.addCallback(lambda _: self._end())
 
     def read(self, after: Position | None) -> Deferred[Reading]:
+        reading = self._ahead.take(after)
+        if reading is not None:
+            self.state.connected = True
+            self.state.last_read_at = self._reactor.seconds()
+            self.state.last_error = None
+            self.state.reads_ahead += 1
+            return succeed(self._count(reading))
         return self._ask(partial(self._reader.read, after)).addCallback(self._count)
 
     def read_all(self) -> Deferred[Reading]:
@@ -198,28 +210,36 @@ class PostgresSource:
         self.state.reads += 1
         self.state.full_reads += reading.before is None
         self.state.rows_read += reading.rows_read
+        self._ahead.expect(reading.target)
         return reading
 
     # What the listening thread reports
 
-    def _notified_in_thread(self, payloads: list[str]) -> None:
+    def _notified_in_thread(self, payloads: list[str], reading: Reading | None) -> None:
         with self._lock:
             is_under_way = bool(self._untold)
             self._untold = merged(self._untold, payloads)
+            self._untold_reading = reading
         if not is_under_way:  # a burst must not fill the reactor's queue
             self._reactor.callFromThread(self._notified)
 
     def _notified(self) -> None:
         with self._lock:
             hint, self._untold = self._untold, {}
+            reading, self._untold_reading = self._untold_reading, None
         self.state.notifications += hint["count"]
-        self._hint("notification", hint)
+        with self._ahead.offering(reading):
+            self._hint("notification", hint)
+
+    def _not_ahead(self, reason: str) -> None:
+        self.state.notes["read ahead"] = reason
 
     def _connected(self) -> None:
         self.state.reconnects += self._has_listened
         self._has_listened = True
         self.state.connected = self.state.listening = True
         self.state.notes.pop("listen", None)
+        self.state.notes.pop("read ahead", None)
         self._hint("connected", {})
 
     def _lost(self, reason: str) -> None:

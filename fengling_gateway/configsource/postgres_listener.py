@@ -4,7 +4,7 @@ Listening for notifications: what the listening thread does.
 Life of a connection::
 
     connect → LISTEN → prove it → tell "connected" ─┐
-       ↑                                            ├→ wait ⇄ notification
+       ↑                                            ├→ wait ⇄ notification, read ahead
        └──── back off ←──── any error ←─────────────┘       ⇄ heartbeat
 
 A pooler in transaction mode accepts LISTEN and then delivers nothing, so a
@@ -24,7 +24,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fengling_gateway.configsource.postgres_ahead import AheadReader
 from fengling_gateway.configsource.postgres_connection import Guarded, problem
+from fengling_gateway.configsource.reading import Reading
+from fengling_gateway.model.delta import Position
 
 CHANNEL: Final = "gateway_config_changed"
 HEARTBEAT_SECONDS: Final = 5.0
@@ -44,10 +47,19 @@ class NotDeliveredError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ListenerEvents:
-    """Whom to tell. Called on the listening thread."""
+    """
+    Whom to tell, and ask. Called on the listening thread.
+
+    Attributes:
+        position: after which to read ahead; None to leave that.
+        notified: told of payloads, and what has been read since they arrived.
+        not_ahead: told why no more is read ahead until the next ``connected``.
+    """
 
     connected: Callable[[], None]
-    notified: Callable[[list[str]], None]
+    position: Callable[[], Position | None]
+    notified: Callable[[list[str], Reading | None], None]
+    not_ahead: Callable[[str], None]
     lost: Callable[[str], None]
 
 
@@ -116,8 +128,10 @@ class Listener:
         connection.execute(f"LISTEN {CHANNEL}", within=ANSWER_SECONDS)
         self._prove(connection)
         self._events.connected()
+        ahead = AheadReader(connection)
         while not self._stopped.is_set():
-            self._deliver(connection)
+            while self._deliver(connection, ahead):
+                pass
             if not self._wait(connection, HEARTBEAT_SECONDS):
                 # After its backend was killed, a connection may look fine until it is used.
                 connection.execute("SELECT 1", within=ANSWER_SECONDS)
@@ -155,13 +169,29 @@ class Listener:
                 connection.raw.poll()
         return came
 
-    def _deliver(self, connection: Guarded) -> None:
+    def _deliver(self, connection: Guarded, ahead: AheadReader) -> bool:
+        """Pass on what has arrived; whether anything had."""
         # Every command may bring notifications, and then the descriptor says nothing of them.
         notifies = connection.raw.notifies
         payloads = [one.payload for one in notifies if one.channel == CHANNEL]
         notifies.clear()
-        if payloads:
-            self._events.notified(payloads)
+        if not payloads:
+            return False
+        reading = None
+        try:
+            reading = self._read_ahead(ahead)
+        finally:
+            self._events.notified(payloads, reading)
+        return True
+
+    def _read_ahead(self, ahead: AheadReader) -> Reading | None:
+        position = self._events.position()
+        if position is None or ahead.problem is not None:
+            return None
+        reading = ahead.read(position)
+        if ahead.problem is not None:
+            self._events.not_ahead(ahead.problem)
+        return reading
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

@@ -50,11 +50,9 @@ FROM fengling.head AS h LEFT JOIN LATERAL (
 """
 
 # Everything of an incremental read in one statement, hence one snapshot and one round trip:
-# this is what stands between a commit and its being served. The settings are made in the
-# implicit transaction that the statements of one message share.
+# this is what stands between a commit and its being served.
 # (Materialized, or the planner may walk the whole index on entities for its order.)
 _CHANGES = f"""
-SET LOCAL statement_timeout = %(timeout_ms)s;
 WITH head AS MATERIALIZED ({_HEAD.strip()}), target AS MATERIALIZED (
     SELECT CASE WHEN known AND epoch = %(epoch)s AND %(revision)s BETWEEN pruned_to
         AND baseline_revision THEN baseline_revision END AS revision
@@ -75,6 +73,15 @@ SELECT head.*, (SELECT revision IS NOT NULL FROM target),
     (SELECT json_agg(columns) FROM revisions)
 FROM head
 """  # noqa: S608 - of our own pieces
+
+# The settings are made in the implicit transaction that the statements of one message share.
+_READ_CHANGES = f"SET LOCAL statement_timeout = %(timeout_ms)s; {_CHANGES}"
+
+_PREPARED = {"epoch": "text", "revision": "bigint", "token": "text", "limit": "integer"}
+_PREPARE_CHANGES = f"PREPARE fengling_changes ({', '.join(_PREPARED.values())}) AS " + _CHANGES % {
+    name: f"${number}" for number, name in enumerate(_PREPARED, 1)
+}
+_EXECUTE_CHANGES = f"EXECUTE fengling_changes ({', '.join(f'%({name})s' for name in _PREPARED)})"
 
 _CHANGED_SINCE_HELD = """
 WITH recent AS MATERIALIZED (
@@ -144,16 +151,33 @@ def read_changes(connection: Guarded, after: Position, statement_timeout: float)
     Raises:
         SchemaError: as `reading`.
     """
-    arguments = {
-        "timeout_ms": int(statement_timeout * 1000),
+    arguments = {"timeout_ms": int(statement_timeout * 1000), **_arguments(after)}
+    rows = connection.execute(_READ_CHANGES, arguments, within=statement_timeout + GRACE_SECONDS)
+    return _changes(connection, after, rows)
+
+
+def prepare_changes(connection: Guarded, within: float) -> None:
+    """Prepare what `read_prepared` executes; not over a pooler's connection."""
+    connection.execute(_PREPARE_CHANGES, within=within)
+
+
+def read_prepared(connection: Guarded, after: Position, within: float) -> Reading | None:
+    """Do what `read_changes` does, without planning it again."""
+    rows = connection.execute(_EXECUTE_CHANGES, _arguments(after), within=within)
+    return _changes(connection, after, rows)
+
+
+def _arguments(after: Position) -> dict[str, Any]:
+    return {
         "epoch": after.epoch,
         "revision": after.revision,
         "token": after.token,
         "limit": MAX_REVISIONS_READ,
     }
-    [[*row, known, changed, revisions]] = connection.execute(
-        _CHANGES, arguments, within=statement_timeout + GRACE_SECONDS
-    )
+
+
+def _changes(connection: Guarded, after: Position, answer: list[tuple[Any, ...]]) -> Reading | None:
+    [[*row, known, changed, revisions]] = answer
     head = _head(connection, tuple(row))
     if not known:
         return None

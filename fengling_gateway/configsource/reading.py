@@ -119,6 +119,7 @@ class SourceState:
     reconnects: int = 0
     notifications: int = 0
     reads: int = 0
+    reads_ahead: int = 0
     full_reads: int = 0
     rows_read: int = 0
     notes: dict[str, str] = field(default_factory=dict)

@@ -155,6 +155,10 @@ SOURCE_LISTENING: Final = Declared(
 )
 SOURCE_COUNTERS: Final = {
     "reads": Declared("fengling_config_source_reads_total", "Reads of the config source."),
+    "reads_ahead": Declared(
+        "fengling_config_source_reads_ahead_total",
+        "Changes that were read by the listening thread itself.",
+    ),
     "full_reads": Declared("fengling_config_source_full_reads_total", "Reads of everything."),
     "rows_read": Declared("fengling_config_source_rows_total", "Rows read."),
     "reconnects": Declared("fengling_config_source_reconnects_total", "Connections made anew."),

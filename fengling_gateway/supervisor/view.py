@@ -55,6 +55,7 @@ class SupervisorView:
                 "last_read_at": source.state.last_read_at,
                 "last_error": source.state.last_error,
                 "reads": source.state.reads,
+                "reads_ahead": source.state.reads_ahead,
                 "full_reads": source.state.full_reads,
                 "rows_read": source.state.rows_read,
                 "reconnects": source.state.reconnects,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +30,19 @@ class SourceInTest:
     def __init__(self, dsn: str, **settings: Any) -> None:
         self.loop = ThreadLoop()
         self.hints: list[tuple[str, dict[str, Any]]] = []
+        self.on_hint: Callable[[str, dict[str, Any]], object] = lambda *_: None
         self.source = PostgresSource(
             reactor=self.loop,
             settings=Settings(dsn, **settings),
-            on_hint=lambda reason, details: self.hints.append((reason, details)),
+            on_hint=self._hinted,
             rng=random.Random(1),
         )
         self.dsn = dsn
         self.source.start()
+
+    def _hinted(self, reason: str, details: dict[str, Any]) -> None:
+        self.hints.append((reason, details))
+        self.on_hint(reason, details)
 
     @property
     def state(self) -> Any:
