@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 _PROJECT: Final = Path(__file__).parents[2]
 _BUILD: Final = _PROJECT / "build" / "compiled"
 _BUILD_SECONDS: Final = 600
+
+
+@cache
+def as_installed() -> Mapping[str, str]:
+    """Return the environment in which the gateway runs as a wheel would install it."""
+    build = compiled_gateway()
+    return {} if build is None else {"PYTHONPATH": str(build)}
 
 
 def compiled_gateway() -> Path | None:
@@ -32,6 +42,7 @@ def compiled_gateway() -> Path | None:
         check=False,
     )
     if built.returncode == 0 and any(_BUILD.rglob("*.so")):
+        compileall.compile_dir(_BUILD, quiet=2)  # as pip does
         return _BUILD
     reason = (built.stderr.strip().splitlines() or ["no Cython or no C compiler"])[-1]
     print(f"measuring plain Python: {reason}", file=sys.stderr)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.harness.children import Child, Children, StartError, free_port
+from benchmarks.harness.compiled import as_installed
 from benchmarks.harness.programs import beside_python
 from fengling_gateway.auth.tokens import READ, TokenRing
 
@@ -172,7 +173,8 @@ class PreparedNode:
         """Start it; it is not ready yet."""
         program = beside_python("fengling-gateway") or "fengling-gateway"
         path = self.directory / "gateway.toml"
-        child = self.children.start(self.name, [program, "--config", str(path)])
+        command = [program, "--config", str(path)]
+        child = self.children.start(self.name, command, environment=as_installed())
         port, management_port = self.ports
         return Node(child, port=port, management_port=management_port, token=self.token)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 from benchmarks.harness.children import Child, Children
-from benchmarks.harness.compiled import compiled_gateway
+from benchmarks.harness.compiled import as_installed
 from benchmarks.harness.cores import Cores
 from benchmarks.harness.programs import beside_python
 from benchmarks.peers.peer import Program, Site
@@ -17,13 +15,6 @@ from benchmarks.peers.peer import Program, Site
 def _command(binary: str, site: Site) -> list[str]:
     instances = (f"--to=http://127.0.0.1:{port}" for port in site.upstream_ports)
     return [binary, "proxy", f"--listen=127.0.0.1:{site.port}", *instances, "--workers=1"]
-
-
-@cache
-def _as_installed() -> Mapping[str, str]:
-    """The environment in which the gateway runs as a wheel would install it."""
-    build = compiled_gateway()
-    return {} if build is None else {"PYTHONPATH": str(build)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +29,7 @@ class Gateway:
         return beside_python("fenglingctl")
 
     def start(self, children: Children, site: Site, cores: Cores) -> Child:
-        environment = _as_installed() if self.is_compiled else {}
+        environment = as_installed() if self.is_compiled else {}
         program = Program(self.name, self.install, self.find, _command, environment)
         return program.start(children, site, cores)
 
