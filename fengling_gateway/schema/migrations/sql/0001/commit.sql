@@ -73,18 +73,26 @@ CREATE FUNCTION fengling.differ(a jsonb, b jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 RETURN a <> b OR a::text <> b::text;
 
--- Moves the changes of this transaction into the log; counts enabled routes that it adds.
-CREATE FUNCTION fengling.write_changes(_revision bigint, OUT written integer, OUT routes integer)
-LANGUAGE sql VOLATILE SECURITY DEFINER
+-- Moves the changes of this transaction into the log. "routes" counts enabled routes that it adds;
+-- the others say of what kind the changes are.
+-- (plpgsql, although it is one statement: that is planned once per session, not at each COMMIT.)
+CREATE FUNCTION fengling.write_changes(_revision bigint, OUT written integer, OUT routes integer,
+    OUT entity text, OUT one_entity boolean, OUT action text, OUT one_action boolean,
+    OUT entity_id text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET intervalstyle = iso_8601
 SET timezone = 'UTC'
 SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+BEGIN
     WITH touched AS (
         DELETE FROM fengling.pending_change
         WHERE transaction = pg_current_xact_id() RETURNING entity, entity_id, before
     ), net AS MATERIALIZED (
         SELECT entity, entity_id, before, after,
+               CASE WHEN before IS NULL THEN 'create' WHEN after IS NULL THEN 'delete'
+                    ELSE 'update' END AS action,
                row_number() OVER () AS ordinal
         FROM touched CROSS JOIN LATERAL (
             -- Scalar subqueries: whatever the statistics say, an index look-up for each.
@@ -117,10 +125,7 @@ SET work_mem = '64MB' AS $$
         SELECT _revision,
                (SELECT coalesce(max(ordinal), 0) FROM fengling.revision_change
                 WHERE revision = _revision) + ordinal,
-               entity, entity_id,
-               CASE WHEN before IS NULL THEN 'create' WHEN after IS NULL THEN 'delete'
-                    ELSE 'update' END,
-               before, after
+               entity, entity_id, action, before, after
         FROM net
         ON CONFLICT (entity, entity_id, revision) DO UPDATE SET
             after = EXCLUDED.after,
@@ -130,9 +135,12 @@ SET work_mem = '64MB' AS $$
     SELECT count(*)::integer,
            coalesce(sum(coalesce((after -> 'enabled' = 'true')::integer, 0)
                         - coalesce((before -> 'enabled' = 'true')::integer, 0))
-                    FILTER (WHERE entity = 'route'), 0)::integer
-    FROM net
-$$;
+                    FILTER (WHERE entity = 'route'), 0)::integer,
+           min(entity), min(entity) = max(entity), min(action), min(action) = max(action),
+           min(entity_id)
+    INTO written, routes, entity, one_entity, action, one_action, entity_id
+    FROM net;
+END $$;
 
 CREATE FUNCTION fengling.max_removed_share() RETURNS numeric
 LANGUAGE sql STABLE
@@ -180,13 +188,15 @@ BEGIN
     IF change.written = 0 THEN
         RETURN NULL;
     END IF;
-    DELETE FROM fengling.revision_change
-    WHERE joins AND revision = this.id AND before IS NULL AND after IS NULL;
-    SELECT count(*) AS written,
-           min(c.entity) AS entity, min(c.entity) = max(c.entity) AS one_entity,
-           min(c.action) AS action, min(c.action) = max(c.action) AS one_action,
-           min(c.entity_id) AS entity_id, change.routes AS routes
-    INTO change FROM fengling.revision_change AS c WHERE c.revision = this.id;
+    IF joins THEN
+        DELETE FROM fengling.revision_change
+        WHERE revision = this.id AND before IS NULL AND after IS NULL;
+        SELECT count(*)::integer AS written, change.routes AS routes,
+               min(c.entity) AS entity, min(c.entity) = max(c.entity) AS one_entity,
+               min(c.action) AS action, min(c.action) = max(c.action) AS one_action,
+               min(c.entity_id) AS entity_id
+        INTO change FROM fengling.revision_change AS c WHERE c.revision = this.id;
+    END IF;
 
     this.kind := CASE WHEN change.one_entity AND change.entity = 'instance_health'
                       THEN 'health' ELSE 'config' END;
