@@ -45,6 +45,10 @@ PATIENCE_SECONDS: Final = 1.0
 """How long a start waits for the source before it serves from the last-known-good file."""
 
 
+TELL_SECONDS: Final = 0.01
+"""How long other nodes are not told of a change; the acknowledgements of all workers fit in."""
+
+
 @dataclass(frozen=True, slots=True)
 class SupervisorSettings:
     """What the supervisor has to know; `fengling_gateway.settings` has the operator's side."""
@@ -142,6 +146,7 @@ class Supervisor:
         self._legacies: list[Legacy] = []
         self._has_started = False
         self._patience: Any = None
+        self._telling: Any = None
         self._waits = False
         self._stopping: Deferred[None] | None = None
 
@@ -195,10 +200,12 @@ class Supervisor:
         self._cancel_patience()
         self.lag.stop()
         self.loop.stop()
-        self._publish_state()
+        self._publish_state_now()
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
             self._retire_legacies()
         await self.workers.stop(self.settings.drain_deadline)
+        self._publish_state_now()
+        self.state = "stopped"
         self.sockets.close()
         await DeferredList(
             [self.source.stop(), self.bus.stop(), self.journal.stop()], consumeErrors=True
@@ -338,6 +345,14 @@ class Supervisor:
             self._patience.cancel()
 
     def _publish_state(self) -> None:
+        """Tell the other nodes, soon: what happens together is told together."""
+        if self._telling is None and self.state != "stopped":
+            self._telling = self._reactor.callLater(TELL_SECONDS, self._publish_state_now)
+
+    def _publish_state_now(self) -> None:
+        if self._telling is not None and self._telling.active():
+            self._telling.cancel()
+        self._telling = None
         self.bus.publish_node(self._state())
 
     def _state(self) -> dict[str, Any]:
