@@ -160,8 +160,10 @@ class Exchange(RequestSide):
         if self._phase == _OVER:
             return
         error = ForwardError.CLIENT_GONE_IN_RESPONSE if self.status else ForwardError.CLIENT_GONE
-        self._give_upstream_up()
-        self._finish(self.status or CLIENT_CLOSED_REQUEST, error)
+        try:
+            self._give_upstream_up()
+        finally:
+            self._finish(self.status or CLIENT_CLOSED_REQUEST, error)
 
     def fail(self, error: ForwardError) -> None:
         """Tell the client of a failure, by a problem or, in the middle of an answer, by an abort."""
@@ -177,11 +179,13 @@ class Exchange(RequestSide):
         answers.send(self.downstream, self.head.method, error.status, pairs, body)
 
     def _give_upstream_up(self) -> None:
+        # Both may call back before they return; by then nothing is left to be given up.
         upstream, self._upstream = self._upstream, None
+        pool, self._pool = self._pool, None
         if upstream is not None:
             upstream.abort()
-        elif self.instance is not None and self._phase in {_QUEUED, _CONNECTING}:
-            self.instance.pool.give_up(self)
+        elif pool is not None:
+            pool.give_up(self)
 
     def _finish(self, status: int, error: ForwardError | None) -> None:
         self._phase = _OVER

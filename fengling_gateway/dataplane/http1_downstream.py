@@ -156,12 +156,14 @@ class DownstreamConnection(AnswerWriter):
         self.deadline = NEVER
         self._plane.counters.connections_now -= 1
         self._plane.sweeper.items.discard(self)
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.client_gone()
         self._out = []
         self._raw = b""
-        self._on_closed(self)
+        exchange, self._exchange = self._exchange, None
+        try:
+            if exchange is not None:
+                exchange.client_gone()
+        finally:
+            self._on_closed(self)
 
     def pauseProducing(self) -> None:
         """Hear from the transport that enough is buffered."""

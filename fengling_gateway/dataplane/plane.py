@@ -81,6 +81,7 @@ class DataPlane:
         self._max_connections = settings.max_connections or connection_cap()
         self._drained: Deferred[None] | None = None
         self._drain_deadline = 0.0
+        self._is_past_deadline = False
         self._drain_loop: LoopingCall | None = None
         self._state.sweeper.start()
 
@@ -146,7 +147,7 @@ class DataPlane:
             deadline: seconds after which what is left is aborted.
 
         Returns:
-            What fires when no connection is left.
+            What fires when no connection is left, or a tick after the deadline.
         """
         if self._drained is not None:
             return self._drained
@@ -167,8 +168,11 @@ class DataPlane:
             self._end_drain()
             return
         if now >= self._drain_deadline:
-            for connection in list(self._connections):
-                connection.break_off(ForwardError.DRAIN_DEADLINE)
+            # Twice: those that were told in an answer have had a tick to read it.
+            self._break_all_off()
+            if self._is_past_deadline:
+                self._end_drain()
+            self._is_past_deadline = True
             return
         for connection in list(self._connections):
             connection.close_idle(now - DRAIN_IDLE_SECONDS)
@@ -186,12 +190,18 @@ class DataPlane:
         """Abort everything at once."""
         for port in list(self._ports):
             port.stop_accepting()
-        for connection in list(self._connections):
-            connection.break_off(ForwardError.DRAIN_DEADLINE)
+        self._break_all_off()
         for pool in list(self._state.pools):
             pool.close_idle()
         self._state.sweeper.stop()
         return succeed(None)
+
+    def _break_all_off(self) -> None:
+        for connection in list(self._connections):
+            try:
+                connection.break_off(ForwardError.DRAIN_DEADLINE)
+            except Exception:
+                _log.failure("{connection} could not be broken off", connection=connection)
 
 
 class ListeningSocket:

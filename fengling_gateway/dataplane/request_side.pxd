@@ -17,6 +17,7 @@ cdef class RequestSide:
     cdef bytes _peer, _scheme
     cdef str _route_id, _service_id, _tenant
     cdef object _plan, _service, _upstream
+    cdef UpstreamPool _pool
     cdef int _phase, _attempts_left, _interims
     cdef long long _received
     cdef list _held

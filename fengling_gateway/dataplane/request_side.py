@@ -53,6 +53,7 @@ class RequestSide:
         "_phase",
         "_plan",
         "_plane",
+        "_pool",
         "_received",
         "_route_id",
         "_scheme",
@@ -88,6 +89,7 @@ class RequestSide:
         self.status = 0
         self.instance: InstanceState | None = None
         self._upstream: UpstreamStream | None = None
+        self._pool: UpstreamPool | None = None  # that it waits in
         self._plan: ForwardPlan = None  # type: ignore[assignment]  # until it is chosen
         self._service: Service = None  # type: ignore[assignment]
         self._attempts_left = 0
@@ -128,6 +130,7 @@ class RequestSide:
             if upstream is not None:
                 self.connected(upstream)
                 return
+        self._pool = pool
         pool.connect(exchange)
 
     def queued(self) -> None:
@@ -144,6 +147,7 @@ class RequestSide:
     def connected(self, upstream: UpstreamStream) -> None:
         """Send what there is of the request."""
         self._upstream = upstream
+        self._pool = None
         head = self.head
         plan = self._plan
         target = head.target
@@ -202,7 +206,7 @@ class RequestSide:
         """
         if self._phase == _OVER:
             return
-        self._upstream = None
+        self._upstream = self._pool = None
         if not self.status and self._plane.sweeper.now < self._total_deadline:
             if error.retry is Retry.OTHER_INSTANCE and self._retry_elsewhere():
                 return

@@ -115,6 +115,32 @@ def running_instance(serve: Callable[[socket.socket], None]) -> Iterator[str]:
                 pass
 
 
+@contextmanager
+def silent_address() -> Iterator[str]:
+    """An address where nothing answers a connection: its queue is full."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        queued: list[socket.socket] = []
+        while _connects(listening, queued):
+            pass
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            for one in queued:
+                one.close()
+
+
+def _connects(listening: socket.socket, queued: list[socket.socket]) -> bool:
+    queued.append(socket.socket())
+    queued[-1].settimeout(0.2)
+    try:
+        queued[-1].connect(listening.getsockname())
+    except TimeoutError:
+        return False
+    return True
+
+
 def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
     """A head, and what was read beyond it."""
     data = b""

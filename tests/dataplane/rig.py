@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, UserError
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -118,11 +118,41 @@ class Transport:
         return sent
 
 
+class Connector:
+    """A connection being opened; whoever gives it up is told at once, as by Twisted's."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+        self.state = "connecting"
+
+    def connected(self) -> Any:
+        """The protocol for the connection; nothing keeps one from coming too late."""
+        self.state = "connected"
+        return self._factory.buildProtocol(None)
+
+    def failed(self, error: Exception) -> None:
+        if self.state == "connecting":
+            self.state = "disconnected"
+            self._factory.clientConnectionFailed(self, Failure(error))
+
+    def disconnect(self) -> None:
+        self.failed(UserError())
+
+
+class Reactor(MemoryReactorClock):
+    """Its connectors behave as real ones do."""
+
+    def connectTCP(self, *args: Any, **kwargs: Any) -> Any:
+        super().connectTCP(*args, **kwargs)
+        self.connectors[-1] = Connector(self.tcpClients[-1][2])
+        return self.connectors[-1]
+
+
 class Rig:
     """A data plane with everything around it."""
 
     def __init__(self, *entities: Entity, **settings: Any) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = Reactor()
         self.reactor.advance(1000)
         self.plane = DataPlane(
             reactor=self.reactor,
@@ -160,15 +190,18 @@ class Rig:
 
     def accept(self) -> Transport:
         """Let the instance accept the oldest connection that is being opened."""
-        factory = self.reactor.tcpClients[self._dialed][2]
-        self._dialed += 1
-        return Transport(self.reactor, factory.buildProtocol(None))
+        return Transport(self.reactor, self._next_connector().connected())
 
     def refuse(self) -> None:
         """Let opening the oldest connection that is being opened fail."""
-        factory = self.reactor.tcpClients[self._dialed][2]
-        self._dialed += 1
-        factory.clientConnectionFailed(None, Failure(ConnectionLost()))
+        self._next_connector().failed(ConnectionLost())
+
+    def _next_connector(self) -> Connector:
+        while True:
+            connector: Connector = self.reactor.connectors[self._dialed]
+            self._dialed += 1
+            if connector.state != "disconnected":
+                return connector
 
     def advance(self, seconds: float) -> None:
         """Let time pass, sweep by sweep."""

@@ -323,6 +323,28 @@ class DrainTests(RigCase):
         self.assertEqual(answered.ended, "aborted")
         self.successResultOf(drained)
 
+    def test_deadline_holds_whatever_is_left(self) -> None:
+        """A connection that can't be ended, or fails at it, puts nothing off."""
+        rig = self.rig()
+        stuck, broken = rig.ask(), rig.ask()
+        rig.accept()
+        rig.accept()
+
+        def fail() -> None:
+            raise RuntimeError("broken")
+
+        broken.loseConnection = broken.abortConnection = fail  # type: ignore[method-assign]
+        stuck.lose = lambda reason=None: None  # type: ignore[method-assign]
+        drained = rig.plane.start_draining(2.0)
+        rig.advance(1.8)
+        self.assertNoResult(drained)
+        rig.advance(0.4)
+        self.successResultOf(drained)
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))
+        for client in (stuck, broken):
+            client.is_lost = False
+            Transport.lose(client)
+
     def test_drain_of_nothing_is_over(self) -> None:
         """Without connections there is nothing to wait for."""
         self.successResultOf(self.rig().plane.start_draining(10.0))

@@ -76,11 +76,28 @@ class ConnectTests(FailureCase):
         self.assertEqual(len(rig.dials), 2)
         rig.advance(1.2)
         self.assert_failed(rig, client, ForwardError.CONNECT_TIMEOUT)
+        self.assertEqual(
+            [connector.state for connector in rig.reactor.connectors], ["disconnected"] * 2
+        )
+        self.assertEqual(rig.counters()["upstream_connections_now"], 0)
+
+    def test_timeout_of_the_route_while_connecting(self) -> None:
+        """The limit of the whole exchange is told in the same way, and the client may go on."""
+        rig = self.rig(route(policies={"timeouts": {"total": 1.0}}))
+        client = rig.ask()
+        rig.advance(1.2)
+        self.assert_failed(rig, client, ForwardError.TOTAL_TIMEOUT)
+        self.assertEqual(rig.counters()["upstream_connections_now"], 0)
+        client.take()
+        client.deliver(GET)
+        rig.accept().deliver(OK)
+        self.assertEqual(status_of(client.sent), 200)
 
     def test_connection_that_comes_too_late_is_closed(self) -> None:
         """A connection nobody waits for any more carries nothing."""
         rig = self.rig(service(connect_timeout=1.0))
         rig.ask()
+        rig.reactor.connectors[0].state = "connected"  # and its protocol is not told yet
         rig.advance(1.2)
         late = rig.accept()
         self.assertEqual((late.sent, late.ended), (b"", "closed"))
@@ -493,6 +510,20 @@ class ClientGoneTests(FailureCase):
         rig = self.rig()
         rig.ask().lose(ConnectionLost())
         self.assert_counted(rig, ForwardError.CLIENT_GONE)
+        self.assertEqual(rig.counters()["upstream_connections_now"], 0)
+
+    def test_fault_while_leaving(self) -> None:
+        """Whatever goes wrong when a client leaves, it has left: a drain does not wait for it."""
+        rig = self.rig()
+        client = rig.ask()
+
+        def fail() -> None:
+            raise RuntimeError("broken")
+
+        rig.reactor.connectors[0].disconnect = fail
+        drained = rig.plane.start_draining(10.0)
+        self.assertRaises(RuntimeError, client.lose)
+        self.successResultOf(drained)
 
     def test_in_the_middle_of_the_answer(self) -> None:
         """The rest of the answer is not fetched."""

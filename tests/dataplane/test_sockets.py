@@ -18,7 +18,9 @@ from tests.dataplane.processes import (
     read_head,
     running_gateway,
     running_instance,
+    silent_address,
 )
+from tests.dataplane.snapshots import service
 from tests.support.wait import wait_until
 
 
@@ -170,3 +172,22 @@ def test_drain_loses_no_request() -> None:
             client.close()
         waiting.join(30)
         assert drained == ["drained"]
+
+
+@pytest.mark.parametrize("transports", ["fast", "stock"])
+def test_instance_that_never_accepts(transports: str) -> None:
+    """The last attempt's connect timeout is answered, leaves nothing behind and holds up no drain."""
+    with (
+        silent_address() as address,
+        running_gateway(
+            *forwarding(address, service(connect_timeout=0.2)), transports=transports
+        ) as gateway,
+    ):
+        before = gateway.ask()["descriptors"]
+        with gateway.connect() as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            assert read_head(client)[0].startswith(b"HTTP/1.1 504")
+        wait_until(lambda: gateway.ask()["descriptors"] <= before)
+        counters = gateway.ask()["counters"]
+        assert counters["in_flight_now"] == counters["upstream_connections_now"] == 0
+        assert gateway.drain() == "drained"
