@@ -18,6 +18,7 @@ from fengling_gateway.configsource.checked_file import (
 from fengling_gateway.configsource.file_entities import parse_entities
 from fengling_gateway.configsource.reading import MAX_REVISIONS_READ, RevisionInfo
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.hold import Tally, tally_of
 
 Rows = dict[Key, dict[str, Any]]
 
@@ -35,12 +36,8 @@ class Version:
     content: bytes
 
     @property
-    def enabled_routes(self) -> int:
-        return sum(
-            1
-            for key, values in self.rows.items()
-            if key.kind == "route" and values.get("enabled", True) is not False
-        )
+    def tally(self) -> Tally:
+        return tally_of(self.rows.items())
 
 
 @dataclass(slots=True)

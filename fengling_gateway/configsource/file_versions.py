@@ -11,7 +11,6 @@ Blocks; used by one thread at a time.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -33,7 +32,7 @@ from fengling_gateway.configsource.reading import (
 )
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
-from fengling_gateway.model.hold import DEFAULT_MAX_REMOVED_SHARE, removes_too_much
+from fengling_gateway.model.hold import must_be_held
 from fengling_gateway.model.validation import Accepted, validate
 
 _log = Logger(namespace="fengling.config")
@@ -43,8 +42,6 @@ KEPT_TARGETS: Final = 4
 
 KEPT_IMAGES: Final = 5
 """Earlier images of one entity that it can fall back to."""
-
-_HOLD: Final = Key("setting", "hold")
 
 
 class FileVersions:
@@ -187,15 +184,13 @@ class FileVersions:
 
     def _is_held(self, head: Version) -> bool:
         target = self._past.target
-        return target is not None and removes_too_much(
-            target.enabled_routes, head.enabled_routes, _max_removed_share(head.rows)
-        )
+        return target is not None and must_be_held(target.tally, head.tally)
 
     def _held(self, target: Version) -> Held | None:
         head = self._past.head
         if head is None or head is target:
             return None
-        return Held(head.revision, target.enabled_routes, head.enabled_routes)
+        return Held(head.revision, target.tally.enabled_routes, head.tally.enabled_routes)
 
     def _aim_at(self, version: Version) -> None:
         self._past.target = version
@@ -247,11 +242,3 @@ def _changed(before: Rows, after: Rows) -> Iterator[Key]:
     for key in before:
         if key not in after:
             yield key
-
-
-def _max_removed_share(rows: Rows) -> float:
-    verdict = validate(_HOLD, rows[_HOLD]) if _HOLD in rows else None
-    if not isinstance(verdict, Accepted):
-        return DEFAULT_MAX_REMOVED_SHARE
-    share: float = json.loads(verdict.body)["value"]["max_removed_share"]
-    return share

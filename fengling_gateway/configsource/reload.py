@@ -23,7 +23,7 @@ from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, Stage, StagedResult
 from fengling_gateway.model.entity import Key
-from fengling_gateway.model.hold import removes_too_much
+from fengling_gateway.model.hold import must_be_held
 
 _log = Logger()
 _T = TypeVar("_T")
@@ -39,7 +39,6 @@ class ReloadSettings:
     poll_interval: float = 5.0
     compare_interval: float = 600.0
     read_timeout: float = 60.0
-    max_removed_share: float = 0.5
 
 
 class ReloadUser(Protocol):
@@ -322,15 +321,14 @@ class ReloadLoop:
         Judge a source that has been replaced by another, set back, or changed unseen.
 
         The database judges its own revisions when they are committed; here is
-        no revision to judge, only two configurations.
+        no revision to judge, only two configurations. The rule is the same, and so
+        is what counts: rows that are enabled, those of rejected routes included.
         """
-        if self._confirmed == reading.target:
-            return None
-        before, after = self.config.count("route"), stage.count("route")
-        if not removes_too_much(before, after, self._settings.max_removed_share):
+        before, after = self.config.tally, stage.tally
+        if self._confirmed == reading.target or not must_be_held(before, after):
             return None
         self._held_target = reading.target
-        return Held(reading.target.revision, before, after)
+        return Held(reading.target.revision, before.enabled_routes, after.enabled_routes)
 
     def _hold(self, held: Held | None) -> None:
         if held != self.held:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fengling_gateway.model.delta import Change
 from fengling_gateway.model.entity import KINDS, Key
+from fengling_gateway.model.hold import (
+    HOLD,
+    Tally,
+    is_enabled,
+    is_enabled_body,
+    max_removed_share,
+)
 from fengling_gateway.model.problems import Problem
-from fengling_gateway.model.validation import Verdict
+from fengling_gateway.model.validation import Rejected, Verdict
 
 PREVIOUS_VERSION: Final = "previous version"
 NOTHING: Final = "nothing"
@@ -51,10 +58,10 @@ class Holdings:
     ``interests`` is what an entity's place depends on: the references of the
     version that is served and of all newer ones, which would be preferred.
     ``dependents`` is the reverse. ``verdicts`` has what became of the row
-    itself, of rejected entities only.
+    itself, of rejected entities only. ``tally`` is of the rows, too.
     """
 
-    __slots__ = ("bodies", "dependents", "interests", "rejected", "verdicts")
+    __slots__ = ("bodies", "dependents", "interests", "rejected", "tally", "verdicts")
 
     def __init__(self) -> None:
         self.bodies: dict[Key, bytes] = {}
@@ -62,6 +69,15 @@ class Holdings:
         self.verdicts: dict[Key, Verdict] = {}
         self.interests: dict[Key, frozenset[Key]] = {}
         self.dependents: dict[Key, set[Key]] = {}
+        self.tally = Tally()
+
+    def is_enabled(self, key: Key) -> bool:
+        """Whether there is a row that is enabled, be it rejected."""
+        verdict = self.verdicts.get(key)
+        if isinstance(verdict, Rejected):
+            return verdict.enabled
+        body = self.bodies.get(key) if verdict is None else verdict.body
+        return body is not None and is_enabled_body(body)
 
     def put(
         self,
@@ -111,10 +127,19 @@ class Draft:
     def __init__(self, base: Holdings, *, full: bool) -> None:
         self._base = base
         self._full = Holdings() if full else None
+        self.tally = Tally() if full else replace(base.tally)
         # Of an incremental draft: each touched entity with the arguments of `Holdings.put`.
         self._touched: dict[
             Key, tuple[bytes | None, frozenset[Key], tuple[Rejection, Verdict] | None]
         ] = {}
+
+    def note_row(self, key: Key, values: object) -> None:
+        """Count a row as it is, whatever becomes of it; once each."""
+        if key.kind == "route":
+            was_enabled = self._full is None and self._base.is_enabled(key)
+            self.tally.enabled_routes += is_enabled(values) - was_enabled
+        elif key == HOLD:
+            self.tally.max_removed_share = max_removed_share(values)
 
     def present(self, key: Key) -> bool:
         """Whether an entity is in effect, as far as is known by now."""
@@ -137,11 +162,11 @@ class Draft:
 
     def install(self) -> Holdings:
         """Return the new holdings; an incremental draft changes the old ones for it."""
-        if self._full is not None:
-            return self._full
+        holdings = self._base if self._full is None else self._full
         for key, put in self._touched.items():
-            self._base.put(key, *put)
-        return self._base
+            holdings.put(key, *put)
+        holdings.tally = self.tally
+        return holdings
 
 
 def count_kinds(bodies: dict[Key, bytes]) -> dict[str, int]:

@@ -17,6 +17,7 @@ the kinds in that order decides everything.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from fengling_gateway.model.draft import (
@@ -29,6 +30,7 @@ from fengling_gateway.model.draft import (
     count_kinds,
 )
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
+from fengling_gateway.model.hold import HOLD, Tally, is_enabled_body, max_removed_share
 from fengling_gateway.model.staging import RawRow, Stage
 
 __all__ = [
@@ -72,6 +74,7 @@ class EffectiveConfig:
         """
         self._holdings = Holdings()
         self._holdings.bodies = bodies
+        self._holdings.tally = _tally_of(bodies)
         self._is_complete = False
         self._commits += 1
         self.content_hash = hash_of(bodies) if content_hash is None else content_hash
@@ -90,6 +93,11 @@ class EffectiveConfig:
     def rejected(self) -> dict[Key, Rejection]:
         """The entities whose rows do not count."""
         return self._holdings.rejected
+
+    @property
+    def tally(self) -> Tally:
+        """What the hold rule has to know of this state; for what was restored, of what it serves."""
+        return self._holdings.tally
 
     @property
     def is_complete(self) -> bool:
@@ -121,6 +129,12 @@ class EffectiveConfig:
             self.counts = counts
 
         return Stage(self._holdings, self.content_hash, self.counts, rows, install, full=full)
+
+
+def _tally_of(bodies: dict[Key, bytes]) -> Tally:
+    enabled = sum(key.kind == "route" and is_enabled_body(body) for key, body in bodies.items())
+    hold = bodies.get(HOLD)
+    return Tally(enabled, max_removed_share(None if hold is None else json.loads(hold)))
 
 
 def hash_of(bodies: dict[Key, bytes]) -> int:

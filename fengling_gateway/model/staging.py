@@ -23,6 +23,7 @@ from fengling_gateway.model.entity import (
     entity_hash,
     subtract_hash,
 )
+from fengling_gateway.model.hold import Tally
 from fengling_gateway.model.problems import Problem
 from fengling_gateway.model.validation import Accepted, Rejected, Verdict, validate
 
@@ -99,6 +100,11 @@ class Stage:
         """How many entities of a kind are in effect after this, as far as is known by now."""
         return self._counts[kind]
 
+    @property
+    def tally(self) -> Tally:
+        """What the hold rule has to know of the state after this, as far as is known by now."""
+        return self._draft.tally
+
     def step(self) -> bool:
         """Do a slice of the work (≤ 10 ms); False when all is done or histories are wanted."""
         if not self._finished and not self._wanted:
@@ -153,6 +159,7 @@ class Stage:
         for key, values in self._rows:
             verdict = None if values is None else validate(key, values)
             self._verdicts[key] = verdict
+            self._draft.note_row(key, values)
             self._layers[KIND_INDEX.get(key.kind, last)][key] = None
             if isinstance(verdict, Rejected):
                 wanted[key] = None

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from fengling_gateway.model.checks import Field, Record, wrong_type
 from fengling_gateway.model.entity import MAX_BODY_BYTES, Key, canonical
+from fengling_gateway.model.hold import is_enabled
 from fengling_gateway.model.kinds import (
     INSTANCE,
     INSTANCE_HEALTH,
@@ -52,9 +53,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An entity that is wrong, with everything that is wrong with it."""
+    """
+    An entity that is wrong, with everything that is wrong with it.
+
+    ``enabled`` says whether its row counts for the hold rule.
+    """
 
     problems: tuple[Problem, ...]
+    enabled: bool = True
 
 
 Verdict = Accepted | Rejected
@@ -121,7 +127,7 @@ def validate(key: Key, values: object) -> Verdict:
         report.add("internal_error", f"could not be judged: {type(error).__name__}")
         accepted = None
     if accepted is None:
-        return Rejected(report.problems(_subject(key)))
+        return Rejected(report.problems(_subject(key)), is_enabled(values))
     return accepted
 
 

@@ -13,12 +13,27 @@ from fengling_gateway.configsource.reading import Held, Reading, Row, SourceErro
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import Key, canonical
+from fengling_gateway.model.hold import HOLD
 
 
 def route(number: int, status: int = 200) -> Row:
     """A valid row of a route that needs nothing else."""
     values = {"id": f"r{number}", "path": f"/r{number}", "respond": {"status": status}}
     return Row(Key("route", f"r{number}"), values)
+
+
+def disabled(number: int) -> Row:
+    key, values = route(number)
+    return Row(key, {**(values or {}), "enabled": False})
+
+
+def rejected(number: int) -> Row:
+    """A row that never was right."""
+    return Row(route(number).key, {"path": "nonsense"})
+
+
+def hold(share: float) -> Row:
+    return Row(HOLD, {"key": "hold", "value": {"max_removed_share": share}})
 
 
 def at(revision: int, epoch: str = "e") -> Position:
@@ -216,6 +231,33 @@ class ReloadLoopTests(SynchronousTestCase):
         self.assertTrue(self.loop.confirm_here(0))
         self.source.answer(at(0, "other"), [])
         self.assertEqual((self.loop.position, self.loop.held), (at(0, "other"), None))
+
+    def replace_by(self, *rows: Row) -> Held | None:
+        """Have another database in place of ours; what is held then."""
+        self.loop.look("connected")
+        self.source.answer(at(9, "other"), list(rows))
+        return self.loop.held
+
+    def test_disabled_routes_count_for_nothing(self) -> None:
+        """As in the database: neither those that were, nor those that are disabled now."""
+        self.serve(5, route(1), route(2), disabled(3), disabled(4), disabled(5))
+        self.assertEqual(self.replace_by(disabled(1), disabled(2), disabled(3)), Held(9, 2, 0))
+        self.assertIsNone(self.replace_by(route(3)))
+
+    def test_share_of_the_new_configuration_counts(self) -> None:
+        """The setting of the rows that have been read, not that of what is served."""
+        self.serve(5, *map(route, range(10)), hold(0.9))
+        self.assertEqual(self.replace_by(*map(route, range(4))), Held(9, 10, 4))
+        self.assertEqual(self.replace_by(*map(route, range(9)), hold(0.05)), Held(9, 10, 9))
+        self.assertIsNone(self.replace_by(route(0), hold(0.9)))
+
+    def test_rejected_routes_count_as_rows(self) -> None:
+        """Of another database whose routes are all there and all wrong, nothing is *removed*."""
+        self.serve(5, route(1), route(2))
+        self.loop.look("connected")
+        self.source.answer(at(9, "other"), [rejected(1), rejected(2)])
+        self.source.asked[-1][2].callback({})
+        self.assertEqual((self.loop.held, self.loop.config.count("route")), (None, 0))
 
     def test_what_the_source_holds_is_told_and_released(self) -> None:
         """The source decides what it holds; the loop reports it, once."""

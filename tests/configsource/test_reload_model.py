@@ -16,6 +16,7 @@ from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.hold import HOLD
 
 Rows = dict[str, dict[str, Any]]
 
@@ -83,6 +84,7 @@ class Database:
         known = after is not None and after == self.at(after.revision)
         if after is None or not known or after.revision >= len(self.revisions):
             rows = [Row(Key("route", name), row) for name, row in self.revisions[-1].items()]
+            rows.append(Row(HOLD, {"value": {"max_removed_share": 1}}))
             return Reading(self.head, None, rows, [], None, len(rows))
         before, now = self.revisions[after.revision], self.revisions[-1]
         rows = [
@@ -158,7 +160,7 @@ class ReloadModelTests(TestCase):
             clock=self.clock,
             source=self.database,
             user=self.serving,
-            settings=ReloadSettings(max_removed_share=1.0),
+            settings=ReloadSettings(),
             rng=random.Random(1),
         )
         self.loop.start()

@@ -18,7 +18,7 @@ from fengling_gateway.model.effective import (
     hash_of,
 )
 from fengling_gateway.model.entity import KINDS, Key
-from fengling_gateway.model.hold import removes_too_much
+from fengling_gateway.model.hold import HOLD, tally_of
 from fengling_gateway.model.staging import STEP_WEIGHT
 
 Row = dict[str, Any]
@@ -88,6 +88,7 @@ def same(one: EffectiveConfig, other: EffectiveConfig) -> None:
     assert one.rejected == other.rejected
     assert one.content_hash == other.content_hash
     assert one.counts == other.counts
+    assert one.tally == other.tally
 
 
 def started(*rows: tuple[Key, Row]) -> tuple[Log, EffectiveConfig]:
@@ -349,35 +350,14 @@ class StageTests:
         assert steps <= 2
 
 
-class HoldTests:
-    @pytest.mark.parametrize(
-        ("before", "after", "share", "held"),
-        [
-            (0, 0, 0.5, False),
-            (0, 9, 0.5, False),
-            (37, 0, 0.5, True),
-            (1, 0, 1.0, True),
-            (10, 5, 0.5, False),
-            (10, 4, 0.5, True),
-            (10, 9, 0.0, True),
-            (10, 10, 0.0, False),
-            (10, 1, 1.0, False),
-            (10, 20, 0.5, False),
-        ],
-    )
-    def test_rule(self, before: int, after: int, share: float, held: bool) -> None:
-        """More than the share, or everything, waits; what was nothing can't be removed."""
-        assert removes_too_much(before, after, share) is held
-
-
 # Few ids, so that references meet, vanish and come back.
 ids = st.sampled_from("abc")
-bad = st.sampled_from([{"enabled": 5}, {"policies": {"nope": 1}}])
+bad = st.sampled_from([{"enabled": 5}, {"enabled": False, "policies": {"nope": 1}}])
 routes = st.one_of(
     st.fixed_dictionaries({"service_id": ids, "priority": st.integers(0, 1)}),
     st.fixed_dictionaries({"service_id": ids, "tenant_id": ids}),
     st.fixed_dictionaries({"split": st.dictionaries(ids, st.just(1), min_size=1)}),
-    st.just({"respond": {}}),
+    st.fixed_dictionaries({"respond": st.just({}), "enabled": st.booleans()}),
     bad,
 )
 instances = st.one_of(
@@ -394,7 +374,11 @@ by_kind = {
     "route": routes,
 }
 keys = st.builds(Key, st.sampled_from(sorted(by_kind)), ids)
-changes = keys.flatmap(lambda key: st.tuples(st.just(key), st.none() | by_kind[key.kind]))
+shares = st.sampled_from([{"value": {"max_removed_share": share}} for share in (0.1, 7)])
+changes = st.one_of(
+    keys.flatmap(lambda key: st.tuples(st.just(key), st.none() | by_kind[key.kind])),
+    st.tuples(st.just(HOLD), st.none() | shares),
+)
 
 
 class IncrementalIsCold(RuleBasedStateMachine):
@@ -430,6 +414,10 @@ class IncrementalIsCold(RuleBasedStateMachine):
     @invariant()
     def equals_a_cold_start(self) -> None:
         same(self.config, self.log.cold())
+
+    @invariant()
+    def tallies_the_rows(self) -> None:
+        assert self.config.tally == tally_of(self.log.rows.items())
 
     @invariant()
     def refers_to_nothing_that_is_not_there(self) -> None:
