@@ -13,13 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from fengling_gateway.control.channel import (
-    Channel,
-    ChannelUser,
-    LocalChannel,
-    OneChannel,
-    SocketChannel,
-)
+from fengling_gateway.control.channel import Channel, ChannelUser
+from fengling_gateway.control.local_channel import LocalChannel
+from fengling_gateway.control.socket_channel import OneChannel, SocketChannel
 
 CONTROL_DESCRIPTOR: Final = 3
 """The worker's end of the control channel."""

@@ -11,8 +11,10 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 
-from fengling_gateway.control.channel import Channel, Questions, position_from_json
+from fengling_gateway.control.channel import Channel
+from fengling_gateway.control.encoding import position_from_json
 from fengling_gateway.control.frames import Message
+from fengling_gateway.control.questions import Questions
 from fengling_gateway.model.delta import Delta, Position
 
 ANSWER_TIMEOUT_SECONDS: Final = 2.0

@@ -109,7 +109,7 @@ class Process:
         )
 
     def run(self) -> None:
-        from fengling_gateway.control.channel import OneChannel, SocketChannel
+        from fengling_gateway.control.socket_channel import OneChannel, SocketChannel
 
         channel = SocketChannel(clock=self._reactor, user=self._agent)
         self._agent.connect(channel)

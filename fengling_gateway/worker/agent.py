@@ -19,7 +19,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from fengling_gateway.control.channel import Channel, delta_head, position_to_json
+from fengling_gateway.control.channel import Channel
+from fengling_gateway.control.encoding import delta_head, position_to_json
 from fengling_gateway.control.frames import Message
 from fengling_gateway.control.lag import LagProbe
 from fengling_gateway.model.delta import Position

@@ -12,7 +12,7 @@ from fengling_gateway.dataplane import lean_epoll
 lean_epoll.install()
 import fengling_gateway.tap.worker
 import fengling_gateway.worker.agent, fengling_gateway.worker.handoff
-import fengling_gateway.dataplane.plane, fengling_gateway.control.channel
+import fengling_gateway.dataplane.plane, fengling_gateway.control.socket_channel
 import fengling_gateway.observability.log
 import fengling_gateway.syncbus.redis, fengling_gateway.syncbus.signing
 parts = fengling_gateway.tap.worker.Parts(reactor=None, rng=None)
