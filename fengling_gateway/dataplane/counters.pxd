@@ -17,7 +17,9 @@ cdef class Counters:
     cdef public long long upstream_connects_failed, upstream_connections_now
     cdef public long long upstream_discarded, upstream_queued_now, upstream_reused
     cdef public dict routes
-    cdef dict _latencies
+    cdef dict _latencies, _others
+    cdef set _folded, _late
+    cdef long long _max_histograms, _max_pairs
 
     @cython.locals(counts=RouteCounts, latency=Latency)
     cpdef record(self, tuple key, int status, double seconds, error)

@@ -2,11 +2,18 @@
 
 Counting is on the path of every request: one look-up per exchange finds its
 `RouteCounts`, and everything else is an addition.
+
+A host may have 100,000 routes, and whoever reads a metric can't use as many
+series. So the first pairs of a route and a service that are asked for count by
+themselves, and later ones together, as the route `OTHER`. A pair keeps its
+place until its route or service is deleted: a counter never goes backwards.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
+from math import ceil
 from typing import Any, Final
 
 from fengling_gateway.http.forward_error import ForwardError
@@ -16,6 +23,18 @@ LATENCY_BOUNDS: Final = (
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 """Upper bounds, in seconds, of the buckets of the latency histogram; one more is unbounded."""
+
+OTHER: Final = "other"
+"""Stands for the routes, and for the services, that have no place of their own."""
+
+MAX_PAIRS: Final = 2000
+"""Pairs with a place of their own, unless the host's settings say otherwise."""
+
+PAIRS_PER_HISTOGRAM: Final = 10
+"""A histogram is as long as some ten pairs: there may be a tenth as many."""
+
+MAX_FOLDED: Final = 10_000
+"""Pairs without a place of their own that are told apart, to say how many there are."""
 
 
 class Latency:
@@ -50,10 +69,20 @@ class RouteCounts:
 
 
 class Counters:
-    """Everything a data plane counts. Names ending in ``_now`` are gauges."""
+    """
+    Everything a data plane counts. Names ending in ``_now`` are gauges.
+
+    Attributes:
+        routes: by ids of route and service, where they have a place of their own.
+    """
 
     __slots__ = (
+        "_folded",
+        "_late",
         "_latencies",
+        "_max_histograms",
+        "_max_pairs",
+        "_others",
         "bytes_received",
         "bytes_sent",
         "connections_accepted",
@@ -72,7 +101,7 @@ class Counters:
         "upstream_reused",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, max_pairs: int = MAX_PAIRS) -> None:
         self.bytes_received = 0
         self.bytes_sent = 0
         self.connections_accepted = 0
@@ -89,7 +118,14 @@ class Counters:
         self.upstream_queued_now = 0
         self.upstream_reused = 0
         self.routes: dict[tuple[str, str], RouteCounts] = {}
-        self._latencies: dict[str, Latency] = {}
+        self._max_pairs = max_pairs
+        self._latencies = {"": Latency(), OTHER: Latency()}
+        self._max_histograms = len(self._latencies) + ceil(max_pairs / PAIRS_PER_HISTOGRAM)
+        self._others: dict[str, RouteCounts] = {}
+        self._folded: set[tuple[str, str]] = set()
+        # Services with places for pairs and none for a histogram. They stay among the others,
+        # whatever gets free: half of a service's durations would be wrong ones.
+        self._late: set[str] = set()
 
     def record(
         self, key: tuple[str, str], status: int, seconds: float, error: ForwardError | None
@@ -112,33 +148,88 @@ class Counters:
             counts.errors[error] = counts.errors.get(error, 0) + 1
 
     def _new_counts(self, key: tuple[str, str]) -> RouteCounts:
-        latency = self._latencies.setdefault(key[1], Latency())
-        counts = self.routes[key] = RouteCounts(latency)
-        return counts
+        """Return where a pair counts that has no place of its own yet: a new one, or `OTHER`'s."""
+        route, service = key
+        # What came to no route is always told apart. A route whose id is "other" never is:
+        # a scrape with two series of the same labels would fail.
+        if route != OTHER and (not route or len(self.routes) < self._max_pairs):
+            self._folded.discard(key)
+            latency = self._latency(service)
+            if service not in self._latencies:
+                self._late.add(service)
+            counts = self.routes[key] = RouteCounts(latency)
+            return counts
+        if route != OTHER and len(self._folded) < MAX_FOLDED:
+            self._folded.add(key)
+        latency = self._latency(service)
+        if service not in self._latencies:
+            service = OTHER
+        others = self._others.get(service)
+        if others is None:
+            others = self._others[service] = RouteCounts(latency)
+        return others
+
+    def _latency(self, service: str) -> Latency:
+        """Return the histogram of a service; where there are too many, that of `OTHER`."""
+        latency = self._latencies.get(service)
+        if latency is None:
+            if service in self._late or len(self._latencies) >= self._max_histograms:
+                return self._latencies[OTHER]
+            latency = self._latencies[service] = Latency()
+        return latency
+
+    def make_room(self, exists: Callable[[str, str], bool]) -> None:
+        """
+        Forget pairs that are gone, where others want their places.
+
+        For right after all have been shown. A pair that comes back begins at 0, as after a
+        restart; what the one that gets its place has counted as `OTHER` stays there.
+
+        Args:
+            exists: whether a route names a service; of "", whether there is a service.
+        """
+        if not self._folded:
+            return
+        for key in [key for key in self.routes if key[0] and not exists(*key)]:
+            del self.routes[key]
+        self._folded = {key for key in self._folded if exists(*key)}
+        in_use = {service for _, service in self.routes} | {"", OTHER}
+        self._late &= in_use
+        for service in [one for one in self._latencies if one not in in_use]:
+            if not exists("", service):
+                del self._latencies[service]
+                self._others.pop(service, None)
 
     def to_json(self) -> dict[str, Any]:
         """
         Return all values.
 
         ``requests`` has a row ``[route, service, [by class], {error code: number}]``
-        for each pair that was ever asked for; ``latency`` a histogram per service.
+        for each pair that counts by itself, and for `OTHER`; ``latency`` a histogram per
+        service; ``folded_now`` is how many pairs count as `OTHER`, up to `MAX_FOLDED`.
         """
         plain = {
             name: getattr(self, name)
             for name in self.__slots__
-            if name not in {"_latencies", "routes"}
+            if name != "routes" and not name.startswith("_")
         }
+        others = {(OTHER, service): counts for service, counts in self._others.items()}
         requests = [
             [
                 *key,
                 list(counts.by_class),
                 {error.code: number for error, number in counts.errors.items()},
             ]
-            for key, counts in self.routes.items()
+            for key, counts in (*self.routes.items(), *others.items())
         ]
-        latency = {service: value.to_json() for service, value in self._latencies.items()}
+        latency = {
+            service: value.to_json()
+            for service, value in self._latencies.items()
+            if any(value.buckets)
+        }
         return {
             **plain,
+            "folded_now": len(self._folded),
             "requests": requests,
             "latency_bounds": list(LATENCY_BOUNDS),
             "latency": latency,

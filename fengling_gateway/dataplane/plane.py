@@ -105,7 +105,10 @@ class DataPlane:
 
     def counters(self) -> dict[str, Any]:
         """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
-        return self._state.counters.to_json()
+        counters = self._state.counters
+        values = counters.to_json()
+        counters.make_room(self._state.snapshot.names)
+        return values
 
     # Listening
 

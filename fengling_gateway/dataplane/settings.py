@@ -33,6 +33,8 @@ class DataPlaneSettings:
         upstream_queue: requests that may wait for one of those connections.
         upstream_queue_timeout: how long they wait.
         max_connections: from clients; None = what the descriptor limit allows.
+        max_metric_pairs: of a route and a service that have series of their own
+            in /metrics; later ones are counted together, see `counters`.
         worker_header: whether answers name the worker and the revision it
             serves, for debugging and benchmarks.
         transports: "fast" sends at once and buffers the rest; "stock" are
@@ -54,6 +56,7 @@ class DataPlaneSettings:
     upstream_queue: int = 1024
     upstream_queue_timeout: float = 3.0
     max_connections: int | None = None
+    max_metric_pairs: int = 2000
     worker_header: bool = False
     transports: Literal["fast", "stock"] = "fast"
 

@@ -72,7 +72,7 @@ class PlaneState:
         self.worker_name = worker_name
         self.rng = rng
         self.dial = dial
-        self.counters = Counters()
+        self.counters = Counters(settings.max_metric_pairs)
         self.limits = HeadLimits(
             head_bytes=settings.max_head_bytes,
             line_bytes=min(settings.max_header_line_bytes, settings.max_head_bytes),

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from klein import Klein
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
@@ -34,6 +36,9 @@ from fengling_gateway.observability.metrics import render_metrics
 DEFAULT_TIMEOUT: Final = "5s"
 MAX_TIMEOUT_SECONDS: Final = 60.0
 
+SLICE_SECONDS: Final = 0.008
+"""How long rendering metrics may keep the reactor, give or take a piece."""
+
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -55,8 +60,11 @@ class ManagementApi:
     app = Klein()
     _log = Logger()
 
-    def __init__(self, gateway: ManagedGateway, refusals: Counter[str]) -> None:
+    def __init__(
+        self, *, gateway: ManagedGateway, clock: IReactorTime, refusals: Counter[str]
+    ) -> None:
         self._gateway = gateway
+        self._clock = clock
         self._refusals = refusals
 
     @app.route("/livez", methods=["GET"])
@@ -73,8 +81,14 @@ class ManagementApi:
     @app.route("/metrics", methods=["GET"])
     async def metrics(self, request: Any) -> bytes:
         counters = await maybeDeferred(self._gateway.counters)
-        text = render_metrics(self._gateway.status(), counters, self._refusals)
-        return _sized(request, b"text/plain; version=0.0.4; charset=utf-8", text)
+        pieces = []
+        began = self._clock.seconds()
+        for piece in render_metrics(self._gateway.status(), counters, self._refusals):
+            pieces.append(piece)
+            if self._clock.seconds() - began >= SLICE_SECONDS:
+                await deferLater(self._clock, 0)
+                began = self._clock.seconds()
+        return _sized(request, b"text/plain; version=0.0.4; charset=utf-8", b"".join(pieces))
 
     @app.route("/api/gateway/openapi.json", methods=["GET"])
     def openapi(self, request: Any) -> bytes:

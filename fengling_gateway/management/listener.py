@@ -147,7 +147,7 @@ def management_resource(
 ) -> Gate:
     """Return the root resource: the gate with the API behind it."""
     refusals: Counter[str] = Counter()
-    api = ManagementApi(gateway, refusals)
+    api = ManagementApi(gateway=gateway, clock=clock, refusals=refusals)
     return Gate(
         inside=api.app.resource(),
         tokens=tokens,

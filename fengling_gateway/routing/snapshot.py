@@ -68,6 +68,17 @@ class Snapshot(NamedTuple):
     def identity_headers(self) -> Mapping[str, str]:
         return self.live.identity_headers
 
+    def names(self, route_id: str, service_id: str) -> bool:
+        """Whether a route may send to a service; either may be "": whether the other is known."""
+        if not service_id:
+            return self.routes.get(route_id) is not None
+        routes = self.dependents.get(service_id)
+        if not route_id:
+            return routes is not None or self.services.get(service_id) is not None
+        if routes is None or isinstance(routes, str):
+            return routes == route_id
+        return routes.get(route_id) is not None
+
     def apply(self, delta: Delta, context: CompileContext) -> Snapshot:
         """
         Return the snapshot that a delta leads to, in one go: for small deltas.

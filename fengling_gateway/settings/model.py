@@ -171,6 +171,13 @@ class LimitSettings(Section):
         description="From clients, in each worker. Unset: what the descriptor limit allows.",
         examples=[10000],
     )
+    max_metric_pairs: int = Field(
+        default=2000,
+        ge=0,
+        le=20_000,
+        description="Pairs of a route and a service with series of their own in /metrics, in each "
+        "worker: the first that are asked for. All others are the route `other`.",
+    )
 
 
 class ManagementSettings(Section):

@@ -18,6 +18,7 @@ TESTS = [
     "tests/dataplane/test_forwarding.py",
     "tests/dataplane/test_failures.py",
     "tests/dataplane/test_connections.py",
+    "tests/dataplane/test_counters.py",
     "tests/dataplane/test_transports.py",
     "tests/dataplane/test_lean_epoll.py",
     "tests/dataplane/test_sockets.py",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from treq.testing import StubTreq
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.auth.tokens import READ, WRITE
@@ -18,6 +19,14 @@ from tests.management.fake_gateway import FakeGateway, resource, some_bodies, to
 from tests.management.raw_http import ask_raw
 
 JSON = {b"content-type": b"application/json"}
+
+
+class ImpatientClock(Clock):
+    """A clock for whose user time flies."""
+
+    def seconds(self) -> float:
+        self.rightNow += 1.0
+        return super().seconds()
 
 
 class ApiTests(SynchronousTestCase):
@@ -167,6 +176,18 @@ class ApiTests(SynchronousTestCase):
         self.gateway.is_ready = False
         self.assertEqual(self.ask("GET", "/readyz")[0], 503)
         self.assertEqual(self.ask("GET", "/livez"), (200, {"live": True}))
+
+    def test_metrics_are_rendered_in_slices(self) -> None:
+        """Other requests, and changes of the configuration, get their turn in between."""
+        clock = ImpatientClock()
+        treq = StubTreq(resource(self.gateway, clock))
+        asked = treq.get("http://gateway/metrics")
+        self.assertNoResult(asked)
+        while clock.getDelayedCalls():
+            clock.advance(0)
+            treq.flush()
+        text = self.successResultOf(treq.content(self.successResultOf(asked)))
+        self.assertIn(b"fengling_config_revision 412.0", text)
 
     def test_unknown_parameters_are_refused(self) -> None:
         """A typo that is ignored looks like success."""

@@ -50,7 +50,11 @@ def samples(text: bytes) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def rendered(
     counters: dict[str, Any] | None = None, status: dict[str, Any] | None = None
 ) -> dict[Any, float]:
-    return samples(render_metrics(STATUS if status is None else status, counters or {}, {}))
+    return samples(text_of(STATUS if status is None else status, counters or {}))
+
+
+def text_of(status: dict[str, Any], counters: dict[str, Any]) -> bytes:
+    return b"".join(render_metrics(status, counters, {}))
 
 
 def worker_counters() -> dict[str, Any]:
@@ -121,7 +125,7 @@ def test_replaced_worker_that_drains_makes_no_second_series() -> None:
         {"worker": "w0", "state": "draining", "revision": 411, "lag_ms": 9.0},
         {"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0},
     ]
-    text = render_metrics({**STATUS, "workers": workers}, {}, {}).decode()
+    text = text_of({**STATUS, "workers": workers}, {}).decode()
     revisions = [line for line in text.splitlines() if line.startswith("fengling_config_worker_r")]
     assert revisions == ['fengling_config_worker_revision{worker="w0"} 412.0']
     assert text.count("fengling_worker_lag_seconds{") == 1
@@ -131,6 +135,34 @@ def test_a_gateway_that_knows_nothing_yet_is_rendered() -> None:
     """Before the first configuration: no revision rather than a wrong one."""
     found = rendered(status={"position": None, "workers": []})
     assert ("fengling_config_revision", ()) not in found
+
+
+def test_many_samples_come_in_pieces_of_one_metric() -> None:
+    """So that whoever sends them can do something else in between; no header comes twice."""
+    counters = Counters(max_pairs=1500)
+    for number in range(1500):
+        counters.record((f"r{number}", f"s{number}"), 502, 0.2, ForwardError.CONNECT_FAILED)
+    pieces = list(render_metrics(STATUS, {"w0/1": counters.to_json()}, {}))
+    assert max(piece.count(b"\n") for piece in pieces) < 600
+    found = samples(b"".join(pieces))
+    for name in ("requests", "request_errors"):
+        total = sum(
+            value for key, value in found.items() if key[0] == f"fengling_http_{name}_total"
+        )
+        assert total == 1500
+    headers = [line for line in b"".join(pieces).splitlines() if line.startswith(b"# ")]
+    assert len(set(headers)) == len(headers)
+
+
+def test_pairs_without_series_of_their_own_are_told() -> None:
+    """By how many there are, beside what they have counted together."""
+    counters = Counters(max_pairs=1)
+    for route in ("a", "b", "c"):
+        counters.record((route, "s"), 200, 0.2, None)
+    found = rendered({"w0/1": counters.to_json()})
+    labels = (("route", "other"), ("service", "s"), ("status", "2xx"), ("worker", "w0"))
+    assert found["fengling_http_requests_total", labels] == 2
+    assert found["fengling_http_folded_pairs", (("worker", "w0"),)] == 2
 
 
 def test_labels_are_escaped() -> None:

@@ -344,3 +344,16 @@ class LargeLoadTests:
         second.apply(make_delta(second, changed), context)
         assert context.compiled["route"] == 302
         assert plan_of(third, "r299").retry_attempts == 0
+
+
+class NamesTests:
+    @pytest.mark.parametrize("count", [1, 2], ids=["one route", "several routes"])
+    def test_route_names_its_service_while_both_are_there(self, count: int) -> None:
+        """Whether one route depends on the service or several; no part of an id is an id."""
+        bodies = [make_body(f"route-{number}") for number in range(count)]
+        snapshot = loaded(make_context(), SERVICE, *(change("route", body) for body in bodies))
+        assert snapshot.names("route-0", "s")
+        assert not snapshot.names("route", "s")
+        assert not snapshot.names("route-0", "other")
+        assert (snapshot.names("route-0", ""), snapshot.names("gone", "")) == (True, False)
+        assert (snapshot.names("", "s"), snapshot.names("", "gone")) == (True, False)

@@ -1,0 +1,1 @@
+Each worker keeps series of their own for the first `limits.max_metric_pairs` pairs of route and service (2000), and counts later ones as the route `other`: a scrape of a gateway with 100,000 used routes no longer holds up its requests. `fengling_http_folded_pairs` says how many there are.
