@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from fengling_gateway.control.channel import ChannelUser
-from fengling_gateway.control.encoding import delta_frames
-from fengling_gateway.control.frames import FrameDecoder, Message, encode_frame
+from fengling_gateway.control.frames import FrameDecoder, Message
 from fengling_gateway.control.inbox import Inbox
+from fengling_gateway.control.outbox import Outbox
 from fengling_gateway.model.delta import Delta
 
 
@@ -19,41 +17,64 @@ class LocalChannel:
     """
     One end within one process, for ``workers = 1`` and for tests.
 
-    It carries the very frames that a socket would, so that both paths behave
+    It carries the very frames that a socket would, as many in a turn, and waits
+    as a socket would for an end that does not take them: both paths behave
     alike.
     """
 
-    queued = 0
-
     def __init__(self, *, clock: IReactorTime, user: ChannelUser) -> None:
+        self._clock = clock
         self._decoder = FrameDecoder()
         self._inbox = Inbox(clock=clock, user=user)
+        self._outbox = Outbox()
         self._user = user
         self._peer: LocalChannel | None = None
+        self._scheduled = False
         self.bytes_sent = 0
 
     @staticmethod
     def connect(one: LocalChannel, other: LocalChannel) -> None:
         one._peer, other._peer = other, one
+        one._inbox.emptied, other._inbox.emptied = other._schedule, one._schedule
+
+    def __repr__(self) -> str:
+        return f"<LocalChannel queued={self.queued} lost={self._peer is None}>"
+
+    @property
+    def queued(self) -> int:
+        return len(self._outbox)
 
     def send(self, message: Message, values: dict[str, Any] | None = None) -> None:
-        self._write((encode_frame(message, json.dumps(values or {}).encode()),))
+        if self._peer is not None:
+            self._outbox.put(message, values)
+            self._schedule()
 
     def send_delta(self, delta: Delta) -> None:
-        self._write(delta_frames(delta))
+        if self._peer is not None:
+            self._outbox.put_delta(delta)
+            self._schedule()
 
-    def _write(self, frames: Iterable[bytes]) -> None:
+    def _schedule(self) -> None:
+        """Send in the next turn, unless the other end has more than it can handle."""
+        room = self._peer is not None and not self._peer._inbox.is_full
+        if self._outbox and room and not self._scheduled:
+            self._scheduled = True
+            self._clock.callLater(0, self._send_some)
+
+    def _send_some(self) -> None:
+        self._scheduled = False
         if self._peer is None:
             return
-        for frame in frames:
-            self.bytes_sent += len(frame)
-            self._peer._received(frame)
+        frames = self._outbox.take()
+        self.bytes_sent += len(frames)
+        self._peer._received(frames)
+        self._schedule()
 
-    def _received(self, frame: bytes) -> None:
-        self._decoder.feed(frame)
+    def _received(self, frames: bytes) -> None:
+        self._decoder.feed(frames)
         for message, payload in self._decoder.frames():
             self._inbox.put(message, payload)
-        self._inbox.schedule()
+        self._inbox.deliver_now()
 
     def pause(self) -> None:
         self._inbox.pause()
@@ -62,9 +83,11 @@ class LocalChannel:
         self._inbox.resume()
 
     def close(self) -> None:
-        peer, self._peer = self._peer, None
-        self._inbox.clear()
-        if peer is not None:
-            peer._peer = None
-            peer._user.channel_lost()
-            self._user.channel_lost()
+        if self._peer is not None:
+            ends = (self._peer, self)
+            for end in ends:
+                end._peer = None
+                end._inbox.clear()
+                end._outbox.clear()
+            for end in ends:
+                end._user.channel_lost()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IReactorTime, IWriteDescriptor
 from twisted.internet.protocol import Factory, Protocol
@@ -14,15 +11,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from fengling_gateway.control.channel import ChannelUser
-from fengling_gateway.control.encoding import delta_frames
-from fengling_gateway.control.frames import FrameDecoder, FrameError, Message, encode_frame
+from fengling_gateway.control.frames import FrameDecoder, FrameError, Message
 from fengling_gateway.control.inbox import Inbox
-from fengling_gateway.model.delta import MAX_PART_BYTES, Delta
+from fengling_gateway.control.outbox import Outbox
+from fengling_gateway.model.delta import Delta
 
 _log = Logger()
-
-MAX_RECEIVED_BYTES: Final = 64 * MAX_PART_BYTES
-"""Received and not yet handled; reading pauses above it, and the sender waits."""
 
 
 @implementer(IPullProducer)
@@ -36,7 +30,7 @@ class SocketChannel(Protocol):
         self._inbox = Inbox(clock=clock, user=user)
         self._inbox.emptied = self._resume_reading
         self._user = user
-        self._outbox: deque[Iterator[bytes]] = deque()
+        self._outbox = Outbox()
         self._producing = False
         self._paused = False
         self._lost = False
@@ -50,10 +44,14 @@ class SocketChannel(Protocol):
         return len(self._outbox)
 
     def send(self, message: Message, values: dict[str, Any] | None = None) -> None:
-        self._enqueue(iter((encode_frame(message, json.dumps(values or {}).encode()),)))
+        if not self._lost:
+            self._outbox.put(message, values)
+            self._produce()
 
     def send_delta(self, delta: Delta) -> None:
-        self._enqueue(delta_frames(delta))
+        if not self._lost:
+            self._outbox.put_delta(delta)
+            self._produce()
 
     def pause(self) -> None:
         self._inbox.pause()
@@ -65,33 +63,20 @@ class SocketChannel(Protocol):
         if self.transport is not None:
             self.transport.abortConnection()
 
-    def _enqueue(self, frames: Iterator[bytes]) -> None:
-        if self._lost:
-            return
-        self._outbox.append(frames)
-        if not self._producing and self.transport is not None:
+    def _produce(self) -> None:
+        if self._outbox and not self._producing and self.transport is not None:
             self._producing = True
             self.transport.registerProducer(self, False)
 
     def connectionMade(self) -> None:
-        if self._outbox and not self._producing:
-            self._producing = True
-            self.transport.registerProducer(self, False)
+        self._produce()
 
     def resumeProducing(self) -> None:
         """Write a part's worth of frames; called by the transport when its buffer is empty."""
-        frames: list[bytes] = []
-        size = 0
-        while self._outbox and size < MAX_PART_BYTES:
-            frame = next(self._outbox[0], None)
-            if frame is None:
-                self._outbox.popleft()
-            else:
-                frames.append(frame)
-                size += len(frame)
+        frames = self._outbox.take()
         if frames:
-            self.bytes_sent += size
-            self.transport.write(b"".join(frames))
+            self.bytes_sent += len(frames)
+            self.transport.write(frames)
             if not self._outbox:
                 # All there is: out with it at once, not after whatever this turn still holds.
                 self._write_now()
@@ -117,7 +102,7 @@ class SocketChannel(Protocol):
             self.transport.abortConnection()
             return
         self._inbox.deliver_now()
-        if self._inbox.waiting_bytes > MAX_RECEIVED_BYTES and not self._paused:
+        if self._inbox.is_full and not self._paused:
             self._paused = True
             self.transport.pauseProducing()
 

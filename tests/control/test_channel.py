@@ -102,6 +102,45 @@ class LocalChannelTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(len(self.there.received), 1)
 
+    def test_large_delta_is_encoded_a_part_a_turn(self) -> None:
+        """The reactor that encodes is the one that serves requests; what waits is told."""
+        self.ours.send_delta(a_delta(changes=600))
+        self.ours.send(Message.READ_SLOTS, {"slots": [0]})
+        self.assertEqual((self.ours.bytes_sent, self.ours.queued), (0, 2))
+        sent, queued = [], []
+        while self.clock.calls:
+            before = self.ours.bytes_sent
+            self.turn()
+            sent.append(self.ours.bytes_sent - before)
+            queued.append(self.ours.queued)
+        self.assertLess(max(sent), 2 * 64 * 1024)
+        self.assertEqual((set(queued[:-1]), queued[-1]), ({2}, 0))
+        self.assertEqual(self.there.received[-1][0], Message.READ_SLOTS)
+
+    def test_sender_waits_for_an_end_that_takes_several_turns(self) -> None:
+        """What is under way is bounded, as with a socket; all of it arrives at last, in order."""
+        self.theirs.pause()
+        for _ in range(3):
+            self.ours.send_delta(a_delta(changes=4000))
+        self.clock.pump([0] * 500)
+        self.assertLess(self.ours.bytes_sent, 8 * 1024 * 1024)
+        self.assertEqual((self.ours.queued, self.clock.calls), (2, []))
+        self.theirs.resume()
+        self.clock.pump([0] * 500)
+        messages = [message for message, _ in self.there.received]
+        self.assertEqual((self.ours.queued, messages.count(Message.DELTA_END)), (0, 3))
+
+    def test_closing_drops_what_is_under_way(self) -> None:
+        """Whoever has been told that the channel is gone hears nothing more over it."""
+        self.theirs.pause()
+        self.ours.send(Message.DRAIN)
+        self.clock.advance(0)
+        self.ours.send(Message.DRAIN)
+        self.ours.close()
+        self.theirs.resume()
+        self.clock.advance(0)
+        self.assertEqual((self.there.received, self.ours.queued), ([], 0))
+
     def test_closing_tells_both_users(self) -> None:
         """Each end learns once that the channel is gone; later messages go nowhere."""
         self.ours.close()
