@@ -66,6 +66,9 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "settings": (("KEY", _field("key")), ("VALUE", _field("value"))),
 }
 
+_INSTANCES: Final = 10
+"""Instances of a service that are named in a line."""
+
 _WORKERS: Final[tuple[Column, ...]] = (
     ("NODE", _field("node")),
     ("WORKER", _field("worker")),
@@ -202,6 +205,12 @@ def print_explanation(answer: Mapping[str, Any]) -> None:
             for one in candidates
         ]
         print_table(("", "ROUTE", "WHY"), rows, empty="")
+    more = answer.get("more_candidates")
+    if more:
+        click.echo(
+            f"\nand {more} more with this host and path, none of which takes the request"
+            " (ask for one with --route)"
+        )
 
 
 def _action(action: Mapping[str, Any]) -> str | None:
@@ -209,6 +218,10 @@ def _action(action: Mapping[str, Any]) -> str | None:
         return action.get("kind")
     services = []
     for service in action["services"]:
-        instances = ", ".join(one["address"] for one in service.get("candidates", ()))
+        found = service.get("candidates", ())
+        instances = ", ".join(one["address"] for one in found[:_INSTANCES])
+        more = len(found[_INSTANCES:]) + service.get("more_candidates", 0)
+        if more:
+            instances += f" and {more} more"
         services.append(f"{service['service']} ({service.get('error') or instances or 'nobody'})")
     return f"{action['kind']} to " + "; ".join(services)

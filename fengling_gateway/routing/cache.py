@@ -8,15 +8,21 @@ has the order in which routes are tried.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Final
 
 from fengling_gateway.routing.edit import Edit
-from fengling_gateway.routing.explain import Verdict, judge_in_order
+from fengling_gateway.routing.explain import (
+    Candidates,
+    count_routes,
+    in_order,
+    judge_in_order,
+    leaves_of,
+)
 from fengling_gateway.routing.hostpaths import HostPaths
-from fengling_gateway.routing.leaf import routes_of
 from fengling_gateway.routing.matchers import RequestView
 from fengling_gateway.routing.regexes import RegexIndex
-from fengling_gateway.routing.route import HostRank, Route, compile_route, host_rank
+from fengling_gateway.routing.route import Route, compile_route
 from fengling_gateway.routing.scope import Scope
 from fengling_gateway.routing.sharding import AnyDict, put
 from fengling_gateway.routing.template import canonical_path
@@ -96,24 +102,26 @@ class RouteCache:
         """Return the index of a tenant's enabled routes, or of the global ones (None)."""
         return self._common if tenant is None else self._tenants.get(tenant)
 
-    def candidates(self, request: RequestView, tenant: str | None, now: float) -> list[Verdict]:
-        """Judge every route that has the request's host and path, in the order they are tried."""
+    def candidates(
+        self, request: RequestView, tenant: str | None, now: float, *, limit: int | None = None
+    ) -> Candidates:
+        """
+        Judge the routes that have the request's host and path, in the order they are tried.
+
+        Beyond `limit` of them only the one that takes the request.
+        """
         path = canonical_path(request.path)
-        found: list[Route] = []
-        for owner in dict.fromkeys((tenant, None)):
-            scope = self.scope(owner)
-            if scope is not None:
-                found += _in_order(scope, request.host, path)
-        return judge_in_order(found, request, now)
-
-
-def _in_order(scope: Scope, host: bytes, path: bytes) -> list[Route]:
-    ranks: dict[Route, HostRank] = {}
-    for pattern, paths in scope.hosts(host):
-        for leaf in paths.leaves(path):
-            for route in routes_of(leaf):
-                ranks.setdefault(route, host_rank(pattern))
-    return sorted(ranks, key=lambda route: route.sort_key_for(ranks[route]))
+        owners = [self.scope(owner) for owner in dict.fromkeys((tenant, None))]
+        found = [leaves_of(scope, request.host, path) for scope in owners if scope is not None]
+        routes = chain.from_iterable(map(in_order, found))
+        verdicts = judge_in_order(islice(routes, limit), request, now)
+        others = sum(map(count_routes, found)) - len(verdicts)
+        if others and not any(one.chosen for one in verdicts):
+            winner = self.match(request, tenant, now)
+            if winner is not None:
+                verdicts += judge_in_order([winner], request, now)
+                others -= 1
+        return Candidates(verdicts, others)
 
 
 class RouteCacheBuilder:

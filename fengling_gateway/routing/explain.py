@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fengling_gateway.routing.edit import Edit
+from fengling_gateway.routing.leaf import routes_of
 from fengling_gateway.routing.matchers import RequestView
-from fengling_gateway.routing.route import Route
+from fengling_gateway.routing.route import HostRank, Route, SortKey, host_rank
 from fengling_gateway.routing.scope import Scope
 from fengling_gateway.routing.template import canonical_path
 
@@ -27,6 +29,55 @@ class Verdict(NamedTuple):
     reason: str
 
 
+class Candidates(NamedTuple):
+    """
+    What became of the routes with a request's host and path.
+
+    Attributes:
+        verdicts: in the order they are tried.
+        others: how many more there are that were not judged, and don't take the request.
+    """
+
+    verdicts: list[Verdict]
+    others: int
+
+    @property
+    def chosen(self) -> Route | None:
+        """The route that takes the request."""
+        return next((one.route for one in self.verdicts if one.chosen), None)
+
+
+Leaves = list[tuple[HostRank, tuple[Route, ...]]]
+"""Routes of one path by the host pattern they have it with, each in their order."""
+
+
+def leaves_of(scope: Scope, host: bytes, path: bytes) -> Leaves:
+    """Return what there is for a host and a canonical path."""
+    return [
+        (host_rank(pattern), routes_of(leaf))
+        for pattern, paths in scope.hosts(host)
+        for leaf in paths.leaves(path)
+    ]
+
+
+def count_routes(leaves: Leaves) -> int:
+    """Return how many routes there are; one with several fitting hosts counts once."""
+    return len({route for _, routes in leaves for route in routes})
+
+
+def in_order(leaves: Leaves) -> Iterator[Route]:
+    """Yield each route once in the order they are tried; costs only what is taken of it."""
+    seen: set[Route] = set()
+    for _, route in heapq.merge(*(_with_keys(rank, routes) for rank, routes in leaves)):
+        if route not in seen:
+            seen.add(route)
+            yield route
+
+
+def _with_keys(rank: HostRank, routes: tuple[Route, ...]) -> Iterator[tuple[SortKey, Route]]:
+    return ((route.sort_key_for(rank), route) for route in routes)
+
+
 def judge_in_order(routes: Iterable[Route], request: RequestView, now: float) -> list[Verdict]:
     """Judge routes of the request's host and path, given in the order they are tried."""
     verdicts: list[Verdict] = []
@@ -39,8 +90,13 @@ def judge_in_order(routes: Iterable[Route], request: RequestView, now: float) ->
             winner = route
             verdicts.append(Verdict(route, True, "the first that takes the request"))
         else:
-            verdicts.append(Verdict(route, False, f"would take it, but comes after {winner.id}"))
+            verdicts.append(Verdict(route, False, comes_after(winner.id)))
     return verdicts
+
+
+def comes_after(winner_id: str) -> str:
+    """Say why a route that takes a request does not get it."""
+    return f"would take it, but comes after {winner_id}"
 
 
 def why_not(route: Route, request: RequestView, tenant: str | None, now: float) -> str | None:

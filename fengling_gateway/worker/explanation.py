@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fengling_gateway.balancing.service import Service
 from fengling_gateway.http.target import normal_host
-from fengling_gateway.routing.explain import why_not
+from fengling_gateway.routing.explain import Candidates, Verdict, comes_after, why_not
 from fengling_gateway.routing.plan import ForwardPlan
 from fengling_gateway.routing.route import Route
 from fengling_gateway.routing.snapshot import Snapshot
+
+LISTED: Final = 100
+"""Routes, and instances of a service, that are named; there may be as many as there are at all."""
 
 
 class ImaginedRequest:
@@ -51,7 +54,10 @@ def _host(value: bytes) -> bytes:
 
 def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[str, Any]:
     """
-    Return the tenant, every route considered with its verdict, and where the request would go.
+    Return the tenant, the routes considered with a verdict each, and where the request would go.
+
+    Of the routes there are the first `LISTED` and the one that takes the request;
+    ``more_candidates`` says how many others there are.
 
     Args:
         values: the request, see `ImaginedRequest`; and under ``route`` the id
@@ -59,40 +65,39 @@ def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[s
     """
     request = ImaginedRequest(values)
     tenant = snapshot.tenants.resolve(request.host, request.path)
-    verdicts = snapshot.routes.candidates(request, tenant, now)
-    chosen = next((one.route for one in verdicts if one.chosen), None)
-    candidates = [
-        {"route": one.route.id, "chosen": one.chosen, "reason": one.reason} for one in verdicts
-    ]
+    found = snapshot.routes.candidates(request, tenant, now, limit=LISTED)
+    chosen = found.chosen
     answer: dict[str, Any] = {
         "revision": snapshot.position.revision if snapshot.position else None,
         "tenant": tenant,
         "route": chosen.id if chosen else None,
-        "candidates": candidates,
+        "candidates": [_verdict(one) for one in found.verdicts],
+        "more_candidates": found.others,
         "action": None if chosen is None else _action(chosen, snapshot, tenant),
     }
     if values.get("route"):
-        answer["asked"] = _asked(str(values["route"]), candidates, snapshot, request, now)
+        answer["asked"] = _asked(str(values["route"]), found, snapshot, request, now)
     return answer
 
 
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {"route": verdict.route.id, "chosen": verdict.chosen, "reason": verdict.reason}
+
+
 def _asked(
-    route_id: str,
-    candidates: list[dict[str, Any]],
-    snapshot: Snapshot,
-    request: ImaginedRequest,
-    now: float,
+    route_id: str, found: Candidates, snapshot: Snapshot, request: ImaginedRequest, now: float
 ) -> dict[str, Any]:
     """Return the verdict on one route by id: that of the candidates, or why it is none of them."""
-    for candidate in candidates:
-        if candidate["route"] == route_id:
-            return candidate
+    for verdict in found.verdicts:
+        if verdict.route.id == route_id:
+            return _verdict(verdict)
     route = snapshot.routes.get(route_id)
     if route is None:
-        reason: str | None = "there is no such route: nobody wrote it, or it is rejected (status)"
+        reason = "there is no such route: nobody wrote it, or it is rejected (status)"
     else:
         tenant = snapshot.tenants.resolve(request.host, request.path)
-        reason = why_not(route, request, tenant, now)
+        lost_to = found.chosen.id if found.chosen else "another"
+        reason = why_not(route, request, tenant, now) or comes_after(lost_to)
     return {"route": route_id, "chosen": False, "reason": reason}
 
 
@@ -110,8 +115,10 @@ def _action(route: Route, snapshot: Snapshot, tenant: str | None) -> dict[str, A
 def _service(name: str, service: Service | None, tenant: str | None) -> dict[str, Any]:
     if service is None:
         return {"service": name, "error": "there is no such service: 503"}
+    states = service.candidates(tenant)
     return {
         "service": name,
+        "more_candidates": max(0, len(states) - LISTED),
         "candidates": [
             {
                 "instance": state.instance.id,
@@ -119,6 +126,6 @@ def _service(name: str, service: Service | None, tenant: str | None) -> dict[str
                 "weight": state.instance.weight,
                 "in_flight": state.in_flight,
             }
-            for state in service.candidates(tenant)
+            for state in states[:LISTED]
         ],
     }

@@ -227,6 +227,21 @@ def test_explain_shows_the_route_and_why(run: Run, gateway: StubGateway) -> None
     }
 
 
+def test_explain_says_how_many_it_does_not_list(run: Run, gateway: StubGateway) -> None:
+    """Routes beyond the first, and instances of a large service."""
+    instances = [{"address": f"http://10.0.0.{number}:80"} for number in range(12)]
+    service = {"service": "orders", "candidates": instances, "more_candidates": 300}
+    answer = {
+        **EXPLANATION,
+        "more_candidates": 4900,
+        "action": {"kind": "forward", "services": [service]},
+    }
+    gateway.answers["POST", "explain"] = (200, answer)
+    result = run("explain", "https://shop.example/orders")
+    assert "10.0.0.9:80 and 302 more)" in result.stdout
+    assert "and 4900 more with this host and path" in result.stdout
+
+
 def test_explain_tells_of_the_route_asked_for(run: Run, gateway: StubGateway) -> None:
     """Status 1 if the request goes elsewhere."""
     reason = "host shop.example is not among b.example"

@@ -65,8 +65,12 @@ class ModelTests:
                 expected = choose(bodies.values(), request, tenant, now)
                 assert chosen(old, request, tenant, now) == expected
                 assert chosen(rebuilt, request, tenant, now) == expected
-                verdicts = old.candidates(request, tenant, now)
+                all_of_them = old.candidates(request, tenant, now)
+                verdicts = all_of_them.verdicts
                 assert [v.route.id for v in verdicts if v.chosen] == [expected] * bool(expected)
+                some = old.candidates(request, tenant, now, limit=1)
+                named = [v for number, v in enumerate(verdicts) if v.chosen or number < 1]
+                assert some == (named, len(verdicts) - len(named))
 
     @settings(max_examples=50, deadline=None)
     @given(change_lists(IDS), st.lists(requests(), max_size=5))
@@ -82,7 +86,7 @@ class ModelTests:
         assert repr(cache) == repr(RouteCache.empty())
         for request in asked:
             assert cache.match(request, "t1", 150.0) is None
-            assert cache.candidates(request, "t1", 150.0) == []
+            assert cache.candidates(request, "t1", 150.0) == ([], 0)
 
 
 class ManyHostsTests:

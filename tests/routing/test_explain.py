@@ -22,7 +22,8 @@ class CandidatesTests:
             make_route("elsewhere", "/b"),
         ]
         cache = RouteCache.empty().apply((route.id, route) for route in routes)
-        verdicts = cache.candidates(Request(b"/a"), "t", 50.0)
+        verdicts, others = cache.candidates(Request(b"/a"), "t", 50.0)
+        assert others == 0
         assert [(verdict.route.id, verdict.chosen, verdict.reason) for verdict in verdicts] == [
             ("own", False, "method GET is not among POST, PUT"),
             ("gone", False, "it is no longer valid: since 10 s"),
@@ -31,6 +32,19 @@ class CandidatesTests:
             ("later", False, "it is not valid yet: 50 s to go"),
             ("last", False, "would take it, but comes after winner"),
         ]
+
+    def test_of_too_many_the_first_are_named_and_the_one_that_takes_the_request(self) -> None:
+        """The others are counted, each once whatever its hosts; nothing asks them one by one."""
+        hosts = ["example.com", "*.com"]
+        routes = [
+            make_route(f"r{number:03}", "/a", hosts=hosts, methods=["PUT"]) for number in range(500)
+        ]
+        routes += [make_route("winner", "/a"), make_route("last", "/{**rest}")]
+        cache = RouteCache.empty().apply((route.id, route) for route in routes)
+        found = cache.candidates(Request(b"/a"), None, 50.0, limit=3)
+        assert [one.route.id for one in found.verdicts] == ["r000", "r001", "r002", "winner"]
+        assert found.chosen is found.verdicts[-1].route
+        assert found.others == 498
 
 
 class WhyNotTests:

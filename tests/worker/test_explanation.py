@@ -10,7 +10,7 @@ from fengling_gateway.model.delta import Change
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.routing.snapshot import Snapshot
-from fengling_gateway.worker.explanation import explain
+from fengling_gateway.worker.explanation import LISTED, explain
 from tests.routing.deltas import make_context, make_delta
 
 NOW = 1_000.0
@@ -32,13 +32,15 @@ CONFIGURATION: dict[Key, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def snapshot() -> Snapshot:
-    changes = []
-    for key, values in CONFIGURATION.items():
-        verdict = validate(key, {"id": key.id, **values})
-        assert isinstance(verdict, Accepted), verdict
-        changes.append(Change(key, verdict.body))
+    changes = [accepted(key, values) for key, values in CONFIGURATION.items()]
     empty = Snapshot.empty()
     return empty.apply(make_delta(empty, *changes, full=True), make_context())
+
+
+def accepted(key: Key, values: dict[str, Any]) -> Change:
+    verdict = validate(key, {"id": key.id, **values})
+    assert isinstance(verdict, Accepted), verdict
+    return Change(key, verdict.body)
 
 
 def test_the_answer_names_tenant_route_candidates_and_action(snapshot: Snapshot) -> None:
@@ -51,6 +53,7 @@ def test_the_answer_names_tenant_route_candidates_and_action(snapshot: Snapshot)
         "services": [
             {
                 "service": "s",
+                "more_candidates": 0,
                 "candidates": [
                     {
                         "instance": "s-1",
@@ -108,6 +111,27 @@ def test_an_address_in_brackets_is_a_host(snapshot: Snapshot, host: str) -> None
     """Its colons are no port."""
     answer = explain(snapshot, {"host": host, "path": "/orders", "route": "there"}, NOW)
     assert answer["asked"]["reason"].startswith("host ::1 is not")
+
+
+def test_what_is_listed_is_bounded() -> None:
+    """A host may have 100,000 routes with one path, and a service as many instances."""
+    context, count = make_context(), LISTED + 50
+    changes = [accepted(Key("service", "s"), {})]
+    for number in range(count):
+        address = f"http://10.0.0.{number}:80"
+        changes += [
+            accepted(Key("route", f"r{number:03}"), {"service_id": "s", "methods": ["PUT"]}),
+            accepted(Key("instance", f"i{number}"), {"service_id": "s", "address": address}),
+        ]
+    changes += [accepted(Key("route", name), {"service_id": "s"}) for name in ("winner", "x")]
+    empty = Snapshot.empty()
+    snapshot = empty.apply(make_delta(empty, *changes, full=True), context)
+    answer = explain(snapshot, {"path": "/", "route": "x"}, NOW)
+    assert [one["route"] for one in answer["candidates"][-2:]] == [f"r{LISTED - 1:03}", "winner"]
+    assert (len(answer["candidates"]), answer["more_candidates"]) == (LISTED + 1, 51)
+    assert answer["asked"]["reason"] == "would take it, but comes after winner"
+    [service] = answer["action"]["services"]
+    assert (len(service["candidates"]), service["more_candidates"]) == (LISTED, 50)
 
 
 def test_what_no_client_could_send_is_answered_all_the_same(snapshot: Snapshot) -> None:
