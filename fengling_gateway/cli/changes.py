@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from fengling_gateway.cli.stored import as_stored, differ
 from fengling_gateway.model.entity import KIND_INDEX, Key
 from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.routing.linter import Finding
@@ -122,7 +123,7 @@ def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Pla
     values = _plain(key, row)
     for name in ("labels", "managed_by"):
         if row.get(name) is not None:
-            values[name] = row[name]
+            values[name] = as_stored(name, row[name])
     if ownership.managed_by is not None:
         values["managed_by"] = ownership.managed_by
     if before is None:
@@ -133,11 +134,11 @@ def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Pla
 
 
 def _plain(key: Key, row: Row) -> dict[str, Any]:
-    """Return an entity's fields in canonical form; a rejected one's as they are."""
+    """Return an entity's fields in canonical form, as a database keeps it; a rejected one's as they are."""
     verdict = validate(key, dict(row))
     if isinstance(verdict, Accepted):
         fields: dict[str, Any] = json.loads(verdict.body)
-        return fields
+        return {name: as_stored(name, value) for name, value in fields.items()}
     return {n: v for n, v in row.items() if n not in {"version", "created_at", "updated_at"}}
 
 
@@ -146,5 +147,5 @@ def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[FieldC
     return tuple(
         FieldChange(name, before.get(name), after.get(name))
         for name in names
-        if name not in {"id", "key"} and before.get(name) != after.get(name)
+        if name not in {"id", "key"} and differ(before.get(name), after.get(name))
     )

@@ -16,7 +16,7 @@ from psycopg2 import errorcodes, sql
 
 from fengling_gateway.cli.changes import Planned
 from fengling_gateway.cli.errors import CommandError
-from fengling_gateway.cli.files import DURATIONS, INSTANTS
+from fengling_gateway.cli.stored import DURATIONS, INSTANTS
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
 from fengling_gateway.model.entity import KINDS, Key
 from fengling_gateway.schema import SchemaError, check

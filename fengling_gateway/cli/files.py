@@ -12,14 +12,12 @@ from typing import Any, Final
 import yaml
 
 from fengling_gateway.cli.errors import CommandError
+from fengling_gateway.cli.stored import DURATIONS, INSTANTS, differ
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.model.entity import KIND_INDEX, Key
-from fengling_gateway.model.times import shortest
+from fengling_gateway.model.times import parse_duration, shortest
 from fengling_gateway.model.validation import KNOWN_FIELDS, Accepted, validate
-
-DURATIONS: Final = {"connect_timeout", "first_byte_timeout", "idle_timeout"}
-INSTANTS: Final = {"valid_from", "valid_to"}
 
 _REQUIRED: Final[dict[str, dict[str, Any]]] = {
     "instance": {"service_id": "s", "address": "http://a:1"},
@@ -91,7 +89,7 @@ def written(key: Key, row: Mapping[str, Any], *, full: bool) -> dict[str, Any]:
     body = body_fields(key, verdict.body)
     if not full:
         usual = default_fields(key.kind)
-        body = {n: v for n, v in body.items() if n not in usual or usual[n] != v}
+        body = {n: v for n, v in body.items() if n not in usual or differ(usual[n], v)}
     body.pop("id", None)
     body.pop("key", None)
     texts = {name: _as_written(name, value, full=full) for name, value in body.items()}
@@ -134,16 +132,27 @@ def default_fields(kind: str) -> dict[str, Any]:
 
 
 def _as_written(name: str, value: Any, *, full: bool) -> Any:
-    if name in DURATIONS and isinstance(value, float):
-        return shortest(value)
-    if name in INSTANTS and isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC).isoformat().replace("+00:00", "Z")
+    if name in DURATIONS:
+        return _duration(value)
+    if name in INSTANTS:
+        return _instant(value)
     if name == "match" and not full:
         return {part: conditions for part, conditions in value.items() if conditions}
     if name == "policies" and isinstance(value.get("timeouts"), dict):
-        timeouts = {
-            part: shortest(seconds) if isinstance(seconds, float) else seconds
-            for part, seconds in value["timeouts"].items()
-        }
+        timeouts = {part: _duration(seconds) for part, seconds in value["timeouts"].items()}
         return {**value, "timeouts": timeouts}
     return value
+
+
+def _duration(value: Any) -> Any:
+    """Return seconds as text, and as they are where text would be another time."""
+    text = shortest(value) if isinstance(value, float) else None
+    return value if text is None or parse_duration(text) != value else text
+
+
+def _instant(value: Any) -> Any:
+    """Return seconds since the epoch as text, and as they are where text would be another time."""
+    if not isinstance(value, float):
+        return value
+    moment = datetime.fromtimestamp(value, UTC)
+    return moment.isoformat().replace("+00:00", "Z") if moment.timestamp() == value else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -73,9 +74,21 @@ def duration(low: float, high: float) -> Check:
 
 
 def shortest(seconds: float) -> str:
-    """Write a duration as people do: 0.001 → ``1ms``, 5400 → ``1h30m``."""
+    """
+    Write a duration as people do: 0.001 → ``1ms``, 5400 → ``1h30m``.
+
+    Exactly, as far as text can say it: `parse_duration` takes nine decimals, and
+    longer ones it would refuse.
+    """
+    readable = _with_units(seconds)
+    return (
+        readable if parse_duration(readable) == seconds else f"{_digits(Decimal(repr(seconds)))}s"
+    )
+
+
+def _with_units(seconds: float) -> str:
     if 0 < seconds < 1:
-        return f"{seconds * 1000:g}ms"
+        return f"{_digits(Decimal(repr(seconds)) * 1000)}ms"
     parts = []
     for unit in ("d", "h", "m"):
         count, seconds = divmod(seconds, _UNITS[unit])
@@ -84,6 +97,12 @@ def shortest(seconds: float) -> str:
     if seconds or not parts:
         parts.append(f"{seconds:g}s")
     return "".join(parts)
+
+
+def _digits(number: Decimal) -> str:
+    """Write a number without an exponent, and without zeros at the end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def instant(value: Any, report: Report) -> Any:
