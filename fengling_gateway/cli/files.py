@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from fengling_gateway.cli.errors import CommandError
 from fengling_gateway.cli.stored import DURATIONS, INSTANTS, differ
+from fengling_gateway.configsource.file_dump import write_yaml
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.model.entity import KIND_INDEX, Key
@@ -75,7 +74,7 @@ def write_document(rows: Mapping[Key, Mapping[str, Any]], *, full: bool) -> str:
             document.setdefault(section, {})[key.id] = fields["value"]
         else:
             document.setdefault(section, []).append({"id": key.id, **fields})
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+    return write_yaml(document)
 
 
 def written(key: Key, row: Mapping[str, Any], *, full: bool) -> dict[str, Any]:

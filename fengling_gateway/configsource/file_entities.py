@@ -130,7 +130,7 @@ class _Reader:
             else:
                 self._add(kind, name, {} if values is None else values, line)
         for name, line, _ in self._lines.repeated.get(id(content), []):
-            self._repeat(Key(kind, _id_text(name) or ""), line)
+            self._repeat(Key(kind, name if type(name) is str else ""), line)
 
     def _line_of(self, values: Any) -> int:
         return self._lines.starts.get(id(values), 0)
@@ -138,11 +138,13 @@ class _Reader:
     def _add(self, kind: str, name: Any, values: Any, line: int) -> Key:
         """Add an entity; `name` is its id where the file has it outside the fields."""
         if type(values) is not dict:
-            entity_id = _id_text(name) or f"line-{line}"
+            entity_id = name if type(name) is str and name else f"line-{line}"
             problem = f"line {line}: must have fields, not be {shown(values)}"
             return self._put(Key(kind, entity_id), {}, line, [problem])
         problems = list(self._field_problems(kind, values))
-        values = dict(values)
+        # An id is text, whatever it looks like: 08 is not 8, and 1e5 is one, too.
+        as_written = self._lines.ids.get(id(values))
+        values = dict(values) if as_written is None else {**values, "id": as_written}
         nested = values.pop(_NESTED, None) if kind == "service" else None
         key = Key(kind, self._identify(kind, name, values, line, problems))
         self._put(key, values, line, problems)
@@ -153,15 +155,12 @@ class _Reader:
     def _identify(
         self, kind: str, name: Any, values: dict[Any, Any], line: int, problems: list[str]
     ) -> str:
-        """Return an entity's id, and leave it among its fields as text."""
+        """Return an entity's id; ``name`` is what it is called outside its fields."""
         given = values.get("id", name)
-        entity_id = _id_text(given)
-        if entity_id is not None:
-            if "id" in values:
-                values["id"] = entity_id
-            if name is not None and _id_text(name) != entity_id:
+        if type(given) is str:
+            if name is not None and name != given:
                 problems.append(f"line {line}: is called {shown(name)} and has id {shown(given)}")
-            return entity_id
+            return given
         if given is None and kind == "instance":
             return _instance_id(values)
         problems.append(f"line {line}: must have an id, which is text")
@@ -174,6 +173,12 @@ class _Reader:
             if name not in known and name not in _ROW_FIELDS:
                 near = suggestion(name, known)
                 yield f"line {at.get(name, 0)}: {label(name)} is not a known field; {near}"
+        # No part of what is validated: nobody else looks at these two.
+        labels, owner = values.get("labels"), values.get("managed_by")
+        if labels is not None and type(labels) is not dict:
+            yield f"line {at['labels']}: labels must be a mapping, not {shown(labels)}"
+        if owner is not None and type(owner) is not str:
+            yield f"line {at['managed_by']}: managed_by must be text, not {shown(owner)}"
         if self._lines.repeated:
             yield from self._repeated_within(values)
 
@@ -217,6 +222,7 @@ class _Reader:
             self._lines.starts,
             self._lines.fields,
             self._lines.repeated,
+            self._lines.ids,
         )
         for known in tables:
             if id(original) in known:
@@ -241,13 +247,6 @@ class _Reader:
         values = self._entities.rows.get(key)
         if values is not None:
             values.setdefault(SOURCE_PROBLEMS, []).append(problem)
-
-
-def _id_text(given: Any) -> str | None:
-    """Return an id as text: YAML takes 42 for a number, and an id it is all the same."""
-    if type(given) is str:
-        return given
-    return str(given) if type(given) is int else None
 
 
 def _instance_id(values: dict[Any, Any]) -> str:

@@ -2,9 +2,10 @@
 Reads YAML into plain JSON values, remembering on which lines they are.
 
 The scalars are those of YAML 1.2: ``yes``, ``on`` and ``1:30`` are text, so that
-a country or a duration is not taken for something else. Anchors, aliases and
-merge keys work; tags don't, nor does a second document. Values may be shared
-(by aliases), so they are to be copied before they are changed.
+a country or a duration is not taken for something else. Names of fields are
+text, also where they look like numbers. Anchors, aliases and merge keys work;
+tags don't, nor does a second document. Values may be shared (by aliases), so
+they are to be copied before they are changed.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ _BOOLEANS: Final = {
     "False": False,
     "FALSE": False,
 }
-_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,40}")
+# (As long as the largest that a free value may be; a longer one is read as a float.)
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,301}")
 _OTHER_BASE: Final = re.compile(r"0o[0-7]{1,20}|0x[0-9a-fA-F]{1,20}")
 _FLOAT: Final = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
 _DIGITS_AND_DOT: Final = "0123456789."
-_TEXT_TAG: Final = "tag:yaml.org,2002:str"
+TEXT_TAG: Final = "tag:yaml.org,2002:str"
 _MERGE: Final = "<<"
+_ID: Final = "id"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -54,12 +57,14 @@ class YamlError(Exception):
 
 @dataclass(slots=True)
 class Lines:
-    """On which line (from 1) mappings and their fields begin, by the mapping's `id`."""
+    """What the values don't say, by a mapping's `id`: on which lines it and its fields begin."""
 
     starts: dict[int, int] = field(default_factory=dict)
     fields: dict[int, dict[Any, int]] = field(default_factory=dict)
     # Fields that a mapping has twice: name, line, and line of the first.
     repeated: dict[int, list[tuple[Any, int, int]]] = field(default_factory=dict)
+    # What a mapping has as its "id", where that is read as a number: 8, though 08 is written.
+    ids: dict[int, str] = field(default_factory=dict)
     # Keeps alive what is known by its `id`.
     kept: list[Any] = field(default_factory=list)
 
@@ -76,7 +81,9 @@ class _Open:
     size: int = 1
     key: Any = None
     has_key: bool = False
+    merges: bool = False
     merged: list[Any] = field(default_factory=list)
+    id_text: str | None = None
 
 
 def read_yaml(content: bytes) -> tuple[Any, Lines]:
@@ -105,17 +112,18 @@ class _Builder:
         self.root: Any = None
         self.lines = Lines()
         self._documents = 0
-        # What anchors name, with its size: how many values it comes to.
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        # What anchors name, its size (how many values it comes to), and a number as written.
+        self._anchors: dict[str, tuple[Any, int, str | None]] = {}
         self._open: list[_Open] = []
 
     def take(self, event: Any) -> None:
         kind = type(event)
         if kind is yaml.ScalarEvent:
             value = _scalar(event)
+            text = event.value if type(value) is int or type(value) is float else None
             if event.anchor is not None:
-                self._anchors[event.anchor] = (value, 1)
-            self._add(value, 1, event)
+                self._anchors[event.anchor] = (value, 1, text)
+            self._add(value, 1, text, event)
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             self._begin({} if kind is yaml.MappingStartEvent else [], event)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
@@ -123,7 +131,8 @@ class _Builder:
         elif kind is yaml.AliasEvent:
             if event.anchor not in self._anchors:
                 raise YamlError(_line(event), f"*{event.anchor} is not defined before it")
-            self._add(*self._anchors[event.anchor], event)
+            value, size, text = self._anchors[event.anchor]
+            self._add(value, size, text, event)
         elif kind is yaml.DocumentStartEvent:
             self._documents += 1
             if self._documents > 1:
@@ -144,18 +153,24 @@ class _Builder:
             self.lines.starts[id(done.value)] = done.line
             self.lines.fields[id(done.value)] = done.lines
             self.lines.kept.append(done.value)
+        if done.id_text is not None:
+            self.lines.ids[id(done.value)] = done.id_text
+            self.lines.kept.append(done.value)
         if done.anchor is not None:
-            self._anchors[done.anchor] = (done.value, done.size)
-        self._add(done.value, done.size, event)
+            self._anchors[done.anchor] = (done.value, done.size, None)
+        self._add(done.value, done.size, None, event)
 
     def _merge(self, done: _Open) -> None:
         own = dict(done.value)
         done.value.clear()
         for source in reversed(done.merged):
             done.value.update(source)
+            if _ID in source and _ID not in own:
+                done.id_text = self.lines.ids.get(id(source))
         done.value.update(own)
 
-    def _add(self, value: Any, size: int, event: Any) -> None:
+    def _add(self, value: Any, size: int, text: str | None, event: Any) -> None:
+        """Put a value where it belongs; ``text`` is how a number is written."""
         if not self._open:
             self.root = value
             return
@@ -166,13 +181,15 @@ class _Builder:
         if type(parent.value) is list:
             parent.value.append(value)
         elif not parent.has_key:
-            self._take_key(parent, value, event)
+            self._take_key(parent, value if text is None else text, event)
         else:
             parent.has_key = False
-            if parent.key == _MERGE:
+            if parent.merges:
                 self._take_merge(parent, value, event)
             elif parent.key not in parent.value:
                 parent.value[parent.key] = value
+                if parent.key == _ID:
+                    parent.id_text = text
 
     def _take_key(self, parent: _Open, key: Any, event: Any) -> None:
         if type(key) is list or type(key) is dict:
@@ -184,6 +201,7 @@ class _Builder:
         else:
             parent.lines[key] = _line(event)
         parent.key, parent.has_key = key, True
+        parent.merges = key == _MERGE and type(event) is yaml.ScalarEvent and _is_plain(event)
 
     def _take_merge(self, parent: _Open, value: Any, event: Any) -> None:
         sources = value if type(value) is list else [value]
@@ -200,11 +218,19 @@ def _line(event: Any) -> int:
 def _scalar(event: Any) -> Any:
     text: str = event.value
     if event.tag is not None:
-        if event.tag == _TEXT_TAG:
+        if event.tag == TEXT_TAG:
             return text
         raise YamlError(_line(event), f"tags like {event.tag[:50]} are not supported")
-    if event.style or not event.implicit[0]:  # in quotes, or a block
-        return text
+    return plain_value(text) if _is_plain(event) else text
+
+
+def _is_plain(event: Any) -> bool:
+    """Whether a scalar is neither in quotes nor a block, and has no tag."""
+    return not event.style and bool(event.implicit[0])
+
+
+def plain_value(text: str) -> Any:
+    """Return what a scalar means that is written without quotes."""
     first = text[:1]
     if first.isalpha() and first not in "nNtTfF":
         return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fengling_gateway.cli.files import default_fields, read_files, write_documen
 from fengling_gateway.configsource.file_entities import parse_entities
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
+from tests.cli.configurations import configurations
 
 Rows = dict[Key, dict[str, Any]]
 
@@ -74,6 +76,16 @@ def test_what_is_as_by_default_is_left_out() -> None:
     assert document["routes"][0]["match"].keys() == {"headers"}
     full = yaml.safe_load(write_document(ROWS, full=True))
     assert full["services"][0]["idle_timeout"] == "1m"
+
+
+@given(configurations(), st.booleans())
+def test_any_configuration_survives_the_way_through_a_file(rows: Rows, full: bool) -> None:
+    """Every kind of entity, with its id, its values, its labels and its owner."""
+    again = parse_entities(write_document(rows, full=full).encode()).rows
+    assert bodies(again) == bodies(rows)
+    for key, row in rows.items():
+        for name in ("labels", "managed_by"):
+            assert json.dumps(again[key].get(name) or {}) == json.dumps(row.get(name) or {})
 
 
 @given(

@@ -66,6 +66,36 @@ class ShapeTests:
         assert rows[Key("route", "42")] == {"id": "42"}
         assert rows[Key("service", "7")] == {}
 
+    @pytest.mark.parametrize("name", ["08", "018", "0o17", "1e5", "5e-3", "7e10", "0x1F", "1."])
+    def test_id_is_the_text_that_is_written(self, name: str) -> None:
+        """Whatever number another reader would take it for; by an alias or merged in, too."""
+        text = f"""
+            services:
+              - &s {{id: {name}, instances: {{{name}: {{address: "http://a"}}}}}}
+            routes: {{{name}: {{service_id: "{name}"}}}}
+            tenants: [{{<<: *s, instances: 1}}]
+            instances: [&i {{id: &id {name}1}}, {{id: *id}}, {{<<: *i, id: text}}]
+        """
+        rows = parse_entities(text.encode()).rows
+        assert [str(key) for key in rows] == [
+            f"service {name}",
+            f"instance {name}",
+            f"route {name}",
+            f"tenant {name}",
+            f"instance {name}1",
+            "instance text",
+        ]
+        assert rows[Key("service", name)]["id"] == name
+        assert rows[Key("instance", "text")]["id"] == "text"
+
+    def test_names_that_differ_are_different_entities(self) -> None:
+        """8 and 08 are one number and two ids."""
+        rows = parse_entities(b"routes: {8: {service_id: s}, 08: {service_id: s}}").rows
+        assert [(key.id, row.keys()) for key, row in rows.items()] == [
+            ("8", {"service_id"}),
+            ("08", {"service_id"}),
+        ]
+
     def test_empty_file_is_an_empty_configuration(self) -> None:
         """Nothing at all, comments, and empty sections are no entities."""
         assert parse_entities(b"").rows == {}
@@ -91,6 +121,14 @@ class EntityFaultTests:
             'line 3: conect_timeout is not a known field; did you mean "connect_timeout"?'
         )
         assert "$problems" not in parse_entities(text.encode()).rows[Key("service", "t")]
+
+    def test_labels_and_owners_of_another_type_are_named(self) -> None:
+        """They would be something else in a database, or nothing that it takes."""
+        text = "routes:\n- id: a\n  labels: 5\n  managed_by: 1e5\n  service_id: s\n"
+        assert problems_of(text, "route", "a") == [
+            "line 3: labels must be a mapping, not 5",
+            "line 4: managed_by must be text, not 100000.0",
+        ]
 
     def test_second_definition_is_named(self) -> None:
         """Which of two would count is nobody's guess: neither does."""
@@ -205,7 +243,8 @@ class ScalarTests:
             ("1.", 1.0),
             (".inf", float("inf")),
             ("-.INF", float("-inf")),
-            ("1" * 50, float("1" * 50)),
+            ("1" * 50, int("1" * 50)),
+            ("1" * 302, float("1" * 302)),
             ("|\n  5\n", "5\n"),
             ("nothing", "nothing"),
             ("-", None),
@@ -226,6 +265,14 @@ class ScalarTests:
         """A mapping's own fields go before merged ones, earlier merged ones before later."""
         text = b"a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\n"
         assert read_yaml(text)[0]["c"] == {"x": 3, "y": 1, "z": 2}
+
+    def test_quoted_merge_key_is_a_name(self) -> None:
+        """As any text in quotes is what it is."""
+        assert read_yaml(b"a: {'<<': 5, !!str <<: 6}")[0] == {"a": {"<<": 5}}
+
+    def test_names_are_text(self) -> None:
+        """As they are in JSON."""
+        assert read_yaml(b"{1: a, 0x1F: b, 1.50: c}")[0] == {"1": "a", "0x1F": "b", "1.50": "c"}
 
     def test_error_knows_its_line(self) -> None:
         """For a tool that points at it."""
