@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import replace
 from typing import Final
 
-from fengling_gateway.model.delta import Change, Delta, Position
+from fengling_gateway.model.delta import Delta, Everything, Position
 from fengling_gateway.model.entity import Key
 
 MAX_LOGGED_CHANGES: Final = 20_000
@@ -60,7 +60,7 @@ class DeltaLog:
         return None
 
     def full(self, bodies: dict[Key, bytes]) -> Delta:
-        """Return everything as one delta from nothing."""
+        """Return everything as one delta from nothing, which later changes of `bodies` don't touch."""
         assert self.head is not None, "nothing is served yet"
         if self._deltas and self._deltas[-1].is_full:
             return replace(self._deltas[-1], committed_at=None)  # shared by all workers
@@ -69,5 +69,5 @@ class DeltaLog:
             after=self.head,
             hash_before=0,
             hash_after=self.content_hash,
-            changes=tuple(Change(key, body) for key, body in bodies.items()),
+            changes=Everything(bodies),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Final
 
@@ -176,12 +176,13 @@ def _who(revision: RevisionInfo | None) -> str:
     return f"{by}{via}" + (f", committed {age:.0f} s ago" if age > 60 else "")
 
 
-def describe_changes(changes: tuple[Change, ...], *, full: bool) -> str:
+def describe_changes(changes: Collection[Change], *, full: bool) -> str:
     """Say in words what a delta changes: the first few by name."""
     if not changes:
         return "no change in what is served"
     if full and len(changes) > _NAMED_CHANGES:
         return f"{len(changes)} entities"
-    named = [f"{'removes ' if body is None else ''}{key}" for key, body in changes[:_NAMED_CHANGES]]
+    first = islice(changes, _NAMED_CHANGES)
+    named = [f"{'removes ' if body is None else ''}{key}" for key, body in first]
     others = len(changes) - len(named)
     return ", ".join(named) + (f" and {others} more" if others else "")

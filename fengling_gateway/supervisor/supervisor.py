@@ -21,7 +21,7 @@ from fengling_gateway import __version__
 from fengling_gateway.configsource.reading import ConfigSource, Held, Reading
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
 from fengling_gateway.control.lag import LagProbe
-from fengling_gateway.model.delta import Change, Delta, Position
+from fengling_gateway.model.delta import Delta, Everything, Position
 from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.bus import Bus
@@ -336,7 +336,7 @@ class Supervisor:
                 after=position,
                 hash_before=0,
                 hash_after=self.config.content_hash,
-                changes=tuple(Change(key, body) for key, body in bodies.items()),
+                changes=Everything(bodies),
             )
         )
 

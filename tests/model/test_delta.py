@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fengling_gateway.model import delta
 from fengling_gateway.model.delta import (
     MAX_PART_BYTES,
     Change,
     Delta,
+    Everything,
     Position,
     decode_changes,
     encode_changes,
@@ -29,6 +31,38 @@ changes = st.builds(
     st.builds(Key, st.sampled_from(KINDS), st.text(st.characters(codec="utf-8"), max_size=100)),
     st.none() | st.binary(max_size=300) | st.just(b"x" * MAX_BODY_BYTES),
 )
+
+
+class EverythingTests:
+    def test_it_is_what_it_was_made_of(self) -> None:
+        """A configuration goes on changing while it is being sent, and is sent as it was."""
+        bodies = {Key("route", f"r{number}"): b"%d" % number for number in range(3)}
+        changes = tuple(Change(key, body) for key, body in bodies.items())
+        everything = Everything(bodies)
+        half = iter(everything)
+        read = [next(half)]
+        bodies[Key("route", "r1")] = b"changed"
+        bodies[Key("route", "new")] = b"new"
+        del bodies[Key("route", "r2")]
+        assert (*read, *half) == tuple(everything) == changes
+        assert len(everything) == 3
+        assert changes[1] in everything
+        assert Change(Key("route", "new"), b"new") not in everything
+        assert Change(Key("route", "new"), None) not in everything
+
+    def test_changes_are_made_as_they_are_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first part of many is not held up by all the others."""
+        made = []
+
+        def make(key: Key, body: bytes) -> Change:
+            made.append(key)
+            return Change(key, body)
+
+        bodies = {Key("route", f"r{number}"): bytes(1000) for number in range(1000)}
+        everything = Everything(bodies)
+        monkeypatch.setattr(delta, "Change", make)
+        next(encode_changes(everything))
+        assert len(made) < 70
 
 
 class EncodingTests:

@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from fengling_gateway.model.delta import Change, Delta, Position
+from fengling_gateway.control.encoding import delta_head
+from fengling_gateway.control.frames import Message
+from fengling_gateway.control.local_channel import LocalChannel
+from fengling_gateway.model.delta import Change, Delta, Position, decode_changes
+from fengling_gateway.model.effective import hash_of
 from fengling_gateway.model.entity import Key, add_hash, entity_hash, subtract_hash
 from fengling_gateway.supervisor import delta_log
 from fengling_gateway.supervisor.delta_log import DeltaLog
@@ -230,6 +234,71 @@ class DistributionTests(TestCase):
         self.assertEqual(looks, ["worker heard of a newer revision"])
         distribution.publish(config.change(1, b"b"))
         self.assertEqual(len(worker.wire.deltas), 1, "it had asked, so it gets it without push")
+
+
+class Follower:
+    """A worker at the other end of a channel, with all that it has been sent."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.link = WorkerLink(clock=clock, name="w1", slot=1, user=Unconcerned())
+        ours, theirs = (LocalChannel(clock=clock, user=user) for user in (self.link, self))
+        LocalChannel.connect(ours, theirs)
+        self.link.connect(ours)
+        self.bodies: dict[Key, bytes] = {}
+        self.served: list[tuple[int, dict[Key, bytes]]] = []
+        self.parts = 0
+        self._head: Delta | None = None
+
+    def message_received(self, message: Message, payload: bytes) -> None:
+        if message is Message.DELTA:
+            self._head = delta_head(payload)
+            self.bodies = {} if self._head.is_full else dict(self.bodies)
+        elif message is Message.CHANGES:
+            self.parts += 1
+            for key, body in decode_changes(payload):
+                if body is None:
+                    del self.bodies[key]
+                else:
+                    self.bodies[key] = body
+        elif message is Message.DELTA_END:
+            assert self._head is not None
+            assert hash_of(self.bodies) == self._head.hash_after, "nothing that never was"
+            self.served.append((self._head.after.revision, self.bodies))
+
+    def channel_lost(self) -> None: ...
+
+
+class SendingEverythingTests(TestCase):
+    """`Distribution`, to a worker that has just been started"""
+
+    def test_changes_meanwhile_come_after_what_was(self) -> None:
+        """All parts are of the configuration at that revision, while others follow it."""
+        config, clock = Config(), Clock()
+        followers = [Follower(clock)]
+        distribution = Distribution(
+            log=DeltaLog(),
+            links=lambda: [one.link for one in followers],
+            bodies=lambda: config.bodies,
+            look=lambda reason: None,
+            push=True,
+        )
+        for number in range(1000):
+            distribution.publish(config.change(number, b"%0500d" % number))
+        clock.advance(0)
+        at_start, revision = dict(config.bodies), 1000
+        late = Follower(clock)
+        followers.append(late)
+        distribution.check(late.link)
+        for body in (b"changed", None, b"new again"):
+            clock.calls.pop(0).func()  # one turn; Clock.advance would run what that schedules
+            for number in (999, 500, 0, 1000):
+                distribution.publish(config.change(number, body))
+            self.assertEqual(late.served, [], "it is still under way")
+        clock.advance(0)
+        self.assertGreater(late.parts, 7)
+        self.assertEqual(late.served[0], (revision, at_start))
+        self.assertEqual(late.served[-1], (revision + 12, config.bodies))
+        self.assertEqual(followers[0].bodies, config.bodies)
 
 
 class DeltaLogTests(TestCase):
