@@ -16,7 +16,7 @@ from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import output_option, print_value
 from fengling_gateway.cli.target import management_options
 
-LISTS: Final = ("routes", "services", "instances", "tenants", "settings", "workers")
+LISTS: Final = ("routes", "services", "instances", "tenants", "settings", "workers", "rejected")
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
 
@@ -26,10 +26,10 @@ _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 @management_options
 @output_option
 def get_command(api: ManagementApi, what: str, entity_id: str | None, output: str) -> None:
-    """List what a gateway serves now, or show one entity."""
+    """List what a gateway serves now, its workers, or what it rejects; or show one entity."""
+    if entity_id is not None and what in ("workers", "rejected"):
+        raise click.UsageError(f"of {what} there is only the list")
     if what == "workers":
-        if entity_id is not None:
-            raise click.UsageError("workers are listed only")
         _workers(api, output)
         return
     if entity_id is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -66,6 +67,9 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "settings": (("KEY", _field("key")), ("VALUE", _field("value"))),
 }
 
+_REJECTED: Final = 20
+"""Rejected entities that the status names: more than a screen is read in another way."""
+
 _INSTANCES: Final = 10
 """Instances of a service that are named in a line."""
 
@@ -81,6 +85,9 @@ _WORKERS: Final[tuple[Column, ...]] = (
 
 
 def print_entities(what: str, items: Iterable[Mapping[str, Any]]) -> None:
+    if what == "rejected":
+        _print_rejected(items)
+        return
     _print(COLUMNS[what], items, empty=f"no {what}")
 
 
@@ -113,6 +120,7 @@ def print_status(status: Mapping[str, Any]) -> None:
             ("source", _source(source)),
             ("redis", _redis(redis)),
             ("entities", _counts(status.get("entities") or {})),
+            ("rejected", _warning(_counts(_rejected_by_kind(status)))),
             ("held", _warning(_held(status.get("held") or {}))),
         )
     )
@@ -121,12 +129,25 @@ def print_status(status: Mapping[str, Any]) -> None:
     rejected = status.get("rejected") or []
     if rejected:
         click.echo()
-        rows = [
-            (f"{one['kind']} {one['id']}", one.get("serving"), _why(one, problem))
-            for one in rejected
-            for problem in one["problems"]
-        ]
-        print_table(("REJECTED", "SERVING", "WHY"), rows, empty="")
+        _print_rejected(rejected[:_REJECTED])
+    more = status.get("rejected_total", len(rejected)) - len(rejected[:_REJECTED])
+    if more > 0:
+        click.echo(f"\nand {more} more rejected: fenglingctl get rejected")
+
+
+def _print_rejected(rejected: Iterable[Mapping[str, Any]]) -> None:
+    rows = [
+        (f"{one['kind']} {one['id']}", one.get("serving"), _why(one, problem))
+        for one in rejected
+        for problem in one["problems"]
+    ]
+    print_table(("REJECTED", "SERVING", "WHY"), rows, empty="nothing is rejected")
+
+
+def _rejected_by_kind(status: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return how many are rejected; counted here where a gateway of an older version is asked."""
+    counts = status.get("rejected_by_kind")
+    return counts or Counter(one["kind"] for one in status.get("rejected") or ())
 
 
 def _held(held: Mapping[str, Any]) -> str | None:

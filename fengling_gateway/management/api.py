@@ -42,6 +42,9 @@ SLICE_SECONDS: Final = 0.008
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+_KEY: Final = re.compile(r"[a-z_]{1,50}/.{1,1000}", re.DOTALL)
+"""Of an entity that is rejected, so that its id may be anything."""
+
 _EXPLAIN_FIELDS: Final = {
     "method": text_up_to(32),
     "host": text_up_to(255),
@@ -112,22 +115,32 @@ class ManagementApi:
     def entities(self, request: Any, name: str) -> bytes:
         _only_get(request)
         no_other_parameters(request, {"limit", "after"})
-        limit = query_value(
-            request,
-            "limit",
-            str(listing.DEFAULT_LIMIT),
-            lambda text: (
-                text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= listing.MAX_LIMIT
-            ),
-            f"a number from 1 to {listing.MAX_LIMIT}",
-        )
         after = query_value(
             request, "after", "", lambda text: _ID.fullmatch(text) is not None, "an id"
         )
         page = listing.page(
-            self._gateway.bodies(), listing.KINDS[name], after=after, limit=int(limit)
+            self._gateway.bodies(), listing.KINDS[name], after=after, limit=_limit(request)
         )
         return _json(request, {"items": page.items, "next": page.next})
+
+    @app.route("/api/gateway/rejected", methods=["GET"])
+    def rejected(self, request: Any) -> bytes:
+        no_other_parameters(request, {"limit", "after"})
+        after = query_value(
+            request,
+            "after",
+            "",
+            lambda text: _KEY.fullmatch(text) is not None,
+            "a kind and an id, as in route/orders",
+        )
+        kind, _, entity_id = after.partition("/")
+        limit = _limit(request)
+        items = self._gateway.rejected(
+            after=Key(kind, entity_id) if after else None, limit=limit + 1
+        )
+        last = items[limit - 1] if len(items) > limit else None
+        following = None if last is None else f"{last['kind']}/{last['id']}"
+        return _json(request, {"items": items[:limit], "next": following})
 
     @app.route("/api/gateway/<any(routes,services,instances,tenants,settings):name>/<entity_id>")
     def entity(self, request: Any, name: str, entity_id: str) -> bytes:
@@ -140,9 +153,9 @@ class ManagementApi:
         return _json(request, listing.shown(bodies, key))
 
     def _not_served(self, key: Key) -> ProblemError:
-        for rejection in self._gateway.status()["rejected"]:
-            if (rejection["kind"], rejection["id"]) == key:
-                return ProblemError("not_served", "it is rejected", problems=rejection["problems"])
+        rejection = self._gateway.rejection(key)
+        if rejection is not None:
+            return ProblemError("not_served", "it is rejected", problems=rejection["problems"])
         return ProblemError("not_served", f"no such {key.kind.replace('_', ' ')} is served")
 
     @app.route("/api/gateway/reload", methods=["POST"])
@@ -243,6 +256,14 @@ def _sized(request: Any, content_type: bytes, body: bytes) -> bytes:
     request.setHeader(b"content-type", content_type)
     request.setHeader(b"content-length", b"%d" % len(body))
     return b"" if request.method == b"HEAD" else body
+
+
+def _limit(request: Any) -> int:
+    def is_limit(text: str) -> bool:
+        return text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= listing.MAX_LIMIT
+
+    expected = f"a number from 1 to {listing.MAX_LIMIT}"
+    return int(query_value(request, "limit", str(listing.DEFAULT_LIMIT), is_limit, expected))
 
 
 def _only_get(request: Any) -> None:

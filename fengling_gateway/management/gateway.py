@@ -22,7 +22,7 @@ class ManagedGateway(Protocol):
     """
 
     def status(self) -> dict[str, Any]:
-        """Return everything about this node; ``docs/architecture.md`` lists the fields."""
+        """Return everything about this node; of what is rejected the first, and how many."""
 
     def workers(self) -> list[dict[str, Any]]:
         """Return the workers of this node."""
@@ -36,6 +36,12 @@ class ManagedGateway(Protocol):
 
     def bodies(self) -> Mapping[Key, bytes]:
         """Return the canonical bodies that are served; read, and not kept."""
+
+    def rejected(self, *, after: Key | None, limit: int) -> list[dict[str, Any]]:
+        """Return the next `limit` rejected entities after one, by kind and id."""
+
+    def rejection(self, key: Key) -> dict[str, Any] | None:
+        """Return what is wrong with an entity; None if it is not rejected."""
 
     def reload(
         self, *, comment: str | None, wait: Wait, timeout: float

@@ -117,6 +117,17 @@ def _reads() -> Schema:
         },
     }
     limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+    paths["/api/gateway/rejected"] = {
+        "get": _operation(
+            "The entities whose newest version is rejected, and why, by kind and id",
+            READ,
+            _PAGE,
+            parameters=[
+                _parameter("limit", limit),
+                _parameter("after", {**_TEXT, "example": "route/orders"}),
+            ],
+        )
+    }
     for name, kind in KINDS.items():
         paths[f"/api/gateway/{name}"] = {
             "get": _operation(

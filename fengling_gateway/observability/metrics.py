@@ -139,7 +139,8 @@ REJECTED: Final = Declared(
 )
 REJECTED_ENTITY: Final = Declared(
     "fengling_config_rejected_entity",
-    "1 for each entity whose newest version is rejected and each code of a problem with it.",
+    "1 for each entity whose newest version is rejected and each code of a problem with it; "
+    "of the first 100.",
     ("kind", "id", "code", "serving"),
 )
 HELD: Final = Declared(
@@ -182,9 +183,6 @@ REFUSALS: Final = Declared(
     "Requests to the management API refused at its gate, by problem code.",
     ("code",),
 )
-
-_NAMED_REJECTIONS: Final = 100
-"""Rejected entities that are named: more make series that nobody reads, and there may be 100,000."""
 
 _DROPPED_PREFIX: Final = "messages_dropped:"
 
@@ -311,8 +309,7 @@ class _Metrics:
         yield _single(REVISION, None if position is None else position["revision"])
         yield _by_label(ENTITIES, self._status.get("entities", {}))
         rejected = dict.fromkeys(self._status.get("entities", {}), 0)
-        for rejection in self._status.get("rejected", ()):
-            rejected[rejection["kind"]] = rejected.get(rejection["kind"], 0) + 1
+        rejected.update(self._status.get("rejected_by_kind", {}))
         yield _by_label(REJECTED, rejected)
         yield self._rejected_entities()
         yield _single(HELD, int(self._status.get("held") is not None))
@@ -323,7 +320,7 @@ class _Metrics:
 
     def _rejected_entities(self) -> Metric:
         gauge = REJECTED_ENTITY.gauge()
-        for rejection in self._status.get("rejected", ())[:_NAMED_REJECTIONS]:
+        for rejection in self._status.get("rejected", ()):
             for code in sorted({problem["code"] for problem in rejection["problems"]}):
                 labels = [rejection["kind"], label(rejection["id"]), code, rejection["serving"]]
                 gauge.add_metric(labels, 1)

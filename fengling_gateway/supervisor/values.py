@@ -5,11 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from fengling_gateway.model.delta import Position
+from fengling_gateway.model.effective import Rejection
+from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.link import WorkerLink
 
 
 def position_values(position: Position | None) -> dict[str, Any] | None:
     return None if position is None else position._asdict()
+
+
+def rejection_values(key: Key, rejection: Rejection) -> dict[str, Any]:
+    """Return one rejected entity: what is wrong with it, and what it serves instead."""
+    return {
+        "kind": key.kind,
+        "id": key.id,
+        "serving": rejection.serving,
+        "problems": [
+            {"path": one.path, "code": one.code, "message": one.message}
+            for one in rejection.problems
+        ],
+    }
 
 
 def worker_values(link: WorkerLink) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +16,7 @@ from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.link import WorkerState
-from fengling_gateway.supervisor.values import position_values, worker_values
+from fengling_gateway.supervisor.values import position_values, rejection_values, worker_values
 from fengling_gateway.syncbus.messages import Command
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 FLEET_POLL_SECONDS: Final = 0.05
 """How often a wait for other nodes asks for their states."""
+
+REJECTED_SHOWN: Final = 100
+"""Rejected entities that the status names: 10,000 are nothing that anybody reads at once."""
 
 CONFIRM_SECONDS: Final = 10.0
 """How long a confirmation waits for what it has released to be served."""
@@ -66,18 +71,9 @@ class SupervisorView:
             "held": None
             if loop.held is None
             else {"revision": loop.held.revision, "message": loop.held.describe()},
-            "rejected": [
-                {
-                    "kind": key.kind,
-                    "id": key.id,
-                    "serving": rejection.serving,
-                    "problems": [
-                        {"path": one.path, "code": one.code, "message": one.message}
-                        for one in rejection.problems
-                    ],
-                }
-                for key, rejection in sorted(supervisor.config.rejected.items())
-            ],
+            "rejected": self.rejected(after=None, limit=REJECTED_SHOWN),
+            "rejected_total": len(supervisor.config.rejected),
+            "rejected_by_kind": Counter(key.kind for key in supervisor.config.rejected),
             "entities": counts,
             "workers": self.workers(),
             "deaths": supervisor.workers.deaths,
@@ -138,6 +134,17 @@ class SupervisorView:
     def bodies(self) -> Mapping[Key, bytes]:
         """Return the canonical bodies that are served."""
         return self._supervisor.config.bodies
+
+    def rejected(self, *, after: Key | None, limit: int) -> list[dict[str, Any]]:
+        """Return the first rejected entities, by kind and id, that come after one of them."""
+        found = self._supervisor.config.rejected
+        following = found if after is None else (key for key in found if key > after)
+        return [rejection_values(key, found[key]) for key in heapq.nsmallest(limit, following)]
+
+    def rejection(self, key: Key) -> dict[str, Any] | None:
+        """Return what is wrong with an entity; None if it is not rejected."""
+        found = self._supervisor.config.rejected.get(key)
+        return None if found is None else rejection_values(key, found)
 
     def reload(self, *, comment: str | None, wait: str, timeout: float) -> Deferred[dict[str, Any]]:
         return Deferred.fromCoroutine(self._reload(comment, wait, timeout))

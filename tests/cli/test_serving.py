@@ -63,6 +63,32 @@ def test_status_names_what_needs_attention(run: Run, gateway: StubGateway) -> No
         assert words in result.stdout, words
 
 
+def test_status_says_how_much_is_rejected_beyond_what_it_names(
+    run: Run, gateway: StubGateway
+) -> None:
+    """And how to see the rest."""
+    one = {"kind": "route", "serving": "nothing", "problems": [{"message": "is wrong"}]}
+    rejected = [{**one, "id": f"r{number:02}"} for number in range(100)]
+    counts = {"rejected_total": 10_000, "rejected_by_kind": {"route": 9_999, "service": 1}}
+    gateway.answers["GET", "status"] = (200, {**STATUS, "rejected": rejected, **counts})
+    result = run("status")
+    assert "9999 routes, 1 service" in result.stdout
+    assert ("r19" in result.stdout, "r20" in result.stdout) == (True, False)
+    assert "and 9980 more rejected: fenglingctl get rejected" in result.stdout
+
+
+def test_everything_rejected_can_be_listed(run: Run, gateway: StubGateway) -> None:
+    """With every problem of each."""
+    gateway.answers["GET", "rejected"] = (200, {"items": STATUS["rejected"], "next": None})
+    result = run("get", "rejected")
+    assert "path: is no template" in result.stdout
+    assert "needs one target" in result.stdout
+    assert document(run("get", "rejected", "-o", "json")) == STATUS["rejected"]
+    gateway.answers["GET", "rejected"] = (200, {"items": [], "next": None})
+    assert run("get", "rejected").stdout == "nothing is rejected\n"
+    assert run("get", "rejected", "bad").exit_code == 2
+
+
 def test_status_shows_a_source_that_is_away(run: Run, gateway: StubGateway) -> None:
     """With its last error."""
     source: dict[str, Any] = {"kind": "database", "connected": False, "last_error": "timeout"}

@@ -48,7 +48,7 @@ class FakeGateway:
         self.asked: list[Any] = []
         self.served = some_bodies()
         self.is_ready = True
-        self.rejected: list[dict[str, Any]] = []
+        self.rejections: list[dict[str, Any]] = []
         self.reload_answer: dict[str, Any] = {"behind": [], "complete": True}
         self.fleet_answer: dict[str, Any] = {"complete": True, "workers": [{"worker": "w0"}]}
         self.worker_counters: dict[str, dict[str, Any]] = {}
@@ -62,7 +62,7 @@ class FakeGateway:
             "state": "serving",
             "position": {"epoch": "e", "revision": 412, "token": "t"},
             "held": None,
-            "rejected": self.rejected,
+            "rejected": self.rejections,
             "entities": {"route": 3},
             "workers": [{"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0}],
             "source": {"connected": True, "listening": True, "reads": 7},
@@ -72,6 +72,15 @@ class FakeGateway:
 
     def workers(self) -> list[dict[str, Any]]:
         return [{"worker": "w0"}]
+
+    def rejected(self, *, after: Key | None, limit: int) -> list[dict[str, Any]]:
+        following = [
+            one for one in self.rejections if after is None or (one["kind"], one["id"]) > after
+        ]
+        return following[:limit]
+
+    def rejection(self, key: Key) -> dict[str, Any] | None:
+        return next((one for one in self.rejections if (one["kind"], one["id"]) == key), None)
 
     def fleet(self) -> Deferred[dict[str, Any]]:
         return succeed(self.fleet_answer)

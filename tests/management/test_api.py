@@ -93,12 +93,23 @@ class ApiTests(SynchronousTestCase):
     def test_a_rejected_entity_is_404_with_the_reason(self) -> None:
         """Who looks for it learns why it is not there."""
         problems = [{"path": "route bad: path", "code": "template", "message": "no"}]
-        self.gateway.rejected = [
+        self.gateway.rejections = [
             {"kind": "route", "id": "bad", "serving": "nothing", "problems": problems}
         ]
         status, answer = self.ask("GET", "/api/gateway/routes/bad")
         self.assertEqual((status, answer["problems"]), (404, problems))
         self.assertEqual(self.ask("GET", "/api/gateway/routes/other")[0], 404)
+
+    def test_what_is_rejected_comes_in_pages(self) -> None:
+        """By kind and id, whatever the id: what is rejected may have an odd one."""
+        keys = [("instance", "i"), ("route", "a/b c"), ("route", "z"), ("service", "s")]
+        self.gateway.rejections = [{"kind": kind, "id": name} for kind, name in keys]
+        status, answer = self.ask("GET", "/api/gateway/rejected?limit=2", scope=READ)
+        self.assertEqual((status, answer["next"]), (200, "route/a/b c"))
+        status, rest = self.ask("GET", "/api/gateway/rejected?limit=2&after=route/a/b%20c")
+        found = [(one["kind"], one["id"]) for one in answer["items"] + rest["items"]]
+        self.assertEqual((found, rest["next"]), (keys, None))
+        self.assertEqual(self.ask("GET", "/api/gateway/rejected?after=route")[0], 422)
 
     def test_reload_passes_on_how_to_wait(self) -> None:
         """Comment, wait and timeout reach the gateway; without a wait it is 202."""
@@ -266,7 +277,7 @@ def test_the_document_has_every_operation() -> None:
         for path, operations in document()["paths"].items()
         for method in operations
     }
-    assert len(documented) == 19
+    assert len(documented) == 20
     for method, path in documented:
         adapter = ManagementApi.app.url_map.bind("gateway")
         adapter.match(path.replace("{id}", "x"), method=method)

@@ -19,6 +19,7 @@ STATUS: dict[str, Any] = {
     "rejected": [
         {"kind": "route", "id": "bad", "serving": "nothing", "problems": [{"code": "bad_path"}]}
     ],
+    "rejected_by_kind": {"route": 250},
     "entities": {"route": 10, "service": 2},
     "workers": [
         {"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0},
@@ -105,7 +106,7 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     found = rendered()
     assert found["fengling_config_revision", ()] == 412
     assert found["fengling_config_held", ()] == 1
-    assert found["fengling_config_rejected_entities", (("kind", "route"),)] == 1
+    assert found["fengling_config_rejected_entities", (("kind", "route"),)] == 250
     assert found["fengling_config_rejected_entities", (("kind", "service"),)] == 0
     rejected = (("code", "bad_path"), ("id", "bad"), ("kind", "route"), ("serving", "nothing"))
     assert found["fengling_config_rejected_entity", rejected] == 1

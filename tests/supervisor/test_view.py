@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import random
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +12,12 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fengling_gateway.configsource.reading import Row
 from fengling_gateway.model.delta import Position
-from fengling_gateway.supervisor.view import CONFIRM_SECONDS, SupervisorView
+from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor.supervisor import Outside, Supervisor, SupervisorSettings
+from fengling_gateway.supervisor.view import CONFIRM_SECONDS, REJECTED_SHOWN, SupervisorView
+from tests.supervisor import test_supervisor as parts
 
 HERE = Position("e", 7, "t7")
 
@@ -99,3 +106,56 @@ class SupervisorViewTests(SynchronousTestCase):
         self.assertNoResult(confirmed)
         self.clock.advance(CONFIRM_SECONDS)
         self.assertEqual(self.successResultOf(confirmed), {"confirmed": 7, "held": None})
+
+
+class RejectedTests(SynchronousTestCase):
+    """What is rejected, however much that is."""
+
+    def setUp(self) -> None:
+        clock = Clock()
+        source = parts.Source()
+        source.history = lambda keys, up_to: succeed({})  # type: ignore[method-assign]
+        supervisor = Supervisor(
+            reactor=clock,
+            settings=SupervisorSettings(
+                cluster="c",
+                node="n",
+                workers=1,
+                source="database",
+                listeners=(),
+                runtime_dir=Path(self.mktemp()),
+            ),
+            outside=lambda _: Outside(
+                source=source,
+                bus=parts.Bus([]),
+                journal=parts.Journal([]),
+                launcher=lambda sockets: parts.Worker([]),
+            ),
+            rng=random.Random(1),
+        )
+        supervisor.start()
+        bad = [Row(Key("route", f"r{number:03}"), {"path": "no path"}) for number in range(150)]
+        source.answer(HERE, Row(Key("service", "s"), {"id": "s", "balancing": "bad"}), *bad)
+        clock.advance(0)
+        self.view = SupervisorView(supervisor=supervisor, clock=clock)
+
+    def test_status_names_the_first_and_counts_all(self) -> None:
+        """By kind and in all."""
+        status = json.loads(json.dumps(self.view.status()))
+        named = [(one["kind"], one["id"]) for one in status["rejected"]]
+        self.assertEqual(named, [("route", f"r{number:03}") for number in range(REJECTED_SHOWN)])
+        self.assertEqual(status["rejected_total"], 151)
+        self.assertEqual(status["rejected_by_kind"], {"route": 150, "service": 1})
+
+    def test_the_others_follow_one_of_them(self) -> None:
+        """Which needs not be rejected any more."""
+        found = self.view.rejected(after=Key("route", "r148x"), limit=10)
+        self.assertEqual([one["id"] for one in found], ["r149", "s"])
+        self.assertEqual(found[0]["serving"], "nothing")
+
+    def test_one_is_asked_for(self) -> None:
+        """With what is wrong; None if it is not rejected."""
+        found = self.view.rejection(Key("service", "s"))
+        assert found is not None
+        self.assertEqual([one["code"] for one in found["problems"]], ["not_allowed"])
+        self.assertIsNone(self.view.rejection(Key("service", "r001")))
