@@ -99,7 +99,7 @@ def diff_command(files: tuple[str, ...], dsn: str, ownership: Ownership, output:
     FILES are YAML as `export` writes it; - is stdin.
     """
     wanted, places = read_files(files)
-    with database.connected(dsn) as connection:
+    with database.connected(dsn) as connection, database.snapshot(connection):
         planned = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
     _show(planned, output)
     if planned.changes:
@@ -161,7 +161,7 @@ def _apply(
 @click.option("--managed-by", metavar="NAME", help="Only what is managed by NAME.")
 def export_command(dsn: str, full: bool, managed_by: str | None) -> None:
     """Write the configuration in the database as YAML, which apply and the file source take."""
-    with database.connected(dsn) as connection:
+    with database.connected(dsn) as connection, database.snapshot(connection):
         rows = database.read_rows(connection, KINDS)
     if managed_by is not None:
         rows = {key: row for key, row in rows.items() if row.get("managed_by") == managed_by}

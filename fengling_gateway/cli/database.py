@@ -57,6 +57,15 @@ def connected(dsn: str) -> Iterator[Any]:
         connection.close()
 
 
+@contextmanager
+def snapshot(connection: Any) -> Iterator[None]:
+    """Let everything that is read within the block be of one moment: it takes several queries."""
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    yield
+    connection.rollback()
+    connection.set_session(isolation_level="READ COMMITTED", readonly=False)
+
+
 def read_rows(connection: Any, kinds: Iterable[str] = KINDS) -> dict[Key, dict[str, Any]]:
     """Return every row of some kinds, in the current transaction."""
     rows: dict[Key, dict[str, Any]] = {}

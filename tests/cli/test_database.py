@@ -12,6 +12,7 @@ import yaml
 
 from fengling_gateway.cli import database
 from fengling_gateway.cli.changes import Planned
+from fengling_gateway.configsource.postgres_rows import values_of
 from fengling_gateway.model.entity import Key
 from tests.cli.conftest import Run, document
 
@@ -251,6 +252,38 @@ class TestApply:
         result = run("apply", "-", stdin=text)
         assert result.stdout.splitlines()[-1] == "revision 1 (2501 changes)"
         assert sql("SELECT count(*) FROM fengling.route") == [(2500,)]
+
+
+class TestSnapshots:
+    """What is read is of one moment, though it takes a query for each kind."""
+
+    @pytest.fixture
+    def _busy(self, monkeypatch: pytest.MonkeyPatch, sql: Any) -> None:
+        """Let a revision of services and routes be committed when the services have been read."""
+        sql("INSERT INTO fengling.service (id) VALUES ('old')")
+
+        def somebody_writes(key: Key, text: str) -> dict[str, Any]:
+            if key == Key("service", "old"):
+                sql(
+                    "INSERT INTO fengling.service (id) VALUES ('new');"
+                    "INSERT INTO fengling.route (id, service_id) VALUES ('new', 'new')"
+                )
+            return values_of(key, text)
+
+        monkeypatch.setattr(database, "values_of", somebody_writes)
+
+    @pytest.mark.usefixtures("_busy")
+    def test_an_export_is_of_one_moment(self, run: Run) -> None:
+        """No route without the service that came with it."""
+        assert run("export").stdout == "services:\n- id: old\n"
+
+    @pytest.mark.usefixtures("_busy")
+    def test_a_diff_is_of_one_moment(self, run: Run) -> None:
+        """A file of what there was is no difference."""
+        arguments = ("diff", "-", "--managed-by", "git:a", "--prune", "--take-over", "-o", "json")
+        text = "routes: [{id: new, service_id: old}]"
+        [change] = document(run(*arguments, stdin=text))["changes"]
+        assert change["action"] == "create"
 
 
 class TestWarnings:
