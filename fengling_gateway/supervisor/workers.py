@@ -9,32 +9,23 @@ gives up at the first replacement that does not come to serve.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fengling_gateway.supervisor.assignment import assign
+from fengling_gateway.supervisor.last_moments import LastMoments
 from fengling_gateway.supervisor.launch import Launched, Launcher
 from fengling_gateway.supervisor.link import CatchUp, WorkerLink, WorkerState
+from fengling_gateway.supervisor.rolling_restart import RollingRestart
+from fengling_gateway.supervisor.slot import Slot
+from fengling_gateway.supervisor.watch import Watch
 
 _log = Logger()
-
-WATCH_INTERVAL_SECONDS: Final = 0.5
-STALLED_AFTER_SECONDS: Final = 2.0
-"""Two heartbeats missed: a sibling reads its sockets too."""
-
-READY_WITHIN_SECONDS: Final = 60.0
-"""A worker that serves nothing by then is replaced; 100,000 routes take a few seconds."""
-
-STEADY_AFTER_SECONDS: Final = 10.0
-"""A worker that has lived this long starts over with the shortest delay."""
-
-KILL_AFTER_DRAIN_SECONDS: Final = 2.0
-"""What a draining worker gets beyond its deadline to exit by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +54,6 @@ class WorkersUser(Protocol):
         """All are draining for the last time, and the sockets' queues are empty."""
 
 
-class _Slot:
-    """One slot: the worker that is to serve it, and those that still drain."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.current: WorkerLink | None = None
-        self.successor: WorkerLink | None = None
-        self.deaths_in_a_row = 0
-        self.respawn: Any = None
-
-    @property
-    def serves(self) -> bool:
-        return self.current is not None and self.current.state is WorkerState.SERVING
-
-
 class Workers:
     """The workers of this host."""
 
@@ -94,26 +70,31 @@ class Workers:
     ) -> None:
         self._clock = clock
         self._launcher = launcher
-        self._slots = [_Slot(index) for index in range(count)]
+        self._slots = [Slot(index) for index in range(count)]
         self._slot_count = count
         self._settings = settings
         self._configuration = configuration
         self._user = user
         self._rng = rng
         self._kill: dict[WorkerLink, Callable[[], None]] = {}
-        self._last_moments: dict[WorkerLink, Any] = {}
-        self._restarting: Iterator[_Slot] | None = None
-        self._restart_again = False
+        self._restart = RollingRestart(slots=self._slots, launch=self._launch)
+        self._last_moments = LastMoments(clock=clock, kill=lambda link: self._kill[link]())
+        self._watch = Watch(
+            clock=clock,
+            links=self.links,
+            heartbeat_timeout=settings.heartbeat_timeout,
+            siblings_serve=self._siblings_serve,
+            stalled=self._stalled,
+            hangs=self._hangs,
+        )
         self._stopping: Deferred[None] | None = None
-        self._watch: Any = None
-        self._watch_due = 0.0
         self.deaths = 0
-        self.restarts = 0
 
     def start(self) -> None:
         for slot in self._slots:
             slot.current = self._launch(slot)
-        self._watch_again()
+        if self._launcher.can_overlap:  # otherwise it is we who would hang
+            self._watch.start()
 
     def slots_available(self, slots: int) -> None:
         """There are sockets for this many slots: more than workers after an adoption."""
@@ -131,15 +112,9 @@ class Workers:
     def some_serve(self) -> bool:
         return any(slot.serves for slot in self._slots)
 
-    @property
-    def restarting(self) -> bool:
-        """Whether a rolling restart is under way, or workers that it replaced still drain."""
-        draining = any(link.state is WorkerState.DRAINING for link in self._kill)
-        return self._restarting is not None or draining
-
     # Launching
 
-    def _launch(self, slot: _Slot) -> WorkerLink:
+    def _launch(self, slot: Slot) -> WorkerLink:
         link = WorkerLink(clock=self._clock, name=f"w{slot.index}", slot=slot.index, user=self)
         launched = self._launcher.launch(link.name, link, lambda how: self._exited(link, how))
         link.pid = launched.pid
@@ -161,9 +136,8 @@ class Workers:
             slot.successor = None
             old, slot.current = slot.current, link
             if old is not None:
-                old.drain(self._settings.drain_deadline)
-                self._kill_after_drain(old, self._settings.drain_deadline)
-            self._restart_next()
+                self._drain(old, self._settings.drain_deadline)
+            self._restart.proceed()
         self._assign()
 
     # Deaths
@@ -177,9 +151,7 @@ class Workers:
     def _exited(self, link: WorkerLink, how: str) -> None:
         was, link.state = link.state, WorkerState.GONE
         self._kill.pop(link, None)
-        last_moment = self._last_moments.pop(link, None)
-        if last_moment is not None and last_moment.active():
-            last_moment.cancel()
+        self._last_moments.ended(link)
         slot = self._slots[link.slot]
         if was is not WorkerState.DRAINING:
             self.deaths += 1
@@ -188,26 +160,24 @@ class Workers:
             )
         if slot.successor is link:
             slot.successor = None
-            self._abandon_restart(f"the replacement of {link.name} did not come to serve")
+            self._restart.give_up(f"the replacement of {link.name} did not come to serve")
         elif slot.current is link:
             slot.current = None
             self._respawn(slot, self._clock.seconds() - link.started_at)
         self._assign()
         self._finish_stopping()
 
-    def _respawn(self, slot: _Slot, lived_seconds: float) -> None:
+    def _respawn(self, slot: Slot, lived_seconds: float) -> None:
         if self._stopping is not None:
             return
-        if lived_seconds > STEADY_AFTER_SECONDS:
-            slot.deaths_in_a_row = 0
-        first, longest = self._settings.first_respawn_delay, self._settings.longest_respawn_delay
-        delay = min(longest, first * 2**slot.deaths_in_a_row) if slot.deaths_in_a_row else 0.0
-        slot.deaths_in_a_row = min(slot.deaths_in_a_row + 1, 16)
+        delay = slot.delay_after_death(
+            lived_seconds, self._settings.first_respawn_delay, self._settings.longest_respawn_delay
+        )
         slot.respawn = self._clock.callLater(
             delay * self._rng.uniform(0.8, 1.2), self._refill, slot
         )
 
-    def _refill(self, slot: _Slot) -> None:
+    def _refill(self, slot: Slot) -> None:
         slot.respawn = None
         if slot.current is not None or self._stopping is not None:
             return
@@ -228,83 +198,39 @@ class Workers:
         if not self._launcher.can_overlap:
             _log.warn("the only worker runs in the supervisor's process: nothing to replace")
             return
-        if self._restarting is not None:
-            self._restart_again = True
-            return
-        self.restarts += 1
-        self._restarting = iter(self._slots)
-        self._restart_next()
+        self._restart.begin()
 
-    def _restart_next(self) -> None:
-        if self._restarting is None:
-            return
-        slot = next(self._restarting, None)
-        if slot is None:
-            self._restarting = None
-            _log.info("rolling restart is complete")
-            if self._restart_again:
-                self._restart_again = False
-                self.rolling_restart()
-        elif slot.current is None:
-            self._restart_next()  # it is being respawned, with new code, anyway
-        else:
-            self._launch_successor(slot)
+    @property
+    def restarts(self) -> int:
+        return self._restart.begun
 
-    def _launch_successor(self, slot: _Slot) -> None:
-        try:
-            slot.successor = self._launch(slot)
-        except OSError as error:
-            self._abandon_restart(f"the replacement of w{slot.index} can't be started: {error}")
+    @property
+    def restarting(self) -> bool:
+        """Whether a rolling restart is under way, or workers that it replaced still drain."""
+        draining = any(link.state is WorkerState.DRAINING for link in self._kill)
+        return self._restart.is_under_way or draining
 
-    def _abandon_restart(self, reason: str) -> None:
-        if self._restarting is not None:
-            self._restarting, self._restart_again = None, False
-            _log.error(
-                "rolling restart given up: {reason}; the old workers stay",
-                reason=reason,
-            )
+    # Silence
 
-    # Watching
-
-    def _watch_again(self) -> None:
-        self._watch = self._clock.callLater(WATCH_INTERVAL_SECONDS, self._look_after_all)
-        self._watch_due = self._clock.seconds() + WATCH_INTERVAL_SECONDS
-
-    def _look_after_all(self) -> None:
-        late = self._clock.seconds() - self._watch_due
-        self._watch_again()
-        for link in self.links():
-            if late > WATCH_INTERVAL_SECONDS:
-                # We were stopped, or the clock was set: what was said is still to be read.
-                link.excuse(late)
-            self._look_after(link, self._clock.seconds() - link.last_heard)
-
-    def _look_after(self, link: WorkerLink, silent_seconds: float) -> None:
-        starting = link.state is WorkerState.STARTING
-        limit = READY_WITHIN_SECONDS if starting else self._settings.heartbeat_timeout
-        if starting and self._clock.seconds() - link.started_at < READY_WITHIN_SECONDS:
-            return
-        if link.state is WorkerState.DRAINING or not self._launcher.can_overlap:
-            return
-        if silent_seconds > limit or (starting and self._serves_elsewhere(link)):
-            _log.error(
-                "worker {worker} (pid {pid}) hangs; killing it", worker=link.name, pid=link.pid
-            )
-            self._kill[link]()
-        elif link.state is WorkerState.SERVING and silent_seconds > STALLED_AFTER_SECONDS:
-            link.state = WorkerState.STALLED
-            _log.warn("worker {worker} (pid {pid}) is stalled", worker=link.name, pid=link.pid)
-            self._assign()
-
-    def _serves_elsewhere(self, link: WorkerLink) -> bool:
-        """Whether there is something to serve, so that not serving it is a fault."""
+    def _siblings_serve(self, link: WorkerLink) -> bool:
         return any(slot.serves for slot in self._slots if slot.current is not link)
+
+    def _stalled(self, link: WorkerLink) -> None:
+        link.state = WorkerState.STALLED
+        _log.warn("worker {worker} (pid {pid}) is stalled", worker=link.name, pid=link.pid)
+        self._assign()
+
+    def _hangs(self, link: WorkerLink) -> None:
+        _log.error("worker {worker} (pid {pid}) hangs; killing it", worker=link.name, pid=link.pid)
+        self._kill[link]()
 
     def worker_beat(self, link: WorkerLink) -> None:
         if link.state is WorkerState.STALLED:
             link.state = WorkerState.SERVING
             self._assign()
         self._user.worker_beat(link)
+
+    # What is the user's business
 
     def worker_applied(self, link: WorkerLink) -> None:
         self._user.worker_applied(link)
@@ -332,10 +258,9 @@ class Workers:
         """
         if self._stopping is None:
             self._stopping = Deferred()
-            self._restarting = None
+            self._restart.stop()
             for slot in self._slots:
-                if slot.respawn is not None and slot.respawn.active():
-                    slot.respawn.cancel()
+                slot.cancel_respawn()
             for link in self.links():
                 self._end(link, deadline)
             self._finish_stopping()
@@ -345,32 +270,19 @@ class Workers:
         if link.state is WorkerState.STARTING and self._launcher.can_overlap:
             link.state = WorkerState.DRAINING
             self._kill[link]()
-        link.drain(deadline, last=True)
-        self._kill_after_drain(link, deadline)
+        self._drain(link, deadline, last=True)
+
+    def _drain(self, link: WorkerLink, deadline: float, *, last: bool = False) -> None:
+        link.drain(deadline, last=last)
+        if link in self._kill:  # it has not ended at once
+            self._last_moments.limit(link, deadline)
 
     def worker_closed(self, link: WorkerLink) -> None:
         if self._stopping is not None and not any(one.accepts for one in self._kill):
             self._user.nobody_accepts()
 
-    def _kill_after_drain(self, link: WorkerLink, deadline: float) -> None:
-        def kill() -> None:
-            if link in self._kill:
-                _log.warn(
-                    "worker {worker} (pid {pid}) outlived its drain", worker=link.name, pid=link.pid
-                )
-                self._kill[link]()
-
-        seconds = deadline + KILL_AFTER_DRAIN_SECONDS
-        moment = self._last_moments.get(link)
-        if moment is not None:
-            if moment.active() and moment.getTime() > self._clock.seconds() + seconds:
-                moment.reset(seconds)  # a stop has less patience than a rolling restart
-        elif link in self._kill:
-            self._last_moments[link] = self._clock.callLater(seconds, kill)
-
     def _finish_stopping(self) -> None:
         if self._stopping is None or self._kill or self._stopping.called:
             return
-        if self._watch is not None and self._watch.active():
-            self._watch.cancel()
+        self._watch.stop()
         self._stopping.callback(None)

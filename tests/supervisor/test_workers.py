@@ -13,11 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from fengling_gateway.control.frames import Message
 from fengling_gateway.supervisor.launch import Launched
 from fengling_gateway.supervisor.link import WorkerLink, WorkerState
-from fengling_gateway.supervisor.workers import (
-    READY_WITHIN_SECONDS,
-    SupervisionSettings,
-    Workers,
-)
+from fengling_gateway.supervisor.watch import READY_WITHIN_SECONDS
+from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
 
 
 class FakeWorker:

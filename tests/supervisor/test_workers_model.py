@@ -12,11 +12,8 @@ from twisted.internet.task import Clock
 
 from fengling_gateway.control.frames import Message
 from fengling_gateway.supervisor.link import WorkerState
-from fengling_gateway.supervisor.workers import (
-    READY_WITHIN_SECONDS,
-    SupervisionSettings,
-    Workers,
-)
+from fengling_gateway.supervisor.watch import READY_WITHIN_SECONDS
+from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
 from tests.supervisor.test_workers import FakeLauncher, FakeWorker, Watcher
 
 COUNT = 3
