@@ -53,7 +53,7 @@ def proxy_command(
 
 
 def _run(settings: Any) -> None:
-    from fengling_gateway.tap.gateway import run
+    from fengling_gateway.tap.foreground import run
 
     run(settings)
 

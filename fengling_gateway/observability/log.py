@@ -1,18 +1,22 @@
-"""How log events become lines on stdout: text for people, JSON for machines.
+"""How log events become lines: text for people, JSON for machines.
 
 Events are made with `twisted.logger`, with format strings and named fields;
-those that operators look for carry a stable ``log_id``.
+those that operators look for carry a stable ``log_id``. `line_writer` writes
+the lines, to one of `sinks`.
 """
 
 from __future__ import annotations
 
-import io
+import atexit
 import json
 import os
 import re
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from twisted.logger import (
     FilteringLogObserver,
@@ -25,6 +29,9 @@ from twisted.logger import (
 )
 from zope.interface import provider
 
+from fengling_gateway.observability.line_writer import LineWriter
+from fengling_gateway.observability.sinks import STDOUT, DescriptorSink, Sink
+
 LEVELS: Final = ("debug", "info", "warn", "error")
 FORMATS: Final = ("text", "json")
 
@@ -35,11 +42,35 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _RENAMED: Final = {"log_time": "", "log_level": "", "log_namespace": "", "log_id": ""}
 
 
-def start_logging(
-    *, process: str, form: str = "text", level: str = "info", out: TextIO | None = None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Log:
     """
-    Send every log event of this process to stdout.
+    The log of this process: what makes lines of events, what writes them, and where.
+
+    Attributes:
+        worker_lines: takes a line that a worker has written; None where workers
+            write to where we do.
+    """
+
+    observer: ILogObserver
+    writer: LineWriter
+    sink: Sink
+    worker_lines: Callable[[bytes], object] | None = None
+
+
+def start_logging(*, process: str, form: str = "text", level: str = "info") -> Log:
+    """Send every log event of this process to stdout; see `make_log`."""
+    log = make_log(process=process, form=form, level=level, sink=DescriptorSink(STDOUT))
+    log.writer.start()
+    globalLogBeginner.beginLoggingTo([log.observer], redirectStandardIO=False)
+    return log
+
+
+def make_log(*, process: str, form: str, level: str, sink: Sink) -> Log:
+    """
+    Make a log, of which nothing is written before its writer is started.
+
+    What it holds when the process ends is still written, if that goes quickly.
 
     Args:
         process: what the lines are marked with: ``gateway``, ``w0``.
@@ -50,12 +81,12 @@ def start_logging(
     # Twisted's ports and factories announce their starting and stopping one by one.
     for namespace in ("twisted", "log_legacy"):
         threshold.setLogLevelForNamespace(namespace, LogLevel.warn)
-    # (There is no stdout where it was closed before we came.)
-    stdout = out or sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    observer = line_observer(process=process, form=form, out=stdout)
-    globalLogBeginner.beginLoggingTo(
-        [FilteringLogObserver(observer, [threshold])], redirectStandardIO=False
-    )
+    render = renderer(process=process, form=form)
+    writer = LineWriter(sink.write, tell_dropped=lambda count: render(_dropped(count)))
+    atexit.register(writer.flush)
+    observer = FilteringLogObserver(line_observer(render, writer.put), [threshold])
+    shared = isinstance(sink, DescriptorSink)
+    return Log(observer, writer, sink, None if shared else writer.put)
 
 
 def fill_standard_descriptors() -> None:
@@ -71,32 +102,50 @@ def fill_standard_descriptors() -> None:
     os.close(descriptor)
 
 
-def line_observer(*, process: str, form: str, out: TextIO) -> ILogObserver:
-    """Return an observer that writes one line an event, and its traceback below where it has one."""
-    render = _json_line if form == "json" else _text_line
-    if isinstance(out, io.TextIOWrapper):
-        out.reconfigure(errors="backslashreplace")  # a line must not fail for its letters
+def line_observer(
+    render: Callable[[LogEvent], bytes], put: Callable[[bytes], object]
+) -> ILogObserver:
+    """Return an observer that puts out one line an event, its traceback below it."""
 
     @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
-        try:
-            # One write per event: lines of several processes don't mix on a shared stdout.
-            out.write(render(event, process))
-            out.flush()
-        except (OSError, ValueError):
-            pass  # nobody reads our stdout any more; serving goes on
+        # One line at a time: those of several processes don't mix on a shared stdout.
+        put(render(event))
 
     return observe
 
 
+def renderer(*, process: str, form: str) -> Callable[[LogEvent], bytes]:
+    """Return what makes lines of events, with the letters that stdout has."""
+    render = _json_line if form == "json" else _text_line
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there may be no stdout
+
+    def line(event: LogEvent) -> bytes:
+        # A line must not fail for its letters.
+        return render(event, process).encode(encoding, errors="backslashreplace")
+
+    return line
+
+
+def _dropped(count: int) -> LogEvent:
+    return {
+        "log_time": time.time(),
+        "log_level": LogLevel.warn,
+        "log_namespace": "fengling.log",
+        "log_id": "log.dropped",
+        "log_format": "{count} lines of the log are missing here: they could not be written",
+        "count": count,
+    }
+
+
 def _text_line(event: LogEvent, process: str) -> str:
-    time = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    at = datetime.fromtimestamp(event["log_time"], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     level = event["log_level"].name.upper()
     failure = event.get("log_failure")
     trace = _indented(failure.getTraceback()) if failure is not None else ""
     # Comments, ids and the like are written by others: no line of theirs may pass for ours.
     message = _UNPRINTABLE.sub(_escaped, formatEvent(event))
-    return f"{time}Z {level:<5} {process:<8} {message}{trace}".rstrip() + "\n"
+    return f"{at}Z {level:<5} {process:<8} {message}{trace}".rstrip() + "\n"
 
 
 def _indented(trace: str) -> str:

@@ -153,6 +153,10 @@ FILE_FAILURES: Final = Declared(
     "fengling_config_file_failures_total",
     "Writes of the last-known-good file that failed; a later one makes up for them.",
 )
+LOG_DROPPED: Final = Declared(
+    "fengling_log_dropped_lines_total",
+    "Lines of the supervisor's log that could not be written, or not as fast as they came.",
+)
 SOURCE_CONNECTED: Final = Declared(
     "fengling_config_source_connected", "1 while the config source answers."
 )
@@ -317,6 +321,9 @@ class _Metrics:
         failures = FILE_FAILURES.counter()
         failures.add_metric([], self._status.get("last_known_good", {}).get("failures", 0))
         yield failures
+        dropped = LOG_DROPPED.counter()
+        dropped.add_metric([], self._status.get("log", {}).get("dropped_lines", 0))
+        yield dropped
 
     def _rejected_entities(self) -> Metric:
         gauge = REJECTED_ENTITY.gauge()

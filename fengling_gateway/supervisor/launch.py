@@ -7,20 +7,28 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fengling_gateway.control.channel import Channel, ChannelUser
 from fengling_gateway.control.local_channel import LocalChannel
 from fengling_gateway.control.socket_channel import OneChannel, SocketChannel
+from fengling_gateway.worker.handoff import withdraw_offer
+
+_log = Logger()
 
 CONTROL_DESCRIPTOR: Final = 3
 """The worker's end of the control channel."""
 
 FIRST_LISTENER_DESCRIPTOR: Final = 4
+
+MAX_LINE_BYTES: Final = 64 * 1024
+"""Of a worker's line so far; tracebacks are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +53,65 @@ class Launcher(Protocol):
 
 
 class _WorkerProcess(ProcessProtocol):
-    def __init__(self, exited: Callable[[str], None]) -> None:
+    """
+    A worker's process, seen from here.
+
+    Args:
+        exited: called with its pid, and with how it ended in words.
+        lines: takes what it writes line by line; unused where it shares our stdout.
+    """
+
+    def __init__(
+        self, name: str, exited: Callable[[int, str], None], lines: Callable[[bytes], object]
+    ) -> None:
+        self._pid = 0
         self._exited = exited
+        self._streams = {
+            1: _Lines(lines),
+            2: _Lines(lambda line: _log.error("{name}: {line}", name=name, line=_text(line))),
+        }
+
+    def connectionMade(self) -> None:
+        self._pid = self.transport.pid  # type: ignore[union-attr]
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self._streams[childFD].received(data)
+
+    def childConnectionLost(self, childFD: int) -> None:
+        if childFD in self._streams:
+            self._streams[childFD].ended()
 
     def processExited(self, reason: Failure) -> None:
         ended: Any = reason.value
         signal, status = ended.signal, ended.exitCode
-        self._exited(f"signal {signal}" if signal is not None else f"exit status {status}")
+        how = f"signal {signal}" if signal is not None else f"exit status {status}"
+        self._exited(self._pid, how)
+
+
+class _Lines:
+    """Makes lines of what comes in pieces; those above `MAX_LINE_BYTES` are cut."""
+
+    def __init__(self, put: Callable[[bytes], object]) -> None:
+        self._put = put
+        self._begun = b""
+
+    def received(self, data: bytes) -> None:
+        *lines, rest = (self._begun + data).split(b"\n")
+        for line in lines:
+            self._put(line + b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            self._put(rest + b"\n")
+            rest = b""
+        self._begun = rest
+
+    def ended(self) -> None:
+        begun, self._begun = self._begun, b""
+        if begun:
+            self._put(begun + b"\n")
+
+
+def _text(line: bytes) -> str:
+    return line.decode(errors="backslashreplace").rstrip("\n")
 
 
 class ProcessLauncher:
@@ -64,6 +124,9 @@ class ProcessLauncher:
     Args:
         arguments: what follows the worker's name on its command line: the
             reactor, the log's form and level.
+        runtime_dir: where workers offer their sockets.
+        lines: takes the lines of their logs, as they are written; None: they
+            write to our stdout, and go on when we are gone.
     """
 
     can_overlap = True
@@ -75,8 +138,12 @@ class ProcessLauncher:
         sockets: Callable[[], dict[str, list[socket.socket]]],
         environment: Mapping[str, str],
         arguments: Sequence[str],
+        runtime_dir: Path,
+        lines: Callable[[bytes], object] | None = None,
     ) -> None:
         self._reactor = reactor
+        self._runtime_dir = runtime_dir
+        self._lines = lines
         self._arguments = list(arguments)
         self._sockets = sockets
         self._environment = {
@@ -88,16 +155,21 @@ class ProcessLauncher:
         channel = SocketChannel(clock=self._reactor, user=user)
         descriptors, listeners = self._descriptors()
         nothing = os.open(os.devnull, os.O_RDONLY)
+
+        def ended(pid: int, how: str) -> None:
+            withdraw_offer(self._runtime_dir, pid)
+            exited(how)
+
+        output: dict[int, Any] = {1: 1, 2: 2} if self._lines is None else {1: "r", 2: "r"}
         try:
             process = self._reactor.spawnProcess(
-                _WorkerProcess(exited),
+                _WorkerProcess(name, ended, self._lines or (lambda _: None)),
                 sys.executable,
                 [sys.executable, "-m", "fengling_gateway.tap.worker", name, *self._arguments],
                 env=self._environment,
                 childFDs={
                     0: nothing,
-                    1: 1,
-                    2: 2,
+                    **output,
                     CONTROL_DESCRIPTOR: theirs.fileno(),
                     **descriptors,
                 },

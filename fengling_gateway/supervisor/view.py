@@ -6,7 +6,7 @@ import heapq
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -39,9 +39,12 @@ class SupervisorView:
     Called on the reactor thread only.
     """
 
-    def __init__(self, *, supervisor: Supervisor, clock: Any) -> None:
+    def __init__(
+        self, *, supervisor: Supervisor, clock: Any, dropped_log_lines: Callable[[], int]
+    ) -> None:
         self._supervisor = supervisor
         self._clock = clock
+        self._dropped_log_lines = dropped_log_lines
 
     def status(self) -> dict[str, Any]:
         supervisor = self._supervisor
@@ -91,6 +94,7 @@ class SupervisorView:
                 "failures": supervisor.journal.failures,
                 "failing": supervisor.journal.is_failing,
             },
+            "log": {"dropped_lines": self._dropped_log_lines()},
             "looks": loop.looks,
             "longest_lag_ms": round(supervisor.lag.longest_ever_ms, 1),
             "longest_blocked_ms": round(supervisor.lag.longest_blocked_ms, 1),

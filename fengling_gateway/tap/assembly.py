@@ -17,6 +17,7 @@ from twisted.python.threadpool import ThreadPool
 
 from fengling_gateway.configsource.reload import ReloadSettings
 from fengling_gateway.management.port import bind
+from fengling_gateway.observability.log import Log
 from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.supervisor.bus import Bus, NoBus
 from fengling_gateway.supervisor.journal import FileJournal
@@ -154,7 +155,7 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
     )
 
 
-def assemble(reactor: Any, settings: GatewaySettings) -> Assembly:
+def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
     """Make a gateway, not yet started."""
     rng = random.Random()
     threads = ThreadPool(0, 1, name="files")  # one call of the journal's at a time
@@ -168,13 +169,15 @@ def assemble(reactor: Any, settings: GatewaySettings) -> Assembly:
             source=_source(reactor, settings, supervisor.hint, rng),
             bus=_bus(reactor, settings, supervisor, command_received),
             journal=_journal(reactor, settings, threads),
-            launcher=lambda sockets: _launcher(reactor, settings, sockets, rng),
+            launcher=lambda sockets: _launcher(reactor, settings, log, sockets, rng),
         )
 
     supervisor = Supervisor(
         reactor=reactor, settings=supervisor_settings(settings), outside=outside, rng=rng
     )
-    view = SupervisorView(supervisor=supervisor, clock=reactor)
+    view = SupervisorView(
+        supervisor=supervisor, clock=reactor, dropped_log_lines=lambda: log.writer.dropped
+    )
     return Assembly(
         supervisor=supervisor,
         view=view,
@@ -242,6 +245,7 @@ def _journal(reactor: Any, settings: GatewaySettings, threads: ThreadPool) -> Fi
 def _launcher(
     reactor: Any,
     settings: GatewaySettings,
+    log: Log,
     sockets: Callable[[], dict[str, list[Any]]],
     rng: random.Random,
 ) -> Launcher:
@@ -251,6 +255,8 @@ def _launcher(
             sockets=sockets,
             environment=os.environ,
             arguments=(settings.transport.reactor, settings.log.format, settings.log.level),
+            runtime_dir=settings.node_runtime_dir(),
+            lines=log.worker_lines,
         )
     from fengling_gateway.tap.worker import Parts
     from fengling_gateway.worker.agent import WorkerAgent

@@ -101,6 +101,14 @@ def listen_for_successor(
         return None
 
 
+def withdraw_offer(runtime_dir: Path, pid: int) -> None:
+    """Remove what a worker that has ended, perhaps at once, still seems to offer."""
+    try:
+        offer_path(runtime_dir, pid).unlink(missing_ok=True)
+    except OSError as error:  # the next start finds that nobody listens there
+        _log.info("handoff: the offer of {pid} stays: {error}", pid=pid, error=str(error))
+
+
 class Legacy:
     """What one worker of a former supervisor handed over; no sockets where it did not answer."""
 

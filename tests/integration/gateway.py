@@ -51,15 +51,16 @@ class GatewayProcess:
     def log(self) -> str:
         return (self.directory / "gateway.log").read_text(errors="replace")
 
-    def start(self) -> None:
+    def start(self, stdout: int | None = None) -> None:
+        """Start it; `stdout`: a descriptor for its output instead of ``gateway.log``."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "gateway.toml"
         config.write_text(self._toml())
         with open(self.directory / "gateway.log", "ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fengling_gateway.tap.gateway", "--config", str(config)],
-                stdout=out,
-                stderr=subprocess.STDOUT,
+                stdout=out if stdout is None else stdout,
+                stderr=out,
                 stdin=subprocess.DEVNULL,
             )
 

@@ -37,6 +37,7 @@ STATUS: dict[str, Any] = {
     "config_age_s": 1.5,
     "deaths": 4,
     "last_known_good": {"failures": 2, "failing": True},
+    "log": {"dropped_lines": 4},
 }
 
 
@@ -115,6 +116,7 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     assert found["fengling_workers", (("state", "starting"),)] == 1
     assert found["fengling_worker_deaths_total", ()] == 4
     assert found["fengling_config_file_failures_total", ()] == 2
+    assert found["fengling_log_dropped_lines_total", ()] == 4
     assert found["fengling_bus_messages_dropped_total", (("reason", "unsigned"),)] == 2
     assert found["fengling_bus_events_total", (("event", "announcements_sent"),)] == 3
     assert found["fengling_build_info", (("version", "1.2.3"),)] == 1
@@ -182,7 +184,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|upstream|workers?|config|bus|management)[a-z_]*", one.name
+            r"fengling_(build|http|upstream|workers?|config|bus|management|log)[a-z_]*", one.name
         ), one
         assert one.help.endswith("."), one
 

@@ -46,7 +46,11 @@ class SupervisorViewTests(SynchronousTestCase):
                 send_command=lambda command: succeed(1),
             ),
         )
-        self.view = SupervisorView(supervisor=self.supervisor, clock=self.clock)  # type: ignore[arg-type]
+        self.view = SupervisorView(
+            supervisor=self.supervisor,  # type: ignore[arg-type]
+            clock=self.clock,
+            dropped_log_lines=lambda: 0,
+        )
 
     def _look(self, reason: str) -> Deferred[None]:
         self.looks.append(Deferred())
@@ -137,7 +141,7 @@ class RejectedTests(SynchronousTestCase):
         bad = [Row(Key("route", f"r{number:03}"), {"path": "no path"}) for number in range(150)]
         source.answer(HERE, Row(Key("service", "s"), {"id": "s", "balancing": "bad"}), *bad)
         clock.advance(0)
-        self.view = SupervisorView(supervisor=supervisor, clock=clock)
+        self.view = SupervisorView(supervisor=supervisor, clock=clock, dropped_log_lines=lambda: 0)
 
     def test_status_names_the_first_and_counts_all(self) -> None:
         """By kind and in all."""

@@ -6,22 +6,31 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 NO_ASSEMBLY = """
 import sys
 sys.modules['fengling_gateway.tap.assembly'] = None
 """
-SIGNALLED = """
-import os, signal
-from fengling_gateway.tap import gateway
-def signalled(options):
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        os.kill(os.getpid(), number)
-    sys.exit(7)
-gateway.Options.parseOptions = signalled
+SIGNALLED_AT_THE_IMPORT_OF = """
+import os, signal, sys
+class Signalled:
+    def find_spec(self, name, *_):
+        if name == {first!r}:
+            for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+                os.kill(os.getpid(), number)
+            sys.exit(7)
+sys.meta_path.insert(0, Signalled())
 """
 MAIN = """
 from fengling_gateway.tap.gateway import main
 main()
+"""
+TWISTD = """
+import sys
+sys.argv[1:1] = ["-n", "--pidfile=", "fengling-gateway"]
+from twisted.scripts.twistd import run
+run()
 """
 
 
@@ -47,7 +56,9 @@ class StartTests:
         assert ran.returncode == 1
         assert "the gateway could not start" in ran.stdout
 
-    def test_early_signal_does_not_end_it(self, tmp_path: Path) -> None:
-        """A reload that comes right behind the start finds nothing to reload."""
-        ran = run(NO_ASSEMBLY + SIGNALLED + MAIN, tmp_path / "gateway.toml")
-        assert ran.returncode == 7
+    @pytest.mark.parametrize(("program", "first"), [(MAIN, "twisted"), (TWISTD, "pydantic")])
+    def test_early_signal_does_not_end_it(self, tmp_path: Path, program: str, first: str) -> None:
+        """A reload that comes right behind the start finds nothing to reload: not even imports."""
+        signalled = SIGNALLED_AT_THE_IMPORT_OF.format(first=first)
+        ran = run(signalled + program, tmp_path / "gateway.toml")
+        assert ran.returncode == 7, ran.stderr

@@ -19,7 +19,7 @@ parts = fengling_gateway.tap.worker.Parts(reactor=None, rng=None)
 parts.applier()
 """
 _SUPERVISOR = """
-import fengling_gateway.tap.gateway, fengling_gateway.tap.assembly
+import fengling_gateway.tap.foreground, fengling_gateway.tap.assembly
 import fengling_gateway.configsource.postgres, fengling_gateway.syncbus.redis
 import fengling_gateway.configsource.last_known_good
 """

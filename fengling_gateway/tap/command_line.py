@@ -1,0 +1,54 @@
+"""What the command line says, for ``fengling-gateway`` and for twistd."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
+
+from twisted.python.usage import Options as UsageOptions
+
+from fengling_gateway import __version__
+
+if TYPE_CHECKING:
+    from fengling_gateway.settings import GatewaySettings
+
+EXIT_BAD_SETTINGS: Final = 2
+
+
+_CONFIG_HELP: Final = (
+    "The settings file (TOML). Every key can also come from the environment: "
+    "[database] url is FENGLING_DATABASE__URL."
+)
+
+
+class Options(UsageOptions):
+    """What ``fengling-gateway`` takes."""
+
+    longdesc = (
+        "An HTTP API gateway whose routes, services and instances live in PostgreSQL. "
+        "Signals: TERM drains and stops; HUP reads settings and configuration again; "
+        "USR1 reopens the log; USR2 replaces the workers one by one."
+    )
+    optParameters: ClassVar = [["config", "c", None, _CONFIG_HELP]]
+
+    def opt_version(self) -> NoReturn:
+        """Print the gateway's version and exit."""
+        sys.stdout.write(f"fengling-gateway {__version__}\n")
+        sys.exit(0)
+
+
+def load_or_exit(path: str | None) -> GatewaySettings:
+    """Return the settings, or exit with 2 and a line for every problem with them."""
+    from fengling_gateway.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(path, os.environ)
+    except SettingsError as error:
+        for problem in error.problems:
+            complain(str(problem))
+        sys.exit(EXIT_BAD_SETTINGS)
+
+
+def complain(problem: str) -> None:
+    sys.stderr.write(f"fengling-gateway: {problem}\n")

@@ -1,0 +1,114 @@
+"""The gateway within twistd: one log in our format, errors without a traceback, exit status 0."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from twisted.logger import ILogObserver, Logger
+from twisted.python.usage import Options
+
+from fengling_gateway.observability.daemon_sinks import FileSink, SyslogSink
+from fengling_gateway.observability.log import Log, make_log
+from fengling_gateway.observability.sinks import STDOUT, DescriptorSink, Sink
+from fengling_gateway.settings import load_settings
+from fengling_gateway.tap.command_line import EXIT_BAD_SETTINGS, complain, load_or_exit
+from fengling_gateway.tap.service import GatewayService
+
+_log = Logger(namespace="fengling.gateway")
+
+_DEFAULT_LOG_FILE: Final = "twistd.log"
+
+
+class TwistdService(GatewayService):
+    """
+    The gateway, where twistd starts and stops it.
+
+    Args:
+        twistd: the options given to twistd itself.
+    """
+
+    def __init__(self, *, twistd: Mapping[str, Any], **others: Any) -> None:
+        super().__init__(**others)
+        self._twistd = twistd
+
+    def setServiceParent(self, parent: Any) -> None:
+        # twistd logs to what its application has as a component, and else in its own way.
+        if _is_ours(self._twistd):
+            parent.setComponent(ILogObserver, self._log.observer)
+        super().setServiceParent(parent)
+
+    def startService(self) -> None:
+        from fengling_gateway.tap.assembly import StartError
+
+        self._log.writer.start()  # no earlier: twistd has forked meanwhile
+        try:
+            super().startService()
+        except StartError as error:
+            if not self._twistd.get("nodaemon"):
+                raise  # twistd tells it to whoever has started the daemon
+            complain(str(error))
+            self._remove_pid_file()
+            sys.exit(EXIT_BAD_SETTINGS)
+        if not self._twistd.get("debug"):
+            self._reactor.callWhenRunning(self._install_stop_signals)
+
+    def _install_stop_signals(self) -> None:
+        # twistd's own would have it die of the signal again when all is drained.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._handle(number, self._reactor.stop)
+
+    def _remove_pid_file(self) -> None:
+        """Do what twistd does only after an exception, which would come with a traceback."""
+        if self._twistd.get("pidfile"):
+            with suppress(OSError):
+                os.unlink(self._twistd["pidfile"])
+
+
+def make_service(options: Options) -> TwistdService:
+    """Make the service from its options; exits where the settings are bad."""
+    path = options["config"]
+    settings = load_or_exit(path)
+    from twisted.internet import reactor  # noqa: TID251
+
+    twistd: Mapping[str, Any] = {} if options.parent is None else options.parent
+    return TwistdService(
+        twistd=twistd,
+        reactor=reactor,
+        settings=settings,
+        reread=lambda: load_settings(path, os.environ),
+        log=_make_log(twistd, form=settings.log.format, level=settings.log.level),
+    )
+
+
+def _make_log(twistd: Mapping[str, Any], *, form: str, level: str) -> Log:
+    log = make_log(process="gateway", form=form, level=level, sink=_sink(twistd))
+    return replace(log, worker_lines=_log_worker_line) if twistd.get("logger") else log
+
+
+def _sink(twistd: Mapping[str, Any]) -> Sink:
+    """Return where twistd would log to."""
+    if not _is_ours(twistd):
+        return DescriptorSink(STDOUT)
+    if twistd.get("syslog"):
+        return SyslogSink(twistd["prefix"])
+    name, foreground = twistd.get("logfile"), twistd.get("nodaemon", True)
+    if foreground and name in {None, "", "-"}:
+        return DescriptorSink(STDOUT)
+    return FileSink(name or _DEFAULT_LOG_FILE)
+
+
+def _is_ours(twistd: Mapping[str, Any]) -> bool:
+    """Whether the log is ours to write; a daemon that is to log to stdout is twistd's to refuse."""
+    refused = twistd.get("logfile") == "-" and not twistd.get("nodaemon", True)
+    return not refused and not twistd.get("logger")
+
+
+def _log_worker_line(line: bytes) -> None:
+    """Pass a line on to a logger that the operator has named."""
+    _log.info("{line}", line=line.decode(errors="backslashreplace").rstrip("\n"))
