@@ -114,10 +114,8 @@ def confirm_command(api: ManagementApi, revision: int, output: str) -> None:
     answer = api.post("confirm", {"revision": revision}).document
     if output != "table":
         print_value(answer, output)
-    elif answer.get("held"):
-        click.echo(f"revision {revision} is confirmed; {answer['held']}")
     else:
-        click.echo(f"revision {revision} is confirmed, and served")
+        click.echo(views.confirmation_line(answer))
 
 
 def _details(listener: str | None, peer: str | None, route: str | None) -> dict[str, str]:

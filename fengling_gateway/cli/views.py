@@ -206,6 +206,16 @@ def reload_line(answer: Mapping[str, Any]) -> str:
     return f"revision {revision} is served" + (f" ({took:g} ms)" if took is not None else "")
 
 
+def confirmation_line(answer: Mapping[str, Any]) -> str:
+    """Return one line about a confirmation."""
+    line = f"revision {answer['confirmed']} is confirmed"
+    if answer.get("told"):
+        line += f", and {', '.join(answer['told'])} told, which held it"
+    elif not answer.get("held"):
+        line += ", and served"
+    return f"{line}; {answer['held']}" if answer.get("held") else line
+
+
 def print_explanation(answer: Mapping[str, Any]) -> None:
     """Print which route a request takes, where it goes, and how each route was judged."""
     print_facts(

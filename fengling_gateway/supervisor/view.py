@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred, DeferredList
 
 from fengling_gateway import __version__
+from fengling_gateway.configsource.reading import NotHeldError, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.bus import NoBus
@@ -198,13 +199,46 @@ class SupervisorView:
         return Deferred.fromCoroutine(self._confirm(revision, author))
 
     async def _confirm(self, revision: int, author: str) -> dict[str, Any]:
-        if self._supervisor.loop.confirm_here(revision):
-            await self._command("confirm", {"revision": revision})
-        else:
-            await self._supervisor.source.confirm(revision, author)
+        holding, unknown = await self._tell_siblings(revision)
+        if not self._supervisor.loop.confirm_here(revision):
+            try:
+                await self._supervisor.source.confirm(revision, author)
+            except NotHeldError as error:
+                if not holding:
+                    raise NotHeldError(f"{error}{unknown}") from None
+            except SourceError:
+                if not holding:
+                    raise
         await _settled(self._supervisor.look("confirmed"), CONFIRM_SECONDS, self._clock)
         held = self._supervisor.loop.held
-        return {"confirmed": revision, "held": None if held is None else held.describe()}
+        return {
+            "confirmed": revision,
+            "held": None if held is None else held.describe(),
+            **({"told": holding} if holding else {}),
+        }
+
+    async def _tell_siblings(self, revision: int) -> tuple[list[str], str]:
+        """
+        Have other nodes release what each of them holds for itself, which this one need not hold.
+
+        Returns the live ones that held it, and what to say where that is not known.
+        """
+        settings = self._supervisor.settings
+        if settings.source == "file":
+            return [], ""  # each host numbers the contents of its file for itself
+        unknown, states = "", {}
+        try:
+            states = await self._supervisor.bus.nodes()
+        except Exception as error:
+            unknown = f"; whether other nodes hold it is not known: {error}"
+        # After the question: at once they hold it no longer.
+        await self._command("confirm", {"revision": revision})
+        holding = [
+            name
+            for name, state in sorted(states.items())
+            if name != settings.node and state.get("live") and state.get("held") == revision
+        ]
+        return holding, unknown
 
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask a worker which route a request would take; fails with `LookupError` without one."""

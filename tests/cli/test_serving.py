@@ -216,6 +216,10 @@ def test_confirm_sends_the_revision(run: Run, gateway: StubGateway) -> None:
     gateway.answers["POST", "confirm"] = (200, {"confirmed": 412, "held": "held: revision 413"})
     assert "held: revision 413" in run("confirm", "412").stdout
     assert document(run("confirm", "412", "-o", "json"))["confirmed"] == 412
+    told = {"confirmed": 412, "held": None, "told": ["n2", "n3"]}
+    gateway.answers["POST", "confirm"] = (200, told)
+    line = "revision 412 is confirmed, and n2, n3 told, which held it\n"
+    assert run("confirm", "412").stdout == line
 
 
 EXPLANATION = {

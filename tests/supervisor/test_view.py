@@ -12,18 +12,19 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.configsource.reading import Row
+from fengling_gateway.configsource.reading import NotHeldError, Row, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.supervisor import Outside, Supervisor, SupervisorSettings
 from fengling_gateway.supervisor.view import CONFIRM_SECONDS, REJECTED_SHOWN, SupervisorView
+from fengling_gateway.syncbus.messages import Command
 from tests.supervisor import test_supervisor as parts
 
 HERE = Position("e", 7, "t7")
 
 
-class SupervisorViewTests(SynchronousTestCase):
-    """`SupervisorView`"""
+class SupervisorViewCase(SynchronousTestCase):
+    """With a supervisor whose parts do what a test says."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -31,7 +32,7 @@ class SupervisorViewTests(SynchronousTestCase):
         self.behind: list[str] = []
         self.nodes: Any = {}
         self.supervisor = SimpleNamespace(
-            settings=SimpleNamespace(node="n1"),
+            settings=SimpleNamespace(node="n1", source="database"),
             look=self._look,
             loop=SimpleNamespace(position=HERE, held=None, confirm_here=lambda revision: False),
             narration=SimpleNamespace(failed_looks=0),
@@ -58,6 +59,10 @@ class SupervisorViewTests(SynchronousTestCase):
 
     def reload(self, wait: str = "node") -> Deferred[dict[str, Any]]:
         return self.view.reload(comment=None, wait=wait, timeout=5.0)
+
+
+class SupervisorViewTests(SupervisorViewCase):
+    """`SupervisorView`"""
 
     def test_reload_says_what_is_served_when_the_look_has_ended(self) -> None:
         """And no timer is left."""
@@ -110,6 +115,79 @@ class SupervisorViewTests(SynchronousTestCase):
         self.assertNoResult(confirmed)
         self.clock.advance(CONFIRM_SECONDS)
         self.assertEqual(self.successResultOf(confirmed), {"confirmed": 7, "held": None})
+
+
+class ConfirmTests(SupervisorViewCase):
+    """Confirming what this node holds, the database, or a sibling."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.commands: list[Command] = []
+
+        def send(command: Command) -> Deferred[int]:
+            self.commands.append(command)
+            self.nodes = {}  # they act at once, and tell it
+            return succeed(1)
+
+        self.supervisor.bus.send_command = send
+        self.source_says(NotHeldError("revision 7 is not held"))
+
+    def source_says(self, error: Exception) -> None:
+        self.supervisor.source.confirm = lambda *_: fail(error)
+
+    def confirm(self) -> Deferred[dict[str, Any]]:
+        confirmed = self.view.confirm(7, "ops")
+        if self.looks:
+            self.looks[0].callback(None)
+        return confirmed
+
+    def test_siblings_are_told_whoever_holds_it(self) -> None:
+        """Each may hold it for itself, and say so only in a while."""
+        self.supervisor.source.confirm = lambda *_: succeed(None)
+        self.successResultOf(self.confirm())
+        self.assertEqual([(c.name, c.args) for c in self.commands], [("confirm", {"revision": 7})])
+
+    def test_what_this_node_holds_is_not_asked_of_the_database(self) -> None:
+        """It would not know it."""
+        self.supervisor.loop.confirm_here = lambda revision: True
+        self.assertEqual(self.successResultOf(self.confirm()), {"confirmed": 7, "held": None})
+        self.assertEqual(len(self.commands), 1)
+
+    def test_what_only_a_sibling_holds_is_confirmed(self) -> None:
+        """Through any node; also while the database is away."""
+        for error in (NotHeldError("no"), SourceError("away")):
+            self.looks.clear()
+            self.source_says(error)
+            self.nodes = {"n2": {"live": True, "held": 7}, "n3": {"live": True, "held": None}}
+            self.assertEqual(self.successResultOf(self.confirm())["told"], ["n2"])
+
+    def test_what_nobody_holds_is_a_conflict(self) -> None:
+        """Nor does a node that is gone, nor this one by what it has told others."""
+        self.nodes = {
+            "n1": {"live": True, "held": 7},
+            "n2": {"live": False, "held": 7},
+            "n3": {"live": True, "held": 8},
+        }
+        failure = self.failureResultOf(self.confirm(), NotHeldError)
+        self.assertEqual(failure.getErrorMessage(), "revision 7 is not held")
+
+    def test_without_redis_the_conflict_says_what_is_not_known(self) -> None:
+        """Another node may hold it."""
+        self.nodes = fail(ConnectionError("no Redis"))
+        failure = self.failureResultOf(self.confirm(), NotHeldError)
+        self.assertIn("whether other nodes hold it is not known", failure.getErrorMessage())
+
+    def test_revision_of_a_file_is_nobody_elses(self) -> None:
+        """Each host counts the contents of its own: the number says nothing to others."""
+        self.supervisor.settings.source = "file"
+        self.nodes = {"n2": {"live": True, "held": 7}}
+        self.failureResultOf(self.confirm(), NotHeldError)
+        self.assertEqual(self.commands, [])
+
+    def test_source_that_is_away_is_no_conflict(self) -> None:
+        """Whether it holds the revision nobody knows."""
+        self.source_says(SourceError("away"))
+        self.failureResultOf(self.confirm(), SourceError)
 
 
 class RejectedTests(SynchronousTestCase):
