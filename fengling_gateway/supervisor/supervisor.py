@@ -12,41 +12,35 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from fengling_gateway import __version__
-from fengling_gateway.configsource.reading import ConfigSource, Held, Reading
+from fengling_gateway.configsource.reading import Held, Reading
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
 from fengling_gateway.control.lag import LagProbe
 from fengling_gateway.model.delta import Delta, Everything, Position
 from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
-from fengling_gateway.supervisor.bus import Bus
 from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.distribution import Distribution
-from fengling_gateway.supervisor.launch import Launched, Launcher
+from fengling_gateway.supervisor.last_resort import LastResort
+from fengling_gateway.supervisor.launch import Launched
+from fengling_gateway.supervisor.legacies import Legacies
 from fengling_gateway.supervisor.link import CatchUp, WorkerLink
 from fengling_gateway.supervisor.narration import Narration
+from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.propagation import Propagation
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
-from fengling_gateway.supervisor.values import position_values, worker_values
+from fengling_gateway.supervisor.telling import Telling, node_values
 from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
-from fengling_gateway.worker.handoff import Legacy, collect_legacies
 
 _log = Logger()
 
 REFUSE_AFTER_SECONDS: Final = 3.0
 """How long clients wait for a first configuration before they are answered with 503."""
-
-PATIENCE_SECONDS: Final = 1.0
-"""How long a start waits for the source before it serves from the last-known-good file."""
-
-
-TELL_SECONDS: Final = 0.01
-"""How long other nodes are not told of a change; the acknowledgements of all workers fit in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +61,6 @@ class SupervisorSettings:
     """What every worker is told beside its name, slot and sockets."""
 
 
-class Journal(Protocol):
-    """The last-known-good file, all of it off the reactor thread."""
-
-    failures: int
-    is_failing: bool
-
-    def load(self) -> Deferred[tuple[Position, dict[Key, bytes]] | None]: ...
-
-    def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None: ...
-
-    def retry(self) -> None: ...
-
-    def stop(self) -> Deferred[None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What the supervisor talks to, beside its workers."""
-
-    source: ConfigSource
-    bus: Bus
-    journal: Journal
-    launcher: Callable[[Callable[[], dict[str, list[Any]]]], Launcher]
-
-
 class Supervisor:
     """
     The supervisor of this host.
@@ -108,7 +77,6 @@ class Supervisor:
         outside: Callable[[Supervisor], Outside],
         rng: random.Random,
     ) -> None:
-        self._reactor = reactor
         self.settings = settings
         self.served_from = "nothing"
         self.state = "starting"
@@ -143,11 +111,14 @@ class Supervisor:
         )
         self.propagation = Propagation(clock=reactor, links=self.workers.links)
         self.lag = LagProbe(clock=reactor)
-        self._legacies: list[Legacy] = []
+        self._legacies = Legacies()
+        self._last_resort = LastResort(
+            clock=reactor, journal=self.journal, loop=self.loop, restored=self._restored
+        )
+        self._telling = Telling(
+            clock=reactor, tell=lambda: self.bus.publish_node(node_values(self))
+        )
         self._has_started = False
-        self._patience: Any = None
-        self._telling: Any = None
-        self._waits = False
         self._stopping: Deferred[None] | None = None
 
     def __repr__(self) -> str:
@@ -174,13 +145,13 @@ class Supervisor:
             cluster=self.settings.cluster,
             listeners=", ".join(map(str, self.settings.listeners)),
         )
-        self._adopt_sockets()
+        self._legacies.collect(self.settings.runtime_dir, self.sockets)
         self.sockets.open(self.settings.workers, alone=not self._legacies)
         self.workers.slots_available(self.sockets.slots)
         self.workers.start()
         self.source.start()
         self.bus.start()
-        self._patience = self._reactor.callLater(PATIENCE_SECONDS, self._serve_last_known_good)
+        self._last_resort.start()
         self.loop.start()
         self.lag.start()
         self._has_started = True
@@ -197,14 +168,14 @@ class Supervisor:
         return self._stopping
 
     async def _stop(self) -> None:
-        self._cancel_patience()
+        self._last_resort.cancel()
         self.lag.stop()
         self.loop.stop()
-        self._publish_state_now()
+        self._telling.now()
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
-            self._retire_legacies()
+            self._legacies.retire()
         await self.workers.stop(self.settings.drain_deadline)
-        self._publish_state_now()
+        self._telling.stop()
         self.state = "stopped"
         self.sockets.close()
         await DeferredList(
@@ -226,17 +197,7 @@ class Supervisor:
         if position.is_after(self.loop.position):
             self.loop.look("announcement")
 
-    # Sockets and workers
-
-    def _adopt_sockets(self) -> None:
-        for legacy in collect_legacies(self.settings.runtime_dir):
-            self._legacies.append(legacy)
-            taken = [self.sockets.adopt(name, by_slot) for name, by_slot in legacy.sockets.items()]
-            if not all(taken):
-                legacy.close_sockets_except(self.sockets.by_listener)
-        count = sum(1 for legacy in self._legacies if legacy.sockets)
-        if count:
-            _log.info("adopted the sockets of {count} workers without a supervisor", count=count)
+    # Workers
 
     def _worker_configuration(self, link: WorkerLink, launched: Launched) -> dict[str, Any]:
         return {
@@ -261,7 +222,7 @@ class Supervisor:
         self.narration.applied(link.name, link.served.position, link.served.applied_at)
         if not self.propagation.behind(self.loop.position):
             self.narration.converged(self.loop.position, self.propagation.counted)
-        self._publish_state()
+        self._telling.soon()
 
     def worker_beat(self, link: WorkerLink) -> None:
         self.distribution.check(link)
@@ -269,65 +230,46 @@ class Supervisor:
     def workers_changed(self) -> None:
         if self.state == "starting" and self.workers.all_serve:
             self.state = "serving"
-            self._retire_legacies()
+            self._legacies.retire()
             count = self.settings.workers
             _log.info(
                 "serving with {workers}", workers=f"{count} worker{'' if count == 1 else 's'}"
             )
         self.propagation.progressed()
-        self._publish_state()
+        self._telling.soon()
 
     def nobody_accepts(self) -> None:
         """Refuse who comes to sockets that no worker read, rather than let them wait for nobody."""
         self.sockets.refuse()
 
-    def _retire_legacies(self) -> None:
-        legacies, self._legacies = self._legacies, []
-        for legacy in legacies:
-            legacy.drain()
-
     # Configuration
 
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         """Serve a delta: workers first, then other hosts, then the file, and tell it last."""
-        self._cancel_patience()
+        self._last_resort.cancel()
         self.distribution.publish(delta)
         self.bus.announce(delta.after)
         self.journal.append(delta, lambda: self.config.bodies)
         self.narration.read(delta, reading, result, self.config.rejected)
-        self._publish_state()
+        self._telling.soon()
 
     def look_succeeded(self) -> None:
         self.narration.look_succeeded()
         self.journal.retry()
         if self.loop.is_judged and self.served_from != self.settings.source:
             self.served_from = self.settings.source
-            self._publish_state()
+            self._telling.soon()
 
     def look_failed(self, error: BaseException) -> None:
         self.narration.look_failed(error, serving=self.loop.position is not None)
         if self.loop.position is None:
-            self._serve_last_known_good()
+            self._last_resort.use()
 
     def held(self, held: Held | None) -> None:
         self.narration.held(held)
-        self._publish_state()
+        self._telling.soon()
 
-    def _serve_last_known_good(self) -> None:
-        self._cancel_patience()
-        loading = self.journal.load()
-        loading.addCallback(self._loaded)
-        loading.addErrback(lambda failure: _log.failure("last-known-good", failure=failure))
-
-    def _loaded(self, good: tuple[Position, dict[Key, bytes]] | None) -> None:
-        if good is None:
-            if self.loop.position is None and not self._waits:
-                self._waits = True
-                _log.warn("there is no last-known-good file; waiting for the config source")
-            return
-        position, bodies = good
-        if not self.loop.restore(position, bodies):
-            return
+    def _restored(self, position: Position, bodies: dict[Key, bytes]) -> None:
         self.served_from = "last-known-good"
         self.narration.restored(position, len(bodies))
         self.distribution.publish(
@@ -339,33 +281,3 @@ class Supervisor:
                 changes=Everything(bodies),
             )
         )
-
-    def _cancel_patience(self) -> None:
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
-
-    def _publish_state(self) -> None:
-        """Tell the other nodes, soon: what happens together is told together."""
-        if self._telling is None and self.state != "stopped":
-            self._telling = self._reactor.callLater(TELL_SECONDS, self._publish_state_now)
-
-    def _publish_state_now(self) -> None:
-        if self._telling is not None and self._telling.active():
-            self._telling.cancel()
-        self._telling = None
-        self.bus.publish_node(self._state())
-
-    def _state(self) -> dict[str, Any]:
-        """Return what this node tells the others about itself."""
-        loop = self.loop
-        return {
-            "node": self.settings.node,
-            "version": __version__,
-            "state": self.state,
-            "position": position_values(loop.position),
-            "content_hash": f"{self.config.content_hash:032x}",
-            "rejected": len(self.config.rejected),
-            "held": loop.held.revision if loop.held else None,
-            "served_from": self.served_from,
-            "workers": [worker_values(link) for link in self.workers.links()],
-        }

@@ -22,8 +22,9 @@ from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.supervisor.bus import Bus, NoBus
 from fengling_gateway.supervisor.journal import FileJournal
 from fengling_gateway.supervisor.launch import Launcher, LocalLauncher, ProcessLauncher
+from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.sockets import BindError, ListenerAddress
-from fengling_gateway.supervisor.supervisor import Outside, Supervisor, SupervisorSettings
+from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 from fengling_gateway.supervisor.view import SupervisorView
 from fengling_gateway.supervisor.workers import SupervisionSettings
 

@@ -16,13 +16,10 @@ from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.supervisor.bus import NoBus
+from fengling_gateway.supervisor.last_resort import PATIENCE_SECONDS
 from fengling_gateway.supervisor.launch import Launched
-from fengling_gateway.supervisor.supervisor import (
-    PATIENCE_SECONDS,
-    Outside,
-    Supervisor,
-    SupervisorSettings,
-)
+from fengling_gateway.supervisor.outside import Outside
+from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 
 
 def at(revision: int) -> Position:

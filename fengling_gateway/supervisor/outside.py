@@ -1,0 +1,40 @@
+"""What the supervisor talks to, beside its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from fengling_gateway.configsource.reading import ConfigSource
+from fengling_gateway.model.delta import Delta, Position
+from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor.bus import Bus
+from fengling_gateway.supervisor.launch import Launcher
+
+
+class Journal(Protocol):
+    """The last-known-good file, all of it off the reactor thread."""
+
+    failures: int
+    is_failing: bool
+
+    def load(self) -> Deferred[tuple[Position, dict[Key, bytes]] | None]: ...
+
+    def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None: ...
+
+    def retry(self) -> None: ...
+
+    def stop(self) -> Deferred[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """All of it; `launcher` takes what returns the sockets that workers inherit."""
+
+    source: ConfigSource
+    bus: Bus
+    journal: Journal
+    launcher: Callable[[Callable[[], dict[str, list[Any]]]], Launcher]

@@ -1,0 +1,58 @@
+"""What this node tells the others about itself, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from fengling_gateway import __version__
+from fengling_gateway.supervisor.values import position_values, worker_values
+
+if TYPE_CHECKING:
+    from fengling_gateway.supervisor.supervisor import Supervisor
+
+TELL_SECONDS: Final = 0.01
+"""How long other nodes are not told of a change; the acknowledgements of all workers fit in."""
+
+
+class Telling:
+    """Tells the other nodes soon: what happens together is told together."""
+
+    def __init__(self, *, clock: IReactorTime, tell: Callable[[], None]) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._timer: Any = None
+        self._stopped = False
+
+    def soon(self) -> None:
+        if self._timer is None and not self._stopped:
+            self._timer = self._clock.callLater(TELL_SECONDS, self.now)
+
+    def now(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self._tell()
+
+    def stop(self) -> None:
+        """Tell for the last time."""
+        self.now()
+        self._stopped = True
+
+
+def node_values(supervisor: Supervisor) -> dict[str, Any]:
+    """Return what this node tells the others about itself."""
+    loop, config = supervisor.loop, supervisor.config
+    return {
+        "node": supervisor.settings.node,
+        "version": __version__,
+        "state": supervisor.state,
+        "position": position_values(loop.position),
+        "content_hash": f"{config.content_hash:032x}",
+        "rejected": len(config.rejected),
+        "held": loop.held.revision if loop.held else None,
+        "served_from": supervisor.served_from,
+        "workers": [worker_values(link) for link in supervisor.workers.links()],
+    }
