@@ -93,7 +93,6 @@ def _write(path: Path, document: dict[str, Any]) -> None:
 
 
 def _without_password(url: str | None) -> str | None:
-    if url is None or "@" not in url:
-        return url
-    credentials, _, rest = url.rpartition("@")
-    return f"{credentials.rpartition(':')[0]}@{rest}" if credentials.count(":") > 1 else url
+    from fengling_gateway.schema.dsn import without_secrets
+
+    return None if url is None else without_secrets(url)

@@ -20,6 +20,7 @@ from fengling_gateway.cli.stored import DURATIONS, INSTANTS
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
 from fengling_gateway.model.entity import KINDS, Key
 from fengling_gateway.schema import SchemaError, check
+from fengling_gateway.schema.dsn import connect
 from fengling_gateway.schema.version import one_line
 
 CONNECT_SECONDS: Final = 10
@@ -40,7 +41,7 @@ def connected(dsn: str) -> Iterator[Any]:
         CommandError: also for what the database refuses within the block.
     """
     try:
-        connection = psycopg2.connect(
+        connection = connect(
             dsn, connect_timeout=CONNECT_SECONDS, fallback_application_name="fenglingctl"
         )
     except psycopg2.Error as error:

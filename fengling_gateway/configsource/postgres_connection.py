@@ -19,8 +19,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import psycopg2
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, make_dsn, parse_dsn
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+
+from fengling_gateway.schema.dsn import connect
 
 GRACE_SECONDS: Final = 2.0
 """How much longer than the server's own timeout we wait: its error says more than ours."""
@@ -51,9 +52,7 @@ class Guarded:
 
     def __init__(self, dsn: str, *, connect_timeout: float) -> None:
         options = {**_LIBPQ, "connect_timeout": str(max(1, math.ceil(connect_timeout)))}
-        said = parse_dsn(dsn)
-        ours = {name: value for name, value in options.items() if name not in said}
-        self._connection = psycopg2.connect(make_dsn(dsn, **ours))
+        self._connection = connect(dsn, **options)
         self._connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
         # Of our own, so that abort() can't hit a descriptor that libpq has closed and
         # somebody else has been given since.

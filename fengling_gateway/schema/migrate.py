@@ -6,13 +6,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg2
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from fengling_gateway.schema.dsn import connect
 from fengling_gateway.schema.version import (
     MIN_SERVER,
     WANTED,
@@ -76,12 +76,10 @@ def _refuse_unfit(connection: Any, cursor: Any) -> None:
 
 
 def _run(dsn: str, lock_timeout_seconds: float) -> None:
-    def connect() -> Any:
-        return psycopg2.connect(
-            dsn, connect_timeout=10, fallback_application_name="fengling schema"
-        )
+    def make() -> Any:
+        return connect(dsn, connect_timeout=10, fallback_application_name="fengling schema")
 
-    engine = sqlalchemy.create_engine("postgresql+psycopg2://", creator=connect, poolclass=NullPool)
+    engine = sqlalchemy.create_engine("postgresql+psycopg2://", creator=make, poolclass=NullPool)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql(f"SET lock_timeout = {int(lock_timeout_seconds * 1000)}")

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import psycopg2
 
+from fengling_gateway.schema.dsn import connect
+
 WANTED: Final = 1
 """The newest migration that this code knows."""
 
@@ -129,9 +131,7 @@ def connected(dsn: str) -> Iterator[Any]:
         SchemaError: for every error of psycopg2 in the block, too.
     """
     try:
-        connection = psycopg2.connect(
-            dsn, connect_timeout=10, fallback_application_name="fengling schema"
-        )
+        connection = connect(dsn, connect_timeout=10, fallback_application_name="fengling schema")
         try:
             yield connection
         finally:

@@ -15,6 +15,7 @@ from typing import Any, Final, get_origin
 
 from fengling_gateway.model.problems import Problem, suggestion
 from fengling_gateway.settings.model import GatewaySettings, Section
+from fengling_gateway.settings.values import HIDDEN, may_hold_secret
 
 PREFIX: Final = "FENGLING_"
 FROM_FILE: Final = "_FILE"
@@ -83,7 +84,8 @@ def read_value(path: Path, subject: str, problems: list[Problem]) -> str | None:
         return content.decode().rstrip("\r\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        problems.append(Problem(subject, "source", f"can't be read from {path}: {reason}"))
+        named = HIDDEN if may_hold_secret(str(path)) else path
+        problems.append(Problem(subject, "source", f"can't be read from {named}: {reason}"))
         return None
 
 
@@ -94,7 +96,7 @@ def _parsed(text: str | None, name: str, problems: list[Problem]) -> Any:
     if text.lstrip().startswith("["):
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(Problem(name, "source", f"is no JSON: {error}"))
             return None
     return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]

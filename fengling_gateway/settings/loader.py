@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from fengling_gateway.model.problems import Problem, label, shown, suggestion
+from fengling_gateway.model.problems import Problem, label, suggestion
 from fengling_gateway.settings.environment import (
     known_keys,
     read_environment,
@@ -23,6 +23,7 @@ from fengling_gateway.settings.environment import (
     variable,
 )
 from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
+from fengling_gateway.settings.values import HIDDEN, may_hold_secret, shown_unless_secret
 
 _MESSAGES: Final = {
     "bool_parsing": "must be true or false",
@@ -147,7 +148,7 @@ def _problem(found: Any, origins: Mapping[str, str]) -> Problem:
     else:
         return Problem(_with_origin(path, origins), kind, found["msg"])
     if kind not in {"extra_forbidden", "missing"} and location[-1:] not in [(s,) for s in _SECRET]:
-        message = f"{message}, not {shown(given)}"
+        message = f"{message}, not {shown_unless_secret(given)}"
     return Problem(_with_origin(path, origins), code, message)
 
 
@@ -159,8 +160,14 @@ def _is_branch(part: object) -> bool:
 def _path(location: Sequence[str | int]) -> str:
     path = ""
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f"{'.' if path else ''}{label(part)}"
+        joint = "." if path else ""
+        path += f"[{part}]" if isinstance(part, int) else f"{joint}{_name(part)}"
     return path
+
+
+def _name(part: str) -> str:
+    """Name a key, unless what is there looks as if it were meant for a value."""
+    return f"({HIDDEN})" if may_hold_secret(part) else label(part)
 
 
 def _with_origin(path: str, origins: Mapping[str, str]) -> str:

@@ -21,7 +21,15 @@ from fengling_gateway.model.times import duration, shortest
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB)?")
 _UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+HIDDEN: Final = "text that is not shown, since it may hold a secret"
+_MAY_BE_SECRET: Final = re.compile(
+    r"@|:/|passw\w*\s*=|[\w.-]{1,64}:[A-Za-z0-9+/=_-]{16,}|[0-9A-Fa-f]{32,}|[A-Za-z0-9+/]{40,}",
+    re.IGNORECASE,
+)
 _ADDRESS: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
+
+
+Refused = PydanticCustomError
 
 
 class Unit:
@@ -36,6 +44,20 @@ def refuse(code: str, message: str) -> PydanticCustomError:
     return PydanticCustomError(code, "{message}", {"message": message})
 
 
+def may_hold_secret(value: Any) -> bool:
+    """
+    Whether a given value looks like a URL with a password, or like a key.
+
+    Such text may stand in any place: where ``url_file`` is meant, or a section.
+    """
+    return isinstance(value, str) and _MAY_BE_SECRET.search(value) is not None
+
+
+def shown_unless_secret(value: Any) -> str:
+    """Describe a given value for a message."""
+    return HIDDEN if may_hold_secret(value) else shown(value)
+
+
 def _by(check: Check) -> BeforeValidator:
     """Let a check of configuration values judge a setting."""
 
@@ -43,7 +65,7 @@ def _by(check: Check) -> BeforeValidator:
         report = Report()
         checked = check(value, report)
         for _, code, message in report.found:
-            raise refuse(code, message)
+            raise refuse(code, f"must not be {HIDDEN}" if may_hold_secret(value) else message)
         return checked
 
     return BeforeValidator(validate)
@@ -60,12 +82,21 @@ def _seconds(low: float, high: float) -> BeforeValidator:
     return _by(from_text)
 
 
-def _size(value: Any) -> Any:
+def size(value: Any) -> Any:
+    """
+    Read a number of bytes.
+
+    Raises:
+        Refused: it is none.
+    """
     if type(value) is int:
         return value
     size = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if size is None:
-        raise refuse("wrong_type", f"must be a size like 65536, 64KiB or 10MiB, not {shown(value)}")
+        raise refuse(
+            "wrong_type",
+            f"must be a size like 65536, 64KiB or 10MiB, not {shown_unless_secret(value)}",
+        )
     return int(size[1]) * _UNITS[size[2]]
 
 
@@ -86,7 +117,9 @@ def split_address(value: str) -> tuple[str, int]:
     parts = _ADDRESS.fullmatch(value)
     host = canonical_host(parts["host"]) if parts else None
     if parts is None or host is None or not 1 <= int(parts["port"]) <= 65535:
-        raise ValueError(f"must be host:port like 127.0.0.1:8001 or [::]:8000, not {shown(value)}")
+        raise ValueError(
+            "must be host:port like 127.0.0.1:8001 or [::]:8000, not " + shown_unless_secret(value)
+        )
     return host.strip("[]"), int(parts["port"])
 
 
@@ -96,31 +129,31 @@ def _address(value: Any) -> Any:
     except ValueError:
         raise refuse(
             "bad_address",
-            f"must be host:port like 127.0.0.1:8001 or [::]:8000, not {shown(value)}",
+            "must be host:port like 127.0.0.1:8001 or [::]:8000, not " + shown_unless_secret(value),
         ) from None
     return value
 
 
-def _url(*schemes: str) -> BeforeValidator:
-    """A URL with one of some schemes. It may hold a password, so no message repeats it."""
-    listed = " or ".join(f"{scheme}://" for scheme in schemes)
+def _redis_url(value: Any) -> Any:
+    from fengling_gateway.syncbus.url import parse_redis_url
 
-    def validate(value: Any) -> Any:
-        if not isinstance(value, str) or not value.startswith(
-            tuple(f"{scheme}://" for scheme in schemes)
-        ):
-            raise refuse("bad_address", f"must begin with {listed}")
-        return value
-
-    return BeforeValidator(validate)
+    try:
+        parse_redis_url(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise refuse("bad_address", str(error)) from None
+    return value
 
 
 def _database_url(value: Any) -> Any:
     """A URL, or libpq's ``host=… dbname=…``."""
-    is_url = isinstance(value, str) and value.startswith(("postgresql://", "postgres://"))
-    is_words = isinstance(value, str) and "=" in value and "://" not in value
-    if not (is_url or is_words):
-        raise refuse("bad_address", "must begin with postgresql:// (or be like host=… dbname=…)")
+    # Not at the top of the module: a gateway that reads a file needs no driver.
+    from fengling_gateway.schema.dsn import DsnError, parse
+
+    try:
+        # An empty one would leave it to the environment of libpq.
+        parse(value if isinstance(value, str) and value.strip() else "-")
+    except DsnError as error:
+        raise refuse("bad_address", error.reason) from None
     return value
 
 
@@ -141,12 +174,12 @@ Seconds = Annotated[float, _seconds(0.001, 30 * 86400.0), Unit(shortest)]
 Grace = Annotated[float, _seconds(0.0, 30 * 86400.0), Unit(shortest)]
 """A duration that may be 0."""
 
-Size = Annotated[int, BeforeValidator(_size), Unit(write_size)]
+Size = Annotated[int, BeforeValidator(size), Unit(write_size)]
 """A number of bytes: 65536 or ``64KiB``."""
 
 Name = Annotated[str, _by(slug)]
 Address = Annotated[str, BeforeValidator(_address)]
-RedisUrl = Annotated[str, _url("redis", "rediss", "unix")]
+RedisUrl = Annotated[str, BeforeValidator(_redis_url)]
 DatabaseUrl = Annotated[str, BeforeValidator(_database_url)]
 Keys = Annotated[list[str], BeforeValidator(_keys)]
 """A ring of secret keys; see `fengling_gateway.auth.keys`."""

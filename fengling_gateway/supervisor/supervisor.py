@@ -57,8 +57,8 @@ class SupervisorSettings:
     drain_deadline: float = 30.0
     reload: ReloadSettings = field(default_factory=ReloadSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
-    worker_configuration: dict[str, Any] = field(default_factory=dict)
-    """What every worker is told beside its name, slot and sockets."""
+    worker_configuration: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What every worker is told beside its name, slot and sockets; it holds keys."""
 
 
 class Supervisor:

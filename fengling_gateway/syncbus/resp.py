@@ -145,4 +145,4 @@ class RespFactory(Factory):
         """Called by txredisapi after a refused AUTH or SELECT; see the class."""
 
     def connectionError(self, why: str) -> None:
-        self.reason = why
+        self.reason = self._address.redacted(why)

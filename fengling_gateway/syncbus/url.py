@@ -8,12 +8,17 @@ certificate (``?ssl_ca_certs=/path.pem`` for a private authority),
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 DEFAULT_PORT: Final = 6379
 _TLS: Final = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
+_PARAMETERS: Final = {"db", "ssl_ca_certs"}
+_NUMBER: Final = re.compile(r"[0-9]{1,5}")
+_MIN_REDACTED: Final = 4  # below it, it would be found within words
+_QUOTING: Final = "in a user or password, % is written %25, / is %2F, ? is %3F, # is %23, @ is %40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,13 @@ class RedisAddress:
     password: str | None = field(default=None, repr=False)
     database: int | None = None
 
+    def redacted(self, text: str) -> str:
+        """Return what a server says, without the credentials that it may repeat."""
+        said = text.partition(", with args beginning with")[0]
+        if self.password and len(self.password) >= _MIN_REDACTED:
+            said = said.replace(self.password, "***")
+        return said
+
     def __str__(self) -> str:
         if self.path:
             return f"unix://{self.path}"
@@ -39,54 +51,62 @@ class RedisAddress:
 def parse_redis_url(url: str) -> RedisAddress:
     """
     Raises:
-        ValueError: what is wrong with the URL; the message does not repeat it,
-            for it may hold a password.
+        ValueError: what is wrong with the URL, to be put after its name; the
+            message holds no part of it, for it may hold a password.
     """
+    read = _read(url)
+    # Not while urllib's error is being handled: a traceback would show both.
+    if read is None:
+        raise ValueError(f"is malformed, or has no valid port ({_QUOTING})")
+    scheme, address, parameters = read
+    if scheme != "unix" and scheme not in _TLS:
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    if not parameters.keys() <= _PARAMETERS:
+        raise ValueError(f"has a parameter that is not known ({_QUOTING})")
+    if scheme == "unix" and (address.host or not address.path):
+        raise ValueError("must name a socket as unix:///path/to.sock")
+    if scheme != "unix" and not (address.host and address.port):
+        raise ValueError("has no host, or 0 for a port")
+    number = parameters.get("db") if scheme == "unix" else address.path.strip("/")
+    return replace(
+        address,
+        path=address.path if scheme == "unix" else "",
+        tls=_TLS.get(scheme, False),
+        ca_file=parameters.get("ssl_ca_certs", ""),
+        database=_database(number or parameters.get("db")),
+    )
+
+
+def _read(url: str) -> tuple[str, RedisAddress, dict[str, str]] | None:
+    """Return a URL's scheme, parts and parameters; None where urllib can't read it as we would."""
     try:
+        url.encode()
         parts = urlsplit(url)
-        port = parts.port or DEFAULT_PORT
+        parameters = parse_qsl(
+            parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)
+        )
+        address = RedisAddress(
+            host=parts.hostname or "",
+            port=DEFAULT_PORT if parts.port is None else parts.port,
+            path=_text(parts.path) or "",
+            username=_text(parts.username),
+            password=_text(parts.password),
+        )
     except ValueError:
-        raise ValueError("redis.url has no valid host and port") from None
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    unknown = sorted(query.keys() - {"db", "ssl_ca_certs"})
-    if unknown:
-        raise ValueError(f"redis.url has an unknown parameter {unknown[0]!r}")
-    if parts.scheme == "unix":
-        return _unix_address(parts, query)
-    if parts.scheme not in _TLS:
-        raise ValueError("redis.url must begin with redis://, rediss:// or unix://")
-    if not parts.hostname:
-        raise ValueError("redis.url has no host")
-    database = parts.path.strip("/") or query.get("db")
-    return RedisAddress(
-        host=parts.hostname,
-        port=port,
-        tls=_TLS[parts.scheme],
-        ca_file=query.get("ssl_ca_certs", ""),
-        username=_text(parts.username),
-        password=_text(parts.password),
-        database=_database(database),
-    )
-
-
-def _unix_address(parts: SplitResult, query: dict[str, str]) -> RedisAddress:
-    if parts.hostname or not parts.path:
-        raise ValueError("redis.url must name a socket as unix:///path/to.sock")
-    return RedisAddress(
-        path=unquote(parts.path),
-        username=_text(parts.username),
-        password=_text(parts.password),
-        database=_database(query.get("db")),
-    )
+        return None
+    # A raw # or @ here is the rest of a password.
+    if parts.fragment or "@" in parts.path + parts.query:
+        return None
+    return parts.scheme, address, dict(parameters)
 
 
 def _text(quoted: str | None) -> str | None:
-    return unquote(quoted) if quoted else None
+    return unquote(quoted, errors="strict") if quoted else None
 
 
 def _database(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit():
-        raise ValueError("redis.url names a database that is no number")
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"names a database that is no number ({_QUOTING})")
     return int(text)

@@ -86,6 +86,7 @@ class LoadTests:
             FENGLING_LIMITS__MAX_HEADERS="50",
             FENGLING_DRAIN__DEADLINE="5",
             FENGLING_LIMITS__HIGH_WATER_BYTES="8KiB",
+            FENGLING_LIMITS__LOW_WATER_BYTES="0",
             FENGLING_LISTENERS='[{"name": "x", "address": "127.0.0.1:80"}]',
         )
         assert settings.database.poll_interval == 9.0
@@ -98,8 +99,8 @@ class LoadTests:
 
     def test_value_may_be_in_a_file(self, tmp_path: Path) -> None:
         """As secrets of containers are; from the environment or from the settings file."""
-        second = f"b:{secrets.token_hex(32)}"
-        (tmp_path / "keys").write_text(f"{KEY}\n{second}\n")
+        first, second = (f"{name}:{secrets.token_hex(32)}" for name in "ab")
+        (tmp_path / "keys").write_text(f"{first}\n{second}\n")
         (tmp_path / "url").write_text("redis://h/0\n")
         (tmp_path / "dsn").write_text("host=h dbname=d\n")
         settings = load(
@@ -108,7 +109,7 @@ class LoadTests:
             FENGLING_DATABASE__LISTEN_URL_FILE=str(tmp_path / "dsn"),
         )
         assert settings.redis.url == "redis://h/0"
-        assert settings.sync.keys == [KEY, second]
+        assert settings.sync.keys == [first, second]
         assert settings.database.listen_url == "host=h dbname=d"
 
     def test_keys_may_be_separated_or_json(self) -> None:
@@ -243,11 +244,41 @@ class ProblemTests:
             ('[redis]\nurl_file = "nowhere"', "redis.url_file"),
             ('[database]\nurl = "x"\nurl_file = "nowhere"', "database.url_file"),
             ("[limits]\nmax_head_bytes = true", "limits.max_head_bytes"),
+            ('[redis]\nurl = "redis://h:99999999/0"', "redis.url"),
+            ('[redis]\nurl = "redis://h/notanumber"', "redis.url"),
+            ('[redis]\nurl = "redis://"', "redis.url"),
+            ('[redis]\nurl = "rediss://h/0?bogus=1"', "redis.url"),
+            ('[redis]\nurl = "unix://host/x"', "redis.url"),
+            ('[database]\nlisten_url = "postgresql://h:99999/d"', "database.listen_url"),
+            ('[database]\nlisten_url = "postgresql://h/d?bogus=1"', "database.listen_url"),
+            ('[database]\nlisten_url = "garbage=1"', "database.listen_url"),
+            ('[database]\nlisten_url = "postgresql://h/%"', "database.listen_url"),
+            ('[database]\nlisten_url = " "', "database.listen_url"),
         ],
     )
     def test_problem_is_at(self, tmp_path: Path, toml: str, path: str) -> None:
         """The path names the key."""
         assert path in {one.partition(" (")[0] for one in problems(toml, tmp_path)}
+
+    @pytest.mark.parametrize(
+        "toml",
+        [
+            "[limits]\nhigh_water_bytes = 8192\nlow_water_bytes = 8192",
+            '[[listeners]]\nname = "a"\naddress = "[::]:8001"',
+            '[[listeners]]\nname = "a"\naddress = "127.0.0.2:8001"',
+            '[management]\nenabled = false\naddress = "127.0.0.1:8000"',
+            f'[sync]\nkeys = ["a:{secrets.token_hex(32)}"]\n[redis]\nurl = "valkey://h/1"',
+            f'[sync]\nkeys = ["a:{secrets.token_hex(32)}"]\n[redis]\nurl = "valkeys://u:p@h"',
+        ],
+    )
+    def test_what_is_unusual_is_allowed(self, tmp_path: Path, toml: str) -> None:
+        """A rule refuses what can't be meant, and nothing else."""
+        load(toml, tmp_path)
+
+    def test_bottomless_list_in_the_environment_is_told(self) -> None:
+        """JSON may be nested deeper than any parser goes."""
+        with pytest.raises(SettingsError, match="FENGLING_LISTENERS: is no JSON"):
+            load_settings(None, {**ENOUGH, "FENGLING_LISTENERS": "[" * 100_000})
 
     def test_needed_values_are_asked_for_with_their_variables(self) -> None:
         """A first start says what to do."""

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.syncbus.connection import (
@@ -200,6 +201,18 @@ class ReconnectTests(ConnectionCase):
         self.endpoint.wire.say(PONG)
         self.assertTrue(self.connection.ready)
         self.assertEqual(self.connection.last_error, "")
+
+    def test_a_server_that_repeats_the_password_is_not_quoted(self) -> None:
+        """A proxy that knows no AUTH names what it was asked, in `last_error` and in the log."""
+        self.connection = self.make("redis://u:canary@h")
+        with capturedLogs() as logged:
+            self.connection.start()
+            self.endpoint.wire.say(
+                b"-ERR unknown command 'AUTH', with args beginning with: 'u' 'canary'\r\n"
+            )
+            self.clock.advance(0)
+        self.assertIn("unknown command", self.connection.last_error)
+        self.assertNotIn("canary", self.connection.last_error + str(logged))
 
     def test_a_silent_auth_is_given_up(self) -> None:
         """Before anything else is asked."""
