@@ -15,12 +15,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from fengling_gateway.model.problems import Problem, label, suggestion
+from fengling_gateway.settings.contradictions import contradictions
 from fengling_gateway.settings.environment import (
     known_keys,
     read_environment,
     read_value,
     section_of,
-    variable,
 )
 from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
 from fengling_gateway.settings.values import HIDDEN, may_hold_secret, shown_unless_secret
@@ -39,7 +39,6 @@ _MESSAGES: Final = {
 }
 _SECRET: Final = ("keys", "token_keys", "url", "listen_url")
 _OWN_FIELDS: Final = "_file"
-_FALSE: Final = ("false", "0", "no", "off", "f", "n")  # what pydantic takes for false
 
 Raw = dict[str, Any]
 
@@ -71,7 +70,7 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
     origins = _overlay(raw, read_environment(environ, problems))
     settings = _validated(raw, origins, problems)
     if not unread:  # of a file that can't be read, nothing is known to be missing
-        problems += _contradictions(raw)
+        problems += contradictions(raw)
     if problems or settings is None:
         raise SettingsError(problems)
     return _resolved(settings, file)
@@ -183,50 +182,6 @@ def _near(location: Sequence[str | int]) -> str:
         elif isinstance(part, str):
             model = section_of(model.model_fields[part].annotation)
     return suggestion(location[-1], tuple(model.model_fields))
-
-
-def _contradictions(raw: Raw) -> list[Problem]:
-    """Find what no single key shows. Looks at raw values, to find it along with all else."""
-    problems = []
-
-    def value(section: str, key: str, *, default: Any = None) -> Any:
-        values = raw.get(section)
-        return values.get(key, default) if isinstance(values, dict) else default
-
-    def require(section: str, key: str, why: str) -> None:
-        if not value(section, key):
-            path = f"{section}.{key}"
-            problems.append(
-                Problem(path, "required", f"is required {why}; set it or {variable(path)}")
-            )
-
-    if raw.get("source", "database") == "database":
-        require("database", "url", 'with source = "database"')
-    if raw.get("source") == "file":
-        require("file", "path", 'with source = "file"')
-    if value("redis", "url"):
-        require("sync", "keys", "with [redis] url: messages on Redis are signed")
-    if str(value("management", "enabled", default=True)).lower() not in _FALSE:
-        require("management", "token_keys", "while [management] is enabled: there is no default")
-    return problems + _repeated_listeners(raw.get("listeners"))
-
-
-def _repeated_listeners(listeners: Any) -> list[Problem]:
-    problems = []
-    for key in ("name", "address"):
-        seen: dict[Any, int] = {}
-        for index, one in enumerate(listeners if isinstance(listeners, list) else []):
-            given = one.get(key) if isinstance(one, dict) else None
-            if not isinstance(given, str):
-                continue
-            first = seen.setdefault(given, index)
-            if first != index:
-                problems.append(
-                    Problem(
-                        f"listeners[{index}].{key}", "duplicate", f"is that of listeners[{first}]"
-                    )
-                )
-    return problems
 
 
 def _resolved(settings: GatewaySettings, file: Path | None) -> GatewaySettings:
