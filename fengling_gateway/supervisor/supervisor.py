@@ -32,7 +32,7 @@ from fengling_gateway.supervisor.legacies import Legacies
 from fengling_gateway.supervisor.link import CatchUp, WorkerLink
 from fengling_gateway.supervisor.narration import Narration
 from fengling_gateway.supervisor.outside import Outside
-from fengling_gateway.supervisor.propagation import Propagation
+from fengling_gateway.supervisor.propagation import Mark, Propagation
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
 from fengling_gateway.supervisor.telling import Telling, node_values
 from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
@@ -109,7 +109,11 @@ class Supervisor:
             look=self.look,
             push=settings.push,
         )
-        self.propagation = Propagation(clock=reactor, links=self.workers.links)
+        self.propagation = Propagation(
+            clock=reactor,
+            links=self.workers.links,
+            current=lambda: Mark(self.loop.position, self.config.content_hash),
+        )
         self.lag = LagProbe(clock=reactor)
         self._legacies = Legacies()
         self._last_resort = LastResort(
@@ -220,7 +224,7 @@ class Supervisor:
     def worker_applied(self, link: WorkerLink) -> None:
         self.propagation.progressed()
         self.narration.applied(link.name, link.served.position, link.served.applied_at)
-        if not self.propagation.behind(self.loop.position):
+        if not self.propagation.behind():
             self.narration.converged(self.loop.position, self.propagation.counted)
         self._telling.soon()
 

@@ -164,8 +164,9 @@ class SupervisorView:
             return {"looking": True}
         answered = await _settled(look, seconds, self._clock)
         position = self._supervisor.loop.position
+        content_hash = f"{self._supervisor.config.content_hash:032x}"
         left = max(0.0, seconds - (self._clock.seconds() - started))
-        behind: list[str] = await self._supervisor.propagation.wait(position, left)
+        behind: list[str] = await self._supervisor.propagation.wait(left)
         answer = {
             "position": position_values(position),
             "source_answered": answered
@@ -175,12 +176,12 @@ class SupervisorView:
             "complete": True,
         }
         if wait == "all" and position is not None:
-            await self._wait_for_fleet(position, started + seconds, answer)
+            await self._wait_for_fleet(position, content_hash, started + seconds, answer)
         answer["took_ms"] = round((self._clock.seconds() - started) * 1000, 1)
         return answer
 
     async def _wait_for_fleet(
-        self, position: Position, until: float, answer: dict[str, Any]
+        self, position: Position, content_hash: str, until: float, answer: dict[str, Any]
     ) -> None:
         own = answer["behind"]
         while True:
@@ -189,7 +190,7 @@ class SupervisorView:
             except Exception as error:
                 answer["complete"], answer["reason"] = False, f"only this node is known: {error}"
                 return
-            behind = _behind(states, position, self._supervisor.settings.node)
+            behind = _behind(states, position, content_hash, self._supervisor.settings.node)
             answer["behind"] = own + behind
             if not behind or self._clock.seconds() >= until:
                 return
@@ -282,20 +283,30 @@ class SupervisorView:
             self._supervisor.loop.confirm_here(int(command.args.get("revision", -1)))
 
 
-def _behind(states: dict[str, dict[str, Any]], position: Position, own: str) -> list[str]:
+def _behind(
+    states: dict[str, dict[str, Any]], position: Position, content_hash: str, own: str
+) -> list[str]:
+    """Return the workers of other live nodes that serve neither the position nor a later one."""
     behind = []
     for name, state in sorted(states.items()):
         if name == own or not state.get("live"):
             continue
+        # Another version may write canonical bodies in another way: it is held to its own.
+        same = state.get("version") == __version__
+        wanted = content_hash if same else state.get("content_hash")
         for worker in state["workers"]:
             counted = worker["state"] in ("serving", "starting", "stalled")
-            if counted and not _serves(worker, position):
+            if counted and not _serves(worker, position, wanted):
                 behind.append(f"{name}/{worker['worker']}")
     return behind
 
 
-def _serves(worker: dict[str, Any], position: Position) -> bool:
-    return worker["epoch"] == position.epoch and (worker["revision"] or 0) >= position.revision
+def _serves(worker: dict[str, Any], position: Position, content_hash: str | None) -> bool:
+    if worker["epoch"] != position.epoch or worker["revision"] is None:
+        return False
+    if worker["revision"] == position.revision:
+        return bool(worker["content_hash"] == content_hash)
+    return bool(worker["revision"] > position.revision)
 
 
 def _sleep(clock: Any, seconds: float) -> Deferred[None]:

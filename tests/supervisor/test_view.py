@@ -12,10 +12,12 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fengling_gateway import __version__
 from fengling_gateway.configsource.reading import NotHeldError, Row, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
-from fengling_gateway.supervisor.supervisor import Outside, Supervisor, SupervisorSettings
+from fengling_gateway.supervisor.outside import Outside
+from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 from fengling_gateway.supervisor.view import CONFIRM_SECONDS, REJECTED_SHOWN, SupervisorView
 from fengling_gateway.syncbus.messages import Command
 from tests.supervisor import test_supervisor as parts
@@ -39,7 +41,8 @@ class SupervisorViewCase(SynchronousTestCase):
             source=SimpleNamespace(
                 state=SimpleNamespace(last_error=None), confirm=lambda *_: succeed(None)
             ),
-            propagation=SimpleNamespace(wait=lambda position, timeout: succeed(self.behind)),
+            config=SimpleNamespace(content_hash=0xABC),
+            propagation=SimpleNamespace(wait=lambda timeout: succeed(self.behind)),
             bus=SimpleNamespace(
                 nodes=lambda: (
                     self.nodes if isinstance(self.nodes, Deferred) else succeed(self.nodes)
@@ -99,6 +102,24 @@ class SupervisorViewTests(SupervisorViewCase):
         self.clock.pump([0.1] * 60)
         answer = self.successResultOf(reloaded)
         self.assertEqual((answer["behind"], answer["complete"]), (["n2/w0"], True))
+
+    def test_wait_for_all_is_for_the_same_content(self) -> None:
+        """A comparison may find what no revision tells of; another version hashes in its own way."""
+        mine, other = f"{0xABC:032x}", f"{0xDEF:032x}"
+        for version, node_hash, worker_hash, behind in (
+            (__version__, mine, mine, []),
+            (__version__, other, other, ["n2/w0"]),
+            ("0.0.1", other, other, []),
+            ("0.0.1", other, mine, ["n2/w0"]),
+        ):
+            worker = {"worker": "w0", "state": "serving", "epoch": "e", "revision": 7}
+            state = {"live": True, "version": version, "content_hash": node_hash}
+            self.nodes = {"n2": {**state, "workers": [{**worker, "content_hash": worker_hash}]}}
+            reloaded = self.reload("all")
+            self.looks.pop().callback(None)
+            self.clock.pump([0.1] * 60)
+            found = self.successResultOf(reloaded)["behind"]
+            self.assertEqual((version, found), (version, behind))
 
     def test_wait_for_all_without_redis_speaks_for_this_node_only(self) -> None:
         """And says so."""
