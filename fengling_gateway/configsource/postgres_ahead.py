@@ -69,7 +69,8 @@ class AheadReader:
     def _prepare(self) -> None:
         self._connection.execute(
             # One plan for all arguments: they differ in nothing that a plan could use.
-            "SET plan_cache_mode = force_generic_plan; SET statement_timeout = %s",
+            "SET plan_cache_mode = force_generic_plan; SET statement_timeout = %s;"
+            f" SET {queries.SEARCH_PATH}",
             (int(TIMEOUT_SECONDS * 1000),),
             within=GRACE_SECONDS,
         )

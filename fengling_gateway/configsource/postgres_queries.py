@@ -32,8 +32,12 @@ MAX_VERSIONS: Final = 200
 
 _KEYS_AT_ONCE: Final = 500
 
-_BEGIN = """
+SEARCH_PATH: Final = "search_path = pg_catalog, pg_temp"
+"""Or we would call what a stranger has put into ``public`` under a name that fits better."""
+
+_BEGIN = f"""
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL {SEARCH_PATH};
 SET LOCAL statement_timeout = %(timeout_ms)s;
 SET LOCAL intervalstyle = 'iso_8601';
 SET LOCAL timezone = 'UTC';
@@ -75,7 +79,7 @@ FROM head
 """  # noqa: S608 - of our own pieces
 
 # The settings are made in the implicit transaction that the statements of one message share.
-_READ_CHANGES = f"SET LOCAL statement_timeout = %(timeout_ms)s; {_CHANGES}"
+_READ_CHANGES = f"SET LOCAL {SEARCH_PATH}; SET LOCAL statement_timeout = %(timeout_ms)s; {_CHANGES}"
 
 _PREPARED = {"epoch": "text", "revision": "bigint", "token": "text", "limit": "integer"}
 _PREPARE_CHANGES = f"PREPARE fengling_changes ({', '.join(_PREPARED.values())}) AS " + _CHANGES % {

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.schema.session import Session
+from fengling_gateway import schema
+from fengling_gateway.embedded.postgres import PostgresServer
+from tests.schema.session import Cast, Session
 
 
 @pytest.fixture
@@ -27,3 +30,22 @@ def sessions(migrated_database: str) -> Iterator[Callable[[], Session]]:
 def session(sessions: Callable[[], Session]) -> Session:
     """Return a session in an empty configuration."""
     return sessions()
+
+
+@pytest.fixture(scope="module", params=[16, 18])
+def any_server(request: pytest.FixtureRequest, scratch: Path) -> Iterator[PostgresServer]:
+    """Return a server with the schema in its database `migrated`; a module runs on each version."""
+    directory = scratch / f"{request.module.__name__}-{request.param}"
+    server = PostgresServer(directory, version=request.param)
+    server.start()
+    schema.upgrade(server.create_database("migrated"))
+    yield server
+    server.stop("immediate")
+
+
+@pytest.fixture
+def cast(any_server: PostgresServer) -> Iterator[Cast]:
+    """Return a new database on `any_server`, and who may log in to it."""
+    one = Cast(any_server)
+    yield one
+    one.end()

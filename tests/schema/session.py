@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
+
+from fengling_gateway.embedded.postgres import PostgresServer
 
 
 class Session:
@@ -50,6 +52,43 @@ class Session:
 
     def close(self) -> None:
         self.connection.close()
+
+
+class Cast:
+    """
+    A database, and sessions of users as an administrator makes them.
+
+    `jane` writes (the console's role), `gw` reads (the gateway's); `mallory` has
+    no role of ours.
+    """
+
+    USERS: Final = {
+        "jane": "IN ROLE fengling_console",
+        "gw": "IN ROLE fengling_gateway",
+        "mallory": "",
+    }
+
+    def __init__(self, server: PostgresServer) -> None:
+        for name, role in self.USERS.items():
+            server.psql(
+                f"DO $$ BEGIN CREATE ROLE {name} LOGIN {role};"
+                " EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+            )
+        self.dsn = server.create_database(template="migrated")
+        self._server = server
+        self._opened: list[Session] = []
+
+    def dsn_of(self, user: str) -> str:
+        return self.dsn.replace("postgres@", f"{user}@")
+
+    def enter(self, user: str = "postgres") -> Session:
+        self._opened.append(Session(self.dsn_of(user)))
+        return self._opened[-1]
+
+    def end(self) -> None:
+        for session in self._opened:
+            session.close()
+        self._server.psql(f'DROP DATABASE "{self.dsn.rpartition("/")[2]}" WITH (FORCE)')
 
 
 def changes(session: Session, revision: int | None = None) -> list[tuple[Any, ...]]:

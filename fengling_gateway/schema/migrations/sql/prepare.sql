@@ -1,4 +1,8 @@
 -- Before the migrations, every time: roles, the schema, and who runs the rest.
+
+-- An administrator runs this. CHECKs, defaults, views and RETURN bodies keep what they find now.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     role text;

@@ -115,9 +115,8 @@ BEGIN
         WHERE CASE
             WHEN before IS NULL OR after IS NULL OR entity = 'instance_health'
             THEN before IS DISTINCT FROM after
-            ELSE before -> 'version' <> after -> 'version'
-                 AND fengling.differ(before - '{version,created_at,updated_at}'::text[],
-                                     after - '{version,created_at,updated_at}'::text[])
+            ELSE fengling.differ(before - '{version,created_at,updated_at}'::text[],
+                                 after - '{version,created_at,updated_at}'::text[])
             END
     ), log AS (
         INSERT INTO fengling.revision_change AS c

@@ -12,20 +12,22 @@
 -- comes after SET CONSTRAINTS ALL IMMEDIATE makes a new row in txn and joins the same revision.
 -- A savepoint rolled back takes its notes with it, because they are rows.
 
+-- What runs for every row names the schema of everything, operators too: a SET search_path would
+-- do the same for a microsecond more.
 CREATE FUNCTION fengling.stamp() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        NEW.version := nextval('fengling.version_seq');
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        NEW.version := pg_catalog.nextval('fengling.version_seq'::pg_catalog.regclass);
         RETURN NEW;
     END IF;
     NEW.version := OLD.version;
     NEW.created_at := OLD.created_at;
     NEW.updated_at := OLD.updated_at;
     -- By bytes: 1 and 1.0 are equal as jsonb and yet not the same configuration.
-    IF NEW *<> OLD THEN
-        NEW.version := nextval('fengling.version_seq');
-        NEW.updated_at := now();
+    IF NEW OPERATOR(pg_catalog.*<>) OLD THEN
+        NEW.version := pg_catalog.nextval('fengling.version_seq'::pg_catalog.regclass);
+        NEW.updated_at := pg_catalog.now();
     END IF;
     RETURN NEW;
 END $$;
@@ -33,16 +35,17 @@ END $$;
 CREATE FUNCTION fengling.stamp_health() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.health = OLD.health THEN
+    IF NEW.health OPERATOR(pg_catalog.=) OLD.health THEN
         NEW.since := OLD.since;
-    ELSIF NEW.since = OLD.since THEN
-        NEW.since := now();
+    ELSIF NEW.since OPERATOR(pg_catalog.=) OLD.since THEN
+        NEW.since := pg_catalog.now();
     END IF;
     RETURN NEW;
 END $$;
 
 CREATE FUNCTION fengling.refuse_new_id() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION USING
         ERRCODE = 'check_violation',

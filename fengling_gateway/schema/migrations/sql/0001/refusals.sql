@@ -1,10 +1,14 @@
 -- Functions behind the CHECKs. A simple rule is a CHECK whose name is the rule; a rule
 -- about the inside of an array or a document is a function that names the culprit.
 -- They are early help for who writes SQL by hand. The gateway relies on none of them.
+--
+-- They run with the rights of whoever writes. Without a search_path of their own, they would call
+-- what a stranger has put into "public", or the writer into a schema of his.
 
 -- (Volatile, or the planner would evaluate a call with constant arguments beforehand.)
 CREATE FUNCTION fengling.refuse(problem text, advice text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF advice IS NULL THEN -- (An empty HINT would be shown.)
         RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = problem;
@@ -12,19 +16,24 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = problem, HINT = advice;
 END $$;
 
+-- Three that run for almost every row, hence without a SET.
+
 CREATE FUNCTION fengling.has_only_keys(document jsonb, known text[], what text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    found text;
+    found pg_catalog.text;
 BEGIN
-    IF jsonb_typeof(document) <> 'object' THEN
-        RETURN fengling.refuse(format('%s is a JSON object, not %s: %s',
-            what, jsonb_typeof(document), left(document::text, 80)));
+    IF pg_catalog.jsonb_typeof(document) OPERATOR(pg_catalog.<>) 'object' THEN
+        RETURN fengling.refuse(pg_catalog.format('%s is a JSON object, not %s: %s', what,
+            pg_catalog.jsonb_typeof(document), pg_catalog.left(document::pg_catalog.text, 80)));
     END IF;
-    FOR found IN SELECT k FROM jsonb_object_keys(document) AS k LOOP
-        IF NOT found = ANY (known) AND NOT (what = 'policies' AND left(found, 2) = 'x-') THEN
-            RETURN fengling.refuse(format('unknown key "%s" in %s', found, what),
-                'known keys: ' || array_to_string(known, ', '));
+    FOR found IN SELECT k FROM pg_catalog.jsonb_object_keys(document) AS k LOOP
+        IF NOT found OPERATOR(pg_catalog.=) ANY (known)
+            AND NOT (what OPERATOR(pg_catalog.=) 'policies'
+                     AND pg_catalog.left(found, 2) OPERATOR(pg_catalog.=) 'x-')
+        THEN
+            RETURN fengling.refuse(pg_catalog.format('unknown key "%s" in %s', found, what),
+                pg_catalog.format('known keys: %s', pg_catalog.array_to_string(known, ', ')));
         END IF;
     END LOOP;
     RETURN true;
@@ -33,15 +42,17 @@ END $$;
 CREATE FUNCTION fengling.are_policies(policies jsonb) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    name text;
-    policy jsonb;
+    name pg_catalog.text;
+    policy pg_catalog.jsonb;
 BEGIN
     PERFORM fengling.has_only_keys(policies, ARRAY['path', 'request_headers',
         'response_headers', 'timeouts', 'limits', 'retry'], 'policies');
-    FOR name, policy IN SELECT * FROM jsonb_each(policies) LOOP
-        IF left(name, 2) <> 'x-' AND jsonb_typeof(policy) NOT IN ('object', 'null') THEN
-            RETURN fengling.refuse(
-                format('policy "%s" is a JSON object, or null for off, not %s', name, policy));
+    FOR name, policy IN SELECT e.key, e.value FROM pg_catalog.jsonb_each(policies) AS e LOOP
+        IF pg_catalog.left(name, 2) OPERATOR(pg_catalog.<>) 'x-'
+            AND pg_catalog.jsonb_typeof(policy) OPERATOR(pg_catalog.<>) ALL ('{object,"null"}')
+        THEN
+            RETURN fengling.refuse(pg_catalog.format(
+                'policy "%s" is a JSON object, or null for off, not %s', name, policy));
         END IF;
     END LOOP;
     RETURN true;
@@ -50,13 +61,14 @@ END $$;
 CREATE FUNCTION fengling.are_hosts(hosts text[]) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    host text;
+    host pg_catalog.text;
 BEGIN
     FOREACH host IN ARRAY hosts LOOP
-        IF host IS NULL OR length(host) > 253 OR host !~*
+        IF host IS NULL OR pg_catalog.length(host) OPERATOR(pg_catalog.>) 253
+            OR host OPERATOR(pg_catalog.!~*)
             '^((\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*|\[[0-9a-f:.]+\])$'
         THEN
-            RETURN fengling.refuse(format('"%s" is not a host', host),
+            RETURN fengling.refuse(pg_catalog.format('"%s" is not a host', host),
                 'a host is like api.example.com, or *.example.com; without scheme and port');
         END IF;
     END LOOP;
@@ -64,7 +76,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION fengling.is_path(path text) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     segment text;
     rest text := '';
@@ -99,7 +112,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION fengling.is_split(split jsonb) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     name text;
     weight jsonb;

@@ -144,7 +144,7 @@ CREATE TABLE fengling.route (
     path text NOT NULL DEFAULT '/{**rest}'
         -- (The regex is the quick way to yes; the function finds the culprit.)
         CONSTRAINT "path is a template or a regex" CHECK (
-            path ~ '^/([A-Za-z0-9._~-]+/)*([A-Za-z0-9._~-]*|\{\*\*[A-Za-z_]+\})$'
+            path ~ '^/(([A-Za-z0-9._~-]+|\{[A-Za-z_]+\})/)*([A-Za-z0-9._~-]*|\{(\*\*)?[A-Za-z_]+\})$'
             OR fengling.is_path(path))
         CONSTRAINT "path has at most 2000 characters" CHECK (length(path) <= 2000),
     methods text[] NOT NULL DEFAULT '{}' CONSTRAINT "methods are like GET, in upper case"
