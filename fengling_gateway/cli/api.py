@@ -130,4 +130,6 @@ class ManagementApi:
                 f"{self.url} does not accept the token: {why}; "
                 "`fenglingctl token create` makes a new one"
             )
+        if answer.status >= 500 and problem.get("request_id"):
+            detail += f" (its log has more under request {problem['request_id']})"
         raise CommandError(f"{self.url}: {detail}")

@@ -29,7 +29,7 @@ from fengling_gateway.management.parameters import (
     query_value,
     text_up_to,
 )
-from fengling_gateway.management.problems import ProblemError, write_problem
+from fengling_gateway.management.problems import ProblemError, request_id, write_problem
 from fengling_gateway.model.entity import Key
 from fengling_gateway.observability.metrics import render_metrics
 
@@ -208,36 +208,55 @@ class ManagementApi:
 
     @app.handle_errors(ProblemError)
     def problem(self, request: Any, failure: Any) -> bytes:
-        return _answer(request, failure.value)
+        return self._answer(request, failure.value)
 
     @app.handle_errors(HTTPException)
     def http_problem(self, request: Any, failure: Any) -> bytes:
         """What klein and werkzeug find: no such path, or not this method."""
         allowed = getattr(failure.value, "valid_methods", None)
         if failure.value.code != 405:
-            return _answer(request, ProblemError("not_found"))
+            return self._answer(request, ProblemError("not_found"))
         if allowed:
             request.setHeader(b"allow", ", ".join(sorted(allowed)).encode())
-        return _answer(request, ProblemError("method_not_allowed"))
+        return self._answer(request, ProblemError("method_not_allowed"))
 
     @app.handle_errors(LookupError, ValueError)
     def refused(self, request: Any, failure: Failure) -> bytes:
         code = "not_found" if failure.check(LookupError) else "conflict"
-        return _answer(request, ProblemError(code, failure.getErrorMessage()))
+        return self._answer(request, ProblemError(code, failure.getErrorMessage()))
 
     @app.handle_errors(Exception)
     def fault(self, request: Any, failure: Failure) -> bytes:
         from fengling_gateway.configsource.reading import SourceError
 
         if failure.check(SourceError):
-            return _answer(request, ProblemError("source_unavailable", failure.getErrorMessage()))
-        self._log.failure("management: {path} failed", failure=failure, path=request.path.decode())
-        return _answer(request, ProblemError("internal_error"))
+            problem = ProblemError("source_unavailable", failure.getErrorMessage())
+            return self._answer(request, problem)
+        self._log.failure(
+            "management: {path} failed (request {request_id})",
+            failure=failure,
+            path=request.path.decode(),
+            request_id=request_id(request),
+        )
+        return _problem(request, ProblemError("internal_error"))
+
+    def _answer(self, request: Any, problem: ProblemError) -> bytes:
+        if problem.status >= 500:
+            self._log.warn(
+                "management: {path}: {code}: {detail} (request {request_id})",
+                log_id="management.failed",
+                path=request.path.decode(),
+                code=problem.code,
+                detail=problem.detail,
+                request_id=request_id(request),
+            )
+        return _problem(request, problem)
 
     def _audit(self, request: Any, subject: str, what: str) -> None:
         self._log.info(
-            "management: {what} by {subject} from {address}",
+            "management: {what} by {subject} from {address} (request {request_id})",
             log_id="management.asked",
+            request_id=request_id(request),
             what=what,
             subject=subject,
             address=getattr(request.getClientAddress(), "host", "unix"),
@@ -248,7 +267,7 @@ def _json(request: Any, value: Any) -> bytes:
     return _sized(request, b"application/json", json.dumps(value, default=str).encode())
 
 
-def _answer(request: Any, problem: ProblemError) -> bytes:
+def _problem(request: Any, problem: ProblemError) -> bytes:
     return _sized(request, CONTENT_TYPE, write_problem(request, problem))
 
 

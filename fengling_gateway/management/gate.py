@@ -19,7 +19,12 @@ from twisted.web.resource import IResource, Resource
 from zope.interface import Attribute, Interface
 
 from fengling_gateway.auth.tokens import READ, Principal, TokenError, TokenRing
-from fengling_gateway.management.problems import ProblemError, write_problem
+from fengling_gateway.management.problems import (
+    ProblemError,
+    identify,
+    request_id,
+    write_problem,
+)
 from fengling_gateway.management.throttle import FailureThrottle
 
 OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
@@ -76,6 +81,7 @@ class Gate(Resource):
 
     def render(self, request: Any) -> Any:
         """Called by Twisted for every request, whatever its path."""
+        identify(request)
         for name, value in HEADERS:
             request.setHeader(name, value)
         request.responseHeaders.removeHeader(b"server")
@@ -116,10 +122,11 @@ class Gate(Resource):
         if now - self._logged_at >= _LOG_EVERY_SECONDS:
             self._logged_at = now
             self._log.warn(
-                "management: a wrong token from {address}: {code}",
+                "management: a wrong token from {address}: {code} (request {request_id})",
                 log_id="management.refused",
                 address=address,
                 code=code,
+                request_id=request_id(request),
             )
         request.setHeader(b"www-authenticate", _REALM + b', error="invalid_token"')
         if too_many:

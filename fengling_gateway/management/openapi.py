@@ -249,12 +249,16 @@ def _problem_answers(codes: list[str]) -> Schema:
 def _problem() -> Schema:
     return {
         "type": "object",
-        "required": ["type", "title", "status", "code"],
+        "required": ["type", "title", "status", "code", "request_id"],
         "properties": {
             "type": {"type": "string", "format": "uri"},
             "title": _TEXT,
             "status": {"type": "integer"},
             "code": {"enum": sorted(TITLES)},
             "detail": _TEXT,
+            "request_id": {
+                **_TEXT,
+                "description": "That of the answer's X-Request-Id, and of the gateway's log.",
+            },
         },
     }

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import secrets
 from typing import Any, Final
 
 from twisted.web.iweb import IRequest
 
 from fengling_gateway.http.problem import CONTENT_TYPE, DOCUMENTATION
+
+REQUEST_ID: Final = b"x-request-id"
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,128}")
+"""What is written to the log as it is; uuids, ULIDs and trace ids are such."""
 
 TITLES: Final = {
     "unauthorized": (401, "A bearer token is needed"),
@@ -63,4 +69,19 @@ def write_problem(request: IRequest, problem: ProblemError) -> bytes:
     """Set status and headers, and return the body."""
     request.setResponseCode(problem.status)
     request.setHeader(b"content-type", CONTENT_TYPE)
-    return json.dumps(problem.document(), default=str).encode()
+    document = {**problem.document(), "request_id": request_id(request)}
+    return json.dumps(document, default=str).encode()
+
+
+def identify(request: Any) -> None:
+    """Give a request its id, which the answer shows: the caller's own if it can be one."""
+    said = request.requestHeaders.getRawHeaders(REQUEST_ID) or []
+    if len(said) != 1 or not _REQUEST_ID.fullmatch(said[0]):
+        said = [secrets.token_hex(8).encode()]
+    request.setHeader(REQUEST_ID, said[0])
+
+
+def request_id(request: Any) -> str:
+    """Return the id that `identify` has given a request."""
+    [found] = request.responseHeaders.getRawHeaders(REQUEST_ID)
+    return str(found.decode())

@@ -321,6 +321,11 @@ def test_a_wrong_command_line_is_status_2(
         (401, {"code": "unauthorized"}, "fenglingctl token create"),
         (403, {"detail": "this needs the scope gateway:write"}, "gateway:write"),
         (503, {"title": "The config source does not answer"}, "config source"),
+        (
+            500,
+            {"title": "A mistake", "request_id": "ab12"},
+            "A mistake (its log has more under req",
+        ),
         (200, b"<html>", "not as a management API"),
         (302, {}, "302"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from treq.testing import StubTreq
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.auth.tokens import READ, WRITE
@@ -170,6 +171,27 @@ class ApiTests(SynchronousTestCase):
         self.assertEqual((status, answer["code"]), (500, "internal_error"))
         self.assertNotIn("canary", json.dumps(answer))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_a_failure_is_found_in_the_log_by_its_request(self) -> None:
+        """Ours and the source's; so is who asked for what."""
+        with capturedLogs() as events:
+            for error in (RuntimeError("fault"), SourceError("away")):
+                self.gateway.failure = error
+                headers = {**JSON, b"x-request-id": b"trace-1"}
+                _, answer = self.ask(
+                    "POST", "/api/gateway/confirm", body={"revision": 1}, headers=headers
+                )
+                self.assertEqual(answer["request_id"], "trace-1")
+        self.flushLoggedErrors(RuntimeError)
+        said = [formatEvent(event) for event in events]
+        self.assertEqual(
+            [line for line in said if line.startswith("management: /")],
+            [
+                "management: /api/gateway/confirm failed (request trace-1)",
+                "management: /api/gateway/confirm: source_unavailable: away (request trace-1)",
+            ],
+        )
+        self.assertTrue(any("confirm 1 by ops" in line and "trace-1" in line for line in said))
 
     def test_a_wrong_method_says_which_are_right(self) -> None:
         """405 with Allow, as a problem document."""
