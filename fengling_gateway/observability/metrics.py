@@ -184,7 +184,7 @@ BUS_DROPPED: Final = Declared(
 
 REFUSALS: Final = Declared(
     "fengling_management_refusals_total",
-    "Requests to the management API refused at its gate, by problem code.",
+    "Requests to the management API refused at its gate, by problem code, and connections dropped.",
     ("code",),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,6 +122,7 @@ def resource(gateway: FakeGateway, clock: Clock | None = None) -> Gate:
         tokens=TokenRing([KEY]),
         clock=clock or Clock(),
         wall_clock=lambda: NOW,
+        refusals=Counter(),
     )
 
 

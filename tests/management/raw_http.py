@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from twisted.internet.address import IPv4Address
@@ -9,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.resource import Resource
 
-from fengling_gateway.management.listener import BoundedRequest, ManagementSite
+from fengling_gateway.management.site import ManagementSite
 
 
 class Answer(NamedTuple):
@@ -33,7 +34,7 @@ def ask_raw(
     peer: str = "192.0.2.1",
 ) -> Answer:
     """Send one request with exactly this target, and return the answer; 0 where there is none."""
-    site = ManagementSite(root, requestFactory=BoundedRequest, reactor=Clock())
+    site = ManagementSite(root, reactor=Clock(), refusals=Counter())
     address = IPv4Address("TCP", peer, 54321)
     channel = site.buildProtocol(address)
     transport = _Transport(peerAddress=address)

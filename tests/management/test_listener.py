@@ -7,16 +7,13 @@ from typing import Any
 
 import pytest
 import treq
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import TestCase
 
 from fengling_gateway.auth.keys import WeakKeyError
-from fengling_gateway.management import listener as listener_module
-from fengling_gateway.management.listener import BoundedFactory, ManagementListener, ManagementSite
-from tests.management.fake_gateway import KEY, NOW, FakeGateway, resource, token
+from fengling_gateway.management.listener import ManagementListener
+from tests.management.fake_gateway import KEY, NOW, FakeGateway, token
 
 
 def make(keys: list[str], port: int = 0, reactor: Any = None) -> ManagementListener:
@@ -36,25 +33,6 @@ def test_without_a_good_key_there_is_no_management_api(keys: list[str]) -> None:
     """No default, no short one, no placeholder: it does not start."""
     with pytest.raises(WeakKeyError):
         make(keys)
-
-
-def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is closed at once; when one ends there is room again."""
-    monkeypatch.setattr(listener_module, "MAX_CONNECTIONS", 2)
-    factory = BoundedFactory(ManagementSite(resource(FakeGateway()), reactor=Clock()))
-    address = IPv4Address("TCP", "192.0.2.1", 1)
-
-    def connect() -> Any:
-        protocol = factory.buildProtocol(address)
-        if protocol is not None:
-            protocol.makeConnection(StringTransport())
-        return protocol
-
-    first = connect()
-    connect()
-    assert connect() is None
-    first.connectionLost(None)
-    assert connect() is not None
 
 
 class PortTests(TestCase):
