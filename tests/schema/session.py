@@ -58,12 +58,13 @@ class Cast:
     """
     A database, and sessions of users as an administrator makes them.
 
-    `jane` writes (the console's role), `gw` reads (the gateway's); `mallory` has
-    no role of ours.
+    `jane` writes, `console` does and vouches for authors, `gw` reads; `mallory`
+    has no role of ours.
     """
 
     USERS: Final = {
         "jane": "IN ROLE fengling_console",
+        "console": "IN ROLE fengling_console, fengling_voucher",
         "gw": "IN ROLE fengling_gateway",
         "mallory": "",
     }

@@ -154,7 +154,6 @@ class RoleTests:
         """Every CHECK, trigger and function of it works with its rights."""
         session = self._as("console")
         session.run("BEGIN", "SELECT fengling.describe('by the console', 'jane')")
-        session.run("SET LOCAL fengling.author_verified = on")
         session.run(
             "INSERT INTO fengling.route (id, path, hosts, methods, match, policies, split)"
             " VALUES ('r', '/a/{b}', '{a.example}', '{GET}', '{\"query\": []}',"
@@ -163,7 +162,7 @@ class RoleTests:
         session.run("UPDATE fengling.route SET priority = 1", "COMMIT")
         assert session.rows(
             "SELECT author, author_verified, db_user FROM fengling.revision WHERE id = 2"
-        ) == [("jane", True, "test_console")]
+        ) == [("jane", False, "test_console")]
         session.run("DELETE FROM fengling.route", "SELECT fengling.confirm(3)")
         session.run("SELECT fengling.reload()", "SELECT fengling.prune()")
         session.close()

@@ -138,6 +138,62 @@ class SearchPathTests:
         assert [name for name, body in loose if _unqualified(body)] == []
 
 
+class AuthorTests:
+    """Who has done it."""
+
+    CLAIM = (
+        "BEGIN",
+        "SET LOCAL fengling.author = 'ceo'",
+        "SET LOCAL fengling.author_verified = on",
+        "INSERT INTO fengling.service (id) VALUES ('a')",
+        "COMMIT",
+    )
+
+    @pytest.mark.parametrize(("user", "verified"), [("jane", False), ("console", True)])
+    def test_only_a_voucher_is_believed(self, cast: Cast, user: str, verified: bool) -> None:
+        """A writer can claim; a console that has authenticated somebody can say so."""
+        cast.enter(user).run(*self.CLAIM)
+        assert cast.enter().rows(
+            "SELECT author, author_verified, db_user FROM fengling.revision WHERE id = 1"
+        ) == [("ceo", verified, user)]
+
+    def test_without_the_role_nobody_is_believed(self, cast: Cast) -> None:
+        """An administrator who could not make it has not lost the database to everybody."""
+        owner = cast.enter()
+        owner.run("ALTER ROLE fengling_voucher RENAME TO mislaid")
+        try:
+            cast.enter("console").run(*self.CLAIM)
+        finally:
+            owner.run("ALTER ROLE mislaid RENAME TO fengling_voucher")
+        assert owner.value("SELECT author_verified FROM fengling.revision WHERE id = 1") is False
+
+    def test_claims_are_one_line_of_text(self, cast: Cast) -> None:
+        """They are printed into terminals and logs, where others would take them for ours."""
+        jane = cast.enter("jane")
+        jane.run("SET standard_conforming_strings = off", "BEGIN")
+        nasty = "ceo\n\x1b[2Jrevision 9 \u00b7 root\x9b\u202e\x7f"
+        plain = "ceo  [2Jrevision 9 \u00b7 root   "
+        jane.rows("SELECT fengling.describe(%s, author => %s)", nasty, nasty)
+        jane.rows("SELECT set_config('application_name', %s, true)", nasty)
+        jane.run("INSERT INTO fengling.service (id) VALUES ('a')", "COMMIT")
+        [(author, comment, application)] = jane.rows(
+            "SELECT author, comment, application FROM fengling.revision WHERE id = 1"
+        )
+        assert (author, comment) == (plain, plain)
+        assert application.isprintable()
+
+    def test_who_confirms_is_kept_beside_who_is_said_to(self, cast: Cast) -> None:
+        """A gateway confirms for whoever asks it; that it was a gateway stays."""
+        owner = cast.enter()
+        add_service(owner, "a")
+        add_routes(owner, 2, service="a")
+        owner.run("DELETE FROM fengling.route")
+        cast.enter("gw").rows("SELECT fengling.confirm(3, %s)", "ceo\x1b")
+        assert owner.rows(
+            "SELECT confirmed_by, confirmed_db_user FROM fengling.revision WHERE id = 3"
+        ) == [("ceo ", "gw")]
+
+
 def _unqualified(body: str) -> list[str]:
     """Return what a plpgsql body looks up by the path of whoever calls it."""
     code = re.sub(r"--.*|'[^']*'", "", body)

@@ -2,6 +2,7 @@
 
 -- An administrator runs this. CHECKs, defaults, views and RETURN bodies keep what they find now.
 SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL standard_conforming_strings = on;
 
 DO $$
 DECLARE
@@ -10,11 +11,14 @@ DECLARE
 BEGIN
     -- Group roles: make users and grant them one of these. Roles belong to the whole cluster, so
     -- they may be there already, or be made at this moment for another database.
-    FOREACH role IN ARRAY ARRAY['fengling_owner', 'fengling_console', 'fengling_gateway'] LOOP
+    FOREACH role IN ARRAY ARRAY['fengling_owner', 'fengling_console', 'fengling_gateway',
+                                'fengling_voucher'] LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = role);
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
-            EXECUTE format('GRANT %I TO %I', role, current_user);
+            IF role <> 'fengling_voucher' THEN
+                EXECUTE format('GRANT %I TO %I', role, current_user);
+            END IF;
         EXCEPTION
             WHEN duplicate_object OR unique_violation THEN NULL;
             WHEN insufficient_privilege THEN

@@ -44,6 +44,19 @@ CREATE FUNCTION fengling.is_on(name text) RETURNS boolean
 LANGUAGE sql STABLE
 RETURN lower(coalesce(current_setting(name, true), '')) IN ('on', 'true', 'yes', '1');
 
+-- Whether the word of this user on who the author is counts.
+CREATE FUNCTION fengling.may_vouch() RETURNS boolean
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM pg_roles WHERE rolname = 'fengling_voucher'
+               AND pg_has_role(session_user, oid, 'MEMBER'));
+
+-- What people claim is shown in terminals and logs: no line ends, no escape sequences, nothing
+-- that turns the direction of writing.
+CREATE FUNCTION fengling.one_line(claim text, length integer) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN nullif(regexp_replace(left(claim, length),
+    '[\u0001-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]', ' ', 'g'), '');
+
 CREATE FUNCTION fengling.epoch() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
@@ -201,13 +214,14 @@ BEGIN
                       THEN 'health' ELSE 'config' END;
     this.committed_at := clock_timestamp();
     this.db_user := session_user;
-    this.author := coalesce(nullif(left(current_setting('fengling.author', true), 200), ''),
+    this.author := coalesce(fengling.one_line(current_setting('fengling.author', true), 200),
                             session_user);
     this.author_verified := this.author = session_user
-        OR fengling.is_on('fengling.author_verified');
+        OR fengling.is_on('fengling.author_verified') AND fengling.may_vouch();
+    -- (PostgreSQL has replaced what isn't ASCII in it.)
     this.application := left(current_setting('application_name'), 200);
     this.client_addr := inet_client_addr();
-    this.comment := nullif(left(current_setting('fengling.comment', true), 2000), '');
+    this.comment := fengling.one_line(current_setting('fengling.comment', true), 2000);
     this.forced := fengling.is_on('fengling.force');
     this.changes := change.written;
     this.routes := head.routes + change.routes;

@@ -49,7 +49,8 @@ BEGIN
     -- must not let a later one pass that removes yet more.
     UPDATE fengling.revision SET
         forced = true, confirmed_at = clock_timestamp(),
-        confirmed_by = coalesce(nullif(left(confirm.author, 200), ''), session_user)
+        confirmed_by = coalesce(fengling.one_line(confirm.author, 200), session_user),
+        confirmed_db_user = session_user
     WHERE held AND NOT forced AND id > _head.baseline_revision AND id <= this.id;
     _head.baseline_routes := this.routes;
     FOR this IN SELECT * FROM fengling.revision WHERE id >= this.id ORDER BY id LOOP

@@ -38,8 +38,12 @@ CREATE TABLE fengling.revision (
     baseline_revision bigint NOT NULL,
     baseline_routes integer NOT NULL,
     confirmed_by text,
+    confirmed_db_user text,
     confirmed_at timestamptz
 );
+COMMENT ON COLUMN fengling.revision.author IS
+    'What the writer claims; vouched for by a console where author_verified is true.';
+COMMENT ON COLUMN fengling.revision.db_user IS 'Who was logged in: nobody can claim that.';
 COMMENT ON COLUMN fengling.revision.held IS 'Not served until confirmed: it removes too much.';
 COMMENT ON COLUMN fengling.revision.forced IS
     'Committed with fengling.force, or confirmed afterwards.';
