@@ -56,7 +56,7 @@ class RouteCounts:
 
     Attributes:
         by_class: their number by the first digit of the answer's status; 0 for
-            those that ended without one.
+            those that ended without one. From 600 on they count as 5 (RFC 9110, 15).
         latency: shared by all routes of a service.
     """
 
@@ -140,7 +140,7 @@ class Counters:
         counts = self.routes.get(key)
         if counts is None:
             counts = self._new_counts(key)
-        counts.by_class[status // 100] += 1
+        counts.by_class[status // 100 if status < 600 else 5] += 1
         latency = counts.latency
         latency.buckets[bisect_left(LATENCY_BOUNDS, seconds)] += 1
         latency.total_seconds += seconds

@@ -12,13 +12,21 @@ cdef class Exchange(RequestSide):
     @cython.locals(plane=PlaneState, head=RequestHead)
     cpdef begin(self)
 
+    @cython.locals(seconds=double)
+    cdef _answer(self, int status, list pairs, bytes body)
+
     @cython.locals(plane=PlaneState, pairs=list)
     cpdef response_begun(self, ResponseHead response, long long framing)
     cpdef response_data(self, bytes data)
+
+    @cython.locals(seconds=double)
     cpdef response_ended(self)
     cpdef response_flush(self)
+
+    @cython.locals(seconds=double)
     cpdef fail(self, error)
     cdef _give_upstream_up(self)
 
-    @cython.locals(plane=PlaneState)
-    cdef _finish(self, int status, error)
+    @cython.locals(plane=PlaneState, seconds=double)
+    cdef double _finish(self) except? -1
+    cdef _record(self, int status, double seconds, error)

@@ -89,8 +89,9 @@ class Exchange(RequestSide):
 
     def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
         """Answer by ourselves, and be over."""
-        self._finish(status, None)
+        seconds = self._finish()
         answers.send(self.downstream, self.head.method, status, pairs, body)
+        self._record(status, seconds, None)
 
     # The answer
 
@@ -129,8 +130,9 @@ class Exchange(RequestSide):
     def response_ended(self) -> None:
         """End the answer; its trailers are dropped. The connection is no longer ours."""
         self._upstream = None
-        self._finish(self.status, None)
+        seconds = self._finish()
         self.downstream.send_end([])
+        self._record(self.status, seconds, None)
 
     def response_flush(self) -> None:
         """Note that no more of the answer is at hand."""
@@ -163,7 +165,7 @@ class Exchange(RequestSide):
         try:
             self._give_upstream_up()
         finally:
-            self._finish(self.status or CLIENT_CLOSED_REQUEST, error)
+            self._record(self.status or CLIENT_CLOSED_REQUEST, self._finish(), error)
 
     def fail(self, error: ForwardError) -> None:
         """Tell the client of a failure, by a problem or, in the middle of an answer, by an abort."""
@@ -171,12 +173,14 @@ class Exchange(RequestSide):
             return
         self._give_upstream_up()
         if self.status and not self.downstream.retract():
-            self._finish(self.status, error)
+            seconds = self._finish()
             self.downstream.abort(error)
+            self._record(self.status, seconds, error)
             return
-        self._finish(error.status, error)
         pairs, body = answers.problem(self._plane, error, self.request_id)
+        seconds = self._finish()
         answers.send(self.downstream, self.head.method, error.status, pairs, body)
+        self._record(error.status, seconds, error)
 
     def _give_upstream_up(self) -> None:
         # Both may call back before they return; by then nothing is left to be given up.
@@ -187,7 +191,13 @@ class Exchange(RequestSide):
         elif pool is not None:
             pool.give_up(self)
 
-    def _finish(self, status: int, error: ForwardError | None) -> None:
+    def _finish(self) -> float:
+        """
+        Be over, and return how long it took.
+
+        From here on nobody but the caller tells the client anything, so it does
+        that next, and what might fail comes after it.
+        """
         self._phase = _OVER
         plane = self._plane
         self.downstream.deadline = NEVER
@@ -195,8 +205,11 @@ class Exchange(RequestSide):
             self.instance.in_flight -= 1
             self.instance = None
         plane.counters.in_flight_now -= 1
-        seconds = plane.seconds() - self._started
-        plane.counters.record((self._route_id, self._service_id), status, seconds, error)
+        seconds: float = plane.seconds() - self._started
+        return seconds
+
+    def _record(self, status: int, seconds: float, error: ForwardError | None) -> None:
+        self._plane.counters.record((self._route_id, self._service_id), status, seconds, error)
 
     # Deadlines
 

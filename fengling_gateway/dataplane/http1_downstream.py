@@ -227,10 +227,15 @@ class DownstreamConnection(AnswerWriter):
     def _read_kept(self) -> None:
         """Go on with what was kept."""
         raw, self._raw = self._raw, b""
-        if self._stopped_reading:
-            self._stopped_reading = False
-            self._update_reading()
-        self._read_heads(raw)
+        try:
+            if self._stopped_reading:
+                self._stopped_reading = False
+                self._update_reading()
+            self._read_heads(raw)
+        except Exception:
+            # Here, because whoever told of an answer's end has nothing to do with it.
+            _log.failure("A request on {connection} could not be served", connection=self)
+            self._internal_error()
 
     def _read_heads(self, data: bytes) -> None:
         """Begin the exchanges whose heads are in `data`, as long as each ends at once."""
@@ -382,6 +387,15 @@ class DownstreamConnection(AnswerWriter):
         self._phase = _CLOSED
         self._transport.abortConnection()
 
+    def fault(self, exchange: Exchange) -> None:
+        try:
+            exchange.fail(ForwardError.INTERNAL_ERROR)
+        finally:
+            if self._exchange is exchange and self._phase != _CLOSED:
+                # It was over, or could not be told. It hears when the connection is closed.
+                self._phase = _CLOSED
+                self._transport.abortConnection()
+
     def pause(self) -> None:
         if not self._is_paused:
             self._is_paused = True
@@ -433,9 +447,8 @@ class DownstreamConnection(AnswerWriter):
 
     def _internal_error(self) -> None:
         self._is_reading = False
-        exchange = self._exchange
-        if exchange is not None:
-            exchange.fail(ForwardError.INTERNAL_ERROR)
+        if self._exchange is not None:
+            self.fault(self._exchange)
         elif self._phase != _CLOSED:
             self._phase = _CLOSED
             self._transport.abortConnection()

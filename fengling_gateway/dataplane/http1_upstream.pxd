@@ -46,3 +46,5 @@ cdef class UpstreamConnection:
     cdef _begin_body(self, exchange, ResponseHead head)
 
     cdef _ended(self, exchange)
+    cdef _part(self)
+    cdef _tell_end(self, exchange)

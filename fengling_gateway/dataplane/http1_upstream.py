@@ -236,7 +236,10 @@ class UpstreamConnection:
             self._fail(error.error)
         except Exception:
             _log.failure("The answer on {connection} could not be relayed", connection=self)
+            exchange = self._exchange
             self._fail(ForwardError.INTERNAL_ERROR)
+            if exchange is not None:
+                exchange.downstream.fault(exchange)
 
     def connectionLost(self, reason: Failure) -> None:
         """Note that the connection is closed."""
@@ -248,7 +251,7 @@ class UpstreamConnection:
         if exchange is None:
             return
         if phase == _UNTIL_CLOSE and reason.check(ConnectionDone):
-            exchange.response_ended()
+            self._tell_end(exchange)
         elif phase == _HEAD:
             exchange.upstream_failed(self._why_unanswered(), is_reused=self.is_reused)
         else:
@@ -345,6 +348,16 @@ class UpstreamConnection:
         self._exchange = None
         self._decoder = None
         self._phase = _IDLE
+        try:
+            self._part()
+        except Exception:
+            # Whoever has the connection by now, it is not the one whose answer has ended.
+            _log.failure("{connection} could not be passed on", connection=self)
+            self._fail(ForwardError.INTERNAL_ERROR)
+        self._tell_end(exchange)
+
+    def _part(self) -> None:
+        """Close the connection, or pass it on."""
         if not self._request_ended:
             self.discard()
         elif not self._keep_alive:
@@ -354,7 +367,14 @@ class UpstreamConnection:
                 self.resume()
             self.idle_since = self._plane.sweeper.now
             self._pool.release(self)
-        exchange.response_ended()
+
+    def _tell_end(self, exchange: Exchange) -> None:
+        """Tell an exchange that its answer has ended. Its faults are not the connection's."""
+        try:
+            exchange.response_ended()
+        except Exception:
+            _log.failure("The end of an answer could not be told")
+            exchange.downstream.fault(exchange)
 
     def _fail(self, error: ForwardError) -> None:
         """Break off because of what the instance sent."""

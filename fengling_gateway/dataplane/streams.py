@@ -10,10 +10,13 @@ exchange's ``*_blocked`` method, and the exchange pauses the other stream.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair
+
+if TYPE_CHECKING:
+    from fengling_gateway.dataplane.exchange import Exchange
 
 
 class DownstreamStream(Protocol):
@@ -45,6 +48,9 @@ class DownstreamStream(Protocol):
 
     def abort(self, error: ForwardError) -> None:
         """Break the answer off so that nobody takes it for complete."""
+
+    def fault(self, exchange: Exchange) -> None:
+        """Fail an exchange by a fault of our own; a client that can't be told is cut off."""
 
     def pause(self) -> None:
         """Deliver no more of the request's body until `resume`."""

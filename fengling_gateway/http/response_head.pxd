@@ -16,6 +16,8 @@ cdef class ResponseHead:
 @cython.locals(head=ResponseHead, version=bytes)
 cpdef ResponseHead parse_response_head(bytes raw, limits)
 
+cdef bytes _reason(bytes raw)
+
 @cython.locals(forward=list, pair=tuple)
 cdef _sort_headers(ResponseHead head)
 

@@ -10,7 +10,7 @@ from fengling_gateway.http import headers as roles_of
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import content_length
 from fengling_gateway.http.head import HeadError, HeadLimits
-from fengling_gateway.http.headers import Pair, nominated, without
+from fengling_gateway.http.headers import Pair, nominated, valid_value, without
 
 _SPACES: Final = (0x20, 0x09)
 
@@ -98,11 +98,21 @@ def parse_response_head(raw: bytes, limits: HeadLimits) -> ResponseHead:
         head.minor = 0
         head.keep_alive = False
     head.status = parser.get_status_code()
-    head.reason = b"OK" if raw[13:17] == b"OK\r\n" else raw[13 : raw.find(b"\r\n")]
+    if head.status < 100:
+        raise HeadError(ForwardError.MALFORMED_RESPONSE, "status")
+    head.reason = b"OK" if raw[13:17] == b"OK\r\n" else _reason(raw)
     _sort_headers(head)
     if head.connection is not None:
         _settle_connection(head)
     return head
+
+
+def _reason(raw: bytes) -> bytes:
+    """Return the first line's text, in which llhttp lets any control character pass."""
+    reason = raw[13 : raw.find(b"\r\n")]
+    if not valid_value(reason):
+        raise HeadError(ForwardError.MALFORMED_RESPONSE, "reason")
+    return reason
 
 
 def _sort_headers(head: ResponseHead) -> None:

@@ -6,7 +6,7 @@ from twisted.internet.error import ConnectionLost
 
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.rig import GET, OK, Rig, Transport, body_of, head_of, status_of
-from tests.dataplane.snapshots import instance, plain, route, service
+from tests.dataplane.snapshots import answering_route, instance, plain, route, service
 from tests.dataplane.test_forwarding import RigCase
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab"
@@ -575,6 +575,70 @@ class FaultTests(FailureCase):
         rig.plane.apply(snapshot)
         rig.ask()
         self.assertEqual(len(rig.dials), 1)
+
+    def break_writing(self, transport: Transport) -> None:
+        def fail(data: bytes) -> None:
+            raise RuntimeError("broken")
+
+        transport.write = fail  # type: ignore[method-assign]
+        self.addCleanup(self.flushLoggedErrors, RuntimeError)
+
+    def test_client_that_cannot_be_told_is_cut_off(self) -> None:
+        """A fault while an answer is given leaves nobody waiting, and harms nobody else."""
+        rig = self.rig(upstream_max_connections=1)
+        client, queued = rig.ask(), rig.ask()
+        upstream = rig.accept()
+        self.break_writing(client)
+        upstream.deliver(OK)
+        self.assertEqual((client.ended, upstream.ended), ("aborted", None))
+        upstream.deliver(OK)
+        self.assertEqual(queued.sent, OK)
+
+    def test_own_answer_that_cannot_be_given(self) -> None:
+        """The same goes for answers of our own."""
+        respond = {"status": 200, "headers": {}, "body": "hi"}
+        rig = self.rig(answering_route("a", "/a", respond=respond))
+        client = rig.client()
+        self.break_writing(client)
+        client.deliver(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+        self.assertEqual(client.ended, "aborted")
+
+    def test_answer_that_ends_with_its_connection_cannot_be_told(self) -> None:
+        """The same goes for answers that end where the connection does."""
+        rig = self.rig()
+        client = rig.ask()
+        upstream = rig.accept()
+        upstream.deliver(b"HTTP/1.1 200 OK\r\n\r\nx")
+        self.break_writing(client)
+        upstream.lose()
+        self.assertEqual(client.ended, "aborted")
+
+    def test_connection_that_cannot_be_passed_on(self) -> None:
+        """Who waits for a connection hears of its faults; whose answer it brought does not."""
+        rig = self.rig(upstream_max_connections=1)
+        client, queued = rig.ask(), rig.ask()
+        upstream = rig.accept()
+        self.break_writing(upstream)
+        upstream.deliver(OK)
+        self.assertEqual(client.sent, OK)
+        self.assertEqual(status_of(queued.sent), 500)
+
+    def test_next_request_that_cannot_be_served(self) -> None:
+        """A fault of a request that waited for its turn is its own."""
+        rig = self.rig()
+        client = rig.ask(GET + GET)
+        upstream = rig.accept()
+
+        class Broken:
+            def resolve(self, host: bytes, path: bytes) -> None:
+                raise RuntimeError("broken")
+
+        rig.plane.apply(rig.plane.snapshot._replace(tenants=Broken()))
+        upstream.deliver(OK)
+        self.assertTrue(client.sent.startswith(OK))
+        self.assertEqual(status_of(client.sent[len(OK) :]), 500)
+        self.assertIsNone(upstream.ended)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
 class RevisionTests(RigCase):

@@ -43,6 +43,25 @@ class RigCase(SynchronousTestCase):
         return client.sent
 
 
+class OddStatusTests(RigCase):
+    """Statuses that no RFC knows."""
+
+    def test_any_status_of_three_digits_is_forwarded(self) -> None:
+        """Those from 600 on, which clients take for 5xx, count as such."""
+        for status in (200, 234, 599, 600, 999):
+            rig = self.rig()
+            client = rig.ask()
+            upstream = rig.accept()
+            answer = OK.replace(b"200 OK", b"%d Odd" % status)
+            upstream.deliver(answer)
+            self.assertEqual(client.take(), answer)
+            client.deliver(GET)
+            upstream.deliver(OK)
+            self.assertEqual(client.sent, OK)
+            (row,) = rig.counters()["requests"]
+            self.assertEqual(row[2][5], int(status >= 500))
+
+
 class RequestTests(RigCase):
     """What an instance is sent."""
 

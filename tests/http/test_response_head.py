@@ -67,6 +67,20 @@ def test_bad_heads_are_refused(lines: list[bytes], error: ForwardError) -> None:
 
 
 @pytest.mark.parametrize(
+    "first",
+    [
+        *(b"HTTP/1.1 000 Odd", b"HTTP/1.1 099 Odd", b"HTTP/1.1 99 Odd", b"HTTP/1.1 1000 Odd"),
+        *(b"HTTP/1.1 200 O\x7fK", b"HTTP/1.1 200 O\x00K", b"HTTP/1.1 200 O\x1bK"),
+    ],
+)
+def test_bad_first_lines_are_refused(first: bytes) -> None:
+    """A status has three digits, the first is no 0; a reason has no control characters."""
+    with pytest.raises(HeadError) as caught:
+        parse(first=first)
+    assert caught.value.error is ForwardError.MALFORMED_RESPONSE
+
+
+@pytest.mark.parametrize(
     ("status", "method", "length", "chunked", "framing"),
     [
         (200, b"GET", 5, False, 5),
