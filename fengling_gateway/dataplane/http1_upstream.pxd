@@ -8,7 +8,7 @@ cdef int _IDLE, _HEAD, _LENGTH, _CHUNKS, _UNTIL_CLOSE, _CLOSED
 
 cdef class UpstreamConnection:
     cdef PlaneState _plane
-    cdef object _pool, _exchange, _transport, _connector, _decoder
+    cdef object _pool, _exchange, _transport, _connector, _decoder, _unread
     cdef public object instance
     cdef public double idle_since
     cdef public bint is_reused
@@ -18,6 +18,7 @@ cdef class UpstreamConnection:
     cdef list _out
     cdef bint _keep_alive, _request_ended, _sends_chunks, _is_paused
 
+    cpdef bint is_alive(self) except -1
     cpdef lend(self, exchange)
     cpdef discard(self)
     cpdef close(self)

@@ -12,7 +12,7 @@ cdef class UpstreamPool:
     cdef public int size
 
     @cython.locals(connection=UpstreamConnection, idle=list)
-    cpdef UpstreamConnection take_idle(self, exchange, bint must_be_alive)
+    cpdef UpstreamConnection take_idle(self, exchange)
 
     cpdef connect(self, exchange)
     cpdef release(self, UpstreamConnection connection)

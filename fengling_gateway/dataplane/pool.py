@@ -46,19 +46,12 @@ class UpstreamPool:
             f" queued={len(self._queue)}>"
         )
 
-    def take_idle(self, exchange: Exchange, must_be_alive: bool) -> UpstreamConnection | None:
-        """
-        Lend an idle connection to `exchange`; None where there is none.
-
-        Args:
-            must_be_alive: look at the socket first. It costs a system call and
-                catches all but what is still on the wire; without it, what the
-                reactor has not noticed yet is caught by a retry.
-        """
+    def take_idle(self, exchange: Exchange) -> UpstreamConnection | None:
+        """Lend an idle connection, of which the reactor need not know all yet; None without any."""
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if must_be_alive and not connection.is_alive():
+            if not connection.is_alive():
                 connection.discard()
                 continue
             self._plane.counters.upstream_reused += 1
@@ -114,6 +107,9 @@ class UpstreamPool:
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection fit for another exchange."""
         if self._queue:
+            if not connection.is_alive():
+                connection.discard()  # whoever is queued gets its place
+                return
             exchange = self._dequeue()
             self._plane.counters.upstream_reused += 1
             connection.lend(exchange)

@@ -125,8 +125,7 @@ class RequestSide:
         if pool is None:
             pool = instance.pool = UpstreamPool(instance, self._plane)
         if not must_be_fresh:
-            is_repeatable = self.is_request_ended and self.head.method in _IDEMPOTENT
-            upstream = pool.take_idle(exchange, not is_repeatable)
+            upstream = pool.take_idle(exchange)
             if upstream is not None:
                 self.connected(upstream)
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.dataplane.snapshots import Entity, plain
+from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +36,16 @@ class Gateway:
     def drain(self) -> str:
         """Drain it; what it says when that is done."""
         return self._say("drain").strip()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let whatever happens meanwhile be found at once."""
+        self._process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: b") T " in Path(f"/proc/{self._process.pid}/stat").read_bytes())
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _say(self, line: str) -> str:
         assert self._process.stdin is not None

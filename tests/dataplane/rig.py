@@ -36,7 +36,7 @@ class Transport:
         self.is_reading = True
         self.is_lost = False
         self.producer: Any = None
-        self.peeked: bytes | None = None
+        self._socket, self._far_end = socket.socketpair()
         protocol.makeConnection(self)
 
     # What the gateway calls
@@ -72,14 +72,8 @@ class Transport:
     def loseWriteConnection(self) -> None:
         self.ended = self.ended or "half-closed"
 
-    def getHandle(self) -> Transport:
-        return self
-
-    def recv(self, size: int, flags: int) -> bytes:
-        """A look at the socket."""
-        if self.peeked is None:
-            raise BlockingIOError
-        return self.peeked
+    def getHandle(self) -> socket.socket:
+        return self._socket
 
     def _end(self, how: str, reason: Exception) -> None:
         if self.ended in {None, "half-closed"}:
@@ -92,10 +86,19 @@ class Transport:
         assert self.is_reading, "the gateway does not read"
         self.protocol.dataReceived(data)
 
+    def leave_unread(self, data: bytes) -> None:
+        """Let the socket hold what the reactor has not reported yet; nothing: the peer hung up."""
+        if data:
+            self._far_end.send(data)
+        else:
+            self._far_end.close()
+
     def lose(self, reason: Exception | None = None) -> None:
         """Close the connection from outside, or because the gateway did."""
         if not self.is_lost:
             self.is_lost = True
+            self._socket.close()
+            self._far_end.close()
             self.protocol.connectionLost(Failure(reason or ConnectionDone()))
 
     def half_close(self) -> None:

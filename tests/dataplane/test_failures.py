@@ -170,15 +170,31 @@ class PoolTests(FailureCase):
         self.assertEqual(len(rig.dials), 2)
         self.assertEqual(client.sent, b"")
 
-    def test_dead_connection_is_noticed_before_a_post(self) -> None:
-        """What cannot be repeated is sent only after a look at the socket."""
-        for peeked in [b"", b"x"]:
-            rig = self.rig()
-            client, upstream = self.reused(rig)
-            upstream.peeked = peeked
-            client.deliver(POST)
-            self.assertEqual(upstream.sent, b"")
-            self.assertEqual(len(rig.dials), 2)
+    def test_dead_connection_is_noticed_before_it_is_used(self) -> None:
+        """What the reactor has not reported yet is found by a look at the socket."""
+        for request in [GET, POST]:
+            for unread in [b"", OK]:
+                rig = self.rig()
+                client, upstream = self.reused(rig)
+                upstream.leave_unread(unread)
+                client.deliver(request)
+                self.assertEqual((upstream.sent, upstream.ended), (b"", "aborted"))
+                rig.accept().deliver(OK)
+                self.assertEqual(client.sent, OK)
+
+    def test_dead_connection_is_not_given_to_who_waits(self) -> None:
+        """An answer that comes with another one ends its connection, and who waits gets a new one."""
+        rig = self.rig(upstream_max_connections=1)
+        rig.ask()
+        client = rig.ask()
+        upstream = rig.accept()
+        upstream.leave_unread(OK)
+        upstream.take()
+        upstream.deliver(OK)
+        self.assertEqual((upstream.sent, upstream.ended), (b"", "aborted"))
+        rig.settle()
+        rig.accept().deliver(OK)
+        self.assertEqual(client.sent, OK)
 
     def test_reused_connection_that_dies_is_replaced_once(self) -> None:
         """A GET is sent again, over a new connection, and only once."""

@@ -191,3 +191,32 @@ def test_instance_that_never_accepts(transports: str) -> None:
         counters = gateway.ask()["counters"]
         assert counters["in_flight_now"] == counters["upstream_connections_now"] == 0
         assert gateway.drain() == "drained"
+
+
+@pytest.mark.parametrize(("transports", "reactor"), [("fast", "lean"), ("stock", "stock")])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_bytes_left_on_an_idle_connection_answer_nobody(
+    method: bytes, transports: str, reactor: str
+) -> None:
+    """What an instance says unasked is not given to the client whose request comes with it."""
+    opened: list[socket.socket] = []
+
+    def answer(connection: socket.socket) -> None:
+        opened.append(connection)
+        while True:
+            read_head(connection)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    request = b"%b / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n" % method
+    with (
+        running_instance(answer) as address,
+        running_gateway(*forwarding(address), transports=transports, reactor=reactor) as gateway,
+        gateway.connect() as client,
+    ):
+        client.sendall(request)
+        assert read_head(client)[0].startswith(b"HTTP/1.1 200")
+        with gateway.frozen():
+            client.sendall(request)
+            opened[0].sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        assert read_head(client)[0].startswith(b"HTTP/1.1 200")
+        assert gateway.ask()["counters"]["upstream_connects"] == 2
