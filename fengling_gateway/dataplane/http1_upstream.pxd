@@ -10,13 +10,13 @@ cdef class UpstreamConnection:
     cdef PlaneState _plane
     cdef object _pool, _exchange, _transport, _connector, _decoder, _unread
     cdef public object instance
-    cdef public double idle_since
+    cdef public double idle_since, deadline
     cdef public bint is_reused
     cdef int _phase
     cdef bytes _raw, _method
     cdef long long _left, _uses
     cdef list _out
-    cdef bint _keep_alive, _request_ended, _sends_chunks, _is_paused
+    cdef bint _keep_alive, _request_ended, _sends_chunks, _is_paused, _has_body, _is_blocked
 
     cpdef bint is_alive(self) except -1
     cpdef lend(self, exchange)
@@ -48,4 +48,5 @@ cdef class UpstreamConnection:
 
     cdef _ended(self, exchange)
     cdef _part(self)
+    cdef bint _has_unsent(self) except -1
     cdef _tell_end(self, exchange)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from select import POLLIN, poll
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
@@ -18,9 +18,11 @@ from zope.interface import classImplements
 
 from fengling_gateway.balancing.instance import Instance
 from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.dataplane.transports import has_unsent
 from fengling_gateway.http.chunked import LAST_CHUNK, ChunkedDecoder
 from fengling_gateway.http.forward_error import ForwardError
-from fengling_gateway.http.framing import CHUNKED, UNTIL_CLOSE, response_framing
+from fengling_gateway.http.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, response_framing
 from fengling_gateway.http.head import HeadError
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.http.response_head import ResponseHead, parse_response_head
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from fengling_gateway.dataplane.pool import UpstreamPool
 
 _log = Logger()
+
+CLOSE_SECONDS: Final = 5.0
+"""How long closing in peace may take: the instance may be deaf, or not take part in ending TLS."""
 
 _IDLE, _HEAD, _LENGTH, _CHUNKS, _UNTIL_CLOSE, _CLOSED = 0, 1, 2, 3, 4, 5
 
@@ -42,6 +47,7 @@ class UpstreamConnection:
 
     Attributes:
         instance: whom it leads to, as configured when it was opened.
+        deadline: on the sweeper's clock, for closing.
         idle_since: on the sweeper's clock.
         is_reused: whether it has carried another exchange before this one.
     """
@@ -50,6 +56,8 @@ class UpstreamConnection:
         "_connector",
         "_decoder",
         "_exchange",
+        "_has_body",
+        "_is_blocked",
         "_is_paused",
         "_keep_alive",
         "_left",
@@ -64,6 +72,7 @@ class UpstreamConnection:
         "_transport",
         "_unread",
         "_uses",
+        "deadline",
         "idle_since",
         "instance",
         "is_reused",
@@ -86,10 +95,13 @@ class UpstreamConnection:
         self._request_ended = False
         self._sends_chunks = False
         self._is_paused = False
+        self._has_body = False
+        self._is_blocked = False
         self._unread: Callable[[int], list[Any]] | None = None
         self._uses = 0
         self.is_reused = False
         self.idle_since = 0.0
+        self.deadline = NEVER
 
     def __repr__(self) -> str:
         return f"<UpstreamConnection {self.instance.id} uses={self._uses} phase={self._phase}>"
@@ -163,8 +175,17 @@ class UpstreamConnection:
         """Close in peace, with nothing left to be sent."""
         if self._phase != _CLOSED:
             self._phase = _CLOSED
+            sweeper = self._plane.sweeper
+            self.deadline = sweeper.now + CLOSE_SECONDS
+            sweeper.items.add(self)
             self._transport.unregisterProducer()
             self._transport.loseConnection()
+
+    def deadline_passed(self, now: float) -> None:
+        """Break off what could not be closed in peace."""
+        self.deadline = NEVER
+        self._plane.counters.upstream_discarded += 1
+        self._transport.abortConnection()
 
     # The request: what an exchange calls
 
@@ -176,6 +197,7 @@ class UpstreamConnection:
         for name, value in pairs:
             out += (name, b": ", value, b"\r\n")
         self._sends_chunks = framing == CHUNKED
+        self._has_body = framing not in {NO_BODY, 0}
         if framing >= 0:
             out.append(b"Content-Length: %d\r\n\r\n" % framing)
         elif framing == CHUNKED:
@@ -221,11 +243,13 @@ class UpstreamConnection:
 
     def pauseProducing(self) -> None:
         """Hear from the transport that enough is buffered."""
+        self._is_blocked = True
         if self._exchange is not None:
             self._exchange.upstream_blocked()
 
     def resumeProducing(self) -> None:
         """Hear from the transport that the buffer has drained."""
+        self._is_blocked = False
         if self._exchange is not None:
             self._exchange.upstream_unblocked()
 
@@ -249,6 +273,7 @@ class UpstreamConnection:
     def connectionLost(self, reason: Failure) -> None:
         """Note that the connection is closed."""
         phase, self._phase = self._phase, _CLOSED
+        self._plane.sweeper.items.discard(self)
         exchange, self._exchange = self._exchange, None
         self._transport = None
         self._out = []
@@ -363,7 +388,8 @@ class UpstreamConnection:
 
     def _part(self) -> None:
         """Close the connection, or pass it on."""
-        if not self._request_ended:
+        if not self._request_ended or (self._has_body and self._has_unsent()):
+            # It has answered without having read everything, and may never do.
             self.discard()
         elif not self._keep_alive:
             self.close()
@@ -372,6 +398,9 @@ class UpstreamConnection:
                 self.resume()
             self.idle_since = self._plane.sweeper.now
             self._pool.release(self)
+
+    def _has_unsent(self) -> bool:
+        return self._is_blocked or has_unsent(self._transport)
 
     def _tell_end(self, exchange: Exchange) -> None:
         """Tell an exchange that its answer has ended. Its faults are not the connection's."""

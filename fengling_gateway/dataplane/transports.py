@@ -16,6 +16,7 @@ import socket
 from typing import Any, Final, Protocol
 
 from twisted.internet import main, tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import ClientFactory, ServerFactory
 
@@ -142,6 +143,13 @@ class FastServer(SendAtOnce, tcp.Server):
 
 class FastClient(SendAtOnce, tcp.Client):
     """Our connection to an instance."""
+
+
+def has_unsent(transport: Any) -> bool:
+    """Whether a TCP transport of Twisted's holds what the socket has not taken yet."""
+    if not isinstance(transport, FileDescriptor):
+        return False
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen > 0
 
 
 class Transports(Protocol):

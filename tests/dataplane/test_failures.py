@@ -276,6 +276,29 @@ class PoolTests(FailureCase):
         second.deliver(OK)
         self.assertEqual((first.ended, second.ended), (None, "closed"))
 
+    def test_connection_that_does_not_close_is_broken_off(self) -> None:
+        """An instance that is deaf to the end of its connection keeps nothing of ours."""
+        rig = self.rig()
+        _, upstream = self.reused(rig)
+        upstream.loseConnection = lambda: None  # type: ignore[method-assign]
+        rig.advance(8.4)
+        self.assertIsNone(upstream.ended)
+        self.assertEqual(rig.counters()["upstream_connections_now"], 1)
+        rig.advance(5.2)
+        self.assertEqual(upstream.ended, "aborted")
+        self.assertEqual(rig.counters()["upstream_connections_now"], 0)
+        rig.advance(6.0)
+        self.assertEqual(rig.counters()["upstream_discarded"], 1)
+
+    def test_connection_with_a_part_of_the_request_unsent_is_not_used_again(self) -> None:
+        """An instance that answers without reading may never read the next request either."""
+        rig = self.rig()
+        client = rig.ask(POST)
+        upstream = rig.accept()
+        upstream.block()
+        upstream.deliver(OK)
+        self.assertEqual((status_of(client.sent), upstream.ended), (200, "aborted"))
+
     def test_instance_that_is_gone_keeps_no_connection(self) -> None:
         """Connections to an instance that left the configuration are closed."""
         rig = self.rig()

@@ -220,3 +220,41 @@ def test_bytes_left_on_an_idle_connection_answer_nobody(
             opened[0].sendall(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
         assert read_head(client)[0].startswith(b"HTTP/1.1 200")
         assert gateway.ask()["counters"]["upstream_connects"] == 2
+
+
+def send_and_wait(gateway: Gateway, client: socket.socket, data: bytes) -> None:
+    """Send, and wait until the gateway has read it."""
+    before = gateway.ask()["counters"]["bytes_received"]
+    client.sendall(data)
+    wait_until(lambda: gateway.ask()["counters"]["bytes_received"] >= before + len(data))
+
+
+@pytest.mark.parametrize("transports", ["fast", "stock"])
+@pytest.mark.parametrize("says_so", [True, False])
+def test_instance_that_answers_and_never_reads(says_so: bool, transports: str) -> None:
+    """Its connection is not kept for what is still to be sent, however the answer ends."""
+    asked = threading.Event()
+    never = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        read_head(connection)
+        asked.wait(30)
+        close = b"Connection: close\r\n" if says_so else b""
+        connection.sendall(b"HTTP/1.1 200 OK\r\n%bContent-Length: 2\r\n\r\nok" % close)
+        never.wait(30)
+
+    with (
+        running_instance(answer) as address,
+        running_gateway(*forwarding(address), transports=transports) as gateway,
+        gateway.connect() as client,
+    ):
+        head = b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        send_and_wait(gateway, client, head)
+        while not gateway.ask()["buffered"]:  # until the system takes no more
+            send_and_wait(gateway, client, b"4000\r\n%b\r\n" % bytes(0x4000))
+        send_and_wait(gateway, client, b"0\r\n\r\n")
+        asked.set()
+        assert read_head(client)[0].startswith(b"HTTP/1.1 200")
+        wait_until(lambda: gateway.ask()["counters"]["upstream_connections_now"] == 0)
+        never.set()
