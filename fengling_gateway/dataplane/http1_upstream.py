@@ -116,7 +116,8 @@ class UpstreamConnection:
     def cancel(self) -> None:
         """Stop opening it."""
         self._exchange = None
-        self._connector.disconnect()
+        if self._connector is not None:
+            self._connector.disconnect()
 
     def makeConnection(self, transport: Any) -> None:
         """Take the transport: the connection is open."""

@@ -136,9 +136,15 @@ class DataPlane:
     def _dial(self, connection: UpstreamConnection) -> Any:
         instance = connection.instance
         factory = _UpstreamFactory(connection)
-        if instance.scheme == "https":
-            return connect_tls(self._reactor, instance.host, instance.port, factory)
-        return self._transports.connect(self._reactor, instance.host, instance.port, factory)
+        connect = connect_tls if instance.scheme == "https" else self._transports.connect
+        try:
+            return connect(self._reactor, instance.host, instance.port, factory)
+        except Exception as error:
+            # Such as a name that can't be verified. Told later, as other failures to
+            # connect are: who waits behind this one would else be tried in its midst.
+            _log.error("{connection} can't be opened: {error}", connection=connection, error=error)
+            self._reactor.callLater(0, connection.connect_failed)
+            return None
 
     # Ends
 

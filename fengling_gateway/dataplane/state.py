@@ -32,7 +32,8 @@ class PlaneState:
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
         is_draining: whether answers end their connections.
-        dial: opens a connection to an instance, for an `UpstreamConnection`.
+        dial: opens a connection to an instance, for an `UpstreamConnection`, and
+            returns its connector; None where it has failed, of which it tells later.
     """
 
     __slots__ = (

@@ -116,6 +116,27 @@ class ConnectTests(FailureCase):
         client.deliver(POST)
         self.assertIn(b"POST", upstream.sent)
 
+    def test_connection_that_cannot_even_be_tried(self) -> None:
+        """What fails at once is told like any other failure, and takes no place in the pool."""
+        rig = self.rig(
+            instance(address="https://my_service:8443"),  # no name that a certificate can have
+            upstream_max_connections=2,
+        )
+        clients = [rig.ask() for _ in range(6)]
+        clients.pop().lose()
+        rig.settle()
+        for _ in clients:
+            rig.settle()
+        self.assertEqual([status_of(client.sent) for client in clients], [502] * 5)
+        self.assertEqual(rig.counters()["upstream_connections_now"], 0)
+        self.assertEqual(rig.counters()["upstream_queued_now"], 0)
+        client = clients[0]
+        client.take()
+        client.deliver(GET)
+        client.lose()  # with nothing to be given up
+        rig.settle()
+        self.assertEqual(rig.counters()["upstream_connections_now"], 0)
+
     def test_in_flight_is_counted_per_instance(self) -> None:
         """An instance knows how many requests it has, and forgets them as they end."""
         rig = self.rig()
