@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from fengling_gateway.cli.stored import as_stored, differ
 from fengling_gateway.model.entity import KIND_INDEX, Key
-from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.model.validation import Accepted, refs_of, validate
 from fengling_gateway.routing.linter import Finding
 
 Row = Mapping[str, Any]
@@ -33,12 +33,14 @@ class Planned:
     One entity that has to change.
 
     ``values`` are the columns to write, in canonical form; empty for a delete.
+    ``version`` is that of the row which is replaced or deleted.
     """
 
     key: Key
     action: Action
     fields: tuple[FieldChange, ...]
     values: dict[str, Any]
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def plan(
         raise TakenError(f"managed by somebody else: {', '.join(foreign[:5])}")
     if ownership.prune:
         changes += [
-            Planned(key, "delete", _fields(_plain(key, row), {}), {})
+            Planned(key, "delete", _fields(_plain(key, row), {}), {}, row.get("version"))
             for key, row in current.items()
             if key not in wanted and row.get("managed_by") == ownership.managed_by
         ]
@@ -130,7 +132,17 @@ def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Pla
         return Planned(key, "create", _fields({}, values), values)
     old = {**_plain(key, before), **{n: before.get(n) for n in ("labels", "managed_by")}}
     fields = _fields({name: old.get(name) for name in values}, values)
-    return Planned(key, "update", fields, values) if fields else None
+    return Planned(key, "update", fields, values, before.get("version")) if fields else None
+
+
+def references(
+    changes: Iterable[Planned], bodies: Mapping[Key, bytes], current: Mapping[Key, Row]
+) -> dict[Key, int]:
+    """Return what the changes refer to and leave as it is, with its version."""
+    changed = {change.key for change in changes}
+    written = [change.key for change in changes if change.action != "delete"]
+    wanted = {ref for key in written for ref in refs_of(key, bodies[key])} - changed
+    return {key: current[key]["version"] for key in wanted if key in current}
 
 
 def _plain(key: Key, row: Row) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import click
 from rich.text import Text
 
-from fengling_gateway.cli import database
+from fengling_gateway.cli import database, transaction
 from fengling_gateway.cli.changes import (
     SIGNS,
     Ownership,
@@ -19,12 +20,14 @@ from fengling_gateway.cli.changes import (
     about,
     bodies_after,
     plan,
+    references,
 )
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import read_files, write_document
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.target import database_option
+from fengling_gateway.cli.tries import tries
 from fengling_gateway.cli.validation import find_oddities, judge, report
 from fengling_gateway.configsource.file_entities import SECTIONS
 from fengling_gateway.model.entity import Key
@@ -33,15 +36,23 @@ from fengling_gateway.routing.linter import Finding
 KINDS: Final = tuple(SECTIONS.values())
 """What a file can say. Health is what somebody observes, not what somebody wants."""
 
-_TRIES: Final = 3
+PATIENCE_SECONDS: Final = 30.0
+"""How long apply tries while others keep changing what it is about."""
+
+_NAMED: Final = 3
 _STYLES: Final = {"create": "green", "update": "yellow", "delete": "red"}
 
 
 class _Plan(NamedTuple):
-    """What to change, and the configuration that counts then (with what is to be deleted)."""
+    """
+    What to change, and the configuration that counts then (with what is to be deleted).
+
+    ``refers_to`` is what the changes need beside one another, with its version.
+    """
 
     changes: list[Planned]
     bodies: Mapping[Key, bytes]
+    refers_to: Mapping[Key, int]
 
     def warnings(self) -> list[Finding]:
         """Return what is odd about routes because of these changes."""
@@ -72,8 +83,8 @@ def _ownership_options(command: Callable[..., Any]) -> Any:
     return collect(command, options, "ownership", _ownership)
 
 
-def _signature(author: str | None, comment: str | None, force: bool) -> database.Signature:
-    return database.Signature(author or _user(), comment, force)
+def _signature(author: str | None, comment: str | None, force: bool) -> transaction.Signature:
+    return transaction.Signature(author or _user(), comment, force)
 
 
 def _signature_options(command: Callable[..., Any]) -> Any:
@@ -99,8 +110,8 @@ def diff_command(files: tuple[str, ...], dsn: str, ownership: Ownership, output:
     FILES are YAML as `export` writes it; - is stdin.
     """
     wanted, places = read_files(files)
-    with database.connected(dsn) as connection, database.snapshot(connection):
-        planned = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
+    with database.connected(dsn) as connection:
+        planned = _plan(connection, wanted, places, ownership)
     _show(planned, output)
     if planned.changes:
         answer_no()
@@ -116,14 +127,15 @@ def apply_command(
     files: tuple[str, ...],
     dsn: str,
     ownership: Ownership,
-    signature: database.Signature,
+    signature: transaction.Signature,
     output: str,
 ) -> None:
     """
     Make the database hold what FILES say (- is stdin): one transaction, one revision.
 
     What is not in the files stays, unless --prune. Files with anything wrong in them change
-    nothing; of routes that can never be chosen, or that only their ids tell apart, it warns.
+    nothing. What somebody else changes meanwhile is never overwritten unseen: it is compared again,
+    and again for up to 30 seconds if that keeps happening. Of routes that can never be chosen, or that only their ids tell apart, it warns.
     Exit status 1 if the revision is held because it removes too many routes.
     """
     wanted, places = read_files(files)
@@ -139,20 +151,40 @@ def _apply(
     wanted: Mapping[Key, dict[str, Any]],
     places: Mapping[Key, str],
     ownership: Ownership,
-    signature: database.Signature,
-) -> tuple[_Plan, database.Committed]:
-    for _ in range(_TRIES):
-        with database.connected(dsn) as connection:
-            # So that what was compared is what is written over.
-            connection.set_session(isolation_level="REPEATABLE READ")
-            planned = _plan(wanted, places, database.read_rows(connection, KINDS), ownership)
+    signature: transaction.Signature,
+) -> tuple[_Plan, transaction.Committed]:
+    changed: Counter[Key] = Counter()
+    busy = None
+    with database.connected(dsn) as connection:
+        for _ in tries(PATIENCE_SECONDS):
+            planned = _plan(connection, wanted, places, ownership)
             if not planned.changes:
-                return planned, database.Committed(None, None)
+                return planned, transaction.Committed(None, None)
             try:
-                return planned, database.write(connection, planned.changes, signature)
-            except database.ConflictError:
-                continue
-    raise CommandError("somebody else keeps changing the same entities; nothing is applied")
+                committed = transaction.write(
+                    connection, planned.changes, signature, planned.refers_to
+                )
+                return planned, committed
+            except transaction.ConflictError as error:
+                changed.update(error.keys)
+            except transaction.BusyError as error:
+                busy = error
+            except transaction.UncertainError as error:
+                raise CommandError(
+                    f"the connection broke while the changes were committed ({error}): "
+                    "they are applied or not, which `fenglingctl diff` tells"
+                ) from error
+    raise CommandError(f"nothing is applied: {_disturbance(changed, busy)}")
+
+
+def _disturbance(changed: Counter[Key], busy: Exception | None) -> str:
+    """Say why a change can't be made, for all the tries."""
+    if not changed:
+        return f"the database is busy: {busy}"
+    named = ", ".join(f"{key} ({times}×)" for key, times in changed.most_common(_NAMED))
+    more = len(changed) - _NAMED
+    others = f" and {more} more" if more > 0 else ""
+    return f"somebody else keeps changing what this changes or refers to: {named}{others}"
 
 
 @click.command("export", short_help="Write the database's configuration as YAML.")
@@ -169,24 +201,28 @@ def export_command(dsn: str, full: bool, managed_by: str | None) -> None:
 
 
 def _plan(
+    connection: Any,
     wanted: Mapping[Key, dict[str, Any]],
     places: Mapping[Key, str],
-    current: Mapping[Key, dict[str, Any]],
     ownership: Ownership,
 ) -> _Plan:
-    # Together with what is there: a route in the file may refer to a service that is not.
-    judged = judge({**current, **wanted})
+    """Read what there is, of one moment, and compare."""
+    with database.snapshot(connection):
+        current = database.read_rows(connection, KINDS)
+        # Together with what is there: a route in the file may refer to a service that is not.
+        judged = judge({**current, **wanted})
     wrong = {key: why for key, why in judged.rejected.items() if key in wanted}
     if wrong:
         report(type(judged)(judged.bodies, wrong), [], places, "table")
         raise CommandError("nothing is changed: the files have errors (see above)")
     try:
-        return _Plan(plan(wanted, current, ownership), judged.bodies)
+        changes = plan(wanted, current, ownership)
+        return _Plan(changes, judged.bodies, references(changes, judged.bodies, current))
     except TakenError as error:
         raise CommandError(f"nothing is changed: {error}; --take-over changes them") from error
 
 
-def _show(planned: _Plan, output: str, committed: database.Committed | None = None) -> None:
+def _show(planned: _Plan, output: str, committed: transaction.Committed | None = None) -> None:
     changes, warnings = planned.changes, planned.warnings()
     if output != "table":
         document: dict[str, Any] = {
@@ -208,6 +244,8 @@ def _show(planned: _Plan, output: str, committed: database.Committed | None = No
         out.print(Text(f"! route {one.route} {one.message}", style="magenta"))
     if not changes:
         click.echo("nothing to change")
+    elif committed is not None and committed.revision is None:
+        click.echo("no revision: the database holds just that already")
     elif committed is not None:
         word = "change" if len(changes) == 1 else "changes"
         click.echo(f"revision {committed.revision} ({len(changes)} {word})")

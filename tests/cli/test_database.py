@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from fengling_gateway.cli import database
-from fengling_gateway.cli.changes import Planned
 from fengling_gateway.configsource.postgres_rows import values_of
 from fengling_gateway.model.entity import Key
 from tests.cli.conftest import Run, document
@@ -225,26 +224,6 @@ class TestApply:
             assert run(*arguments, stdin=text.replace("ID", name)).exit_code == 0
         assert sql("SELECT id FROM fengling.instance") == [("b",)]
 
-    def test_a_concurrent_change_is_not_overwritten_unseen(
-        self, run: Run, file: Path, sql: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The second writer reads again, and compares with what is there now."""
-        run("apply", str(file))
-        write = database.write
-        calls = []
-
-        def somebody_is_faster(connection: Any, changes: list[Planned], signature: Any) -> Any:
-            calls.append([str(change.key) for change in changes])
-            if len(calls) == 1:
-                sql("UPDATE fengling.route SET priority = 9 WHERE id = 'acme'")
-            return write(connection, changes, signature)
-
-        monkeypatch.setattr(database, "write", somebody_is_faster)
-        file.write_text(CONFIGURATION.replace("priority: 5", "priority: 6"))
-        assert run("apply", str(file)).exit_code == 0
-        assert calls == [["route acme"]] * 2
-        assert sql("SELECT priority FROM fengling.route WHERE id = 'acme'") == [(6,)]
-
     def test_thousands_of_routes_are_one_revision(self, run: Run, sql: Any) -> None:
         """In batches, within seconds."""
         routes = [{"id": f"r{n}", "path": f"/r/{n}", "service_id": "s"} for n in range(2500)]
@@ -392,11 +371,3 @@ class TestValidate:
         """Nothing to say."""
         run("apply", str(file))
         assert run("validate", "--database", dsn).exit_code == 0
-
-
-def test_a_delete_has_no_columns(dsn: str) -> None:
-    """A plan of deletes only is written, too."""
-    with database.connected(dsn) as connection:
-        deleted = Planned(Key("route", "nobody"), "delete", (), {})
-        committed = database.write(connection, [deleted], database.Signature())
-    assert committed.revision is None

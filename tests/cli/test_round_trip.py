@@ -13,6 +13,7 @@ from fengling_gateway.cli import database
 from fengling_gateway.cli.changes import Ownership, Planned, plan
 from fengling_gateway.cli.configuration import KINDS
 from fengling_gateway.cli.files import write_document
+from fengling_gateway.cli.transaction import Signature, write
 from fengling_gateway.configsource.file_entities import parse_entities
 from tests.cli.configurations import Rows, configurations
 from tests.cli.conftest import Run
@@ -43,7 +44,7 @@ def test_any_export_applies_to_itself(held: Any, rows: Rows) -> None:
     with held.cursor() as cursor:
         cursor.execute(_EMPTY)
     held.commit()
-    database.write(held, changes_between(rows, held), database.Signature(force=True))
+    write(held, changes_between(rows, held), Signature(force=True))
     assert changes_between(rows, held) == [], "what is applied is there"
 
     stored = database.read_rows(held, KINDS)
@@ -53,7 +54,7 @@ def test_any_export_applies_to_itself(held: Any, rows: Rows) -> None:
     held.rollback()
     with held.cursor() as cursor:
         cursor.execute(_EMPTY)
-    database.write(held, plan(exported, {}, Ownership()), database.Signature(force=True))
+    write(held, plan(exported, {}, Ownership()), Signature(force=True))
     assert without_history(database.read_rows(held, KINDS)) == without_history(stored)
     held.rollback()
 
