@@ -8,11 +8,9 @@ own and, with ``workers = 1``, inside the supervisor's.
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -20,42 +18,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fengling_gateway.control.channel import Channel
-from fengling_gateway.control.encoding import delta_head, position_to_json
+from fengling_gateway.control.encoding import delta_head
 from fengling_gateway.control.frames import Message
-from fengling_gateway.control.lag import LagProbe
 from fengling_gateway.model.delta import Position
-from fengling_gateway.worker.applier import Applied, Applier, Outcome
+from fengling_gateway.worker.accepting import Accepting
+from fengling_gateway.worker.applier import Applied, Outcome
 from fengling_gateway.worker.catching_up import LostPlace
+from fengling_gateway.worker.parts import Subscriber, WorkerParts
+from fengling_gateway.worker.reports import Reports
 
 _log = Logger()
-
-HEARTBEAT_SECONDS: Final = 1.0
-
-
-class Subscriber(Protocol):
-    """Hears announcements; `fengling_gateway.syncbus` has the real one."""
-
-    def start(self) -> None: ...
-
-    def stop(self) -> Deferred[None]: ...
-
-
-class WorkerParts(Protocol):
-    """Makes what an agent drives, from the values of `Message.CONFIGURE`."""
-
-    def data_plane(self, configuration: dict[str, Any]) -> Any:
-        """Return the `DataPlane`, not yet listening."""
-
-    def applier(self) -> Applier:
-        """Return an applier with an empty snapshot."""
-
-    def sockets(self, configuration: dict[str, Any]) -> dict[str, list[Any]]:
-        """Return the listening sockets by listener name, one per slot."""
-
-    def subscriber(
-        self, configuration: dict[str, Any], heard: Callable[[Position], None]
-    ) -> Subscriber | None:
-        """Return what listens for announcements; None without Redis."""
 
 
 class WorkerAgent:
@@ -85,18 +57,15 @@ class WorkerAgent:
         self._configured = configured
         self._channel: Channel | None = None
         self._applier = parts.applier()
+        self._reports = Reports(clock=clock, applier=self._applier, send=self._send)
         self._plane: Any = None
+        self._accepting: Any = None
         self._subscriber: Subscriber | None = None
-        self._lag = LagProbe(clock=clock)
-        self._ports: dict[tuple[str, int], Any] = {}
         self._slots: frozenset[int] = frozenset()
         self._ready = False
         self._draining = False
-        self._heartbeat: Any = None
         self._patience: Any = None
-        self._lost_place = LostPlace(
-            clock=clock, ask=lambda all_: self._catch_up("out of place", None, from_nothing=all_)
-        )
+        self._lost_place = LostPlace(clock=clock, ask=self._ask_for_the_way)
         self.sockets: dict[str, list[Any]] = {}
         self.configuration: dict[str, Any] = {}
 
@@ -137,8 +106,8 @@ class WorkerAgent:
             return Deferred()
         self._draining = True
         if last:
-            self._empty_queues()
-        self._read_slots(frozenset())
+            self._accepting.empty_queues()
+        self._accepting.accept_from(frozenset())
         self._send(Message.CLOSED)
         drained: Deferred[None] = self._plane.start_draining(deadline)
         drained.addErrback(self._log_failure, "drain")
@@ -159,25 +128,25 @@ class WorkerAgent:
         self.configuration = configuration
         self._plane = self._parts.data_plane(configuration)
         self.sockets = self._parts.sockets(configuration)
+        self._accepting = Accepting(plane=self._plane, sockets=self.sockets)
         self._slots = frozenset(configuration["read_slots"])
         self._subscriber = self._parts.subscriber(configuration, self._heard)
         if self._subscriber is not None:
             self._subscriber.start()
         self._configured(configuration)
-        self._lag.start()
         if configuration.get("refuse_after") is not None:
             self._patience = self._clock.callLater(
                 configuration["refuse_after"], self._serve_nothing
             )
-        self._beat()
-        self._catch_up("started", None)
+        self._reports.start()
+        self._reports.catch_up("started", None)
 
-    def _read_slots_message(self, values: dict[str, Any]) -> None:
+    def _read_slots(self, values: dict[str, Any]) -> None:
         self._slots = frozenset(values["slots"])
         if self._ready and not self._draining:
-            self._read_slots(self._slots)
+            self._accepting.accept_from(self._slots)
 
-    def _drain_message(self, values: dict[str, Any]) -> None:
+    def _drain(self, values: dict[str, Any]) -> None:
         self.drain(values["deadline"], last=values["last"])
 
     def _request(self, values: dict[str, Any]) -> None:
@@ -188,6 +157,14 @@ class WorkerAgent:
         except Exception as error:
             _log.failure("worker: {ask} failed", ask=values["ask"])
             self._send(Message.ANSWER, {"id": number, "error": f"{type(error).__name__}: {error}"})
+
+    def _explain(self, values: dict[str, Any]) -> Any:
+        from fengling_gateway.worker.explanation import explain
+
+        return explain(self._applier.snapshot, values["request"], time.time())
+
+    def _counters(self, values: dict[str, Any]) -> Any:
+        return self._plane.counters()
 
     # Deltas
 
@@ -208,94 +185,35 @@ class WorkerAgent:
         self._lost_place.found()
         if applied.outcome is Outcome.APPLIED:
             self._plane.apply(self._applier.snapshot)
-        self._report(applied)
+        self._reports.applied(applied)
         self._become_ready()
+
+    def _ask_for_the_way(self, from_nothing: bool) -> None:
+        self._reports.catch_up("out of place", None, from_nothing=from_nothing)
 
     def _become_ready(self) -> None:
         if self._ready or self._draining:
             return
         self._ready = True
         self._lose_patience()
-        self._read_slots(self._slots)
+        self._accepting.accept_from(self._slots)
         self._send(Message.READY)
 
     def _serve_nothing(self) -> None:
         """Answer 503 by what there is, which is nothing, rather than let clients wait and wait."""
         if not self._ready and not self._draining:
-            self._read_slots(self._slots)
+            self._accepting.accept_from(self._slots)
 
     def _lose_patience(self) -> None:
         if self._patience is not None and self._patience.active():
             self._patience.cancel()
 
-    def _report(self, applied: Applied) -> None:
-        self._send(
-            Message.APPLIED,
-            {
-                "position": position_to_json(self._applier.position),
-                "content_hash": f"{self._applier.content_hash:032x}",
-                "applied_at": time.time(),
-                "committed_at": applied.delta.committed_at,
-                "received_bytes": applied.received_bytes,
-                "compiled": applied.compiled,
-                "failed": applied.failed,
-            },
-        )
-
     def _heard(self, announced: Position) -> None:
         """Redis has a position that is newer: ask for it without waiting for the push."""
         if announced.is_after(self._applier.position):
-            self._catch_up("heard", announced)
+            self._reports.catch_up("heard", announced)
 
-    def _catch_up(
-        self, reason: str, wanted: Position | None, *, from_nothing: bool = False
-    ) -> None:
-        position = None if from_nothing else self._applier.position
-        content_hash = 0 if from_nothing else self._applier.content_hash
-        self._send(
-            Message.CATCH_UP,
-            {
-                "reason": reason,
-                "position": position_to_json(position),
-                "content_hash": f"{content_hash:032x}",
-                "wanted": position_to_json(wanted),
-            },
-        )
-
-    # Sockets
-
-    def _read_slots(self, slots: frozenset[int]) -> None:
-        wanted = {(name, slot) for name, by_slot in self.sockets.items() for slot in slots}
-        for key in [key for key in self._ports if key not in wanted]:
-            self._ports.pop(key).stop_accepting()
-        for name, slot in sorted(wanted - self._ports.keys()):
-            self._ports[name, slot] = self._plane.listen(name, self.sockets[name][slot])
-
-    def _empty_queues(self) -> None:
-        """
-        Take who is queued on our sockets, and have the kernel refuse who comes after.
-
-        In one go: whoever the kernel let in between would be cut off.
-        """
-        for (name, slot), port in self._ports.items():
-            port.accept_pending()
-            with suppress(OSError):  # a sibling that read it too was faster
-                self.sockets[name][slot].shutdown(socket.SHUT_RDWR)
-
-    # Reports and the end
-
-    def _beat(self) -> None:
-        self._heartbeat = self._clock.callLater(HEARTBEAT_SECONDS, self._beat)
-        position = self._applier.position
-        lag, blocked = self._lag.take_longest_ms()
-        self._send(
-            Message.HEARTBEAT,
-            {
-                "lag_ms": round(lag, 1),
-                "blocked_ms": round(blocked, 1),
-                "revision": position.revision if position else None,
-            },
-        )
+    # The end
 
     def _drained(self) -> None:
         self._send(Message.DRAINED)
@@ -304,22 +222,12 @@ class WorkerAgent:
     def stop(self) -> Deferred[None]:
         """Stop the timers, the subscription and the data plane, which is drained already."""
         self._lose_patience()
-        if self._heartbeat is not None and self._heartbeat.active():
-            self._heartbeat.cancel()
         self._lost_place.found()
-        self._lag.stop()
+        self._reports.stop()
         stopping = [self._plane.stop()]
         if self._subscriber is not None:
             stopping.append(self._subscriber.stop())
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
-
-    def _explain(self, values: dict[str, Any]) -> Any:
-        from fengling_gateway.worker.explanation import explain
-
-        return explain(self._applier.snapshot, values["request"], time.time())
-
-    def _counters(self, values: dict[str, Any]) -> Any:
-        return self._plane.counters()
 
     def _send(self, message: Message, values: dict[str, Any] | None = None) -> None:
         if self._channel is not None:
@@ -331,8 +239,8 @@ class WorkerAgent:
 
 _ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]] = {
     Message.CONFIGURE: WorkerAgent._configure,
-    Message.READ_SLOTS: WorkerAgent._read_slots_message,
-    Message.DRAIN: WorkerAgent._drain_message,
+    Message.READ_SLOTS: WorkerAgent._read_slots,
+    Message.DRAIN: WorkerAgent._drain,
     Message.REQUEST: WorkerAgent._request,
 }
 

@@ -1,0 +1,37 @@
+"""What a worker's agent drives, and who makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from fengling_gateway.model.delta import Position
+from fengling_gateway.worker.applier import Applier
+
+
+class Subscriber(Protocol):
+    """Hears announcements; `fengling_gateway.syncbus` has the real one."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Deferred[None]: ...
+
+
+class WorkerParts(Protocol):
+    """Makes what an agent drives, from the values of `Message.CONFIGURE`."""
+
+    def data_plane(self, configuration: dict[str, Any]) -> Any:
+        """Return the `DataPlane`, not yet listening."""
+
+    def applier(self) -> Applier:
+        """Return an applier with an empty snapshot."""
+
+    def sockets(self, configuration: dict[str, Any]) -> dict[str, list[Any]]:
+        """Return the listening sockets by listener name, one per slot."""
+
+    def subscriber(
+        self, configuration: dict[str, Any], heard: Callable[[Position], None]
+    ) -> Subscriber | None:
+        """Return what listens for announcements; None without Redis."""
