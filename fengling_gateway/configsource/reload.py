@@ -9,27 +9,23 @@ reactor free, and ends with one delta.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from fengling_gateway.configsource.reading import ConfigSource, Held, Reading, SourceError
+from fengling_gateway.configsource.judging import judge
+from fengling_gateway.configsource.looking import Looking, LookUser
+from fengling_gateway.configsource.reading import ConfigSource, Held, Reading
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, Stage, StagedResult
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.hold import must_be_held
 
-_log = Logger()
 _T = TypeVar("_T")
-
-SLICE_SECONDS: Final = 0.008
-"""How long judging may keep the reactor; the rest of the promised 10 ms is slack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +37,11 @@ class ReloadSettings:
     read_timeout: float = 60.0
 
 
-class ReloadUser(Protocol):
+class ReloadUser(LookUser, Protocol):
     """Who is told what the looks have found."""
 
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         """Serve the delta; `result` says who was newly rejected and who recovered."""
-
-    def look_succeeded(self) -> None:
-        """The source has answered, whether or not there was anything new."""
-
-    def look_failed(self, error: BaseException) -> None:
-        """The source could not answer; what was served stays."""
 
     def held(self, held: Held | None) -> None:
         """What is held has changed."""
@@ -82,61 +72,49 @@ class ReloadLoop:
         self.config = EffectiveConfig()
         self._user = user
         self._settings = settings
-        self._rng = rng
+        self._looking = Looking(
+            clock=clock,
+            rng=rng,
+            look=self._look,
+            user=user,
+            poll_interval=settings.poll_interval,
+        )
         self.position: Position | None = None
         self.held: Held | None = None
-        self.looks = 0
-        self.last_reason = ""
         self._known = False
         self._judging = False
         self._heap = Heap()
         self._held_target: Position | None = None
         self._confirmed: Position | None = None
-        self._running: Deferred[None] | None = None
-        self._again: str | None = None
-        self._waiting: list[Deferred[None]] = []
-        self._waiting_for_next: list[Deferred[None]] = []
-        self._poll: Any = None
         self._compare_due = 0.0
-        self._stopped = False
 
     @property
     def is_judged(self) -> bool:
         """Whether `config` has been judged from the source, not only restored."""
         return self._known
 
+    @property
+    def looks(self) -> int:
+        """How many looks have begun."""
+        return self._looking.count
+
+    @property
+    def last_reason(self) -> str:
+        """That of the newest look."""
+        return self._looking.last_reason
+
     def start(self) -> None:
         """Look at once, and from now on at least once in every poll interval."""
-        self._stopped = False
         self._compare_due = self._clock.seconds() + self._settings.compare_interval
-        self.look("started")
+        self._looking.start()
 
     def stop(self) -> None:
         """Stop looking; a look under way is abandoned before it changes anything."""
-        self._stopped = True
-        if self._poll is not None and self._poll.active():
-            self._poll.cancel()
-        if self._running is not None:
-            self._running.cancel()
+        self._looking.stop()
 
     def look(self, reason: str) -> Deferred[None]:
-        """
-        Look now, or once more when the look under way has ended.
-
-        Returns what fires when a look that began after this call has ended,
-        well or badly.
-        """
-        ended: Deferred[None] = Deferred()
-        if self._stopped:
-            ended.callback(None)
-            return ended
-        if self._running is not None:
-            self._again = reason
-            self._waiting_for_next.append(ended)
-            return ended
-        self._waiting.append(ended)
-        self._begin(reason)
-        return ended
+        """Look now, or once more; see `Looking.request`."""
+        return self._looking.request(reason)
 
     def confirm_here(self, revision: int) -> bool:
         """
@@ -165,42 +143,6 @@ class ReloadLoop:
         return True
 
     # One look
-
-    def _begin(self, reason: str) -> None:
-        self.looks += 1
-        self.last_reason = reason
-        if self._poll is not None and self._poll.active():
-            self._poll.cancel()
-        self._running = Deferred.fromCoroutine(self._look(reason))
-        self._running.addCallback(lambda _: self._user.look_succeeded())
-        self._running.addErrback(self._failed)
-        self._running.addErrback(lambda failure: _log.failure("reload", failure=failure))
-        self._running.addBoth(lambda _: self._ended())
-
-    def _ended(self) -> None:
-        self._running = None
-        waiting, self._waiting = self._waiting, self._waiting_for_next
-        self._waiting_for_next = []
-        again, self._again = self._again, None
-        if self._stopped:
-            waiting += self._waiting
-        elif again is not None:
-            self._begin(again)
-        else:
-            delay = self._settings.poll_interval * self._rng.uniform(0.8, 1.0)
-            self._poll = self._clock.callLater(delay, self.look, "poll")
-        # Last: who is told may ask for the next look at once.
-        for one in waiting:
-            one.callback(None)
-
-    def _failed(self, failure: Failure) -> None:
-        if self._stopped:
-            return
-        if not failure.check(SourceError, TimeoutError):
-            _log.failure("reload: a look failed", failure=failure)
-        error = failure.value
-        assert error is not None
-        self._user.look_failed(error)
 
     async def _look(self, reason: str) -> None:
         if not self._known and self.position is None:
@@ -256,7 +198,11 @@ class ReloadLoop:
 
     async def _judge_and_commit(self, reading: Reading, *, replaced: bool) -> None:
         stage = self.config.stage(reading.rows, full=reading.before is None)
-        await self._judge(stage, reading.target.revision)
+        await judge(
+            stage,
+            history=lambda keys: self._in_time(self._source.history(keys, reading.target.revision)),
+            clock=self._clock,
+        )
         held = self._held_here(reading, stage) if replaced else None
         if held is not None:
             self._hold(held)
@@ -281,27 +227,6 @@ class ReloadLoop:
             committed_at=newest[-1].committed_at if newest else None,
         )
         self._user.delta_read(delta, reading, result)
-
-    async def _judge(self, stage: Stage, revision: int) -> None:
-        """Step the stage to its end, looking up the history of what is rejected."""
-        while True:
-            await self._in_slices(stage.step)
-            wanted = stage.wanted
-            if not wanted:
-                return
-            stage.supply(await self._in_time(self._source.history(wanted, revision)))
-
-    async def _in_slices(self, step: Callable[[], bool]) -> None:
-        until = self._clock.seconds() + SLICE_SECONDS
-        while step():
-            if self._clock.seconds() >= until:
-                await self._next_turn()
-                until = self._clock.seconds() + SLICE_SECONDS
-
-    def _next_turn(self) -> Deferred[None]:
-        turn: Deferred[None] = Deferred(lambda _: timer.cancel())
-        timer = self._clock.callLater(0, turn.callback, None)
-        return turn
 
     def _in_time(self, waiting: Deferred[_T]) -> Deferred[_T]:
         """Bound a wait on the source; beyond the source's own deadlines, a watchdog."""
