@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,6 +45,7 @@ class GatewayProcess:
     source: str = "database"
     port: int = field(default_factory=free_port)
     management_port: int = field(default_factory=free_port)
+    program: Sequence[str] = (sys.executable, "-m", "fengling_gateway.tap.gateway")
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,7 +59,7 @@ class GatewayProcess:
         config.write_text(self._toml())
         with open(self.directory / "gateway.log", "ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fengling_gateway.tap.gateway", "--config", str(config)],
+                [*self.program, "--config", str(config)],
                 stdout=out if stdout is None else stdout,
                 stderr=out,
                 stdin=subprocess.DEVNULL,

@@ -86,3 +86,15 @@ class SignalTests:
         client.close()
         assert gateway.stop() == 0
         assert "Traceback" not in gateway.log
+
+    def test_killed_worker_leaves_no_socket_behind(self, gateway: GatewayProcess) -> None:
+        """Its offer to a next supervisor goes; those of the others stay."""
+        directory = gateway.directory / "run" / gateway.node
+        before = set(gateway.worker_pids())
+        killed = min(before)
+        assert (directory / f"worker-{killed}.sock").exists()
+        os.kill(killed, signal.SIGKILL)
+        pids = wait_until(lambda: len(new := set(gateway.worker_pids()) - {killed}) == 2 and new)
+        gateway.wait_ready()
+        offered = {f"worker-{pid}.sock" for pid in pids}
+        wait_until(lambda: {one.name for one in directory.glob("worker-*.sock")} == offered)
