@@ -209,8 +209,9 @@ def _plan(
     """Read what there is, of one moment, and compare."""
     with database.snapshot(connection):
         current = database.read_rows(connection, KINDS)
-        # Together with what is there: a route in the file may refer to a service that is not.
-        judged = judge({**current, **wanted})
+        # Together with what is there, as gateways judge it: a route in the file may refer to a
+        # service that is not, and of which they serve an older version.
+        judged = judge({**current, **wanted}, lambda keys: database.read_history(connection, keys))
     wrong = {key: why for key, why in judged.rejected.items() if key in wanted}
     if wrong:
         report(type(judged)(judged.bodies, wrong), [], places, "table")

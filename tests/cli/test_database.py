@@ -195,6 +195,22 @@ class TestApply:
         run("apply", "-", stdin="services: [{id: shared}]")
         assert run("apply", "-", stdin="routes: [{id: r, service_id: shared}]").exit_code == 0
 
+    def test_what_gateways_serve_in_an_older_version_can_be_referred_to(
+        self, run: Run, sql: Any
+    ) -> None:
+        """A service that is rejected does not stop everybody's routes; one that never was good does."""
+        sql("INSERT INTO fengling.service (id) VALUES ('s')")
+        sql("UPDATE fengling.service SET tls = '{}'")
+        sql("INSERT INTO fengling.service (id, tls) VALUES ('new', '{}')")
+        text = "routes: [{id: r, service_id: s}]"
+        assert run("diff", "-", stdin=text).exit_code == 1
+        assert run("apply", "-", stdin=text).exit_code == 0
+        assert (
+            run("apply", "-", stdin=text.replace("service_id: s", "service_id: new")).exit_code == 2
+        )
+        bad = "services: [{id: s, tls: {}}]"
+        assert run("apply", "-", stdin=bad).exit_code == 2, "in the file it must be good"
+
     def test_a_held_revision_is_status_1(self, run: Run, file: Path, sql: Any) -> None:
         """It is committed and not served; forced, it is."""
         run("apply", str(file), "--managed-by", "git:a")
