@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Final
 
 from fengling_gateway.configsource.file_yaml import Lines, YamlError, read_yaml
@@ -42,7 +43,11 @@ SECTIONS: Final = {
 _ROW_FIELDS: Final = ("labels", "managed_by", "version", "created_at", "updated_at")
 _NESTED: Final = "instances"
 _NOT_IN_SLUG: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# No dash in the host, and not digits only: that would be a port.
+_PLAIN_ADDRESS: Final = re.compile(r"http://(?![0-9]+(?::|$))[A-Za-z0-9._]*[A-Za-z0-9](?::[0-9]+)?")
 _MAX_ID: Final = 100
+_DIGEST_BYTES: Final = 5
 
 
 class FileError(SourceError):
@@ -250,8 +255,20 @@ class _Reader:
 
 
 def _instance_id(values: dict[Any, Any]) -> str:
-    """Make an id that is the same for the same instance, wherever it is in the file."""
-    parts = [values.get("service_id"), values.get("tenant_id"), values.get("address")]
-    words = [part.partition("://")[2] or part for part in parts if type(part) is str]
-    name = _NOT_IN_SLUG.sub("-", "-".join(words)).strip("-.")
-    return name[:_MAX_ID] or "instance"
+    """
+    Make an id that is the same for the same instance, wherever it is in the file.
+
+    It is service, host and port where those can be told apart in it: where the
+    last dash that is not in front of a port ends the service. All others, and what
+    is too long, end in a digest, so that no two instances get the same.
+    """
+    given = [values.get("service_id"), values.get("tenant_id"), values.get("address")]
+    parts = [part if type(part) is str else "" for part in given]
+    words = [part.partition("://")[2] or part for part in parts if part]
+    name = _NOT_IN_SLUG.sub("-", "-".join(words)).strip("-._")
+    service, tenant, address = parts
+    plain = _SLUG.fullmatch(service) and not tenant and _PLAIN_ADDRESS.fullmatch(address)
+    if plain and len(name) <= _MAX_ID:
+        return name
+    digest = blake2b("\0".join(parts).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+    return f"{name[: _MAX_ID - len(digest) - 1] or 'instance'}-{digest}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,8 @@ from fengling_gateway.configsource.file_entities import FileError, parse_entitie
 from fengling_gateway.configsource.file_yaml import MAX_DEPTH, YamlError, read_yaml
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Rejected, validate
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def problems_of(text: str, kind: str, name: str) -> list[str]:
@@ -65,6 +70,64 @@ class ShapeTests:
         rows = parse_entities(b"routes: [{id: 42}]\nservices: {7: }").rows
         assert rows[Key("route", "42")] == {"id": "42"}
         assert rows[Key("service", "7")] == {}
+
+    @pytest.mark.parametrize(
+        "services",
+        [
+            {"s" * 95: ["http://10.0.0.5:80", "http://10.0.0.6:80"]},
+            {"a-b": ["http://c"], "a": ["http://b-c"]},
+            {"a-b": ["http://80"], "a": ["http://b:80"]},
+            {"a": ["http://[::1]:80", "http://[1::]:80", "http://1:80", "https://1:80"]},
+            {"a": ["http://b", "http://b.", "http://b_", "b", "http://b/", "http:// b"]},
+        ],
+    )
+    def test_different_instances_get_different_ids(self, services: dict[str, list[str]]) -> None:
+        """However long or alike their services and addresses are."""
+        document = {
+            "services": {
+                name: {"instances": [{"address": address} for address in addresses]}
+                for name, addresses in services.items()
+            }
+        }
+        rows = parse_entities(json.dumps(document).encode()).rows
+        instances = {key: row for key, row in rows.items() if key.kind == "instance"}
+        assert len(instances) == sum(map(len, services.values()))
+        assert all("$problems" not in row for row in instances.values())
+        assert all(_SLUG.fullmatch(key.id) for key in instances)
+
+    def test_instances_of_different_tenants_get_different_ids(self) -> None:
+        """Of tenant b of service a, and of service a-b."""
+        rows = parse_entities(
+            b"instances: [{service_id: a, tenant_id: b, address: 'http://c'},"
+            b" {service_id: a-b, address: 'http://c'}]"
+        ).rows
+        assert len(rows) == 2
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.text("ab-1.", min_size=1, max_size=4).filter(lambda name: name[0] in "ab1"),
+                st.sampled_from([None, "a", "a-b", "1"]),
+                st.text("ab-1.:", min_size=1, max_size=5),
+            ),
+            unique=True,
+            max_size=8,
+        )
+    )
+    def test_any_different_instances_get_different_ids(self, instances: list[Any]) -> None:
+        """And good ones."""
+        rows = parse_entities(
+            json.dumps(
+                {
+                    "instances": [
+                        {"service_id": service, "tenant_id": tenant, "address": f"http://{address}"}
+                        for service, tenant, address in instances
+                    ]
+                }
+            ).encode()
+        ).rows
+        assert len(rows) == len(instances)
+        assert all(_SLUG.fullmatch(key.id) for key in rows)
 
     @pytest.mark.parametrize("name", ["08", "018", "0o17", "1e5", "5e-3", "7e10", "0x1F", "1."])
     def test_id_is_the_text_that_is_written(self, name: str) -> None:
