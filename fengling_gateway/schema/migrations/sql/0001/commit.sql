@@ -168,6 +168,25 @@ LANGUAGE sql STABLE
 RETURN baseline_routes > 0
     AND (routes = 0 OR routes < (1 - fengling.max_removed_share()) * baseline_routes);
 
+-- At COMMIT, PostgreSQL has switched statement_timeout off already: without a limit of its own, a
+-- transaction that somebody forgot to end would stop all writers for as long as it likes.
+CREATE FUNCTION fengling.wait_for_head() RETURNS fengling.head
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head fengling.head;
+    is_unlimited boolean := current_setting('lock_timeout') = '0';
+BEGIN
+    IF is_unlimited THEN
+        PERFORM set_config('lock_timeout', '10s', true);
+    END IF;
+    SELECT * INTO STRICT head FROM fengling.head FOR NO KEY UPDATE;
+    IF is_unlimited THEN
+        PERFORM set_config('lock_timeout', '0', true);
+    END IF;
+    RETURN head;
+END $$;
+
 CREATE FUNCTION fengling.make_revision() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
@@ -184,7 +203,10 @@ BEGIN
     END IF;
     DELETE FROM fengling.txn WHERE transaction = NEW.transaction;
 
-    SELECT * INTO STRICT head FROM fengling.head FOR NO KEY UPDATE;
+    SELECT * INTO head FROM fengling.head FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        head := fengling.wait_for_head();
+    END IF;
     -- The time guards against the transaction number of a dump from another cluster.
     joins := head.transaction = pg_current_xact_id() AND head.committed_at >= now();
     IF joins THEN

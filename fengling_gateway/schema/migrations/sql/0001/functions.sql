@@ -35,7 +35,11 @@ DECLARE
     _head fengling.head;
     this fengling.revision;
 BEGIN
-    SELECT * INTO STRICT _head FROM fengling.head FOR NO KEY UPDATE;
+    -- Look first: the lock keeps all writers waiting, and whoever reads may call this.
+    SELECT * INTO STRICT _head FROM fengling.head;
+    IF confirm.revision > _head.baseline_revision AND confirm.revision <= _head.revision THEN
+        _head := fengling.wait_for_head();
+    END IF;
     SELECT * INTO this FROM fengling.revision AS r WHERE r.id = confirm.revision;
     IF this.id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'no_data_found',
