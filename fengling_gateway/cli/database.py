@@ -11,14 +11,13 @@ from psycopg2 import sql
 
 from fengling_gateway.cli.errors import CommandError
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
-from fengling_gateway.model.entity import KINDS, Key
+from fengling_gateway.model.entity import Key
 from fengling_gateway.schema import SchemaError, check
 from fengling_gateway.schema.dsn import connect
 from fengling_gateway.schema.version import one_line
 
 CONNECT_SECONDS: Final = 10
 STATEMENT_TIMEOUT: Final = "60s"
-_HISTORY: Final = 20
 
 
 @contextmanager
@@ -56,7 +55,7 @@ def snapshot(connection: Any) -> Iterator[None]:
     connection.set_session(isolation_level="READ COMMITTED", readonly=False)
 
 
-def read_rows(connection: Any, kinds: Iterable[str] = KINDS) -> dict[Key, dict[str, Any]]:
+def read_rows(connection: Any, kinds: Iterable[str]) -> dict[Key, dict[str, Any]]:
     """Return every row of some kinds, in the current transaction."""
     rows: dict[Key, dict[str, Any]] = {}
     with connection.cursor() as cursor:
@@ -74,21 +73,6 @@ def read_rows(connection: Any, kinds: Iterable[str] = KINDS) -> dict[Key, dict[s
                 if version is not None:  # also of a row that can't be read
                     rows[key]["version"] = version
     return rows
-
-
-def read_history(connection: Any, keys: list[Key]) -> dict[Key, list[dict[str, Any]]]:
-    """Return older versions of entities, newest first."""
-    found: dict[Key, list[dict[str, Any]]] = {}
-    with connection.cursor() as cursor:
-        for key in keys:
-            cursor.execute(
-                "SELECT after::text FROM fengling.revision_change"
-                " WHERE entity = %s AND entity_id = %s AND after IS NOT NULL"
-                " ORDER BY revision DESC LIMIT %s",
-                (key.kind, key.id, _HISTORY),
-            )
-            found[key] = [values_of(key, text) for (text,) in cursor]
-    return found
 
 
 def _prepare(cursor: Any) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from fengling_gateway.cli.errors import answer_no
+from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.files import read_files
 from fengling_gateway.cli.output import output_option, print_table, print_value
 from fengling_gateway.cli.target import dsn_unless, optional_database_option
+from fengling_gateway.configsource.reading import Held
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, Rejection, hash_of
 from fengling_gateway.model.entity import Key
@@ -22,19 +23,31 @@ from fengling_gateway.routing.snapshot import CompileContext, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of a configuration: what counts, and what is rejected."""
+    """
+    What became of a configuration: what counts, and what is rejected.
+
+    Attributes:
+        held: a revision that is not judged here, because nothing of it is served.
+    """
 
     bodies: dict[Key, bytes]
     rejected: dict[Key, Rejection]
+    held: Held | None = None
 
 
-def judge(
-    rows: Mapping[Key, dict[str, Any]],
+def judge(rows: Mapping[Key, dict[str, Any]]) -> Judged:
+    """Judge a whole configuration that has no history."""
+    return judge_rows(rows.items())
+
+
+def judge_rows(
+    rows: Iterable[tuple[Key, dict[str, Any] | None]],
     history: Any = lambda keys: {},  # noqa: ARG005
+    held: Held | None = None,
 ) -> Judged:
     """Judge a whole configuration as a gateway would; ``history`` looks up older versions."""
     config = EffectiveConfig()
-    stage = config.stage(list(rows.items()), full=True)
+    stage = config.stage(rows, full=True)
     while True:
         while stage.step():
             pass
@@ -42,7 +55,7 @@ def judge(
             break
         stage.supply(history(stage.wanted))
     stage.commit()
-    return Judged(config.bodies, config.rejected)
+    return Judged(config.bodies, config.rejected, held)
 
 
 def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:
@@ -69,13 +82,16 @@ def validate_command(
     """
     List what is wrong with the configuration in FILES (- is stdin), or in the database.
 
-    Needs no gateway, and for files no database. Exit status 1 if anything is rejected. Warnings
+    Needs no gateway, and for files no database. Of a database it judges what a gateway would serve
+    that starts now: while a revision is held, what was before it. Exit status 1 if anything is rejected. Warnings
     are about routes that can never be chosen, or that only their ids tell apart.
     """
     dsn = dsn_unless(files, database, context)
     places: dict[Key, str] = {}
     if dsn is not None:
-        judged = _judge_database(dsn)
+        from fengling_gateway.cli.cold_start import judge_database  # with psycopg2
+
+        judged = judge_database(dsn)
     else:
         rows, places = read_files(files)
         judged = judge(rows)
@@ -83,14 +99,6 @@ def validate_command(
     report(judged, warnings, places, output)
     if judged.rejected or (strict and warnings):
         answer_no()
-
-
-def _judge_database(dsn: str) -> Judged:
-    from fengling_gateway.cli import database
-
-    with database.connected(dsn) as connection:
-        rows = database.read_rows(connection)
-        return judge(rows, lambda keys: database.read_history(connection, keys))
 
 
 def report(
@@ -113,6 +121,9 @@ def report(
         print_table(("", "WHERE", "WHAT", "WHY"), rows, empty="")
     counts = f"{len(judged.bodies)} valid, {len(judged.rejected)} rejected"
     click.echo(f"{counts}, {len(warnings)} warning{'' if len(warnings) == 1 else 's'}")
+    if judged.held is not None:
+        confirm = f"fenglingctl confirm {judged.held.revision}"
+        note(f"{judged.held.describe()}; it is not judged until it is served ({confirm})")
 
 
 def _plain(
@@ -120,6 +131,7 @@ def _plain(
 ) -> dict[str, Any]:
     return {
         "valid": len(judged.bodies),
+        "held": judged.held and judged.held.describe(),
         "rejected": [
             {
                 "kind": key.kind,

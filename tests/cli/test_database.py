@@ -10,8 +10,10 @@ import psycopg2
 import pytest
 import yaml
 
-from fengling_gateway.cli import database
+from fengling_gateway.cli import cold_start, database
+from fengling_gateway.configsource import postgres_queries
 from fengling_gateway.configsource.postgres_rows import values_of
+from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.model.entity import Key
 from tests.cli.conftest import Run, document
 
@@ -382,6 +384,75 @@ class TestValidate:
         }
         assert run("validate", "--database", dsn, str(file)).exit_code == 2
         assert run("validate").exit_code == 1, "the environment names the same database"
+
+    def test_it_looks_as_far_back_as_a_gateway(self, run: Run, dsn: str, sql: Any) -> None:
+        """A good version is found behind many bad ones, and none behind a deletion."""
+        sql("INSERT INTO fengling.service (id) VALUES ('often'), ('anew')")
+        sql('ALTER TABLE fengling.service DROP CONSTRAINT "balancing is known"')
+        for number in range(30):
+            sql(f"UPDATE fengling.service SET balancing = 'bad{number}' WHERE id = 'often'")
+        sql("DELETE FROM fengling.service WHERE id = 'anew'")
+        sql("INSERT INTO fengling.service (id, balancing) VALUES ('anew', 'bad')")
+        result = run("validate", "--database", dsn, "-o", "json")
+        assert {one["id"]: one["serving"] for one in document(result)["rejected"]} == {
+            "anew": "nothing",
+            "often": "previous version",
+        }
+
+    def test_while_a_revision_is_held_what_is_served_is_judged(
+        self, run: Run, file: Path, dsn: str, sql: Any
+    ) -> None:
+        """A gateway that starts now serves that; and it says what is held."""
+        run("apply", str(file))
+        sql("DELETE FROM fengling.route")
+        result = run("validate", "--database", dsn)
+        assert (result.exit_code, result.stdout) == (0, "9 valid, 0 rejected, 0 warnings\n")
+        assert "fenglingctl confirm 2" in result.stderr
+        held = document(run("validate", "--database", dsn, "-o", "json"))["held"]
+        assert held.startswith("held: revision 2 removes")
+
+    def test_rows_are_read_at_one_moment(
+        self, run: Run, file: Path, dsn: str, sql: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A route may not be found without the service that came with it."""
+        tables = postgres_queries._table
+        kinds: list[str] = []
+
+        def table(connection: Any, kind: str, within: float) -> Any:
+            if kind == "route":
+                sql("INSERT INTO fengling.service (id) VALUES ('late')")
+                sql("INSERT INTO fengling.route (id, service_id) VALUES ('late', 'late')")
+            kinds.append(kind)
+            return tables(connection, kind, within)
+
+        run("apply", str(file))
+        monkeypatch.setattr(postgres_queries, "_table", table)
+        result = run("validate", "--database", dsn)
+        assert (result.stdout, "route" in kinds) == ("9 valid, 0 rejected, 0 warnings\n", True)
+
+    def test_a_database_that_is_away_is_one_line(self, run: Run) -> None:
+        """Status 2."""
+        result = run("validate", "--database", "postgresql://127.0.0.1:1/none")
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert "can't be read" in result.stderr
+
+    def test_a_server_that_freezes_is_given_up(
+        self, run: Run, dsn: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No timeout of its own ends the wait for it."""
+
+        def table(*_: Any) -> Any:
+            postgres.freeze()
+            return tables(*_)
+
+        tables = postgres_queries._table
+        monkeypatch.setattr(postgres_queries, "_table", table)
+        monkeypatch.setattr(cold_start, "STATEMENT_SECONDS", 0.1)
+        try:
+            result = run("validate", "--database", dsn)
+        finally:
+            postgres.thaw()
+        assert (result.exit_code, "no answer from the database" in result.stderr) == (2, True)
 
     def test_a_good_database_is_status_0(self, run: Run, file: Path, dsn: str) -> None:
         """Nothing to say."""
