@@ -422,8 +422,9 @@ class StoryTests:
     def test_metrics_count_and_name_them(self, story: Story) -> None:
         """All are counted by kind; the first hundred are named, with the code."""
         counts = dict.fromkeys(story.bad.status["entities"], 0)
-        for one in story.bad.status["rejected"]:
+        for one in story.bad.rejected.values():
             counts[one["kind"]] += 1
+        assert story.bad.status["rejected_total"] == sum(counts.values())
         for seen in (story.bad, story.cold):
             for kind, count in counts.items():
                 assert seen.metrics[f'fengling_config_rejected_entities{{kind="{kind}"}}'] == count

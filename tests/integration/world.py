@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from fengling_gateway.embedded.postgres import PostgresServer
 from tests.integration.conftest import Sql
@@ -112,8 +113,13 @@ def metrics(gateway: GatewayProcess) -> dict[str, float]:
 
 def rejected(gateway: GatewayProcess) -> dict[str, dict[str, Any]]:
     """Return what the gateway rejects, by "kind id"."""
-    found = gateway.manage("status")["rejected"]
-    return {f"{one['kind']} {one['id']}": one for one in found}
+    found, query = [], "limit=40"
+    while True:
+        page = gateway.manage(f"rejected?{query}")
+        found += page["items"]
+        if page["next"] is None:
+            return {f"{one['kind']} {one['id']}": one for one in found}
+        query = urlencode({"limit": 40, "after": page["next"]})
 
 
 def lines_with(gateway: GatewayProcess, *words: str) -> list[str]:
