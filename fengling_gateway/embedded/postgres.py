@@ -12,15 +12,19 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
-from fengling_gateway.embedded.owned import OwnedProcess, StartError, group_of, shared_guard
-from fengling_gateway.embedded.ports import free_port
+from fengling_gateway.embedded.owned import (
+    OwnedProcess,
+    StartError,
+    group_of,
+    scratch_directory,
+)
 from fengling_gateway.embedded.postgres_programs import VERSIONS, can_reach, programs
+from fengling_gateway.embedded.server import Server
 
 UNPRIVILEGED_USER: Final = "nobody"
 """Who the server runs as when we are root, which PostgreSQL refuses to run as."""
@@ -35,6 +39,9 @@ _SETTINGS: Final = {
     "timezone": "'UTC'",
     "log_line_prefix": "'%m [%p] %a '",
 }
+_INITDB_SECONDS: Final = 120.0
+"""It takes one or two; where several start at once on a slow disk, ten times that."""
+
 _CARELESS: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Twice as fast, and gone after a power cut: for tests only."""
 
@@ -45,9 +52,9 @@ _STOP_SIGNALS: Final = {
 }
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """
-    One server; its data stay in `directory` from start to start, its port too.
+    One server; its data stay in `directory` from start to start.
 
     Args:
         durable: whether what is committed survives a power cut.
@@ -55,6 +62,9 @@ class PostgresServer:
             the port on loopback, which is fine in a test.
         settings: more lines of postgresql.conf, values quoted as there.
     """
+
+    port_taken = "could not create any TCP/IP sockets"
+    start_seconds = 30.0
 
     def __init__(
         self,
@@ -65,30 +75,16 @@ class PostgresServer:
         version: int = VERSIONS[-1],
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self.log = directory / "postgres.log"
-        self.port = 0
         self.version = version
         self._password = password
         self._settings = {**_SETTINGS, **({} if durable else _CARELESS), **(settings or {})}
         self._user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
-        self._process: OwnedProcess | None = None
-
-    def __repr__(self) -> str:
-        return f"<PostgresServer {self.port} {'running' if self.running else 'stopped'}>"
 
     @property
     def data(self) -> Path:
         return self.directory / "data"
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.running
-
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's; None while stopped."""
-        return self._process.pid if self._process is not None and self.running else None
 
     def dsn(self, database: str = "postgres", user: str = "postgres") -> str:
         """Return the URL to connect with, for libpq and everything built on it."""
@@ -99,29 +95,6 @@ class PostgresServer:
         """Return the path of ``psql``, ``pg_dump`` and the like of this very version."""
         return programs(self.version, self._user) / name
 
-    def start(self, timeout: float = 30.0) -> None:
-        """
-        Start it, making the database cluster first where there is none.
-
-        Raises:
-            StartError: it did not start; the message says what its log says.
-        """
-        if self.running:
-            return
-        if not (self.data / "PG_VERSION").exists():
-            self._initialise()
-        attempts = 5 if self.port == 0 else 1
-        for attempt in range(attempts):
-            port = self.port or free_port()
-            try:
-                self._start_on(port, timeout)
-            except StartError as error:
-                if "could not create any TCP/IP sockets" in str(error) and attempt + 1 < attempts:
-                    continue
-                raise
-            self.port = port
-            return
-
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """Stop it; "immediate" leaves the recovery to the next start."""
         if self._process is not None:
@@ -130,20 +103,6 @@ class PostgresServer:
     def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         self.stop(mode)
         self.start()
-
-    def kill(self) -> None:
-        """SIGKILL all of it, as a power cut would."""
-        if self._process is not None:
-            self._process.kill()
-
-    def freeze(self) -> None:
-        """SIGSTOP all of it: connections stay open and nothing answers."""
-        if self._process is not None:
-            self._process.freeze()
-
-    def thaw(self) -> None:
-        if self._process is not None:
-            self._process.thaw()
 
     def psql(self, sql: str, *, dsn: str | None = None) -> str:
         """
@@ -192,7 +151,10 @@ class PostgresServer:
             return False
         return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
-    def _initialise(self) -> None:
+    def _prepare(self) -> None:
+        """Make the database cluster where there is none."""
+        if (self.data / "PG_VERSION").exists():
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
             self._move_into_reach(self._user)
@@ -203,22 +165,26 @@ class PostgresServer:
         if self._user is not None:
             for path in (self.directory, self.data, secret):
                 shutil.chown(path, self._user, group_of(self._user))
+        try:
+            self._initialise(secret)
+        finally:
+            secret.unlink()
+
+    def _initialise(self, secret: Path) -> None:
         options = ["-U", "postgres", "-E", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
         trust = self._password is None
         auth = ["-A", "trust"] if trust else ["-A", "scram-sha-256", f"--pwfile={secret}"]
-        ran = subprocess.run(
+        initdb = OwnedProcess(
             [str(self.program("initdb")), "-D", str(self.data), *options, *auth],
-            capture_output=True,
-            text=True,
+            log=self.directory / "initdb.log",
             user=self._user,
-            group=None if self._user is None else group_of(self._user),
-            extra_groups=None if self._user is None else [],
-            cwd=self.directory,
-            check=False,
         )
-        secret.unlink()
-        if ran.returncode:
-            raise StartError(f"initdb: {ran.stderr.strip() or ran.stdout.strip()}")
+        code = initdb.wait(_INITDB_SECONDS)
+        initdb.kill()
+        if code is None:
+            raise StartError(f"initdb: not done after {_INITDB_SECONDS:g} s: {initdb.log_tail()}")
+        if code:
+            raise StartError(f"initdb: {initdb.log_tail()}")
 
     def _move_into_reach(self, user: str) -> None:
         """
@@ -227,5 +193,4 @@ class PostgresServer:
         It is in the system's temporary directory, and deleted when we go.
         """
         if not can_reach(user, self.directory):
-            self.directory = Path(tempfile.mkdtemp(prefix="fengling-postgres-"))
-            shared_guard().remove(self.directory)
+            self.directory = scratch_directory("fengling-postgres-")

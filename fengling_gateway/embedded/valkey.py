@@ -9,84 +9,34 @@ from typing import Final
 from urllib.parse import quote
 
 from fengling_gateway.embedded.owned import OwnedProcess, StartError
-from fengling_gateway.embedded.ports import free_port
+from fengling_gateway.embedded.server import Server
 
 _PROGRAM: Final = "_binaries/*/valkey-server"
 
 
-class ValkeyServer:
+class ValkeyServer(Server):
     """
-    One server that keeps nothing on disk; its port stays from start to start.
+    One server that keeps nothing on disk.
 
     Args:
         password: what clients must know; None lets everybody on loopback in.
     """
 
-    def __init__(self, directory: Path, *, password: str | None = None) -> None:
-        self.directory = directory
-        self.log = directory / "valkey.log"
-        self.port = 0
-        self._password = password
-        self._process: OwnedProcess | None = None
+    port_taken = "Failed listening on port"
+    start_seconds = 10.0
 
-    def __repr__(self) -> str:
-        return f"<ValkeyServer {self.port} {'running' if self.running else 'stopped'}>"
+    def __init__(self, directory: Path, *, password: str | None = None) -> None:
+        super().__init__(directory)
+        self.log = directory / "valkey.log"
+        self._password = password
 
     @property
     def url(self) -> str:
         secret = "" if self._password is None else f":{quote(self._password, safe='')}@"
         return f"redis://{secret}127.0.0.1:{self.port}/0"
 
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.running
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self.running else None
-
-    def start(self, timeout: float = 10.0) -> None:
-        """
-        Start it, empty.
-
-        Raises:
-            StartError: it did not start; the message says what its log says.
-        """
-        if self.running:
-            return
+    def _prepare(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        attempts = 5 if self.port == 0 else 1
-        for attempt in range(attempts):
-            port = self.port or free_port()
-            try:
-                self._start_on(port, timeout)
-            except StartError as error:
-                if "Failed listening on port" in str(error) and attempt + 1 < attempts:
-                    continue
-                raise
-            self.port = port
-            return
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.stop()
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-
-    def freeze(self) -> None:
-        """SIGSTOP it: connections stay open and nothing answers."""
-        if self._process is not None:
-            self._process.freeze()
-
-    def thaw(self) -> None:
-        if self._process is not None:
-            self._process.thaw()
 
     def _start_on(self, port: int, timeout: float) -> None:
         # Through a file: a password on the command line is for everybody to read.
