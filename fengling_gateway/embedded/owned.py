@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import pwd
 import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fengling_gateway.embedded import guard
+from fengling_gateway.embedded.guarded import shared_guard
 
 
 class StartError(Exception):
     """A program did not start; the message holds the end of its log."""
-
-
-class Guard:
-    """
-    Our connection to the process that outlives us for a moment; see `guard`.
-
-    It costs one small process per owner, and holds for every way an owner can
-    go. A parent-death signal would not: it does not reach a frozen program,
-    and it fires when the *thread* that started the program ends.
-    """
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
-
-    def watch(self, pid: int, number: int, grace: float) -> None:
-        self._order({"watch": pid, "signal": number, "grace": grace})
-
-    def forget(self, pid: int) -> None:
-        self._order({"forget": pid})
-
-    def remove(self, directory: Path) -> None:
-        self._order({"remove": str(directory)})
-
-    def _order(self, order: Mapping[str, object]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-
-
-@functools.cache
-def shared_guard() -> Guard:
-    """Return the one guard of this process."""
-    return Guard()
 
 
 def scratch_directory(prefix: str) -> Path:
@@ -65,10 +24,7 @@ def scratch_directory(prefix: str) -> Path:
     Others may pass through it but not list it: PostgreSQL runs as another user
     when we are root.
     """
-    directory = Path(tempfile.mkdtemp(prefix=prefix))
-    directory.chmod(0o711)
-    shared_guard().remove(directory)
-    return directory
+    return shared_guard().make_directory(prefix)
 
 
 class OwnedProcess:
@@ -99,12 +55,12 @@ class OwnedProcess:
         self._stop_signal = stop_signal
         self._grace = grace
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
+            self._process = shared_guard().start(
+                command,
+                stop_signal,
+                grace,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
                 user=user,
                 group=None if user is None else group_of(user),
                 extra_groups=None if user is None else [],
@@ -112,7 +68,6 @@ class OwnedProcess:
                 pass_fds=pass_fds,
                 cwd=log.parent,
             )
-        shared_guard().watch(self.pid, stop_signal, grace)
 
     def __repr__(self) -> str:
         state = "running" if self.running else f"ended {self._process.returncode}"
@@ -170,7 +125,7 @@ class OwnedProcess:
         if self.running:
             guard.send(guard.tree(self.pid), signal.SIGKILL)
         self._process.wait()
-        shared_guard().forget(self.pid)
+        shared_guard().forget(self._process)
 
     def stop(self, number: int | None = None, timeout: float | None = None) -> int:
         """
@@ -187,7 +142,7 @@ class OwnedProcess:
             self.wait(self._grace if timeout is None else timeout)
             guard.send(guard.alive(targets), signal.SIGKILL)
         code = self._process.wait()
-        shared_guard().forget(self.pid)
+        shared_guard().forget(self._process)
         return code
 
     def log_tail(self, lines: int = 15) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -14,26 +13,11 @@ from typing import Any
 import psycopg2
 import pytest
 
-from fengling_gateway.embedded import guard
 from fengling_gateway.embedded.owned import OwnedProcess, StartError, environment, scratch_directory
 from fengling_gateway.embedded.ports import free_port
 from fengling_gateway.embedded.postgres import UNPRIVILEGED_USER, PostgresServer
 from fengling_gateway.embedded.postgres_programs import VERSIONS, can_reach, copied_programs
 from fengling_gateway.embedded.valkey import ValkeyServer
-from tests.support.wait import wait_until
-
-OWNER = """
-import json, sys
-from pathlib import Path
-from fengling_gateway.embedded.owned import scratch_directory
-from fengling_gateway.embedded.postgres import PostgresServer
-from fengling_gateway.embedded.valkey import ValkeyServer
-directory = scratch_directory("fengling-test-")
-postgres, valkey = PostgresServer(directory / "pg"), ValkeyServer(directory / "valkey")
-postgres.start(); valkey.start(); postgres.freeze()
-print(json.dumps([str(directory), postgres.pid, valkey.pid]), flush=True)
-sys.stdin.read()
-"""
 
 
 def ping(server: ValkeyServer, *, timeout: float = 5.0) -> bytes:
@@ -151,25 +135,8 @@ class ValkeyServerTests:
             server.kill()
 
 
-class OwnerTests:
-    """What an owner started ends with it."""
-
-    def test_killed_owner_leaves_neither_processes_nor_files(self) -> None:
-        """After kill -9 of the owner all is gone, a frozen PostgreSQL included."""
-        owner = subprocess.Popen(
-            [sys.executable, "-c", OWNER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=os.getcwd(),
-        )
-        assert owner.stdout is not None
-        directory, *pids = json.loads(owner.stdout.readline())
-        trees = [process for pid in pids for process in guard.tree(pid)]
-        assert len(trees) > 5
-        owner.kill()
-        owner.communicate()
-        wait_until(lambda: not guard.alive(trees) and not Path(directory).exists())
+class OwnedProcessTests:
+    """A program, its log and its end; see test_owners_death for its owner's."""
 
     def test_ended_program_is_reported_with_its_log(self, tmp_path: Path) -> None:
         """A program that ends before it is ready shows what it wrote."""
