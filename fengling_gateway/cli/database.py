@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg2
 from psycopg2 import sql
 
 from fengling_gateway.cli.errors import CommandError
+from fengling_gateway.configsource import postgres_queries as queries
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
 from fengling_gateway.model.entity import Key
 from fengling_gateway.schema import SchemaError, check
@@ -18,6 +19,7 @@ from fengling_gateway.schema.version import one_line
 
 CONNECT_SECONDS: Final = 10
 STATEMENT_TIMEOUT: Final = "60s"
+_NEWEST: Final = 2**63 - 1
 
 
 @contextmanager
@@ -73,6 +75,25 @@ def read_rows(connection: Any, kinds: Iterable[str]) -> dict[Key, dict[str, Any]
                 if version is not None:  # also of a row that can't be read
                     rows[key]["version"] = version
     return rows
+
+
+def read_history(connection: Any, keys: list[Key]) -> dict[Key, list[dict[str, Any]]]:
+    """Look up older versions of entities, newest first, as far back as a gateway does."""
+    return queries.read_history(cast("Any", _Asked(connection)), keys, _NEWEST, 0.0)
+
+
+class _Asked:
+    """A connection as the gateway's queries use it; its statements have a timeout already."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def execute(
+        self, statement: str, arguments: dict[str, Any], *, within: float
+    ) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, arguments)
+            return list(cursor)
 
 
 def _prepare(cursor: Any) -> None:

@@ -35,17 +35,20 @@ class Judged:
     held: Held | None = None
 
 
-def judge(rows: Mapping[Key, dict[str, Any]]) -> Judged:
-    """Judge a whole configuration that has no history."""
-    return judge_rows(rows.items())
+def judge(
+    rows: Mapping[Key, dict[str, Any]],
+    history: Any = lambda keys: {},  # noqa: ARG005
+) -> Judged:
+    """Judge a whole configuration as a gateway would; ``history`` looks up older versions."""
+    return judge_rows(rows.items(), history)
 
 
 def judge_rows(
     rows: Iterable[tuple[Key, dict[str, Any] | None]],
-    history: Any = lambda keys: {},  # noqa: ARG005
+    history: Any,
     held: Held | None = None,
 ) -> Judged:
-    """Judge a whole configuration as a gateway would; ``history`` looks up older versions."""
+    """Like `judge`, for rows that are parsed when they are looked at."""
     config = EffectiveConfig()
     stage = config.stage(rows, full=True)
     while True:
