@@ -2,23 +2,45 @@
 Settings from the environment: ``[database] url`` is ``FENGLING_DATABASE__URL``.
 
 With ``_FILE`` after the name the value is a file's content, as container
-platforms hand out secrets. Only names of known sections are judged: an
-orchestrator adds variables of its own (``FENGLING_GATEWAY_PORT``).
+platforms hand out secrets. A variable that looks like one of ours and is none
+is a problem, except for what our own tools read (`OTHERS`) and what Kubernetes
+adds for a service of such a name (``FENGLING_GATEWAY_PORT``).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Final, get_origin
 
-from fengling_gateway.model.problems import Problem, suggestion
+from fengling_gateway.model.problems import Problem, label
 from fengling_gateway.settings.model import GatewaySettings, Section
 from fengling_gateway.settings.values import HIDDEN, may_hold_secret
 
 PREFIX: Final = "FENGLING_"
 FROM_FILE: Final = "_FILE"
+
+OTHERS: Final = frozenset(
+    (
+        # fenglingctl, scripts/reload-api
+        *("FENGLING_CONTEXT", "FENGLING_DATABASE", "FENGLING_MANAGEMENT"),
+        *("FENGLING_TOKEN", "FENGLING_TOKEN_FILE"),
+        # scripts/quickstart
+        *("FENGLING_CALLED_AS", "FENGLING_CALLED_FROM"),
+        # setup.py, scripts/test
+        *("FENGLING_EXTENSIONS", "FENGLING_NO_EXTENSIONS", "FENGLING_HYPOTHESIS"),
+    )
+)
+"""Variables that are no settings of a gateway, and may be in its environment all the same."""
+
+_KUBERNETES: Final = re.compile(
+    r"FENGLING_([A-Z0-9]+_)*"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What every container gets for a service in its namespace, here for ``fengling-…``."""
 
 MAX_FILE_BYTES: Final = 64 * 1024
 """Values are keys and URLs; what is larger is the wrong file."""
@@ -58,7 +80,7 @@ def read_environment(
         base = name.removesuffix(FROM_FILE) if name not in by_variable else name
         path = by_variable.get(base)
         if path is None:
-            _refuse_misspelt(name, by_variable, problems)
+            _refuse_unknown(name, by_variable, problems)
         elif path in found:
             problems.append(Problem(name, "conflict", f"is set beside {found[path][0]}"))
         else:
@@ -67,11 +89,21 @@ def read_environment(
     return found
 
 
-def _refuse_misspelt(name: str, known: dict[str, str], problems: list[Problem]) -> None:
-    section, separator, _ = name.partition("__")
-    if separator and any(one.startswith(f"{section}__") for one in known):
-        near = suggestion(name, tuple(one for one in known if one.startswith(f"{section}__")))
-        problems.append(Problem(name, "unknown_field", f"is not a known setting; {near}"))
+def _refuse_unknown(name: str, known: dict[str, str], problems: list[Problem]) -> None:
+    if not name.startswith(PREFIX) or name in OTHERS or _KUBERNETES.fullmatch(name):
+        return
+    section, _, _ = name.partition("__")
+    among = tuple(one for one in known if one.startswith(f"{section}__")) or tuple(known)
+    if name.endswith(FROM_FILE):
+        among = tuple(one + FROM_FILE for one in among)
+    nearest = max(among, key=lambda one: SequenceMatcher(None, one, name).ratio())
+    problems.append(
+        Problem(
+            label(name),
+            "unknown_field",
+            f"is not a known setting; the nearest one is {nearest}",
+        )
+    )
 
 
 def read_value(path: Path, subject: str, problems: list[Problem]) -> str | None:

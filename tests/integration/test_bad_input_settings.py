@@ -138,11 +138,16 @@ class SettingsTests:
             FENGLING_WORKERS="many",
             FENGLING_DATABASE__URL_FILE="/nowhere",
             FENGLING_DATABASE__POOL="3",
+            FENGLING_WORKRES="2",
             FENGLING_MANAGEMENT__TOKEN_KEYS=TOKEN_KEY,
         )
         assert ran.returncode == 2
         for name in ("FENGLING_WORKERS", "FENGLING_DATABASE__URL_FILE", "FENGLING_DATABASE__POOL"):
             assert name in ran.stderr
+        assert (
+            "FENGLING_WORKRES: is not a known setting; the nearest one is FENGLING_WORKERS"
+            in ran.stderr
+        )
 
     def test_nothing_set_says_what_is_needed(self, program: str, tmp_path: Path) -> None:
         """Without any settings: the two that have no default."""

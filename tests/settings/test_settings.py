@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import secrets
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
 from fengling_gateway.settings.cpus import available_cpus
-from fengling_gateway.settings.environment import known_keys, variable
+from fengling_gateway.settings.environment import OTHERS, known_keys, variable
 from fengling_gateway.settings.sample import sample
 
 KEY = f"a:{secrets.token_hex(32)}"
@@ -125,9 +126,31 @@ class LoadTests:
         assert "hunter2" not in shown
         assert KEY not in shown
 
-    def test_foreign_variables_are_ignored(self) -> None:
-        """Orchestrators add their own."""
-        load_settings(None, {**ENOUGH, "FENGLING_GATEWAY_PORT": "tcp://1:2", "HOME": "/"})
+    @pytest.mark.parametrize("service", ["FENGLING", "FENGLING_GATEWAY", "FENGLING_CONSOLE_2"])
+    def test_variables_of_kubernetes_are_ignored(self, service: str) -> None:
+        """Every container gets them for a service in its namespace, whatever that is called."""
+        address = f"{service}_PORT_8000_TCP"
+        names = {
+            *(f"{service}_SERVICE_HOST", f"{service}_SERVICE_PORT", f"{service}_PORT"),
+            *(f"{service}_SERVICE_PORT_HTTP", f"{service}_SERVICE_PORT_HTTP_ALT", address),
+            *(f"{address}_PROTO", f"{address}_PORT", f"{address}_ADDR"),
+        }
+        load_settings(None, {**ENOUGH, **dict.fromkeys(names, "tcp://1:2"), "HOME": "/"})
+
+    def test_variables_of_our_tools_are_ignored(self) -> None:
+        """A gateway may be started where fenglingctl is set up, or by a script of ours."""
+        load_settings(None, {**ENOUGH, **dict.fromkeys(OTHERS, "1")})
+
+    def test_every_variable_that_our_tools_read_is_known_as_such(self) -> None:
+        """Else a gateway would refuse to start beside them."""
+        top = Path(__file__).parents[2]
+        tools = ["setup.py", "scripts", "fengling_gateway/cli", "fengling_gateway/quickstart"]
+        read = set()
+        for path in (file for tool in tools for file in (top / tool, *(top / tool).rglob("*"))):
+            if path.suffix in {"", ".py", ".sh"} and path.is_file():
+                read |= set(re.findall(r"\bFENGLING_[A-Z]+(?:_[A-Z]+)*\b", path.read_text()))
+        settings = {variable(key) for key in known_keys()}
+        assert {name for name in read if "__" not in name} - settings == OTHERS
 
     def test_path_of_the_file_source_is_relative_to_the_settings(self, tmp_path: Path) -> None:
         """Both usually lie side by side."""
@@ -200,6 +223,28 @@ class ProblemTests:
         assert found["log.level"] == ("must be 'debug', 'info', 'warn' or 'error', not \"loud\"")
         assert found["limits.max_headers"] == "must be at least 10, not 5"
         assert "FENGLING_DEBUG__WORKER_HEADER" in found["FENGLING_DEBUG__WORKER_HEDAER"]
+
+    @pytest.mark.parametrize(
+        ("given", "nearest"),
+        [
+            ("FENGLING_DATABSE__URL", "FENGLING_DATABASE__URL"),
+            ("FENGLING_DATABASE_URL", "FENGLING_DATABASE__URL"),
+            ("FENGLING_DATABSE__URL_FILE", "FENGLING_DATABASE__URL_FILE"),
+            ("FENGLING_MANAGEMENT__TOKENKEYS", "FENGLING_MANAGEMENT__TOKEN_KEYS"),
+            ("FENGLING_WORKRES", "FENGLING_WORKERS"),
+            ("FENGLING_SERVICE_HOSTS", ""),
+            ("FENGLING_DATABASE__SERVICE__PORT", "FENGLING_DATABASE__"),
+        ],
+    )
+    def test_unknown_variable_is_told_with_the_nearest_known_one(
+        self, tmp_path: Path, given: str, nearest: str
+    ) -> None:
+        """With all else that is wrong, and without its value."""
+        found = problems("workers = 0", tmp_path, **{given: "hunter2"})
+        assert set(found) == {given, "workers"}
+        assert found[given].startswith(
+            f"is not a known setting; the nearest one is {nearest or 'FENGLING_'}"
+        )
 
     def test_listeners_are_looked_at_one_by_one(self, tmp_path: Path) -> None:
         """Each by its place; no two have the same name or address."""
