@@ -35,7 +35,7 @@ class Distribution:
     Args:
         links: the workers there are now.
         bodies: the configuration served, for full deltas.
-        look: asks the reload loop to look, with a reason.
+        heard: told of a position that a worker has heard of, and that is news here.
         push: False leaves out the push, so that only questions and heartbeats
             bring deltas: for measuring Redis alone.
     """
@@ -46,13 +46,13 @@ class Distribution:
         log: DeltaLog,
         links: Callable[[], Iterable[WorkerLink]],
         bodies: Callable[[], dict[Key, bytes]],
-        look: Callable[[str], object],
+        heard: Callable[[Position], object],
         push: bool,
     ) -> None:
         self._log = log
         self._links = links
         self._bodies = bodies
-        self._look = look
+        self._heard = heard
         self._push = push
         self.full_deltas = 0
 
@@ -89,7 +89,7 @@ class Distribution:
         head = self._log.head
         if wanted is not None and wanted.is_after(head):
             link.wants_more = True
-            self._look("worker heard of a newer revision")
+            self._heard(wanted)
         if head is not None and link.sent != (head, self._log.content_hash):
             self._continue(link)
 

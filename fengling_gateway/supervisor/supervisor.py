@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from fengling_gateway.supervisor.propagation import Mark, Propagation
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
 from fengling_gateway.supervisor.telling import Telling, node_values
 from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
+from fengling_gateway.syncbus.hearsay import Hearsay
 
 _log = Logger()
 
@@ -77,6 +79,7 @@ class Supervisor:
         outside: Callable[[Supervisor], Outside],
         rng: random.Random,
     ) -> None:
+        self._clock = reactor
         self.settings = settings
         self.served_from = "nothing"
         self.state = "starting"
@@ -106,7 +109,7 @@ class Supervisor:
             log=self.log,
             links=self.workers.links,
             bodies=lambda: self.config.bodies,
-            look=self.look,
+            heard=partial(self.announced, reason="worker heard of a newer revision"),
             push=settings.push,
         )
         self.propagation = Propagation(
@@ -115,6 +118,7 @@ class Supervisor:
             current=lambda: Mark(self.loop.position, self.config.content_hash),
         )
         self.lag = LagProbe(clock=reactor)
+        self._hearsay = Hearsay()
         self._legacies = Legacies()
         self._last_resort = LastResort(
             clock=reactor, journal=self.journal, loop=self.loop, restored=self._restored
@@ -196,10 +200,11 @@ class Supervisor:
         del details
         self.loop.look(reason)
 
-    def announced(self, position: Position) -> None:
+    def announced(self, position: Position, reason: str = "announcement") -> None:
         """A host, perhaps this one, serves this position."""
-        if position.is_after(self.loop.position):
-            self.loop.look("announcement")
+        now = self._clock.seconds()
+        if self._hearsay.is_worth_a_look(position, self.loop.position, now=now):
+            self.loop.look(reason)
 
     # Workers
 

@@ -12,8 +12,10 @@ from twisted.logger import Logger
 from fengling_gateway.model.delta import Position
 from fengling_gateway.syncbus.messages import (
     ANNOUNCE,
+    ANNOUNCE_WINDOW_SECONDS,
     COMMAND,
     COMMAND_WINDOW_SECONDS,
+    MAX_ANNOUNCE_BYTES,
     Command,
     MessageError,
     decode_command,
@@ -23,6 +25,9 @@ from fengling_gateway.syncbus.names import Names
 from fengling_gateway.syncbus.signing import Keyring, ReplayWindow, SignatureError
 
 _LOG_EVERY_SECONDS = 10.0
+
+_ANNOUNCEMENTS_KEPT = 16_384
+"""Of two minutes: 136 revisions a second. Beyond it new ones are dropped, which costs a poll."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,10 @@ class Inbox:
         self._receivers = receivers
         self._counters = counters
         self._kinds = {names.announcements.encode(): ANNOUNCE, names.commands.encode(): COMMAND}
-        self._replay = ReplayWindow(seconds=COMMAND_WINDOW_SECONDS)
+        self._commands = ReplayWindow(seconds=COMMAND_WINDOW_SECONDS)
+        self._announcements = ReplayWindow(
+            seconds=ANNOUNCE_WINDOW_SECONDS, capacity=_ANNOUNCEMENTS_KEPT
+        )
         self._logged_at = -_LOG_EVERY_SECONDS
 
     def received(self, channel: bytes, message: bytes) -> None:
@@ -73,10 +81,17 @@ class Inbox:
             self._log.failure("a message from the bus could not be acted upon")
 
     def _announcement(self, message: bytes) -> None:
-        signed = self._keyring.verify(message, now=self._wall_clock())
+        if len(message) > MAX_ANNOUNCE_BYTES:
+            raise SignatureError("too large")
+        signed = self._keyring.verify(
+            message, now=self._wall_clock(), max_age=ANNOUNCE_WINDOW_SECONDS
+        )
         if signed.kind != ANNOUNCE:
             raise SignatureError("signed for another purpose")
         position = decode_position(signed.payload)
+        # Nothing in it is unique but the signature.
+        if not self._announcements.admit(signed.mac, now=self._clock.seconds()):
+            raise SignatureError("an announcement seen before")
         self._counters["announcements_heard"] += 1
         self._receivers.on_announcement(position)
 
@@ -87,7 +102,7 @@ class Inbox:
         if signed.kind != COMMAND:
             raise SignatureError("signed for another purpose")
         command = decode_command(signed.payload)
-        if not self._replay.admit(command.id, now=self._clock.seconds()):
+        if not self._commands.admit(command.id, now=self._clock.seconds()):
             raise SignatureError("a command seen before")
         self._counters["commands_heard"] += 1
         if self._receivers.on_command is not None:

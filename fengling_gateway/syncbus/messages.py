@@ -28,6 +28,15 @@ NODE: Final = b"node"
 COMMAND_WINDOW_SECONDS: Final = 60.0
 """How far a command's time may be from ours: more than clocks differ, less than is useful."""
 
+ANNOUNCE_WINDOW_SECONDS: Final = 60.0
+"""
+The same for announcements. A host with a poor clock is not heard and does not hear;
+it keeps in step by notifications and by polling.
+"""
+
+MAX_ANNOUNCE_BYTES: Final = 4096
+"""An epoch, a number, a token and the signature are some 300. Longer ones cost no HMAC."""
+
 NODE_WINDOW_SECONDS: Final = 300.0
 """The same for states: a report from a host with a poor clock is still worth seeing."""
 

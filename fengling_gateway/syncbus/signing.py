@@ -5,9 +5,9 @@ A message is one line of header and the payload::
     F1 <kind> <key id> <milliseconds> <mac>\n<payload>
 
 The mac is the hexadecimal HMAC-SHA256 over the cluster's name and everything
-but itself. ``milliseconds`` is the sender's clock; a receiver bounds the age
-where a replay would do something (see `ReplayWindow`). Pure: the time is
-passed in.
+but itself. ``milliseconds`` is the sender's clock; a receiver bounds the age,
+and remembers what it has seen for as long (see `ReplayWindow`). Pure: the time
+is passed in.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MAX_MESSAGE_BYTES: Final = 256 * 1024
 _HEADER: Final = re.compile(
     rb"F1 ([a-z_]{1,32}) ([A-Za-z0-9][A-Za-z0-9._-]{0,63}) ([0-9]{1,15}) ([0-9a-f]{64})\n"
 )
+_MAC_KEPT: Final = 16  # hexadecimal digits: 64 bits, which nobody chooses
 _DOMAIN: Final = b"fengling bus 1"
 
 
@@ -35,11 +36,17 @@ class SignatureError(Exception):
 
 
 class Signed(NamedTuple):
-    """A verified message; ``sent_at`` is in seconds by the sender's clock."""
+    """
+    A verified message.
+
+    ``sent_at`` is in seconds by the sender's clock. ``mac`` is part of its
+    signature, enough to tell it from every other one.
+    """
 
     kind: bytes
     payload: bytes
     sent_at: float
+    mac: bytes
 
 
 class Keyring:
@@ -91,7 +98,7 @@ class Keyring:
         sent_at = int(sent) / 1000
         if max_age is not None and abs(now - sent_at) > max_age:
             raise SignatureError("too old, or a clock is wrong")
-        return Signed(kind, payload, sent_at)
+        return Signed(kind, payload, sent_at, mac[:_MAC_KEPT])
 
     def _mac(self, key_id: bytes, kind: bytes, sent: bytes, payload: bytes) -> bytes:
         # Lengths before contents: no two different messages give the same input.
@@ -105,16 +112,16 @@ class ReplayWindow:
     The ids of messages seen within the last ``seconds``: each counts once.
 
     Together with an age limit of the same length on the messages themselves, no
-    recorded command works twice. A window that is full refuses what is new
+    recorded message works twice. A window that is full refuses what is new
     rather than forget what it has seen; ids arrive only in signed messages.
     """
 
     def __init__(self, *, seconds: float, capacity: int = 4096) -> None:
         self._seconds = seconds
         self._capacity = capacity
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen: OrderedDict[str | bytes, float] = OrderedDict()
 
-    def admit(self, message_id: str, *, now: float) -> bool:
+    def admit(self, message_id: str | bytes, *, now: float) -> bool:
         """Whether this id is new; ``now`` is monotonic."""
         # Twice the length: a sender whose clock is ahead by `seconds` stays
         # acceptable for that much longer.

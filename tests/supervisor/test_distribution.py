@@ -120,7 +120,7 @@ class DistributionTests(TestCase):
             log=log,
             links=lambda: [worker.link],
             bodies=lambda: config.bodies,
-            look=lambda reason: None,
+            heard=lambda position: None,
             push=push,
         )
         distribution.answer(worker.link, worker.question("started"))
@@ -154,7 +154,7 @@ class DistributionTests(TestCase):
             log=DeltaLog(),
             links=lambda: [worker.link],
             bodies=lambda: config.bodies,
-            look=lambda reason: None,
+            heard=lambda position: None,
             push=True,
         )
         distribution.publish(config.change(1, b"a"))
@@ -172,7 +172,7 @@ class DistributionTests(TestCase):
             log=DeltaLog(),
             links=lambda: [worker.link],
             bodies=lambda: config.bodies,
-            look=lambda reason: None,
+            heard=lambda position: None,
             push=True,
         )
         asked_early = worker.question("started")
@@ -188,7 +188,7 @@ class DistributionTests(TestCase):
             log=DeltaLog(),
             links=lambda: [worker.link],
             bodies=lambda: config.bodies,
-            look=lambda reason: None,
+            heard=lambda position: None,
             push=True,
         )
         for number in range(2 * MAX_QUEUED):
@@ -207,7 +207,7 @@ class DistributionTests(TestCase):
             log=DeltaLog(),
             links=lambda: [dead.link, alive.link],
             bodies=lambda: config.bodies,
-            look=lambda reason: None,
+            heard=lambda position: None,
             push=True,
         )
         distribution.publish(config.change(1, b"a"))
@@ -224,14 +224,14 @@ class DistributionTests(TestCase):
             log=DeltaLog(),
             links=lambda: [worker.link],
             bodies=lambda: config.bodies,
-            look=looks.append,
+            heard=looks.append,
             push=False,
         )
         distribution.publish(config.change(1, b"a"))
         worker.take(10)
         announced = Position("e", 2, "t2")
         distribution.answer(worker.link, worker.question("heard", announced))
-        self.assertEqual(looks, ["worker heard of a newer revision"])
+        self.assertEqual(looks, [announced])
         distribution.publish(config.change(1, b"b"))
         self.assertEqual(len(worker.wire.deltas), 1, "it had asked, so it gets it without push")
 
@@ -279,7 +279,7 @@ class SendingEverythingTests(TestCase):
             log=DeltaLog(),
             links=lambda: [one.link for one in followers],
             bodies=lambda: config.bodies,
-            look=lambda reason: None,
+            heard=lambda position: None,
             push=True,
         )
         for number in range(1000):

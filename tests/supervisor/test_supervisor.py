@@ -18,6 +18,7 @@ from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.last_resort import PATIENCE_SECONDS
 from fengling_gateway.supervisor.launch import Launched
+from fengling_gateway.supervisor.link import CatchUp
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 
@@ -146,6 +147,22 @@ class SupervisorTests(SynchronousTestCase):
         """Who waits longest matters least."""
         self.source.answer(at(1), route(1))
         self.assertEqual(self.happened, ["sent 1", "announced 1", "written 1"])
+
+    def test_another_epoch_is_looked_for_once_a_second(self) -> None:
+        """By what other hosts announce, and by what workers have heard of it."""
+        self.source.answer(at(1), route(1))
+        looks = self.supervisor.loop.looks
+        (link,) = self.supervisor.workers.links()
+        for revision in range(10):
+            foreign = Position("another", revision, "t")
+            self.supervisor.announced(foreign)
+            self.supervisor.distribution.answer(link, CatchUp("heard", at(1), 0, foreign))
+            if not self.source.asked[-1].called:
+                self.source.answer(at(1), before=at(1))
+        self.assertEqual(self.supervisor.loop.looks, looks + 1)
+        self.clock.advance(1)
+        self.supervisor.announced(Position("another", 99, "t"))
+        self.assertEqual(self.supervisor.loop.looks, looks + 2)
 
     def test_fault_in_the_narration_keeps_nothing_from_the_workers(self) -> None:
         """Not this revision, and none of the next ones."""

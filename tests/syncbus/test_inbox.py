@@ -13,6 +13,7 @@ from twisted.logger import globalLogPublisher
 from fengling_gateway.syncbus.inbox import Inbox, Receivers
 from fengling_gateway.syncbus.messages import encode_command, encode_position
 from fengling_gateway.syncbus.names import Names
+from fengling_gateway.syncbus.signing import Keyring
 from tests.syncbus.builders import OTHER_KEY, Heard, command, keyring, position
 
 NOW = 1_700_000_000.0
@@ -34,8 +35,8 @@ class Bench:
         )
 
 
-def announcement(ring: object = None) -> bytes:
-    return (ring or keyring()).sign(b"announce", encode_position(position()), now=NOW)
+def announcement(ring: Keyring | None = None, at: float = NOW, revision: int = 412) -> bytes:
+    return (ring or keyring()).sign(b"announce", encode_position(position(revision)), now=at)
 
 
 def order(at: float = NOW, command_id: str = "c1") -> bytes:
@@ -61,6 +62,9 @@ def test_announcements_and_commands_reach_their_receivers() -> None:
         (COMMAND, announcement(), "signed for another purpose"),
         (COMMAND, order(at=NOW - 61), "too old, or a clock is wrong"),
         (COMMAND, order(at=NOW + 61), "too old, or a clock is wrong"),
+        (ANNOUNCE, announcement(at=NOW - 61), "too old, or a clock is wrong"),
+        (ANNOUNCE, announcement(at=NOW + 61), "too old, or a clock is wrong"),
+        (ANNOUNCE, keyring().sign(b"announce", b"x" * 4096, now=NOW), "too large"),
         (ANNOUNCE, keyring().sign(b"announce", b"[]", now=NOW), "no object"),
     ],
 )
@@ -83,12 +87,45 @@ def test_a_command_works_once() -> None:
     assert bench.counters["messages_dropped:a command seen before"] == 2
 
 
-def test_an_old_announcement_is_passed_on() -> None:
-    """It is a hint: its receiver compares positions, and clocks may differ."""
+def test_an_announcement_works_once() -> None:
+    """Who records it and plays it back again and again makes nobody look."""
     bench = Bench()
-    message = keyring().sign(b"announce", encode_position(position()), now=NOW - 86400)
-    bench.inbox.received(ANNOUNCE, message)
+    for _ in range(3):
+        bench.inbox.received(ANNOUNCE, announcement())
+        bench.clock.advance(30)
     assert bench.heard.positions == [position()]
+    assert bench.counters["messages_dropped:an announcement seen before"] == 2
+
+
+def test_a_position_may_be_announced_by_several() -> None:
+    """When its first announcer is too slow for the others; that is no recording."""
+    bench = Bench()
+    for at in (NOW - 1, NOW - 0.5, NOW):
+        bench.inbox.received(ANNOUNCE, announcement(at=at))
+    assert bench.heard.positions == [position()] * 3
+
+
+def test_clocks_that_differ_by_less_than_a_minute_do_no_harm() -> None:
+    """Announcements are heard, whoever is ahead."""
+    bench = Bench()
+    for at in (NOW - 59, NOW + 59):
+        bench.inbox.received(ANNOUNCE, announcement(at=at))
+    assert len(bench.heard.positions) == 2
+
+
+def test_replaying_everything_that_was_ever_said_is_worth_nothing() -> None:
+    """What is recent has been heard, and what is older is dropped; new words are heard."""
+    bench = Bench()
+    said = [announcement(at=NOW - age, revision=1000 - age) for age in range(0, 600, 5)]
+    for message in reversed(said[:13]):
+        bench.inbox.received(ANNOUNCE, message)
+    heard = list(bench.heard.positions)
+    for _ in range(10):
+        for message in said:
+            bench.inbox.received(ANNOUNCE, message)
+    assert bench.heard.positions == heard
+    bench.inbox.received(ANNOUNCE, announcement(revision=1001))
+    assert bench.heard.positions == [*heard, position(1001)]
 
 
 def test_a_receiver_that_fails_costs_nothing_else() -> None:

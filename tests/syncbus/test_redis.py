@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -34,7 +35,10 @@ class BusCase(TestCase):
     def tearDown(self) -> Deferred[Any]:
         return gatherResults([one.stop() for one in self.started])
 
-    def bus(self, node: str = "n1", key: str | None = None) -> tuple[SyncBus, Heard]:
+    def bus(
+        self, node: str = "n1", key: str | None = None, *, ahead: float = 0
+    ) -> tuple[SyncBus, Heard]:
+        """Start a node, whose clock may be ahead by some seconds."""
         heard = Heard()
         bus = SyncBus(
             reactor=self.reactor,
@@ -44,6 +48,7 @@ class BusCase(TestCase):
             keyring=keyring(*([key] if key else []), cluster=self.cluster),
             rng=rng(),
             on_subscribed=heard.on_subscribed,
+            wall_clock=lambda: time.time() + ahead,
             **heard.receivers(),
         )
         bus.start()
@@ -110,6 +115,20 @@ class SharedServerTests(BusCase):
         await stranger.send_command(command())
         await self.until(lambda: bus.counters.get("messages_dropped") == 2)
         self.assertEqual((heard.positions, heard.commands), ([], []))
+
+    async def test_a_host_with_a_wrong_clock_keeps_nobody_from_hearing(self) -> None:
+        """It wins the right to announce, and is not believed; the others wait, and say it again."""
+        wrong, heard_wrong = self.bus("n1", ahead=-600)
+        one, heard_one = self.bus("n2")
+        two, heard_two = self.bus("n3")
+        await self.until(lambda: wrong.connected and one.connected and two.connected)
+        wrong.announce(position())
+        await self.until(lambda: heard_wrong.positions)
+        one.announce(position())
+        two.announce(position())
+        await self.until(lambda: heard_one.positions and heard_two.positions)
+        reason = "messages_dropped:too old, or a clock is wrong"
+        self.assertEqual([bus.counters.get(reason) for bus in (one, two)], [1, 1])
 
     async def test_every_node_sees_the_state_of_every_node(self) -> None:
         """With how fresh it is; a node that stops leaves at once."""

@@ -26,6 +26,15 @@ def test_a_signed_message_comes_back(kind: bytes, payload: bytes) -> None:
     assert (signed.kind, signed.payload, signed.sent_at) == (kind, payload, NOW)
 
 
+def test_messages_are_told_apart_by_their_signatures() -> None:
+    """By their content and by when they were sent, not by who receives them."""
+    ring = keyring()
+    messages = [ring.sign(b"announce", b"x", now=NOW + one) for one in (0, 0.001)]
+    messages.append(ring.sign(b"announce", b"y", now=NOW))
+    seen = {ring.verify(message, now=NOW).mac for message in messages * 2}
+    assert len(seen) == len(messages)
+
+
 @given(payload=st.binary(max_size=50), data=st.data())
 def test_a_message_with_one_byte_changed_is_refused(payload: bytes, data: st.DataObject) -> None:
     """Anywhere: header, time, signature or payload."""
