@@ -69,6 +69,7 @@ class ManagementApi:
         self._gateway = gateway
         self._clock = clock
         self._refusals = refusals
+        self._listing = listing.Listing()
 
     @app.route("/livez", methods=["GET"])
     def livez(self, request: Any) -> bytes:
@@ -118,8 +119,12 @@ class ManagementApi:
         after = query_value(
             request, "after", "", lambda text: _ID.fullmatch(text) is not None, "an id"
         )
-        page = listing.page(
-            self._gateway.bodies(), listing.KINDS[name], after=after, limit=_limit(request)
+        page = self._listing.page(
+            self._gateway.bodies(),
+            listing.KINDS[name],
+            content_hash=self._gateway.content_hash(),
+            after=after,
+            limit=_limit(request),
         )
         return _json(request, {"items": page.items, "next": page.next})
 

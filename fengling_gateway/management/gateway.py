@@ -37,6 +37,9 @@ class ManagedGateway(Protocol):
     def bodies(self) -> Mapping[Key, bytes]:
         """Return the canonical bodies that are served; read, and not kept."""
 
+    def content_hash(self) -> int:
+        """Return the hash of them all: the same for the same bodies."""
+
     def rejected(self, *, after: Key | None, limit: int) -> list[dict[str, Any]]:
         """Return the next `limit` rejected entities after one, by kind and id."""
 

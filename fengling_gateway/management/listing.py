@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,13 +32,49 @@ class Page:
     next: str | None
 
 
-def page(bodies: Mapping[Key, bytes], kind: str, *, after: str, limit: int) -> Page:
-    """Return what follows the id ``after``; one pass over the keys, no sorting of them all."""
-    keys = heapq.nsmallest(
-        limit + 1, (key for key in bodies if key.kind == kind and key.id > after)
-    )
-    following = keys[limit - 1].id if len(keys) > limit else None
-    return Page([shown(bodies, key) for key in keys[:limit]], following)
+class Listing:
+    """
+    Makes pages.
+
+    The ids of a kind are kept in order for as long as the same configuration is
+    served. They are sorted for the second page of it only: the first one takes a
+    pass over the keys, which is less than sorting them all, so that a
+    configuration that changes between any two pages costs no more than that.
+    """
+
+    def __init__(self) -> None:
+        self._looked_at: dict[str, int] = {}
+        self._sorted: dict[str, tuple[int, list[str]]] = {}
+
+    def page(
+        self,
+        bodies: Mapping[Key, bytes],
+        kind: str,
+        *,
+        content_hash: int,
+        after: str,
+        limit: int,
+    ) -> Page:
+        """Return what follows the id ``after``; the hash is that of the bodies."""
+        ids = self._following(bodies, kind, content_hash, after, limit + 1)
+        following = ids[limit - 1] if len(ids) > limit else None
+        return Page([shown(bodies, Key(kind, one)) for one in ids[:limit]], following)
+
+    def _following(
+        self, bodies: Mapping[Key, bytes], kind: str, content_hash: int, after: str, count: int
+    ) -> list[str]:
+        of_hash, ids = self._sorted.get(kind, (None, []))
+        if of_hash != content_hash:
+            self._sorted.pop(kind, None)
+            if self._looked_at.get(kind) != content_hash:
+                self._looked_at[kind] = content_hash
+                return heapq.nsmallest(
+                    count, (key.id for key in bodies if key.kind == kind and key.id > after)
+                )
+            ids = sorted(key.id for key in bodies if key.kind == kind)
+            self._sorted[kind] = content_hash, ids
+        start = bisect_right(ids, after)
+        return ids[start : start + count]
 
 
 def shown(bodies: Mapping[Key, bytes], key: Key) -> Any:

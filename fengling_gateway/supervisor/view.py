@@ -140,6 +140,9 @@ class SupervisorView:
         """Return the canonical bodies that are served."""
         return self._supervisor.config.bodies
 
+    def content_hash(self) -> int:
+        return self._supervisor.config.content_hash
+
     def rejected(self, *, after: Key | None, limit: int) -> list[dict[str, Any]]:
         """Return the first rejected entities, by kind and id, that come after one of them."""
         found = self._supervisor.config.rejected

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from fengling_gateway.auth.tokens import READ, TokenRing
 from fengling_gateway.management.gate import Gate
 from fengling_gateway.management.listener import management_resource
+from fengling_gateway.model.effective import hash_of
 from fengling_gateway.model.entity import Key, canonical
 
 NOW = 1_700_000_000.0
@@ -88,6 +89,9 @@ class FakeGateway:
 
     def bodies(self) -> Mapping[Key, bytes]:
         return self.served
+
+    def content_hash(self) -> int:
+        return hash_of(dict(self.served))
 
     def reload(self, *, comment: str | None, wait: str, timeout: float) -> Deferred[dict[str, Any]]:
         self.asked.append(("reload", comment, wait, timeout))
