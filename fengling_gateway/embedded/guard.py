@@ -138,12 +138,16 @@ def alive(targets: list[Process]) -> list[Process]:
 
 
 def end(root: Process, number: int, grace: float) -> None:
-    """End a process and its family, kindly first. Frozen ones are thawed to hear it."""
+    """
+    End a process and its family, kindly first. Frozen ones are thawed to hear it.
+
+    Who has outlived the process is not asked: it was the one to tell them.
+    """
     targets = family(root)
     send(targets, signal.SIGCONT)
     send([root], number)
     pause = threading.Event()
-    for _ in range(int(grace / _POLL_SECONDS)):
+    for _ in range(int(grace / _POLL_SECONDS) if alive([root]) else 0):
         if not alive(targets):
             return
         pause.wait(_POLL_SECONDS)

@@ -42,6 +42,25 @@ def gateways(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
         one.stop()
 
 
+@pytest.fixture
+def gateway(
+    tmp_path: Path,
+    gateways: Callable[..., GatewayProcess],
+    upstreams: Callable[[str], Upstream],
+) -> GatewayProcess:
+    """Return a gateway of two workers with a route on an upstream, from a file."""
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        "services:\n"
+        "  - id: v1\n"
+        f'    instances: [{{id: v1-1, address: "{upstreams("v1").address}"}}]\n'
+        "routes: [{id: hello, path: /hello, service_id: v1}]\n"
+    )
+    gateway = gateways(source="file", settings={"file": {"path": str(path)}})
+    gateway.wait_ready()
+    return gateway
+
+
 class Sql:
     """One connection in autocommit, and what tests do by hand in psql."""
 

@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.embedded.guarded import shared_guard
 from fengling_gateway.embedded.ports import free_port
 from tests.support.wait import wait_until
 
 TOKEN_KEY = f"k1:{secrets.token_hex(32)}"
 SYNC_KEY = f"s1:{secrets.token_hex(32)}"
+_GRACE_SECONDS = 10.0
+"""Of a gateway whose tests were killed; longer than the drain it is given."""
 
 
 @dataclass
@@ -33,7 +36,7 @@ class GatewayProcess:
     """
     ``fengling-gateway`` with real workers, on free ports, in a directory of its own.
 
-    Its output goes to ``gateway.log`` there.
+    Its output goes to ``gateway.log`` there. It ends when the tests are killed.
     """
 
     directory: Path
@@ -58,11 +61,12 @@ class GatewayProcess:
         config = self.directory / "gateway.toml"
         config.write_text(self._toml())
         with open(self.directory / "gateway.log", "ab") as out:
-            self.process = subprocess.Popen(
+            self.process = shared_guard().start(
                 [*self.program, "--config", str(config)],
+                signal.SIGTERM,
+                _GRACE_SECONDS,
                 stdout=out if stdout is None else stdout,
                 stderr=out,
-                stdin=subprocess.DEVNULL,
             )
 
     def wait_ready(self, timeout: float = 30.0) -> None:
@@ -85,10 +89,12 @@ class GatewayProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout)
+            status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"did not stop:\n{self.log}") from None
+        shared_guard().forget(self.process)
+        return status
 
     def kill(self) -> None:
         assert self.process is not None
@@ -195,6 +201,13 @@ def admin_token() -> str:
         lifetime_seconds=3600,
         token_id=secrets.token_hex(8),
     )
+
+
+def an_upload(gateway: GatewayProcess) -> socket.socket:
+    """Begin a request to /hello that keeps a worker draining until "done" is sent."""
+    client = socket.create_connection(("127.0.0.1", gateway.port), 10)
+    client.sendall(b"POST /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nbegun")
+    return client
 
 
 class Upstream:

@@ -4,43 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-
-from tests.integration.gateway import GatewayProcess, Load, Upstream
+from tests.integration.gateway import GatewayProcess, Load, an_upload
 from tests.integration.world import wait_for_line
 from tests.support.wait import wait_until
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
-
-
-@pytest.fixture
-def gateway(
-    tmp_path: Path,
-    gateways: Callable[..., GatewayProcess],
-    upstreams: Callable[[str], Upstream],
-) -> GatewayProcess:
-    """Return a gateway of two workers with a route on an upstream, from a file."""
-    path = tmp_path / "routes.yaml"
-    path.write_text(
-        "services:\n"
-        "  - id: v1\n"
-        f'    instances: [{{id: v1-1, address: "{upstreams("v1").address}"}}]\n'
-        "routes: [{id: hello, path: /hello, service_id: v1}]\n"
-    )
-    gateway = gateways(source="file", settings={"file": {"path": str(path)}})
-    gateway.wait_ready()
-    return gateway
-
-
-def an_upload(gateway: GatewayProcess) -> socket.socket:
-    """Begin a request that is not finished before the drain's deadline."""
-    client = socket.create_connection(("127.0.0.1", gateway.port), 10)
-    client.sendall(b"POST /hello HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\nbegun")
-    return client
 
 
 class SignalTests:
