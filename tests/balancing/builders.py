@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import Any
 
 from fengling_gateway.balancing.instance import Instance, InstanceState, compile_instance
 from fengling_gateway.balancing.service import Service, compile_service
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.validation import Accepted, validate
 
 Body = dict[str, Any]
 
 
 def make_service_body(service_id: str = "s", **given: Any) -> Body:
-    """A canonical service body."""
-    body: Body = {
-        "id": service_id,
-        "name": None,
-        "enabled": True,
-        "balancing": "power_of_two",
-        "protocol": "http1",
-        "host_header": "client",
-        "connect_timeout": 3.0,
-        "first_byte_timeout": 30.0,
-        "idle_timeout": 60.0,
-        "tenant_spill": False,
-        "health_check": None,
-        "affinity": None,
-        "tls": None,
-        "policies": {},
-    }
-    return {**body, **given}
+    """A canonical service body: what validation makes of an id, and what is given."""
+    return {**_canonical("service", service_id), **given}
 
 
 def make_instance_body(instance_id: str = "i", **given: Any) -> Body:
     """A canonical instance body."""
-    body: Body = {
-        "id": instance_id,
-        "service_id": "s",
-        "tenant_id": None,
-        "address": "http://192.0.2.1:8080",
-        "weight": 1,
-        "state": "ready",
-        "zone": None,
-    }
-    return {**body, **given}
+    row = {"service_id": "s", "address": "http://192.0.2.1:8080"}
+    return {**_canonical("instance", instance_id, **row), **given}
+
+
+def _canonical(kind: str, entity_id: str, **row: Any) -> Body:
+    verdict = validate(Key(kind, entity_id), row)
+    assert isinstance(verdict, Accepted), verdict
+    body: Body = json.loads(verdict.body)
+    return body
 
 
 def make_instance(instance_id: str = "i", health: str = "healthy", **given: Any) -> Instance:
