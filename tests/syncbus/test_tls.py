@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.trial.unittest import TestCase
 
 from fengling_gateway.syncbus.connection import RedisConnection
@@ -75,17 +75,17 @@ class TlsTests(TestCase):
 
     def serve(self, host: str) -> tuple[int, Path]:
         """Serve with a certificate for a host; return the port and the certificate's file."""
-        public, private = certificate(host)
-        context = PrivateCertificate.loadPEM(public + private).options()
+        directory = TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        authority, key = (Path(directory.name) / name for name in ("authority.pem", "key.pem"))
+        for file, content in zip((authority, key), certificate(host), strict=True):
+            file.write_bytes(content)
+        context = DefaultOpenSSLContextFactory(str(key), str(authority))
         port = self.reactor.listenSSL(
             0, Factory.forProtocol(Server), context, interface="127.0.0.1"
         )
         self.ports.append(port)
-        directory = TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        file = Path(directory.name) / "authority.pem"
-        file.write_bytes(public)
-        return port.getHost().port, file
+        return port.getHost().port, authority
 
     def connect(self, url: str) -> RedisConnection:
         connection = RedisConnection(reactor=self.reactor, address=parse_redis_url(url), rng=rng())
