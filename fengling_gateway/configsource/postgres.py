@@ -21,6 +21,7 @@ from twisted.python.threadpool import ThreadPool
 
 from fengling_gateway.configsource.postgres_ahead import Offer
 from fengling_gateway.configsource.postgres_listener import Listener, ListenerEvents, merged
+from fengling_gateway.configsource.postgres_pruning import Pruning
 from fengling_gateway.configsource.postgres_reader import Reader
 from fengling_gateway.configsource.reading import OnHint, Reading, SourceError, SourceState
 from fengling_gateway.model.delta import Position
@@ -98,6 +99,7 @@ class PostgresSource:
         self._untold: dict[str, Any] = {}
         self._untold_reading: Reading | None = None
         self._lock = threading.Lock()
+        self._pruning = Pruning(clock=reactor, step=self._prune_step, told=self._pruned, rng=rng)
         self._watchdog = LoopingCall(self._watch)
         self._watchdog.clock = reactor
         self._started = self._stopped = self._has_listened = False
@@ -112,6 +114,7 @@ class PostgresSource:
         self._started = True
         self._reading.start()
         self._watchdog.start(WATCH_SECONDS, now=False)
+        self._pruning.start()
         if self._listener is None or self._listening is None:
             self._listener_ended.callback(None)
             return
@@ -126,6 +129,7 @@ class PostgresSource:
             self._stopped = True
             return _fired()
         self._stopped = True
+        self._pruning.stop()
         if self._listener is not None:
             self._listener.stop()
         self._reader.abort()
@@ -156,6 +160,15 @@ class PostgresSource:
     def confirm(self, revision: int, author: str) -> Deferred[None]:
         # An error of whoever asked is none of the source.
         return self._ask(partial(self._reader.confirm, revision, author), notes=False)
+
+    def _prune_step(self) -> Deferred[bool]:
+        return self._ask(self._reader.prune_step, notes=False)
+
+    def _pruned(self, problem: str | None) -> None:
+        if problem is None:
+            self.state.notes.pop("prune", None)
+        else:
+            self.state.notes["prune"] = problem
 
     # Questions
 

@@ -30,6 +30,9 @@ BATCH_ROWS: Final = 2000
 MAX_VERSIONS: Final = 200
 """How far back the history of one entity is looked up."""
 
+MAX_REVISIONS_BEHIND: Final = 10_000
+"""Further behind, reading everything is the shorter way: some 100 bytes for each revision."""
+
 _KEYS_AT_ONCE: Final = 500
 
 SEARCH_PATH: Final = "search_path = pg_catalog, pg_temp"
@@ -44,9 +47,9 @@ SET LOCAL timezone = 'UTC';
 """
 
 _HEAD = """SELECT (SELECT version_num FROM fengling.schema_version), fengling.epoch(),
-       h.revision, h.baseline_revision, h.baseline_token::text, h.pruned_to,
-       EXISTS (SELECT FROM fengling.revision
-               WHERE id = %(revision)s AND token::text = %(token)s),
+       h.revision, h.baseline_revision, h.baseline_token::text,
+       (SELECT pruned_to FROM fengling.retention),
+       (SELECT token::text = %(token)s FROM fengling.revision WHERE id = %(revision)s),
        first.id, first.baseline_routes, first.routes
 FROM fengling.head AS h LEFT JOIN LATERAL (
     SELECT id, baseline_routes, routes FROM fengling.revision
@@ -58,8 +61,9 @@ FROM fengling.head AS h LEFT JOIN LATERAL (
 # (Materialized, or the planner may walk the whole index on entities for its order.)
 _CHANGES = f"""
 WITH head AS MATERIALIZED ({_HEAD.strip()}), target AS MATERIALIZED (
-    SELECT CASE WHEN known AND epoch = %(epoch)s AND %(revision)s BETWEEN pruned_to
-        AND baseline_revision THEN baseline_revision END AS revision
+    SELECT CASE WHEN known AND epoch = %(epoch)s AND %(revision)s BETWEEN
+        greatest(pruned_to, baseline_revision - {MAX_REVISIONS_BEHIND}) AND baseline_revision
+        THEN baseline_revision END AS revision
     FROM head AS h (schema, epoch, newest, baseline_revision, token, pruned_to, known)
 ), recent AS MATERIALIZED (
     SELECT entity, entity_id, revision, after FROM fengling.revision_change
@@ -114,14 +118,22 @@ ORDER BY w.entity, w.entity_id, c.revision DESC
 
 
 class Head(NamedTuple):
-    """What is to be served."""
+    """
+    What is to be served.
+
+    ``continues``: the position asked with is of this database's past, whether or
+    not the log still reaches back to it.
+    """
 
     target: Position
     held: Held | None
+    continues: bool
 
 
 @contextmanager
-def reading(connection: Guarded, statement_timeout: float) -> Iterator[Head]:
+def reading(
+    connection: Guarded, statement_timeout: float, after: Position | None = None
+) -> Iterator[Head]:
     """
     Open a snapshot for the block and look at the head.
 
@@ -131,18 +143,23 @@ def reading(connection: Guarded, statement_timeout: float) -> Iterator[Head]:
         SchemaError: somebody has upgraded the database, too far for this code.
     """
     within = statement_timeout + GRACE_SECONDS
-    arguments = {"timeout_ms": int(statement_timeout * 1000), "revision": -1, "token": ""}
+    asked = after or Position("", -1, "")
+    arguments = {"timeout_ms": int(statement_timeout * 1000), **_arguments(asked)}
     [row] = connection.execute(_BEGIN + _HEAD, arguments, within=within)
-    yield _head(connection, row)
+    yield _head(connection, row, asked)
     connection.execute("COMMIT", within=within)
 
 
-def _head(connection: Guarded, row: tuple[Any, ...]) -> Head:
-    schema, epoch, _, revision, token, _, _, culprit, before, left = row
+def _head(connection: Guarded, row: tuple[Any, ...], asked: Position) -> Head:
+    schema, epoch, _, revision, token, pruned_to, known, culprit, before, left = row
     refuse_unusable(int(schema), connection.raw)
+    if known is None:
+        # Its revision is gone, and its token with it: by then it has long been overtaken.
+        known = 0 <= asked.revision <= pruned_to
     return Head(
         target=Position(epoch, revision, token),
         held=None if culprit is None else Held(culprit, before, left),
+        continues=known and asked.epoch == epoch and asked.revision <= revision,
     )
 
 
@@ -150,7 +167,8 @@ def read_changes(connection: Guarded, after: Position, statement_timeout: float)
     """
     Read what leads from a position in the log to what is to be served.
 
-    Returns None where the log does not know the position: read everything.
+    Returns None where the log does not know the position, or only as one of long
+    ago: read everything.
 
     Raises:
         SchemaError: as `reading`.
@@ -182,7 +200,7 @@ def _arguments(after: Position) -> dict[str, Any]:
 
 def _changes(connection: Guarded, after: Position, answer: list[tuple[Any, ...]]) -> Reading | None:
     [[*row, known, changed, revisions]] = answer
-    head = _head(connection, tuple(row))
+    head = _head(connection, tuple(row), after)
     if not known:
         return None
     rows = [(kind, entity_id, text) for kind, entity_id, text in changed or ()]
@@ -205,7 +223,9 @@ def read_tables(connection: Guarded, head: Head, within: float) -> Reading:
         merged.update({(kind, entity_id): text for kind, entity_id, text in undone})
         rows = [(*key, text) for key, text in merged.items() if text is not None]
     revisions = _revisions(connection, head.target.revision - 1, within)
-    return Reading(head.target, None, JsonRows(rows), revisions, head.held, read)
+    return Reading(
+        head.target, None, JsonRows(rows), revisions, head.held, read, continues=head.continues
+    )
 
 
 def _table(connection: Guarded, kind: str, within: float) -> Iterator[tuple[str, str, str | None]]:

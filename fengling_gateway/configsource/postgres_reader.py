@@ -42,14 +42,19 @@ class Reader:
 
     def read(self, after: Position | None) -> Reading:
         def work(connection: Guarded) -> Reading:
-            if after is not None:
-                changes = queries.read_changes(connection, after, self._statement_timeout)
-                if changes is not None:
-                    return changes
-            with queries.reading(connection, self._statement_timeout) as head:
+            changes = None if after is None else self._read_changes(connection, after)
+            if changes is not None:
+                return changes
+            with queries.reading(connection, self._statement_timeout, after) as head:
                 return queries.read_tables(connection, head, self._within)
 
         return self._ask(work)
+
+    def _read_changes(self, connection: Guarded, after: Position) -> Reading | None:
+        try:
+            return queries.read_changes(connection, after, self._statement_timeout)
+        except errors.QueryCanceled:
+            return None  # they only become more: the tables are what is bounded
 
     def read_all(self) -> Reading:
         return self.read(None)
@@ -63,23 +68,36 @@ class Reader:
 
     def confirm(self, revision: int, author: str) -> None:
         def work(connection: Guarded) -> NotHeldError | None:
-            timeout = int(self._statement_timeout * 1000)
             try:
-                connection.execute(
-                    "BEGIN; SET LOCAL statement_timeout = %s;"
-                    " SELECT fengling.confirm(%s, %s); COMMIT",
-                    (timeout, revision, author),
-                    within=self._within,
-                )
+                said = self._call(connection, "fengling.confirm(%s, %s)", revision, author)
             except errors.NoDataFound as error:
                 # An answer, and not raised here: the connection is as good as before.
-                connection.execute("ROLLBACK", within=self._within)
                 return NotHeldError(problem(error))
-            return None
+            return NotHeldError(said) if "is not held" in said else None
 
         refused = self._ask(work)
         if refused is not None:
             raise refused
+
+    def prune_step(self) -> bool:
+        """Shorten the log by a little, if it is time for that; whether there is more to do."""
+
+        def work(connection: Guarded) -> bool:
+            try:
+                return bool(self._call(connection, "fengling.prune_step()"))
+            except errors.ReadOnlySqlTransaction:
+                return False  # a standby: its primary is shortened, and it follows
+
+        return self._ask(work)
+
+    def _call(self, connection: Guarded, function: str, *arguments: Any) -> Any:
+        """Call a function that writes; in the transaction that one message makes."""
+        [[result]] = connection.execute(
+            f"SET LOCAL {queries.SEARCH_PATH}; SET LOCAL statement_timeout = %s; SELECT {function}",
+            (int(self._statement_timeout * 1000), *arguments),
+            within=self._within,
+        )
+        return result
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

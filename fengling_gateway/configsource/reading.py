@@ -91,7 +91,9 @@ class Reading:
     them does not exist. Otherwise they are the entities changed in between,
     each once and in no particular order. ``revisions`` are those after the
     position asked with, newest last, at most `MAX_REVISIONS_READ`, held ones
-    included. ``rows_read`` counts rows fetched from the source.
+    included. ``rows_read`` counts rows fetched from the source. ``continues``: the
+    position asked with is of the source's own past, although what has happened
+    since is not told in rows of its own (``before`` is None).
     """
 
     target: Position
@@ -100,6 +102,7 @@ class Reading:
     revisions: list[RevisionInfo]
     held: Held | None
     rows_read: int
+    continues: bool = False
 
 
 @dataclass(slots=True)

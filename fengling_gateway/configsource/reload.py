@@ -162,7 +162,8 @@ class ReloadLoop:
             return
         else:
             reading = await self._in_time(self._source.read(self.position))
-        replaced = reading.before is None and self.position is not None
+        known = reading.before is not None or reading.continues
+        replaced = self.position is not None and not known
         await self._serve(reading, replaced=replaced)
 
     async def _compare(self) -> bool:

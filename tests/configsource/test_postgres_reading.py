@@ -8,7 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from fengling_gateway.configsource.postgres_rows import JsonRows, values_of
-from fengling_gateway.configsource.reading import ConfigSource, Held, Row, SourceError
+from fengling_gateway.configsource.reading import (
+    ConfigSource,
+    Held,
+    NotHeldError,
+    Row,
+    SourceError,
+)
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.problems import Problem
@@ -176,6 +182,59 @@ class UnknownPositionTests:
         reading = source.read(at)
         assert reading.before is None
         assert set(contents(reading)) == {"service b", "service c"}
+        assert reading.continues, "who was away serves what everybody has been serving since"
+
+    def test_other_histories_do_not_continue_ours(
+        self, source: SourceInTest, session: Session
+    ) -> None:
+        """What a database that was replaced removes, nobody has confirmed."""
+        add_service(session, "a")
+        at = source.read().target
+        add_service(session, "b", "c")
+        session.run("UPDATE fengling.revision SET committed_at = '2020-01-01' WHERE id <= 2")
+        for other in (
+            at._replace(epoch="file:/x"),
+            at._replace(token="other"),
+            at._replace(revision=99),
+            at._replace(revision=-1),
+        ):
+            assert not source.read(other).continues
+        session.run("SELECT fengling.prune()")
+        assert not source.read(at._replace(epoch="file:/x")).continues
+        assert not source.read(at._replace(revision=3)).continues
+        assert not source.read().continues
+
+    def test_far_behind_reads_everything(self, source: SourceInTest, session: Session) -> None:
+        """However long the log is, catching up takes no longer than starting."""
+        add_service(session, "a")
+        at = source.read().target
+        add_service(session, "b")
+        behind = 9_999
+        session.run(
+            "INSERT INTO fengling.revision SELECT id + i, token, kind, committed_at, author,"
+            " author_verified, db_user, application, client_addr, comment, forced, held, changes,"
+            " routes, baseline_revision, baseline_routes FROM fengling.revision,"
+            f" generate_series(1, {behind}) AS i WHERE id = 2",
+            f"UPDATE fengling.head SET revision = 2 + {behind}, baseline_revision = 2 + {behind}",
+        )
+        assert source.read(at).before == at
+        add_service(session, "c")
+        reading = source.read(at)
+        assert (reading.before, reading.continues) == (None, True)
+        assert set(contents(reading)) == {"service a", "service b", "service c"}
+
+    def test_changes_that_take_too_long_give_way_to_everything(
+        self, sources: Callable[..., SourceInTest], session: Session
+    ) -> None:
+        """They would take longer yet the next time, and the host would never come back."""
+        source = sources(session.dsn, statement_timeout=0.3, listen=False)
+        at = source.read().target
+        add_service(session, "a")
+        session.run("BEGIN", "LOCK TABLE fengling.revision_change")
+        reading = source.read(at)
+        session.run("ROLLBACK")
+        assert (reading.before, reading.continues) == (None, True)
+        assert set(contents(reading)) == {"service a"}
 
     def test_rewritten_tables_are_seen_by_the_slow_compare(
         self, source: SourceInTest, session: Session
@@ -249,6 +308,13 @@ class HeldTests:
         assert contents(reading)["route r1"] is None
         assert contents(reading)["service hello"]["name"] == "held, too"
         assert session.value("SELECT confirmed_by FROM fengling.revision WHERE id = 3") == "ops"
+
+    def test_confirm_of_what_is_not_held_says_so(self, source: SourceInTest) -> None:
+        """Who mistypes a number must not read that it is confirmed."""
+        source.read()
+        with pytest.raises(NotHeldError, match="revision 1 is not held; revision 2 is served"):
+            source.loop.result(source.source.confirm(1, "ops"))
+        assert source.source.state.connected, "the database has answered"
 
     def test_confirm_of_an_unknown_revision_is_one_line(self, source: SourceInTest) -> None:
         """What the database says reaches whoever asked."""

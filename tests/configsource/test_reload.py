@@ -74,9 +74,10 @@ class ScriptedSource:
         *,
         before: Position | None = None,
         held: Held | None = None,
+        continues: bool = False,
     ) -> None:
         _, _, waiting = self.asked[-1]
-        waiting.callback(Reading(target, before, rows, [], held, len(rows)))
+        waiting.callback(Reading(target, before, rows, [], held, len(rows), continues))
 
 
 class Serving:
@@ -231,6 +232,20 @@ class ReloadLoopTests(SynchronousTestCase):
         self.assertTrue(self.loop.confirm_here(0))
         self.source.answer(at(0, "other"), [])
         self.assertEqual((self.loop.position, self.loop.held), (at(0, "other"), None))
+
+    def test_source_that_went_on_is_not_held_here(self) -> None:
+        """Everybody has confirmed it, and then the log was shortened: no host may stay behind."""
+        self.serve(5, route(1), route(2))
+        self.loop.look("connected")
+        self.source.answer(at(9), [], continues=True)
+        self.assertEqual((self.loop.position, self.user.holds), (at(9), []))
+
+    def test_restored_file_of_the_source_s_past_is_not_held_here(self) -> None:
+        """Nor may one that has been away."""
+        self.loop.restore(at(5), {Key("route", "r1"): b"{}", Key("route", "r2"): b"{}"})
+        self.loop.look("started")
+        self.source.answer(at(9), [], continues=True)
+        self.assertEqual((self.loop.position, self.user.holds), (at(9), []))
 
     def replace_by(self, *rows: Row) -> Held | None:
         """Have another database in place of ours; what is held then."""

@@ -26,7 +26,7 @@ class PruneTests:
         """Nothing is old, so nothing goes."""
         add_service(session, "a")
         session.run("UPDATE fengling.service SET name = 'x'")
-        assert session.rows("SELECT * FROM fengling.prune()") == [(0, 1)]  # the empty one
+        assert session.rows("SELECT * FROM fengling.prune()") == [(0, 0)]
         assert revisions(session) == [1, 2]
 
     def test_old_versions_go_and_the_one_at_the_border_stays(self, session: Session) -> None:
@@ -55,7 +55,7 @@ class PruneTests:
         add_service(session, "a", "b", "c")
         age(session, 2)
         session.run("SELECT fengling.prune()")
-        assert session.value("SELECT pruned_to FROM fengling.head") == 2
+        assert session.value("SELECT pruned_to FROM fengling.retention") == 2
 
     def test_health_goes_early(self, session: Session) -> None:
         """A day of transitions is enough; the state of each instance stays."""
@@ -78,4 +78,4 @@ class PruneTests:
         age(session, 5)
         session.run("SELECT fengling.prune()")
         assert [number for number, _ in logged(session)] == [1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 5]
-        assert session.value("SELECT pruned_to FROM fengling.head") == 1
+        assert session.value("SELECT pruned_to FROM fengling.retention") == 1

@@ -11,11 +11,12 @@ BEGIN
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA fengling TO %I', reader);
         EXECUTE format('REVOKE ALL ON fengling.pending_change, fengling.txn FROM %I', reader);
         EXECUTE format('GRANT EXECUTE ON FUNCTION fengling.epoch(), fengling.reload(text), '
-                       'fengling.confirm(bigint, text) TO %I', reader);
+                       'fengling.confirm(bigint, text), fengling.prune_step() TO %I', reader);
     END LOOP;
     IF to_regrole('fengling_console') IS NOT NULL THEN
         GRANT INSERT, UPDATE, DELETE ON fengling.setting, fengling.tenant, fengling.service,
             fengling.instance, fengling.instance_health, fengling.route TO fengling_console;
+        GRANT UPDATE (keep, keep_health) ON fengling.retention TO fengling_console;
         GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
         -- What CHECKs call runs with the rights of the writer.
         GRANT EXECUTE ON FUNCTION fengling.describe(text, text), fengling.undo(bigint),

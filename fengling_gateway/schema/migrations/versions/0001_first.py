@@ -10,5 +10,15 @@ down_revision = None
 
 def upgrade() -> None:
     run_sql = context.config.attributes["run_sql"]
-    for name in ("refusals", "tables", "log", "recording", "commit", "functions", "undo", "views"):
+    for name in (
+        "refusals",
+        "tables",
+        "log",
+        "recording",
+        "commit",
+        "functions",
+        "pruning",
+        "undo",
+        "views",
+    ):
         run_sql(f"{revision}/{name}.sql")

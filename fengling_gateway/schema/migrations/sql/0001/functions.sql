@@ -78,41 +78,6 @@ END $$;
 COMMENT ON FUNCTION fengling.confirm(bigint, text) IS
     'Releases a held revision, with the other ones up to it.';
 
-CREATE FUNCTION fengling.prune(keep interval DEFAULT '1 year', keep_health interval DEFAULT '1 day',
-                               OUT changes bigint, OUT revisions bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    config_to bigint;
-    health_to bigint;
-    more bigint;
-BEGIN
-    -- Nothing that a held revision may still need: what is served ends at the baseline.
-    SELECT coalesce(max(r.id) FILTER (WHERE r.committed_at < now() - keep), 0),
-           coalesce(max(r.id) FILTER (WHERE r.committed_at < now() - least(keep, keep_health)), 0)
-    INTO config_to, health_to
-    FROM fengling.revision AS r, fengling.head AS h WHERE r.id < h.baseline_revision;
-
-    -- From now on, who is behind these reads everything. Before the holes, not after.
-    UPDATE fengling.head SET pruned_to = greatest(pruned_to, config_to, health_to);
-
-    DELETE FROM fengling.revision_change AS c USING fengling.revision AS r
-    WHERE r.id = c.revision AND r.id <= CASE r.kind WHEN 'health' THEN health_to ELSE config_to END
-      AND (c.action = 'delete' OR EXISTS (
-           SELECT FROM fengling.revision_change AS later
-           WHERE later.entity = c.entity AND later.entity_id = c.entity_id
-             AND later.revision > c.revision AND later.revision
-                 <= CASE r.kind WHEN 'health' THEN health_to ELSE config_to END));
-    GET DIAGNOSTICS changes = ROW_COUNT;
-    DELETE FROM fengling.revision AS r USING fengling.head AS h
-    WHERE r.id <= CASE r.kind WHEN 'health' THEN health_to ELSE config_to END
-      AND NOT EXISTS (SELECT FROM fengling.revision_change AS c WHERE c.revision = r.id);
-    GET DIAGNOSTICS revisions = ROW_COUNT;
-END $$;
-COMMENT ON FUNCTION fengling.prune(interval, interval) IS
-    'Shortens the log. Of each entity, the version that was current at the border stays.';
-
 CREATE FUNCTION fengling.recount() RETURNS integer
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp AS $$

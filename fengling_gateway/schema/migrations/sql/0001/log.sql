@@ -10,15 +10,12 @@ CREATE TABLE fengling.head (
     routes integer NOT NULL,
     baseline_revision bigint NOT NULL,
     baseline_token uuid NOT NULL,
-    baseline_routes integer NOT NULL,
-    pruned_to bigint NOT NULL DEFAULT 0
+    baseline_routes integer NOT NULL
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE fengling.head IS
     'One row: the newest revision, and the baseline, which is what gateways serve. '
     'They differ only while a revision is held. Whoever commits a change holds its lock.';
 COMMENT ON COLUMN fengling.head.routes IS 'Enabled routes, kept by counting changes.';
-COMMENT ON COLUMN fengling.head.pruned_to IS
-    'Up to here the log has holes: who is further behind reads everything.';
 
 CREATE TABLE fengling.revision (
     id bigint PRIMARY KEY,
@@ -67,6 +64,28 @@ COMMENT ON TABLE fengling.revision_change IS
 CREATE UNIQUE INDEX revision_change_entity
     ON fengling.revision_change (entity, entity_id, revision);
 
+CREATE TABLE fengling.retention (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    keep interval DEFAULT '1 year'
+        CONSTRAINT "keep is at least 7 days, or null: for good" CHECK (keep >= '7 days'),
+    keep_health interval DEFAULT '1 day'
+        CONSTRAINT "keep_health is at least 1 hour, or null: as long as the rest"
+        CHECK (keep_health >= '1 hour'),
+    pruned_to bigint NOT NULL DEFAULT 0,
+    config_to bigint,
+    health_to bigint,
+    walked_to bigint NOT NULL DEFAULT 0,
+    round_ended_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+COMMENT ON TABLE fengling.retention IS
+    'One row: for how long the log is kept, and how far it has been shortened. Not in head, '
+    'because writers wait for that.';
+COMMENT ON COLUMN fengling.retention.keep_health IS 'The same for revisions of health alone.';
+COMMENT ON COLUMN fengling.retention.pruned_to IS
+    'Up to here the log has holes: who is further behind reads everything.';
+COMMENT ON COLUMN fengling.retention.config_to IS
+    'To where the round of pruning goes that is under way, and where it is: walked_to.';
+
 -- The two tables below are empty whenever nobody is in a transaction. Unlogged: what a crash
 -- would lose belongs to transactions that the crash has ended.
 
@@ -86,6 +105,8 @@ CREATE UNLOGGED TABLE fengling.txn (
 );
 COMMENT ON TABLE fengling.txn IS
     'One row per running transaction that has changes; its deferred trigger makes the revision.';
+
+INSERT INTO fengling.retention DEFAULT VALUES;
 
 WITH first AS (
     SELECT gen_random_uuid() AS token, clock_timestamp() AS at
