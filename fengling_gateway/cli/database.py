@@ -14,11 +14,9 @@ from fengling_gateway.configsource import postgres_queries as queries
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
 from fengling_gateway.model.entity import Key
 from fengling_gateway.schema import SchemaError, check
-from fengling_gateway.schema.dsn import connect
+from fengling_gateway.schema.timed import STATEMENT_SECONDS, connect_timed
 from fengling_gateway.schema.version import one_line
 
-CONNECT_SECONDS: Final = 10
-STATEMENT_TIMEOUT: Final = "60s"
 _NEWEST: Final = 2**63 - 1
 
 
@@ -31,9 +29,7 @@ def connected(dsn: str) -> Iterator[Any]:
         CommandError: also for what the database refuses within the block.
     """
     try:
-        connection = connect(
-            dsn, connect_timeout=CONNECT_SECONDS, fallback_application_name="fenglingctl"
-        )
+        connection = connect_timed(dsn, "fenglingctl")
     except psycopg2.Error as error:
         raise CommandError(f"the database can't be reached: {one_line(error)}") from error
     try:
@@ -43,7 +39,10 @@ def connected(dsn: str) -> Iterator[Any]:
     except SchemaError as error:
         raise CommandError(str(error)) from error
     except psycopg2.Error as error:
-        raise CommandError(f"the database refuses: {one_line(error)}") from error
+        what = (
+            "the connection to the database broke" if connection.closed else "the database refuses"
+        )
+        raise CommandError(f"{what}: {one_line(error)}") from error
     finally:
         connection.close()
 
@@ -97,6 +96,6 @@ class _Asked:
 
 
 def _prepare(cursor: Any) -> None:
-    cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
+    cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_SECONDS * 1000:.0f}")
     cursor.execute("SET LOCAL intervalstyle = 'iso_8601'")
     cursor.execute("SET LOCAL timezone = 'UTC'")

@@ -26,9 +26,9 @@ from fengling_gateway.cli.changes import Planned
 from fengling_gateway.cli.stored import DURATIONS, INSTANTS
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN
 from fengling_gateway.model.entity import KIND_INDEX, Key
+from fengling_gateway.schema.timed import STATEMENT_SECONDS
 from fengling_gateway.schema.version import one_line
 
-STATEMENT_TIMEOUT: Final = "60s"
 LOCK_TIMEOUT: Final = "10s"
 """Counts also at COMMIT, where every writer waits for the one before it, and no other limit does."""
 
@@ -115,7 +115,7 @@ def write(
 
 def _begin(cursor: Any, signature: Signature) -> None:
     for name, value in (
-        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("statement_timeout", f"{STATEMENT_SECONDS * 1000:.0f}"),
         ("lock_timeout", LOCK_TIMEOUT),
         # What the revision became is told by a notice.
         ("client_min_messages", "notice"),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg2
 
-from fengling_gateway.schema.dsn import connect
+from fengling_gateway.schema.timed import connect_timed
 
 WANTED: Final = 1
 """The newest migration that this code knows."""
@@ -131,7 +131,7 @@ def connected(dsn: str) -> Iterator[Any]:
         SchemaError: for every error of psycopg2 in the block, too.
     """
     try:
-        connection = connect(dsn, connect_timeout=10, fallback_application_name="fengling schema")
+        connection = connect_timed(dsn, "fengling schema")
         try:
             yield connection
         finally:
