@@ -57,7 +57,7 @@ class PostgresSource:
     does not queue behind a server that does not answer.
 
     Args:
-        on_hint: told about notifications and every (re)connection.
+        on_hint: told about notifications, every (re)connection and its loss.
         rng: for the pauses between attempts to connect.
 
     Raises:
@@ -256,9 +256,12 @@ class PostgresSource:
         self._hint("connected", {})
 
     def _lost(self, reason: str) -> None:
+        was_listening = self.state.listening
         self.state.connected = self.state.listening = False
         self.state.notes["listen"] = reason
         self._note(reason)
+        if was_listening:
+            self._hint("lost", {})
 
     def _hint(self, reason: str, details: dict[str, Any]) -> None:
         if not self._stopped:

@@ -35,6 +35,8 @@ class Narration:
     def __init__(self, *, clock: IReactorTime) -> None:
         self._clock = clock
         self._last_error = ("", 0.0)
+        self._deaf = False
+        self._deaf_said_at: float | None = None
         # When what is not yet served everywhere was committed; None: it was held meanwhile.
         self._committed: OrderedDict[int, float | None] = OrderedDict()
         self._last_applied = 0.0
@@ -143,6 +145,24 @@ class Narration:
             log_id="config.source_failed",
             error=text,
             meanwhile="what is served stays" if serving else "nothing is served yet",
+        )
+
+    def heard(self, trouble: str | None) -> None:
+        """Notifications arrive, or don't because of some trouble; told over and over."""
+        now = self._clock.seconds()
+        if trouble is None:
+            if self._deaf:
+                _log.info("notifications arrive again", log_id="config.source_notifies")
+            self._deaf = False
+            return
+        said_at = self._deaf_said_at
+        if self._deaf or (said_at is not None and now - said_at < _REPEAT_ERROR_SECONDS):
+            return
+        self._deaf, self._deaf_said_at = True, now
+        _log.warn(
+            "notifications don't arrive, and changes are found by polling: {error}",
+            log_id="config.source_silent",
+            error=trouble,
         )
 
     def held(self, held: Held | None) -> None:
