@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import read_files, write_document
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
+from fengling_gateway.cli.person import user_name
 from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
 from fengling_gateway.cli.validation import find_oddities, judge, report
@@ -84,7 +84,7 @@ def _ownership_options(command: Callable[..., Any]) -> Any:
 
 
 def _signature(author: str | None, comment: str | None, force: bool) -> transaction.Signature:
-    return transaction.Signature(author or _user(), comment, force)
+    return transaction.Signature(author or user_name(), comment, force)
 
 
 def _signature_options(command: Callable[..., Any]) -> Any:
@@ -264,10 +264,3 @@ def _plain(change: Planned) -> dict[str, Any]:
 def _short(value: Any) -> Text:
     text = json.dumps(value, ensure_ascii=False)
     return Text(text if len(text) <= 200 else text[:199] + "…")
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return None  # no name for this uid: the database user it is

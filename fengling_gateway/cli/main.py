@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import Any, Final
 
 import click
@@ -63,6 +64,19 @@ def main(arguments: list[str] | None = None) -> Any:
         # `fenglingctl get routes | head`: the reader has seen enough.
         sys.stderr.close()
         sys.exit(EXIT_FAILED)
+    except Exception as error:
+        # Python's own status for it is 1, which says that something is not so.
+        click.echo(f"fenglingctl: {_unexpected(error)}", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+def _unexpected(error: Exception) -> str:
+    """Say in one line what happened, and where; what others may have put in the error stays out."""
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return reason if error.filename is None else f"{error.filename}: {reason}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"a defect of fenglingctl: {type(error).__name__} in {place.filename}:{place.lineno}"
 
 
 if __name__ == "__main__":

@@ -154,8 +154,7 @@ def read_context(name: str | None, environ: Mapping[str, str]) -> dict[str, str]
     if not isinstance(values, dict):
         known = ", ".join(document.get("contexts", {})) or "none"
         raise CommandError(f'there is no context "{chosen}" in {path}; known: {known}')
-    unknown = values.keys() - set(CONTEXT_KEYS)
-    if unknown or not all(isinstance(value, str) for value in values.values()):
+    if values.keys() - set(CONTEXT_KEYS):
         expected = ", ".join(CONTEXT_KEYS)
         raise CommandError(f'context "{chosen}" in {path} may have {expected}, each a text')
     return values
@@ -166,7 +165,7 @@ def read_contexts(path: Path) -> dict[str, Any]:
     Return the file of contexts; empty where there is none.
 
     Raises:
-        CommandError: it can't be read.
+        CommandError: it can't be read, or has another shape.
     """
     try:
         content = path.read_bytes()
@@ -178,6 +177,23 @@ def read_contexts(path: Path) -> dict[str, Any]:
     if exposed and (b"token " in content or b"token=" in content):
         note(f"fenglingctl: {path} holds a token and is open to others: chmod 600 {path}")
     try:
-        return tomllib.loads(content.decode())
-    except ValueError as error:
+        document = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{path}: {error}") from error
+    _check_contexts(path, document)
+    return document
+
+
+def _check_contexts(path: Path, document: dict[str, Any]) -> None:
+    """Refuse another shape than the one above; what a section may have is for who uses it."""
+    contexts = document.get("contexts", {})
+    if not isinstance(contexts, dict):
+        raise CommandError(f"{path}: contexts must be sections like [contexts.staging]")
+    for name, values in contexts.items():
+        if not isinstance(values, dict):
+            raise CommandError(f"{path}: context {name} must be a section: [contexts.{name}]")
+        for key, value in values.items():
+            if not isinstance(value, str):
+                raise CommandError(f"{path}: {key} of context {name} must be a text")
+    if not isinstance(document.get("current", ""), str):
+        raise CommandError(f"{path}: current must be the name of a context")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import re
@@ -19,6 +18,7 @@ from fengling_gateway.auth.keys import WeakKeyError
 from fengling_gateway.auth.tokens import READ, SCOPES, TokenError, TokenRing, unverified_claims
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.output import moment, output_option, print_facts, print_value
+from fengling_gateway.cli.person import user_name_or_number
 
 _LIFETIME: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -84,7 +84,7 @@ def create(
     seconds = int(match[1]) * _UNITS[match[2]]
     try:
         token = _ring(config, key_file).issue(
-            subject=subject or getpass.getuser(),
+            subject=subject or user_name_or_number(),
             scopes=scopes,
             now=now,
             lifetime_seconds=seconds,

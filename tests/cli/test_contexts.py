@@ -6,6 +6,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import Run
 from tests.cli.stub_gateway import StubGateway
 
@@ -78,3 +80,38 @@ def test_a_broken_file_is_one_line(run: Run, tmp_path: Path) -> None:
         result = run("status")
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1), text
         assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("contexts = 3", "contexts must be sections like [contexts.staging]"),
+        ('[contexts]\na = "x"', "context a must be a section: [contexts.a]"),
+        ("[contexts.a]\ndatabase = 3", "database of context a must be a text"),
+        ("[contexts.a.b]", "b of context a must be a text"),
+        ("current = 3", "current must be the name of a context"),
+        ("a = " + "[" * 5000, "contexts.toml"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("export",),
+        ("context", "list"),
+        ("context", "use", "a"),
+        ("context", "set", "a", "--management", "http://b:8001"),
+        ("context", "remove", "a"),
+    ],
+)
+def test_a_file_of_another_shape_is_one_line(
+    run: Run, tmp_path: Path, text: str, words: str, command: tuple[str, ...]
+) -> None:
+    """Whoever reads it, and nothing is written over it."""
+    path = contexts(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    result = run(*command)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert words in result.stderr
+    assert path.read_text() == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ def test_keys_come_from_where_a_gateway_has_them(
     tokens.append(run("token", "create").stdout)
     for token in tokens:
         assert TokenRing([KEY]).verify(token.strip(), now=time.time()).may(READ)
+
+
+def test_a_user_without_a_name_gets_a_token(
+    run: Run, key_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may run as any uid."""
+
+    def no_entry(uid: int) -> Any:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+    token = run("token", "create", "--key-file", key_file).stdout.strip()
+    subject = TokenRing([KEY]).verify(token, now=time.time()).subject
+    assert subject == f"uid-{os.getuid()}"
 
 
 @pytest.mark.parametrize(
