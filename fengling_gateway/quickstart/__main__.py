@@ -25,7 +25,10 @@ SCRIPT = os.environ.get("FENGLING_CALLED_AS", "scripts/quickstart")
 
 def main() -> None:
     options = parse_options(sys.argv[1:])
-    place = Place(options.directory)
+    try:
+        place = Place(options.directory)
+    except PlaceTakenError as error:
+        sys.exit(str(error))
     if options.action in ("start", "stop"):
         send_request(place.control, Request(options.action, options.what))
     elif options.action == "pid":

@@ -15,6 +15,8 @@ from typing import IO, Any, Final
 _OURS: Final = frozenset(
     {"control", "demo.sql", "env", "gateway.toml", "lock", "logs", "secrets", "state.json"}
 )
+_MARK: Final = "made by the quickstart of Fengling Gateway, which deletes what it put here\n"
+"""What is in the file ``lock`` of a directory that is ours."""
 
 
 class PlaceTakenError(Exception):
@@ -25,10 +27,17 @@ class Place:
     """
     ``.quickstart/``: settings, secrets, logs and what others need to take part.
 
-    Only its owner may look into it. It is empty again after a clean end.
+    Only its owner may look into it. It is gone again after a clean end. What a
+    killed one left is known by the mark in its ``lock``: names like ours do not
+    make a directory ours.
+
+    Raises:
+        PlaceTakenError: no directory is named.
     """
 
     def __init__(self, directory: Path) -> None:
+        if not directory.name:  # as of "" and ".", which are where we stand, or of "/"
+            raise PlaceTakenError(f"{directory} is no directory of the quickstart's own")
         self.directory = directory.absolute()
         self.logs = self.directory / "logs"
         self.secrets = self.directory / "secrets"
@@ -38,6 +47,7 @@ class Place:
         self.demo_file = self.directory / "demo.sql"
         self.control = self.directory / "control"
         self._lock: IO[str] | None = None
+        self._removable = False
 
     def __repr__(self) -> str:
         return f"<Place {self.directory}>"
@@ -55,30 +65,47 @@ class Place:
         Raises:
             PlaceTakenError: somebody else holds it, or keeps other things there.
         """
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        others = {path.name.removesuffix(".new") for path in self.directory.iterdir()} - _OURS
-        if others:
-            raise PlaceTakenError(f"{self.shown} holds other things: {', '.join(sorted(others))}")
+        self._removable = self._make_or_recognize()
         lock = (self.directory / "lock").open("a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
             raise PlaceTakenError(f"a quickstart is running in {self.shown} already") from None
+        lock.truncate(0)
+        lock.write(_MARK)
+        lock.flush()
         self._lock = lock
         self._empty()
         self.directory.chmod(0o700)
         self.logs.mkdir()
         os.mkfifo(self.control, mode=0o600)
 
+    def _make_or_recognize(self) -> bool:
+        """Make the directory, or see that it is ours or empty; whether it is ours to remove."""
+        try:
+            self.directory.mkdir(mode=0o700, parents=True)
+            return True
+        except FileExistsError:
+            if not self.directory.is_dir():
+                raise PlaceTakenError(f"{self.shown} is not a directory") from None
+        found = {path.name for path in self.directory.iterdir()}
+        lock = self.directory / "lock"
+        mark = lock.read_text(errors="replace") if lock.is_file() else ""
+        allowed = _OURS if mark == _MARK else {"lock"} if not mark else set()
+        if others := {name for name in found if name.removesuffix(".new") not in allowed}:
+            raise PlaceTakenError(f"{self.shown} holds other things: {', '.join(sorted(others))}")
+        return mark == _MARK
+
     def leave(self, *, keep_logs: bool = False) -> None:
-        """Remove what we put there; with `keep_logs` what explains a failure stays."""
+        """Remove what we put there; with `keep_logs` what explains a failure stays, and our mark."""
         self._empty(keep={"logs", "gateway.toml"} if keep_logs else set())
-        if self._lock is not None:
-            (self.directory / "lock").unlink(missing_ok=True)
-            self._lock.close()
         if not keep_logs:
-            self.directory.rmdir()
+            (self.directory / "lock").unlink(missing_ok=True)
+            if self._removable and not any(self.directory.iterdir()):
+                self.directory.rmdir()
+        if self._lock is not None:
+            self._lock.close()
 
     def new_secret(self, name: str, text: str | None = None) -> str:
         """Write a secret, a random one unless given, to a file in `secrets`, and return it."""
@@ -99,7 +126,8 @@ class Place:
 
     def _empty(self, keep: set[str] | frozenset[str] = frozenset()) -> None:
         for path in self.directory.iterdir():
-            if path.name == "lock" or path.name in keep:
+            name = path.name.removesuffix(".new")
+            if name == "lock" or name not in _OURS or name in keep:
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

@@ -68,6 +68,21 @@ class PlaceTests:
             Place(tmp_path).take()
         assert (tmp_path / "thesis.tex").exists()
 
+    def test_what_somebody_put_among_ours_stays(self, place: Place) -> None:
+        """The next one says so, and leaves it alone too."""
+        (place.directory / "notes").write_text("of what was seen")
+        place.leave(keep_logs=True)
+        with pytest.raises(PlaceTakenError, match=r"other things: notes$"):
+            place.take()
+        place.leave()
+        assert [path.name for path in place.directory.iterdir()] == ["notes"]
+
+    def test_file_is_no_place(self, tmp_path: Path) -> None:
+        """It is left alone."""
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(PlaceTakenError, match="file is not a directory"):
+            Place(tmp_path / "file").take()
+
     def test_left_place_is_gone(self, place: Place) -> None:
         """And can be taken again."""
         place.new_secret("key")
@@ -79,18 +94,54 @@ class PlaceTests:
         place.new_secret("key")
         (place.logs / "gateway.log").write_text("why")
         place.leave(keep_logs=True)
-        assert [path.name for path in place.directory.iterdir()] == ["logs"]
+        assert sorted(path.name for path in place.directory.iterdir()) == ["lock", "logs"]
+        place.take()
+        assert not (place.logs / "gateway.log").exists()
 
     def test_what_a_killed_one_left_is_removed(self, tmp_path: Path) -> None:
         """A lock goes with its process; the next one clears the files."""
+        directory = tmp_path / "quickstart"
         killed = (
             "import os, pathlib; from fengling_gateway.quickstart.place import Place;"
-            f"place = Place(pathlib.Path({str(tmp_path)!r})); place.take();"
+            f"place = Place(pathlib.Path({str(directory)!r})); place.take();"
             "place.new_secret('old'); os.kill(os.getpid(), 9)"
         )
         subprocess.run([sys.executable, "-c", killed], check=False)
-        assert (tmp_path / "secrets" / "old").exists()
-        place = Place(tmp_path)
+        assert (directory / "secrets" / "old").exists()
+        place = Place(directory)
         place.take()
         assert not place.secrets.exists()
         place.leave()
+        assert not directory.exists()
+
+    @pytest.mark.parametrize("lock", [None, "", "12345"])
+    def test_names_like_ours_do_not_make_a_directory_ours(
+        self, tmp_path: Path, lock: str | None
+    ) -> None:
+        """Others have ``logs`` and ``secrets``, and lock files, too."""
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "logs" / "precious").touch()
+        if lock is not None:
+            (tmp_path / "lock").write_text(lock)
+        with pytest.raises(PlaceTakenError, match=r"holds other things: .*logs"):
+            Place(tmp_path).take()
+        assert (tmp_path / "logs" / "precious").exists()
+        assert lock is None or (tmp_path / "lock").read_text() == lock
+
+    def test_empty_directory_is_used_and_stays(self, tmp_path: Path) -> None:
+        """It is not we who made it."""
+        place = Place(tmp_path)
+        place.take()
+        place.new_secret("key")
+        place.leave()
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("path", ["", ".", "/"])
+    def test_place_where_one_stands_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        """An empty path is the current directory."""
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(PlaceTakenError, match="no directory of the quickstart's own"):
+            Place(Path(path))
+        assert tmp_path.exists()
