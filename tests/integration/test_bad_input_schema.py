@@ -264,11 +264,12 @@ class FaultTests:
             wait_for_line(gateway, " ERROR ", "held: revision 0 removes 3 of 3 routes")
             load.wait_for(20)
             add_routes(running.world)
+            # Its revisions begin anew: what the workers serve already has a larger number.
+            wait_until(lambda: gateway.manage("status")["position"]["revision"] == sql.revision)
             wait_until(lambda: gateway.served_by_every_worker(sql.revision), timeout=10)
             load.wait_for(20)
         assert (load.refused, load.failed) == ([], [])
-        status = gateway.manage("status")
-        assert (status["held"], status["position"]["revision"]) == (None, sql.revision)
+        assert gateway.manage("status")["held"] is None
 
     def _error(self, gateway: GatewayProcess) -> str | None:
         found: str | None = gateway.manage("status")["source"]["last_error"]
