@@ -173,6 +173,62 @@ class ImageTests:
         session.run("INSERT INTO fengling.service (id, name) VALUES ('hello', 'new')", "COMMIT")
         assert changes(session) == [("service", "hello", "update")]
 
+    @pytest.mark.parametrize(
+        ("statement", "expected", "left"),
+        [
+            (
+                "WITH d AS (DELETE FROM fengling.route RETURNING id)"
+                " INSERT INTO fengling.route (id, path, service_id)"
+                " SELECT id, '/new', 'hello' FROM d LIMIT 1",
+                [("route", "r1", "update"), ("route", "r2", "delete"), ("route", "r3", "delete")],
+                1,
+            ),
+            (
+                "WITH d AS (DELETE FROM fengling.route RETURNING id), i AS ("
+                " INSERT INTO fengling.route (id, path, service_id, enabled)"
+                " SELECT id, '/new', 'hello', id <> 'r2' FROM d LIMIT 2) SELECT 1",
+                [("route", "r1", "update"), ("route", "r2", "update"), ("route", "r3", "delete")],
+                1,
+            ),
+            (
+                "WITH d AS (DELETE FROM fengling.route RETURNING id)"
+                " INSERT INTO fengling.route (id, path, service_id)"
+                " SELECT id, '/new', 'hello' FROM d",
+                [("route", "r1", "update"), ("route", "r2", "update"), ("route", "r3", "update")],
+                3,
+            ),
+        ],
+    )
+    def test_deleted_and_made_again_by_one_statement_is_an_update(
+        self, session: Session, statement: str, expected: object, left: int
+    ) -> None:
+        """In whatever order it comes to its two halves; and the routes are still counted."""
+        add_service(session, "hello")
+        add_routes(session, 3)
+        session.run("BEGIN", "SET LOCAL fengling.force = on", statement, "COMMIT")
+        assert changes(session) == expected
+        assert session.value(
+            "SELECT bool_and(before IS NOT NULL) FROM fengling.revision_change WHERE revision = 3"
+        )
+        assert session.value("SELECT routes FROM fengling.head") == left
+
+    def test_made_and_made_again_by_one_statement_is_a_creation(self, session: Session) -> None:
+        """What was there before is from the same transaction."""
+        add_service(session, "hello")
+        session.run("BEGIN")
+        add_routes(session, 3)
+        session.run(
+            "WITH d AS (DELETE FROM fengling.route RETURNING id)"
+            " INSERT INTO fengling.route (id, path, service_id)"
+            " SELECT id, '/new', 'hello' FROM d LIMIT 1",
+            "COMMIT",
+        )
+        assert changes(session) == [("route", "r1", "create")]
+        assert (
+            session.value("SELECT before FROM fengling.revision_change WHERE revision = 2") is None
+        )
+        assert session.value("SELECT routes FROM fengling.head") == 1
+
     def test_made_and_changed_is_a_creation(self, session: Session) -> None:
         """Nothing was before it."""
         session.run("BEGIN")

@@ -94,8 +94,11 @@ CREATE UNLOGGED TABLE fengling.pending_change (
     entity text COLLATE "C" NOT NULL,
     entity_id text COLLATE "C" NOT NULL,
     before jsonb,
+    version bigint,
     PRIMARY KEY (transaction, entity, entity_id)
 );
+COMMENT ON COLUMN fengling.pending_change.version IS
+    'With which it was inserted: an older image is of what was there before this transaction.';
 COMMENT ON TABLE fengling.pending_change IS
     'What running transactions have changed: the first image of each entity they touched.';
 

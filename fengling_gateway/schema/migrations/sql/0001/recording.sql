@@ -62,14 +62,14 @@ SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     CASE TG_TABLE_NAME
         WHEN 'setting' THEN
-            INSERT INTO fengling.pending_change (entity, entity_id)
-            SELECT 'setting', key FROM new_rows ON CONFLICT DO NOTHING;
+            INSERT INTO fengling.pending_change (entity, entity_id, version)
+            SELECT 'setting', key, version FROM new_rows ON CONFLICT DO NOTHING;
         WHEN 'instance_health' THEN
             INSERT INTO fengling.pending_change (entity, entity_id)
             SELECT 'instance_health', instance_id FROM new_rows ON CONFLICT DO NOTHING;
         ELSE
-            INSERT INTO fengling.pending_change (entity, entity_id)
-            SELECT TG_TABLE_NAME, id FROM new_rows ON CONFLICT DO NOTHING;
+            INSERT INTO fengling.pending_change (entity, entity_id, version)
+            SELECT TG_TABLE_NAME, id, version FROM new_rows ON CONFLICT DO NOTHING;
     END CASE;
     IF EXISTS (SELECT FROM new_rows) THEN
         INSERT INTO fengling.txn DEFAULT VALUES ON CONFLICT DO NOTHING;
@@ -77,6 +77,9 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- One statement that deletes a row and inserts it again (WITH ... AS (DELETE ...) INSERT ...) may
+-- note the new one first: then the image of the old one, known by its version, comes after.
+-- (Health has no versions. There, the log would call such a change a creation, and no more.)
 CREATE FUNCTION fengling.record_update_or_delete() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -85,15 +88,19 @@ SET timezone = 'UTC' AS $$
 BEGIN
     CASE TG_TABLE_NAME
         WHEN 'setting' THEN
-            INSERT INTO fengling.pending_change (entity, entity_id, before)
-            SELECT 'setting', key, to_jsonb(o) FROM old_rows AS o ON CONFLICT DO NOTHING;
+            INSERT INTO fengling.pending_change AS p (entity, entity_id, before)
+            SELECT 'setting', key, to_jsonb(o) FROM old_rows AS o
+            ON CONFLICT (transaction, entity, entity_id) DO UPDATE SET before = EXCLUDED.before
+            WHERE p.before IS NULL AND (EXCLUDED.before ->> 'version')::bigint < p.version;
         WHEN 'instance_health' THEN
             INSERT INTO fengling.pending_change (entity, entity_id, before)
             SELECT 'instance_health', instance_id, to_jsonb(o) FROM old_rows AS o
             ON CONFLICT DO NOTHING;
         ELSE
-            INSERT INTO fengling.pending_change (entity, entity_id, before)
-            SELECT TG_TABLE_NAME, id, to_jsonb(o) FROM old_rows AS o ON CONFLICT DO NOTHING;
+            INSERT INTO fengling.pending_change AS p (entity, entity_id, before)
+            SELECT TG_TABLE_NAME, id, to_jsonb(o) FROM old_rows AS o
+            ON CONFLICT (transaction, entity, entity_id) DO UPDATE SET before = EXCLUDED.before
+            WHERE p.before IS NULL AND (EXCLUDED.before ->> 'version')::bigint < p.version;
     END CASE;
     IF EXISTS (SELECT FROM old_rows) THEN
         INSERT INTO fengling.txn DEFAULT VALUES ON CONFLICT DO NOTHING;
