@@ -124,6 +124,9 @@ class ManagementApi:
             return answer.document
         problem = answer.document if isinstance(answer.document, dict) else {}
         detail = problem.get("detail") or problem.get("title") or f"status {answer.status}"
+        reasons = [f"{one['path']}: {one['message']}" for one in problem.get("problems") or ()]
+        if reasons:
+            detail += ": " + "; ".join(reasons)
         if answer.status == 401:
             why = problem.get("detail") or "it is of another gateway, or damaged"
             raise CommandError(

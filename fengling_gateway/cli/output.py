@@ -11,11 +11,15 @@ from typing import Any, Final, TypeVar
 import click
 import yaml
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 FORMATS: Final = ("table", "json", "yaml")
+_LAID_OUT: Final = 500
+"""Rows that are laid out with colours and folded lines: 10,000 take half a minute."""
+
 _UNLIMITED_WIDTH: Final = 10_000
 _STATE_STYLES: Final = {
     **dict.fromkeys(("serving", "healthy", "ready", "yes"), "green"),
@@ -55,15 +59,28 @@ def print_value(value: Any, output: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
     """Print rows under headings, or a sentence where there are none."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
-    if table.row_count:
-        console().print(table)
-    else:
+    cells = [[cell(value) for value in row] for row in rows]
+    if not cells:
         click.echo(empty)
+    elif len(cells) > _LAID_OUT:
+        _print_plainly(columns, cells)
+    else:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+        for name in columns:
+            table.add_column(name, overflow="fold")
+        for row in cells:
+            table.add_row(*row)
+        console().print(table)
+
+
+def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    """Print a long table, which nobody looks at but with a pager, or grep."""
+    lines = [list(columns), *([value.plain for value in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["─" * width for width in widths])
+    for line in lines:
+        padded = map(set_cell_size, line, widths)
+        click.echo("   ".join(padded).rstrip())
 
 
 def print_facts(facts: Iterable[tuple[str, Any]]) -> None:

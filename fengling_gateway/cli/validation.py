@@ -120,8 +120,10 @@ def report(
         ("warning", places.get(Key("route", one.route)), f"route {one.route}", one.message)
         for one in warnings
     ]
-    if rows:
+    if rows and places:
         print_table(("", "WHERE", "WHAT", "WHY"), rows, empty="")
+    elif rows:
+        print_table(("", "WHAT", "WHY"), [(kind, *rest) for kind, _, *rest in rows], empty="")
     counts = f"{len(judged.bodies)} valid, {len(judged.rejected)} rejected"
     click.echo(f"{counts}, {len(warnings)} warning{'' if len(warnings) == 1 else 's'}")
     if judged.held is not None:

@@ -70,6 +70,9 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
 _REJECTED: Final = 20
 """Rejected entities that the status names: more than a screen is read in another way."""
 
+_CANDIDATES: Final = 20
+"""Routes with the host and path of a request that are named."""
+
 _INSTANCES: Final = 10
 """Instances of a service that are named in a line."""
 
@@ -152,7 +155,7 @@ def _rejected_by_kind(status: Mapping[str, Any]) -> Mapping[str, int]:
 
 def _held(held: Mapping[str, Any]) -> str | None:
     """Say what is held, and how it is released."""
-    message = held.get("message")
+    message = str(held.get("message") or "").removeprefix("held: ")
     return f"{message} (to serve it: fenglingctl confirm {held['revision']})" if message else None
 
 
@@ -203,7 +206,8 @@ def reload_line(answer: Mapping[str, Any]) -> str:
     if behind:
         return f"revision {revision} is not served yet by {', '.join(behind)}"
     took = answer.get("took_ms")
-    return f"revision {revision} is served" + (f" ({took:g} ms)" if took is not None else "")
+    line = f"revision {revision} is served" + (f" ({took:g} ms)" if took is not None else "")
+    return f"{line}; {answer['held']}" if answer.get("held") else line
 
 
 def confirmation_line(answer: Mapping[str, Any]) -> str:
@@ -217,26 +221,26 @@ def confirmation_line(answer: Mapping[str, Any]) -> str:
 
 
 def print_explanation(answer: Mapping[str, Any]) -> None:
-    """Print which route a request takes, where it goes, and how each route was judged."""
-    print_facts(
-        (
-            ("tenant", answer.get("tenant")),
-            ("route", answer.get("route") or _warning("none: 404")),
-            ("action", _action(answer.get("action") or {})),
-        )
-    )
+    """Print which route a request takes, where it goes, and how the first routes were judged."""
+    facts = [
+        ("tenant", answer.get("tenant")),
+        ("route", answer.get("route") or _warning("none: 404")),
+    ]
+    if answer.get("action"):
+        facts.append(("action", _action(answer["action"])))
+    print_facts(facts)
     asked = answer.get("asked")
     if asked:
         click.echo(f"\n{asked['route']}: {asked['reason']}")
+    click.echo()
     candidates = answer.get("candidates") or []
-    if candidates:
-        click.echo()
-        rows = [
-            (Text("✓", style="green") if one["chosen"] else " ", one["route"], one["reason"])
-            for one in candidates
-        ]
-        print_table(("", "ROUTE", "WHY"), rows, empty="")
-    more = answer.get("more_candidates")
+    shown = [one for at, one in enumerate(candidates) if at < _CANDIDATES or one["chosen"]]
+    rows = [
+        (Text("✓", style="green") if one["chosen"] else " ", one["route"], one["reason"])
+        for one in shown
+    ]
+    print_table(("", "ROUTE", "WHY"), rows, empty="no route has this host and path")
+    more = len(candidates) - len(shown) + answer.get("more_candidates", 0)
     if more:
         click.echo(
             f"\nand {more} more with this host and path, none of which takes the request"

@@ -35,6 +35,7 @@ _RELOADED: Final[Schema] = {
     "type": "object",
     "properties": {
         "position": {"type": ["object", "null"]},
+        "held": {"type": ["string", "null"], "description": "What is read and not served."},
         "behind": {"type": "array", "items": _TEXT},
         "complete": {"type": "boolean"},
         "took_ms": {"type": "number"},

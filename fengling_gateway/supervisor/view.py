@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from fengling_gateway import __version__
 from fengling_gateway.configsource.reading import NotHeldError, SourceError
 from fengling_gateway.model.delta import Position
+from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.link import WorkerState
@@ -170,8 +171,10 @@ class SupervisorView:
         content_hash = f"{self._supervisor.config.content_hash:032x}"
         left = max(0.0, seconds - (self._clock.seconds() - started))
         behind: list[str] = await self._supervisor.propagation.wait(left)
+        held = self._supervisor.loop.held
         answer = {
             "position": position_values(position),
+            "held": None if held is None else held.describe(),
             "source_answered": answered
             and self._supervisor.narration.failed_looks == failed_before,
             "source_error": self._supervisor.source.state.last_error,
@@ -248,8 +251,20 @@ class SupervisorView:
         """Ask a worker which route a request would take; fails with `LookupError` without one."""
         for link in self._supervisor.workers.links():
             if link.state is WorkerState.SERVING:
-                return link.ask("explain", request=request)
+                return link.ask("explain", request=request).addCallback(self._say_rejected)
         raise LookupError("no worker serves yet")
+
+    def _say_rejected(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Say of a route that was asked about what no worker knows: why it is not there."""
+        asked = answer.get("asked")
+        rejected = self.rejection(Key("route", asked["route"])) if asked else None
+        if asked and rejected is not None:
+            why = "; ".join(f"{one['path']}: {one['message']}" for one in rejected["problems"])
+            if rejected["serving"] == NOTHING:
+                asked["reason"] = f"it is rejected: {why}"
+            else:
+                asked["reason"] += f" (a previous version serves; the newest is rejected: {why})"
+        return answer
 
     def counters(self) -> Deferred[dict[str, Any]]:
         """Return the counters of every worker that answers, by worker name."""

@@ -93,7 +93,7 @@ def _asked(
             return _verdict(verdict)
     route = snapshot.routes.get(route_id)
     if route is None:
-        reason = "there is no such route: nobody wrote it, or it is rejected (status)"
+        reason = "there is no such route"
     else:
         tenant = snapshot.tenants.resolve(request.host, request.path)
         lost_to = found.chosen.id if found.chosen else "another"

@@ -48,10 +48,11 @@ def test_status_names_what_needs_attention(run: Run, gateway: StubGateway) -> No
     gateway.answers["GET", "status"] = (200, STATUS)
     result = run("status")
     assert result.exit_code == 0
+    assert "held: " not in result.stdout
     for words in (
         "n1 (cluster default)",
         "412",
-        "removes 37 of 37 routes (to serve it: fenglingctl confirm 413)",
+        " revision 413 removes 37 of 37 routes (to serve it: fenglingctl confirm 413)",
         "away (Connection refused)",
         "notified of changes",
         "nothing   path: is no template",
@@ -145,6 +146,15 @@ def test_each_kind_has_a_table(
     assert words in run("get", what).stdout
 
 
+def test_a_long_list_is_a_table_too(run: Run, gateway: StubGateway) -> None:
+    """With the same columns, whatever their width."""
+    items = [{"id": f"r{number}", "path": "/ü" * (number % 3)} for number in range(2000)]
+    gateway.answers["GET", "routes"] = (200, {"items": items, "next": None})
+    lines = run("get", "routes").stdout.splitlines()
+    assert (len(lines), lines[0].split()[:3]) == (2002, ["ID", "PRIORITY", "HOSTS"])
+    assert {line.index("answer None") for line in lines[2:]} == {lines[0].index("TARGET")}
+
+
 def test_an_empty_list_says_so(run: Run, gateway: StubGateway) -> None:
     """Not only headings."""
     gateway.answers["GET", "routes"] = (200, {"items": [], "next": None})
@@ -160,10 +170,17 @@ def test_get_shows_one(run: Run, gateway: StubGateway) -> None:
 
 def test_what_is_not_served_is_one_line(run: Run, gateway: StubGateway) -> None:
     """And status 2."""
-    problem = {"title": "It is not served here", "detail": "it is rejected", "code": "not_served"}
+    problem: dict[str, Any] = {
+        "title": "It is not served here",
+        "detail": "it is rejected",
+        "code": "not_served",
+    }
     gateway.answers["GET", "routes/x"] = (404, problem)
     result = run("get", "routes", "x")
     assert (result.exit_code, result.stderr) == (2, f"fenglingctl: {gateway.url}: it is rejected\n")
+    problem["problems"] = [{"path": "route x: path", "message": "is no template"}]
+    gateway.answers["GET", "routes/x"] = (404, problem)
+    assert "it is rejected: route x: path: is no template\n" in run("get", "routes", "x").stderr
 
 
 def test_workers_of_the_fleet_are_listed(run: Run, gateway: StubGateway) -> None:
@@ -188,6 +205,14 @@ def test_reload_waits_as_told(run: Run, gateway: StubGateway) -> None:
     assert (result.exit_code, result.stdout) == (0, "revision 7 is served (12.5 ms)\n")
     path = "/api/gateway/reload?wait=all&timeout=500ms"
     assert gateway.asked == [("POST", path, {"comment": "canary"})]
+
+
+def test_a_reload_tells_what_is_held(run: Run, gateway: StubGateway) -> None:
+    """Or one would look for what is read and not served."""
+    held = "held: revision 8 removes 37 of 37 routes"
+    answer = {"position": {"revision": 7}, "behind": [], "complete": True, "held": held}
+    gateway.answers["POST", "reload"] = (200, answer)
+    assert run("reload").stdout == f"revision 7 is served; {held}\n"
 
 
 def test_a_reload_that_does_not_converge_is_status_1(run: Run, gateway: StubGateway) -> None:
@@ -261,15 +286,19 @@ def test_explain_says_how_many_it_does_not_list(run: Run, gateway: StubGateway) 
     """Routes beyond the first, and instances of a large service."""
     instances = [{"address": f"http://10.0.0.{number}:80"} for number in range(12)]
     service = {"service": "orders", "candidates": instances, "more_candidates": 300}
+    others = [{"route": f"r{number}", "chosen": False, "reason": "-"} for number in range(50)]
     answer = {
         **EXPLANATION,
+        "candidates": [*others, EXPLANATION["candidates"][1]],
         "more_candidates": 4900,
         "action": {"kind": "forward", "services": [service]},
     }
     gateway.answers["POST", "explain"] = (200, answer)
     result = run("explain", "https://shop.example/orders")
     assert "10.0.0.9:80 and 302 more)" in result.stdout
-    assert "and 4900 more with this host and path" in result.stdout
+    assert ("r19" in result.stdout, "r20" in result.stdout) == (True, False)
+    assert "first that takes the request" in result.stdout
+    assert "and 4930 more with this host and path" in result.stdout
 
 
 def test_explain_tells_of_the_route_asked_for(run: Run, gateway: StubGateway) -> None:
@@ -290,6 +319,7 @@ def test_explain_without_a_route_is_status_1(run: Run, gateway: StubGateway) -> 
     result = run("explain", "/nothing", "-H", "Host: a.example")
     assert result.exit_code == 1
     assert "none: 404" in result.stdout
+    assert "no route has this host and path" in result.stdout
     assert gateway.asked[0][2]["host"] == "a.example"
 
 

@@ -16,6 +16,7 @@ from fengling_gateway import __version__
 from fengling_gateway.configsource.reading import NotHeldError, Row, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 from fengling_gateway.supervisor.view import CONFIRM_SECONDS, REJECTED_SHOWN, SupervisorView
@@ -217,7 +218,9 @@ class RejectedTests(SynchronousTestCase):
     def setUp(self) -> None:
         clock = Clock()
         source = parts.Source()
-        source.history = lambda keys, up_to: succeed({})  # type: ignore[method-assign]
+        good = {"id": "r002", "path": "/x", "respond": {"status": 200}}
+        history = {Key("route", "r002"): [good]}
+        source.history = lambda keys, up_to: succeed(history)  # type: ignore[method-assign]
         supervisor = Supervisor(
             reactor=clock,
             settings=SupervisorSettings(
@@ -240,6 +243,7 @@ class RejectedTests(SynchronousTestCase):
         bad = [Row(Key("route", f"r{number:03}"), {"path": "no path"}) for number in range(150)]
         source.answer(HERE, Row(Key("service", "s"), {"id": "s", "balancing": "bad"}), *bad)
         clock.advance(0)
+        self.supervisor = supervisor
         self.view = SupervisorView(supervisor=supervisor, clock=clock, dropped_log_lines=lambda: 0)
 
     def test_status_names_the_first_and_counts_all(self) -> None:
@@ -255,6 +259,21 @@ class RejectedTests(SynchronousTestCase):
         found = self.view.rejected(after=Key("route", "r148x"), limit=10)
         self.assertEqual([one["id"] for one in found], ["r149", "s"])
         self.assertEqual(found[0]["serving"], "nothing")
+
+    def test_explain_says_of_a_rejected_route_why_it_is_not_there(self) -> None:
+        """The worker that explains has never heard of it."""
+        answer = {"asked": {"route": "r001", "chosen": False, "reason": "there is no such route"}}
+        link = SimpleNamespace(
+            state=WorkerState.SERVING, ask=lambda *_, **__: succeed(json.loads(json.dumps(answer)))
+        )
+        self.supervisor.workers.links = lambda: [link]  # type: ignore[method-assign, list-item]
+        asked = self.successResultOf(self.view.explain({}))["asked"]
+        self.assertTrue(asked["reason"].startswith("it is rejected: route r001: path: "), asked)
+        answer["asked"]["route"] = "r002"
+        asked = self.successResultOf(self.view.explain({}))["asked"]
+        self.assertIn("route (a previous version serves; the newest is rejected", asked["reason"])
+        answer["asked"]["route"] = "r999"
+        self.assertEqual(self.successResultOf(self.view.explain({})), answer)
 
     def test_one_is_asked_for(self) -> None:
         """With what is wrong; None if it is not rejected."""
