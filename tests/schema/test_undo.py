@@ -59,6 +59,75 @@ class UndoTests:
             session.run("SELECT fengling.undo(4)")
         assert session.value("SELECT name FROM fengling.service WHERE id = 'hello'") == "x"
 
+    def test_swapped_addresses_are_taken_back(self, session: Session) -> None:
+        """Neither instance can go first."""
+        session.run(
+            "INSERT INTO fengling.instance (id, service_id, address)"
+            " VALUES ('a', 'hello', 'http://h:1'), ('b', 'hello', 'http://h:2')",
+            "INSERT INTO fengling.instance_health (instance_id, health) VALUES ('a', 'healthy')",
+            "BEGIN",
+            "UPDATE fengling.instance SET address = 'http://h:3' WHERE id = 'a'",
+            "UPDATE fengling.instance SET address = 'http://h:1' WHERE id = 'b'",
+            "UPDATE fengling.instance SET address = 'http://h:2' WHERE id = 'a'",
+            "COMMIT",
+            "SELECT fengling.undo(6)",
+        )
+        assert session.rows("SELECT id, address FROM fengling.instance ORDER BY id") == [
+            ("a", "http://h:1"),
+            ("b", "http://h:2"),
+        ]
+        assert session.rows("SELECT health FROM fengling.instance_health") == [("healthy",)]
+
+    def test_swapped_services_are_taken_back(self, session: Session) -> None:
+        """What is unique is the pair."""
+        session.run(
+            "INSERT INTO fengling.instance (id, service_id, address)"
+            " VALUES ('a', 'hello', 'http://h:1'), ('b', 'v2', 'http://h:1')",
+            "BEGIN",
+            "UPDATE fengling.instance SET address = 'http://h:2' WHERE id = 'a'",
+            "UPDATE fengling.instance SET service_id = 'hello' WHERE id = 'b'",
+            "UPDATE fengling.instance SET service_id = 'v2', address = 'http://h:1' WHERE id = 'a'",
+            "COMMIT",
+            "SELECT fengling.undo(5)",
+        )
+        assert session.rows("SELECT id, service_id FROM fengling.instance ORDER BY id") == [
+            ("a", "hello"),
+            ("b", "v2"),
+        ]
+
+    def test_address_given_to_another_instance_is_taken_back(self, session: Session) -> None:
+        """One made and one deleted, or one made and one changed."""
+        session.run(
+            "INSERT INTO fengling.instance (id, service_id, address)"
+            " VALUES ('b', 'hello', 'http://h:1'), ('c', 'hello', 'http://h:2')",
+            "BEGIN",
+            "DELETE FROM fengling.instance WHERE id = 'b'",
+            "UPDATE fengling.instance SET address = 'http://h:3' WHERE id = 'c'",
+            "INSERT INTO fengling.instance (id, service_id, address)"
+            " VALUES ('a', 'hello', 'http://h:1'), ('d', 'hello', 'http://h:2')",
+            "COMMIT",
+            "SELECT fengling.undo(5)",
+        )
+        assert session.rows("SELECT id, address FROM fengling.instance ORDER BY id") == [
+            ("b", "http://h:1"),
+            ("c", "http://h:2"),
+        ]
+
+    def test_revision_that_the_log_has_in_part_is_not_undone(self, session: Session) -> None:
+        """Half a revision is a state that never was."""
+        session.run(
+            "UPDATE fengling.route SET priority = 1",
+            "UPDATE fengling.route SET priority = 2 WHERE id <> 'r1'",
+            "UPDATE fengling.service SET name = 'x'",
+            "SELECT fengling.prune(keep => '0')",
+        )
+        with pytest.raises(
+            errors.ObjectNotInPrerequisiteState,
+            match="of the 3 changes of revision 4, the log still has 1",
+        ):
+            session.run("SELECT fengling.undo(4)")
+        assert session.value("SELECT priority FROM fengling.route WHERE id = 'r1'") == 1
+
     def test_unknown_revision_is_an_error(self, session: Session) -> None:
         """A typing error must not pass for success."""
         with pytest.raises(errors.NoDataFound, match="revision 99 changed no configuration"):

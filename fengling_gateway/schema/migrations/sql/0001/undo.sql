@@ -7,13 +7,33 @@ DECLARE
     change fengling.revision_change;
     later bigint;
     undone integer := 0;
+    made integer;
+    kept integer;
 BEGIN
+    SELECT r.changes INTO made FROM fengling.revision AS r WHERE r.id = undo.revision;
+    SELECT count(*) INTO kept FROM fengling.revision_change AS c
+    WHERE c.revision = undo.revision;
+    IF kept BETWEEN 1 AND made - 1 THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('of the %s changes of revision %s, the log still has %s',
+                             made, undo.revision, kept),
+            HINT = 'it has been shortened; write the changes you want';
+    END IF;
     IF coalesce(current_setting('fengling.comment', true), '') = '' THEN
         PERFORM set_config('fengling.comment', format('undo of revision %s', undo.revision), true);
     END IF;
+    -- Two instances may have swapped addresses, or one has taken that of another which went. So
+    -- first out of the way, to names that nobody resolves; and what was made goes before the rest.
+    UPDATE fengling.instance AS i SET address = format('http://%s.undo.invalid', i.id)
+    FROM fengling.revision_change AS c
+    WHERE c.revision = undo.revision AND c.entity = 'instance' AND c.entity_id = i.id
+      AND c.before IS NOT NULL
+      AND (c.before -> 'address', c.before -> 'service_id', c.before -> 'tenant_id')
+          IS DISTINCT FROM
+          (c.after -> 'address', c.after -> 'service_id', c.after -> 'tenant_id');
     FOR change IN SELECT * FROM fengling.revision_change AS c
         WHERE c.revision = undo.revision AND c.entity <> 'instance_health'
-        ORDER BY c.ordinal DESC
+        ORDER BY c.before IS NOT NULL, c.ordinal DESC
     LOOP
         SELECT min(c.revision) INTO later FROM fengling.revision_change AS c
         WHERE c.entity = change.entity AND c.entity_id = change.entity_id
