@@ -119,6 +119,52 @@ class HeldTests:
         keep(session, left)
         assert (served(session) == 3) == held
 
+    @pytest.mark.parametrize("before", [None, 0.5, 0.2])
+    @pytest.mark.parametrize("constraints", ["IMMEDIATE", "DEFERRED"])
+    def test_nobody_allows_it_to_himself(
+        self, session: Session, before: float | None, constraints: str
+    ) -> None:
+        """The share counts that is served, not the one that the same transaction sets."""
+        if before is not None:
+            session.run(
+                "INSERT INTO fengling.setting (key, value)"
+                f" VALUES ('hold', '{{\"max_removed_share\": {before}}}')"
+            )
+        newest = served(session)
+        session.run(
+            "BEGIN",
+            "INSERT INTO fengling.setting (key, value) VALUES ('hold', '{\"max_removed_share\": 1}')"
+            " ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value",
+            f"SET CONSTRAINTS ALL {constraints}",
+        )
+        keep(session, 1)
+        session.run("COMMIT")
+        assert served(session) == newest
+        session.run("UPDATE fengling.service SET name = 'x'")
+        assert served(session) == newest, "nor by waiting for the next one"
+        session.value("SELECT fengling.confirm(%s)", newest + 1)
+        assert served(session) == newest + 2
+
+    def test_share_that_is_taken_away_still_counts(self, session: Session) -> None:
+        """A stricter one, too: what is served is what was agreed upon."""
+        session.run("INSERT INTO fengling.setting VALUES ('hold', '{\"max_removed_share\": 0.9}')")
+        session.run("BEGIN", "DELETE FROM fengling.setting")
+        keep(session, 10)
+        session.run("COMMIT")
+        assert served(session) == 4
+        keep(session, 4)
+        assert served(session) == 4
+
+    def test_confirming_goes_on_with_the_share_that_was_confirmed(self, session: Session) -> None:
+        """A later revision is judged by what is served when its turn comes."""
+        session.run("BEGIN", "DELETE FROM fengling.route WHERE id <> 'r1' AND id <> 'r2'")
+        session.run(
+            "INSERT INTO fengling.setting VALUES ('hold', '{\"max_removed_share\": 0.4}')", "COMMIT"
+        )
+        keep(session, 1)
+        session.value("SELECT fengling.confirm(3)")
+        assert served(session) == 3
+
     def test_after_set_constraints_the_whole_transaction_counts(self, session: Session) -> None:
         """A first part that passes does not let the second part pass, nor the reverse."""
         session.run("BEGIN")

@@ -177,23 +177,29 @@ class ImageTests:
         ("statement", "expected", "left"),
         [
             (
-                "WITH d AS (DELETE FROM fengling.route RETURNING id)"
-                " INSERT INTO fengling.route (id, path, service_id)"
-                " SELECT id, '/new', 'hello' FROM d LIMIT 1",
+                (
+                    "WITH d AS (DELETE FROM fengling.route RETURNING id)"
+                    " INSERT INTO fengling.route (id, path, service_id)"
+                    " SELECT id, '/new', 'hello' FROM d LIMIT 1"
+                ),
                 [("route", "r1", "update"), ("route", "r2", "delete"), ("route", "r3", "delete")],
                 1,
             ),
             (
-                "WITH d AS (DELETE FROM fengling.route RETURNING id), i AS ("
-                " INSERT INTO fengling.route (id, path, service_id, enabled)"
-                " SELECT id, '/new', 'hello', id <> 'r2' FROM d LIMIT 2) SELECT 1",
+                (
+                    "WITH d AS (DELETE FROM fengling.route RETURNING id), i AS ("
+                    " INSERT INTO fengling.route (id, path, service_id, enabled)"
+                    " SELECT id, '/new', 'hello', id <> 'r2' FROM d LIMIT 2) SELECT 1"
+                ),
                 [("route", "r1", "update"), ("route", "r2", "update"), ("route", "r3", "delete")],
                 1,
             ),
             (
-                "WITH d AS (DELETE FROM fengling.route RETURNING id)"
-                " INSERT INTO fengling.route (id, path, service_id)"
-                " SELECT id, '/new', 'hello' FROM d",
+                (
+                    "WITH d AS (DELETE FROM fengling.route RETURNING id)"
+                    " INSERT INTO fengling.route (id, path, service_id)"
+                    " SELECT id, '/new', 'hello' FROM d"
+                ),
                 [("route", "r1", "update"), ("route", "r2", "update"), ("route", "r3", "update")],
                 3,
             ),

@@ -154,19 +154,28 @@ BEGIN
     FROM net;
 END $$;
 
-CREATE FUNCTION fengling.max_removed_share() RETURNS numeric
+-- The setting as it is served: what a revision says of it counts once that revision is served, or
+-- whoever removes all routes could allow it to himself.
+CREATE FUNCTION fengling.max_removed_share(served bigint) RETURNS numeric
 LANGUAGE sql STABLE
 RETURN coalesce((
     SELECT CASE WHEN jsonb_typeof(share) = 'number' AND share::numeric BETWEEN 0 AND 1
                 THEN share::numeric END
-    FROM (SELECT value -> 'max_removed_share' AS share
-          FROM fengling.setting WHERE key = 'hold') AS hold), 0.5);
+    FROM (SELECT value -> 'max_removed_share' AS share FROM (
+              (SELECT c.before -> 'value' AS value, true AS is_older
+               FROM fengling.revision_change AS c
+               WHERE c.entity = 'setting' AND c.entity_id = 'hold' AND c.revision > served
+               ORDER BY c.revision LIMIT 1)
+              UNION ALL
+              SELECT s.value, false FROM fengling.setting AS s WHERE s.key = 'hold'
+              ORDER BY is_older DESC LIMIT 1) AS known) AS hold), 0.5);
 
-CREATE FUNCTION fengling.removes_too_much(routes integer, baseline_routes integer)
+-- (Most revisions remove nothing, and look no further.)
+CREATE FUNCTION fengling.removes_too_much(routes integer, baseline_routes integer, served bigint)
 RETURNS boolean
 LANGUAGE sql STABLE
-RETURN baseline_routes > 0
-    AND (routes = 0 OR routes < (1 - fengling.max_removed_share()) * baseline_routes);
+RETURN routes < baseline_routes
+    AND (routes = 0 OR routes < (1 - fengling.max_removed_share(served)) * baseline_routes);
 
 -- At COMMIT, PostgreSQL has switched statement_timeout off already: without a limit of its own, a
 -- transaction that somebody forgot to end would stop all writers for as long as it likes.
@@ -248,7 +257,7 @@ BEGIN
     this.changes := change.written;
     this.routes := head.routes + change.routes;
     this.held := NOT this.forced
-        AND fengling.removes_too_much(this.routes, this.baseline_routes);
+        AND fengling.removes_too_much(this.routes, this.baseline_routes, this.baseline_revision);
 
     INSERT INTO fengling.revision SELECT this.*
     ON CONFLICT (id) DO UPDATE SET

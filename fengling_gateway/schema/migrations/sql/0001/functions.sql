@@ -58,7 +58,9 @@ BEGIN
     WHERE held AND NOT forced AND id > _head.baseline_revision AND id <= this.id;
     _head.baseline_routes := this.routes;
     FOR this IN SELECT * FROM fengling.revision WHERE id >= this.id ORDER BY id LOOP
-        IF this.forced OR NOT fengling.removes_too_much(this.routes, _head.baseline_routes) THEN
+        IF this.forced OR NOT fengling.removes_too_much(
+            this.routes, _head.baseline_routes, _head.baseline_revision)
+        THEN
             _head.baseline_revision := this.id;
             _head.baseline_token := this.token;
             _head.baseline_routes := this.routes;
