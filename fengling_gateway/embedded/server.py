@@ -16,6 +16,9 @@ class Server(ABC):
     """
     One server in a directory; its port stays from start to start.
 
+    Raises:
+        ValueError: the directory is not an absolute path.
+
     Attributes:
         port: 0 until it has started once.
         port_taken: what the log says when somebody else has the port.
@@ -26,6 +29,8 @@ class Server(ABC):
     start_seconds: ClassVar[float]
 
     def __init__(self, directory: Path) -> None:
+        if not directory.is_absolute():  # "" would be where we stand, and given away to PostgreSQL
+            raise ValueError(f"the directory of a server is not absolute: {str(directory)!r}")
         self.directory = directory
         self.port = 0
         self._process: OwnedProcess | None = None

@@ -45,6 +45,13 @@ class PostgresServerTests:
         finally:
             server.stop("immediate")
 
+    @pytest.mark.parametrize("server", [PostgresServer, ValkeyServer])
+    @pytest.mark.parametrize("path", ["", ".", "data"])
+    def test_directory_below_where_one_stands_is_refused(self, server: Any, path: str) -> None:
+        """It would be made somebody else's."""
+        with pytest.raises(ValueError, match="not absolute"):
+            server(Path(path))
+
     def test_killed_and_started_again_keeps_port_and_data(
         self, own_postgres: PostgresServer
     ) -> None:

@@ -51,6 +51,9 @@ class GatewayProcess:
     program: Sequence[str] = (sys.executable, "-m", "fengling_gateway.tap.gateway")
     process: subprocess.Popen[bytes] | None = None
 
+    def __post_init__(self) -> None:
+        assert self.directory.is_absolute()  # tests empty it
+
     @property
     def log(self) -> str:
         return (self.directory / "gateway.log").read_text(errors="replace")
