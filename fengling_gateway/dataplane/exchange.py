@@ -64,7 +64,8 @@ class Exchange(RequestSide):
         self._route_id = route.id
         plan: Any = route.plan
         if not isinstance(plan, ForwardPlan):
-            self._answer(*answers.answer_plan(plane, head, plan))
+            status, pairs, body = answers.answer_plan(plane, head, plan)
+            self._answer(status, pairs, body)  # Cython can't unpack for a cdef method
             return
         if plan.split is not None and plan.branches is not None:
             plan = plan.branches[plan.split.pick()]
