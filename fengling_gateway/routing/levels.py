@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fengling_gateway.routing.ascending import Ascending
 from fengling_gateway.routing.sharding import AnyDict, put
 
 NO_PRIORITY: Final = -(1 << 62)
@@ -19,13 +20,16 @@ class Levels:
         count: routes that have it.
     """
 
-    # Routes of one priority, the usual case, need no dict.
-    __slots__ = ("_lower", "count", "top")
+    # Routes of one priority, the usual case, need neither.
+    __slots__ = ("_lower", "_order", "count", "top")
 
     def __init__(self) -> None:
         self.top = NO_PRIORITY
         self.count = 0
         self._lower: AnyDict[int, int] | None = None
+        """Counts of the priorities below the top."""
+        self._order: Ascending | None = None
+        """The same priorities."""
 
     @property
     def is_flat(self) -> bool:
@@ -37,7 +41,9 @@ class Levels:
         twin.top = self.top
         twin.count = self.count
         if self._lower:
+            assert self._order is not None
             twin._lower = self._lower.copy()
+            twin._order = self._order.copy()
         return twin
 
     def add(self, priority: int) -> None:
@@ -47,12 +53,20 @@ class Levels:
         if not self.count:
             self.top, self.count = priority, 1
             return
-        lower: AnyDict[int, int] = {} if self._lower is None else self._lower
         if priority > self.top:
-            self._lower = put(lower, self.top, self.count)
+            self._put_below(self.top, self.count)
             self.top, self.count = priority, 1
         else:
-            self._lower = put(lower, priority, (lower.get(priority) or 0) + 1)
+            self._put_below(priority, 1)
+
+    def _put_below(self, priority: int, count: int) -> None:
+        lower: AnyDict[int, int] = {} if self._lower is None else self._lower
+        before = lower.get(priority)
+        if before is None:
+            if self._order is None:
+                self._order = Ascending()
+            self._order.add(priority)
+        self._lower = put(lower, priority, (before or 0) + count)
 
     def subtract(self, priority: int) -> None:
         """Take back an `add` of the same priority."""
@@ -66,11 +80,17 @@ class Levels:
         if left:
             self._lower[priority] = left
         else:
-            del self._lower[priority]
+            self._drop(priority)
+
+    def _drop(self, priority: int) -> None:
+        assert self._lower is not None
+        assert self._order is not None
+        del self._lower[priority]
+        self._order.remove(priority)
 
     def _fall(self) -> None:
         self.top = NO_PRIORITY
-        if self._lower:
-            self.top = max(self._lower)
+        if self._lower and self._order:
+            self.top = self._order.last
             self.count = self._lower.get(self.top) or 0
-            del self._lower[self.top]
+            self._drop(self.top)
