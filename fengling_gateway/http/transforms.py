@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fengling_gateway.http.headers import HOP_BY_HOP, Pair, valid_value
+from fengling_gateway.http.spelling import canonical_path
 
 UNTOUCHABLE: Final = HOP_BY_HOP | {
     b"connection",
@@ -96,19 +97,21 @@ class PathEdit:
     """
     Strips a prefix from a request target on a segment border, then puts a prefix before it.
 
-    "/api" is stripped from "/api", "/api/" and "/api/x", not from "/apix". A
-    target that does not begin with the prefix keeps all of it. The query passes
-    byte for byte, and the result always begins with "/".
+    "/api" is stripped from "/api", "/api/" and "/api/x", not from "/apix"; also
+    from "/%61pi/x", which a route with the path "/api/x" takes. A target that
+    does not begin with the prefix keeps all of it. What is left and the query
+    pass byte for byte, and the result always begins with "/".
     """
 
-    __slots__ = ("_below", "_length", "prefix", "strip")
+    __slots__ = ("_below", "_length", "_slashes", "prefix", "strip")
 
     def __init__(self, strip: bytes, prefix: bytes) -> None:
         """Take both without a slash at their ends, and with one before unless empty."""
-        self.strip = strip
+        self.strip = canonical_path(strip)
         self.prefix = prefix
-        self._below = strip + b"/"
-        self._length = len(strip)
+        self._below = self.strip + b"/"
+        self._length = len(self.strip)
+        self._slashes = strip.count(b"/")
 
     @classmethod
     def compile(cls, policy: Mapping[str, Any] | None) -> PathEdit | None:
@@ -123,10 +126,16 @@ class PathEdit:
         """Return the edited `target`: a raw path, with or without its query."""
         if target.startswith(self._below):
             return self.prefix + target[self._length :]
-        rest = target[self._length :]
-        if target.startswith(self.strip) and rest[:1] in _NO_PATH:
+        rest = target[self._stripped(target) :]
+        if rest[:1] in _NO_PATH:
             return (self.prefix or b"/") + rest
-        return self.prefix + (target if target[:1] == b"/" else b"/" + target)
+        return self.prefix + (rest if rest[:1] == b"/" else b"/" + rest)
+
+    def _stripped(self, target: bytes) -> int:
+        """Return the length of what is stripped, in whatever way it is spelled."""
+        segments = target.partition(b"?")[0].split(b"/", self._slashes + 1)
+        beginning = b"/".join(segments[: self._slashes + 1])
+        return len(beginning) if canonical_path(beginning) == self.strip else 0
 
     def __repr__(self) -> str:
         return f"<PathEdit strip={self.strip!r} prefix={self.prefix!r}>"

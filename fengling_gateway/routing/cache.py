@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Final
 
+from fengling_gateway.http.spelling import canonical_path
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.explain import (
     Candidates,
@@ -25,7 +26,6 @@ from fengling_gateway.routing.regexes import RegexIndex
 from fengling_gateway.routing.route import Route, compile_route
 from fengling_gateway.routing.scope import Scope
 from fengling_gateway.routing.sharding import AnyDict, put
-from fengling_gateway.routing.template import canonical_path
 
 __all__ = ["Route", "RouteCache", "RouteCacheBuilder", "compile_route"]
 

@@ -6,12 +6,12 @@ import heapq
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from fengling_gateway.http.spelling import canonical_path
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.leaf import routes_of
 from fengling_gateway.routing.matchers import RequestView
 from fengling_gateway.routing.route import HostRank, Route, SortKey, host_rank
 from fengling_gateway.routing.scope import Scope
-from fengling_gateway.routing.template import canonical_path
 
 
 class Verdict(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from fengling_gateway.http.spelling import canonical_path
 from fengling_gateway.routing.route import compile_host_pattern
 from fengling_gateway.routing.sharding import AnyDict, put
-from fengling_gateway.routing.template import canonical_path
 
 
 class Tenant:

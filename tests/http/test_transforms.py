@@ -107,6 +107,16 @@ class PathEditTests:
             (None, "v2", b"/x", b"/v2/x"),
             (None, "/v2", b"?a=1", b"/v2?a=1"),
             ("/api", None, b"*", b"/*"),
+            ("/public", None, b"/%70ublic/x", b"/x"),
+            ("/public", None, b"/publi%63", b"/"),
+            ("/public", None, b"/publi%63?a=%63", b"/?a=%63"),
+            ("/public", None, b"/%70ublicx/y", b"/%70ublicx/y"),
+            ("/a/b", "/v2", b"/%61/%62/%63", b"/v2/%63"),
+            ("/a/b", None, b"/%61/c?/a/b", b"/%61/c?/a/b"),
+            ("/a/b", None, b"/%61", b"/%61"),
+            ("/caf\u00e9", None, b"/caf%c3%a9/x", b"/x"),
+            ("/caf%C3%A9", None, "/caf\u00e9/x".encode(), b"/x"),
+            ("/%7Euser", None, b"/~user/x", b"/x"),
         ],
     )
     def test_prefix_is_replaced_on_segment_borders(
