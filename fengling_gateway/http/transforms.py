@@ -157,29 +157,29 @@ class LocationTemplate:
     ``{query}`` stands for the query with its "?", or for nothing.
     """
 
-    __slots__ = ("_parts", "_starts_with_path")
+    __slots__ = ("_is_path", "_parts")
 
     def __init__(self, template: str) -> None:
         self._parts = tuple(
             part.encode() for part in re.split(r"(\{path\}|\{query\}|\{host\})", template) if part
         )
-        self._starts_with_path = self._parts[:1] == (b"{path}",)
+        # A template of two slashes means the host that follows.
+        self._is_path = self._parts[:1] == (b"{path}",) or bool(re.match(r"/(?!/)", template))
 
     def fill(self, host: bytes, path: bytes, query: bytes) -> bytes:
         """
         Return the Location for a request.
 
-        A path which comes first must not begin with two slashes (or a
+        A Location that is a path must not begin with two slashes (or a
         backslash): a browser would take what follows for a host.
 
         Args:
             query: without its "?"; empty where there is none.
         """
-        if self._starts_with_path:
-            path = b"/" + path.lstrip(b"/\\")
         places = {
             b"{path}": path,
             b"{query}": b"?" + query if query else b"",
             b"{host}": host,
         }
-        return b"".join([places.get(part, part) for part in self._parts])
+        location = b"".join([places.get(part, part) for part in self._parts])
+        return b"/" + location.lstrip(b"/\\") if self._is_path else location

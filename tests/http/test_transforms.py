@@ -174,8 +174,11 @@ class LocationTemplateTests:
         assert LocationTemplate("https://n{path}{query}").fill(b"h", b"/", b"") == b"https://n/"
 
     @pytest.mark.parametrize(
-        "path", [b"//evil.example/x", b"/\\evil.example/x", b"\\/evil.example/x"]
+        "path",
+        [b"/evil.example/x", b"//evil.example/x", b"/\\evil.example/x", b"\\/evil.example/x"],
     )
     def test_leading_path_is_no_way_out(self, path: bytes) -> None:
         """A path at the start of a Location cannot name another host."""
-        assert LocationTemplate("{path}").fill(b"h", path, b"") == b"/evil.example/x"
+        for template in ("{path}", "/{path}"):
+            assert LocationTemplate(template).fill(b"h", path, b"") == b"/evil.example/x"
+        assert LocationTemplate("//n{path}").fill(b"h", b"/x", b"") == b"//n/x"
