@@ -19,7 +19,7 @@ import httptools
 from fengling_gateway.http import headers as roles_of
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, NO_BODY, content_length
-from fengling_gateway.http.headers import Pair, header_values, is_disguised, nominated, without
+from fengling_gateway.http.headers import Pair, headers_by_name, is_disguised, nominated, without
 from fengling_gateway.http.target import check_path, normal_host, split_absolute
 
 _METHOD: Final = re.compile(rb"[A-Z][A-Z_-]{0,31}")
@@ -81,6 +81,7 @@ class RequestHead:
     """
 
     __slots__ = (
+        "_by_name",
         "connection",
         "expects_continue",
         "forward",
@@ -109,6 +110,7 @@ class RequestHead:
         self.peer = peer
         self.is_trusted = is_trusted
         self.headers: list[Pair] = []
+        self._by_name: dict[bytes, bytes] | None = None
         self.forward: list[Pair] = []
         self.method = b""
         self.target = b""
@@ -139,7 +141,9 @@ class RequestHead:
 
     def header(self, lower_name: bytes) -> bytes | None:
         """Return all values of a header joined with a comma; None where it is absent."""
-        return header_values(self.headers, lower_name)
+        if self._by_name is None:
+            self._by_name = headers_by_name(self.headers)
+        return self._by_name.get(lower_name)
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method!r} {self.host!r} {self.path!r}>"

@@ -117,12 +117,16 @@ def without(pairs: list[Pair], names: set[bytes]) -> list[Pair]:
     return [pair for pair in pairs if pair[0].lower() not in names]
 
 
-def header_values(pairs: Iterable[Pair], lower_name: bytes) -> bytes | None:
-    """Return all values of a header joined with a comma; None where it is absent."""
-    found = [value for name, value in pairs if name.lower() == lower_name]
-    if len(found) < 2:
-        return found[0] if found else None
-    return (b"; " if lower_name == b"cookie" else b", ").join(found)
+def headers_by_name(pairs: Iterable[Pair]) -> dict[bytes, bytes]:
+    """Return, by lower-case name, the values of each header joined with a comma."""
+    found: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        lower = name.lower()
+        before = found.get(lower)
+        if before is not None:
+            value = before + (b"; " if lower == b"cookie" else b", ") + value
+        found[lower] = value
+    return found
 
 
 def valid_value(value: bytes) -> bool:

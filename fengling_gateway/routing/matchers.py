@@ -6,10 +6,10 @@ Each is compiled once, shared by the routes that say the same, and answers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from fengling_gateway.routing.fields import parse_address, parse_cookies, parse_query
 
@@ -41,8 +41,56 @@ class RequestView(Protocol):
         """All values of a header joined by ``, ``; None when it is absent."""
 
 
+class Field(NamedTuple):
+    """
+    Something of which a request has one value, or none.
+
+    Attributes:
+        kind: ``header``, ``query``, ``cookie`` or ``method``.
+        name: empty for the method.
+        ignore_case: whether the value is compared in lower case.
+    """
+
+    kind: str
+    name: bytes
+    ignore_case: bool
+
+    def value_in(self, request: RequestView) -> bytes | None:
+        """Return a request's value, in lower case if case is ignored."""
+        value = _VALUES[self.kind](request, self.name)
+        return value.lower() if value is not None and self.ignore_case else value
+
+
+def _header(request: RequestView, name: bytes) -> bytes | None:
+    return request.header(name)
+
+
+def _query(request: RequestView, name: bytes) -> bytes | None:
+    return parse_query(request.query).get(name)
+
+
+def _cookie(request: RequestView, name: bytes) -> bytes | None:
+    return parse_cookies(request.header(b"cookie") or b"").get(name)
+
+
+def _method(request: RequestView, name: bytes) -> bytes | None:  # noqa: ARG001  it has none
+    return request.method
+
+
+_VALUES: Final[Mapping[str, Callable[[RequestView, bytes], bytes | None]]] = {
+    "header": _header,
+    "query": _query,
+    "cookie": _cookie,
+    "method": _method,
+}
+
+
 class Condition(Protocol):
     """One requirement of a route."""
+
+    @property
+    def wanted(self) -> tuple[Field, bytes] | None:
+        """The value that a field must have; None where it is not one value."""
 
     def holds(self, request: RequestView) -> bool: ...
     def describe(self) -> str:
@@ -77,6 +125,15 @@ class ValueTest:
             return self._value in value
         return operator == "exists"
 
+    @property
+    def ignores_case(self) -> bool:
+        return self._ignore_case
+
+    @property
+    def wanted(self) -> bytes | None:
+        """The one value that passes, in lower case if case is ignored; None if there are others."""
+        return self._value if self._operator == "equals" else None
+
     def excludes(self, other: ValueTest) -> bool:
         """Whether certainly no value passes both."""
         operators = {self._operator, other._operator}
@@ -96,7 +153,7 @@ class ValueTest:
 
 
 class _FieldCondition:
-    """A test of one named value; subclasses say where the value is found."""
+    """A test of one named value; subclasses say which kind."""
 
     __slots__ = ("_name", "_test")
 
@@ -105,6 +162,18 @@ class _FieldCondition:
     def __init__(self, name: str, test: ValueTest) -> None:
         self._name = name.encode()
         self._test = test
+
+    @property
+    def wanted(self) -> tuple[Field, bytes] | None:
+        value = self._test.wanted
+        return value if value is None else (self._field, value)
+
+    @property
+    def _field(self) -> Field:
+        return Field(self.kind, self._name, self._test.ignores_case)
+
+    def holds(self, request: RequestView) -> bool:
+        return self._test.accepts(_VALUES[self.kind](request, self._name))
 
     def describe(self) -> str:
         return f"{self.kind} {self._name.decode()} {self._test.describe()}"
@@ -125,9 +194,6 @@ class HeaderCondition(_FieldCondition):
 
     kind = "header"
 
-    def holds(self, request: RequestView) -> bool:
-        return self._test.accepts(request.header(self._name))
-
 
 class QueryCondition(_FieldCondition):
     """A query parameter, percent-decoded; of several with one name the first counts."""
@@ -135,9 +201,6 @@ class QueryCondition(_FieldCondition):
     __slots__ = ()
 
     kind = "query"
-
-    def holds(self, request: RequestView) -> bool:
-        return self._test.accepts(parse_query(request.query).get(self._name))
 
 
 class CookieCondition(_FieldCondition):
@@ -147,14 +210,13 @@ class CookieCondition(_FieldCondition):
 
     kind = "cookie"
 
-    def holds(self, request: RequestView) -> bool:
-        return self._test.accepts(parse_cookies(request.header(b"cookie") or b"").get(self._name))
-
 
 class ClientCondition:
     """The client's address lies in one of some networks."""
 
     __slots__ = ("_networks", "_text")
+
+    wanted = None
 
     def __init__(self, networks: tuple[str, ...]) -> None:
         parsed = [ip_network(text, strict=False) for text in networks]
@@ -181,6 +243,8 @@ class ListenerCondition:
     """The request came in by one of some listeners."""
 
     __slots__ = ("_names",)
+
+    wanted = None
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = frozenset(names)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.hostpaths import HostPaths
-from fengling_gateway.routing.leaf import first_above
+from fengling_gateway.routing.leaf import Leaf, first_above
 from fengling_gateway.routing.levels import Levels
 from fengling_gateway.routing.matchers import RequestView
 from fengling_gateway.routing.route import Route
@@ -171,7 +171,7 @@ class Scope:
         if leaf.asks:
             route = leaf.taking(request, now)
         if route is None:
-            return self._search(path, request, now)
+            return self._search(path, request, now, failed=leaf)
         if self.is_flat:
             return route
         return self._unless_outranked(route, path, request, now, paths)
@@ -204,13 +204,23 @@ class Scope:
         now: float,
         best: Route | None = None,
         settled: HostPaths | None = None,
+        failed: Leaf | None = None,
     ) -> Route | None:
-        """Look at every leaf that matches, but for those of `settled`, of which `best` is."""
+        """
+        Look at every leaf that matches.
+
+        Args:
+            best: a route that takes the request, and of `settled` the best.
+            settled: paths that need not be looked at.
+            failed: a leaf of which no route takes the request.
+        """
         # Leaves come in the order of host and path. Priority goes before both,
         # so a later leaf can still win, but only with a higher priority.
         for _, paths in self.hosts(request.host):
             if paths is settled or (best is not None and paths.levels.top <= best.priority):
                 continue
             for leaf in paths.leaves(path):
+                if leaf is failed:
+                    continue
                 best = first_above(leaf, request, now, best) or best
         return best

@@ -69,6 +69,38 @@ def bodies(route_id: st.SearchStrategy[str]) -> st.SearchStrategy[Body]:
     )
 
 
+def equal(names: list[str]) -> st.SearchStrategy[list[Body]]:
+    """Tests like those that tell many routes of one path apart."""
+    values = st.sampled_from(["1", "beta", "BETA 1", "t", ""])
+    test = st.builds(
+        make_test,
+        st.sampled_from(names),
+        st.sampled_from(["equals"] * 5 + ["prefix"]),
+        values,
+        ignore_case=st.sampled_from([False, False, True]),
+    )
+    return st.lists(test, max_size=2)
+
+
+def bodies_of_one_path(route_id: st.SearchStrategy[str]) -> st.SearchStrategy[Body]:
+    return st.builds(
+        make_body,
+        route_id,
+        st.sampled_from(["/{**rest}"] * 9 + ["/a/{**rest}"]),
+        priority=st.sampled_from([0] * 9 + [1]),
+        hosts=st.sampled_from([[]] * 5 + [["example.com"]]),
+        methods=st.sampled_from([[], [], ["GET"], ["POST", "PUT"], ["GET", "HEAD"]]),
+        match=st.builds(
+            make_match,
+            headers=equal(["x-canary", "accept"]),
+            query=equal(["v", "flag"]),
+            cookies=equal(["session"]),
+            listeners=st.sampled_from([[]] * 5 + [["http"]]),
+        ),
+        valid_to=st.sampled_from([None] * 5 + [200.0]),
+    )
+
+
 request_segments = st.sampled_from(
     ["a", "b", "api", "caf%c3%a9", "x-y", "x%2dy", "%61", "a.b", "7", "z", "", "a%2fb"]
 )

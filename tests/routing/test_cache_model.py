@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from fengling_gateway.routing.cache import RouteCache
 from fengling_gateway.routing.route import compile_route
-from tests.routing.builders import Body, Request, make_body
+from tests.routing.builders import Body, Request, make_body, make_match, make_test
 from tests.routing.linear import choose
-from tests.routing.strategies import change_lists, requests
+from tests.routing.strategies import bodies_of_one_path, change_lists, requests
 
 IDS = [f"route-{number}" for number in range(25)]
 TENANTS = st.sampled_from([None, "t1", "t2", "t3"])
@@ -87,6 +87,69 @@ class ModelTests:
         for request in asked:
             assert cache.match(request, "t1", 150.0) is None
             assert cache.candidates(request, "t1", 150.0) == ([], 0)
+
+
+class OnePathTests:
+    """Many routes of one host and path, told apart by other things."""
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.data(),
+        st.lists(st.tuples(requests(), TIMES), min_size=5, max_size=12),
+        st.randoms(use_true_random=False),
+    )
+    def test_many_routes_of_one_path_match_like_the_linear_matcher(
+        self, data: st.DataObject, asked: list[tuple[Request, float]], rng: random.Random
+    ) -> None:
+        """They come and go around the number at which they are looked up instead of asked."""
+        ids = [f"route-{number}" for number in range(data.draw(st.sampled_from([9, 12, 30])))]
+        bodies = {one: data.draw(bodies_of_one_path(st.just(one))) for one in ids}
+        cache = RouteCache.empty()
+        left: dict[str, Body] = {}
+        for one in [*ids, *rng.sample(ids, len(ids))]:
+            if one in left:
+                del left[one]
+            else:
+                left[one] = bodies[one]
+            cache = cache.apply(compiled([(one, left.get(one))]))
+            for request, now in rng.sample(asked, 2):
+                expected = choose(left.values(), request, None, now)
+                assert chosen(cache, request, None, now) == expected
+        assert repr(cache) == repr(RouteCache.empty())
+
+    @pytest.mark.parametrize(
+        "told_apart",
+        [
+            lambda n: {"headers": [make_test("x-customer", "equals", f"c{n}")]},
+            lambda n: {"query": [make_test("customer", "equals", f"C{n}", ignore_case=True)]},
+            lambda n: {
+                "headers": [make_test("x-region", "equals", "eu")],
+                "cookies": [make_test("customer", "equals", f"c{n}")],
+            },
+        ],
+    )
+    def test_number_of_routes_of_one_path_makes_no_match_dear(self, told_apart: Any) -> None:
+        """Of 3,000 routes a request is asked about hardly any."""
+        bodies = [make_body(f"r{n}", match=make_match(**told_apart(n))) for n in range(3000)]
+        bodies.append(make_body("z"))
+        cache = RouteCache.empty().apply(compiled([(body["id"], body) for body in bodies]))
+        headers = {b"x-region": b"eu", b"x-customer": b"c2999", b"cookie": b"customer=c2999"}
+        request = Watched(query=b"customer=c2999", headers=headers)
+        assert chosen(cache, request, None, 0.0) == "r2999"
+        other = Watched(query=b"customer=x", headers={b"x-region": b"eu"})
+        assert chosen(cache, other, None, 0.0) == "z"
+        assert request.looks + other.looks < 30
+
+
+class Watched(Request):
+    """A request that counts how often it is looked at."""
+
+    looks = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"header", "query", "method"}:
+            self.looks += 1
+        return super().__getattribute__(name)
 
 
 class ManyHostsTests:
