@@ -40,12 +40,24 @@ The .pxd files beside some of them declare types, which plain Python does not se
 """
 
 
+_COMPILING: frozenset[str] = frozenset({"bdist_wheel", "build", "build_ext", "install"})
+"""
+Commands that want the modules.
+
+``egg_info``, with which pip asks what a build needs, does not: translating them
+takes it half a minute, before an editable install too.
+"""
+
+
 def wanted() -> bool:
     """Whether to compile in this build."""
-    if os.environ.get("FENGLING_NO_EXTENSIONS", "0") not in ("", "0"):
+    if _is_set("FENGLING_NO_EXTENSIONS"):
         return False
-    editable = {"editable_wheel", "develop"} & set(sys.argv)
-    return not editable or os.environ.get("FENGLING_EXTENSIONS", "0") not in ("", "0")
+    return _is_set("FENGLING_EXTENSIONS") or not _COMPILING.isdisjoint(sys.argv)
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "0") not in ("", "0")
 
 
 def extensions() -> list[Extension]:

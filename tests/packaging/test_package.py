@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 import zipfile
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -35,6 +38,38 @@ class InstalledTests:
         """What its entry point names exists."""
         [entry] = entry_points(group="console_scripts", name=name)
         assert callable(entry.load())
+
+
+class ExtensionTests:
+    """When setup.py has the hot modules compiled."""
+
+    @pytest.mark.parametrize(
+        ("command", "variable", "compiled"),
+        [
+            ("bdist_wheel", None, True),
+            ("bdist_wheel", "FENGLING_NO_EXTENSIONS", False),
+            ("egg_info", None, False),
+            ("editable_wheel", None, False),
+            ("editable_wheel", "FENGLING_EXTENSIONS", True),
+        ],
+    )
+    def test_command_that_builds_them_compiles(
+        self, monkeypatch: pytest.MonkeyPatch, command: str, variable: str | None, compiled: bool
+    ) -> None:
+        """Not one that only asks what the package is, nor an editable install unless told."""
+        pytest.importorskip("setuptools")
+        given: dict[str, Any] = {}
+        monkeypatch.setattr("setuptools.setup", given.update)
+        cython = SimpleNamespace(cythonize=lambda sources, **_: sources)
+        monkeypatch.setitem(sys.modules, "Cython", SimpleNamespace(Build=cython))
+        monkeypatch.setitem(sys.modules, "Cython.Build", cython)
+        for name in ("FENGLING_NO_EXTENSIONS", "FENGLING_EXTENSIONS"):
+            monkeypatch.delenv(name, raising=False)
+        if variable is not None:
+            monkeypatch.setenv(variable, "1")
+        monkeypatch.setattr(sys, "argv", ["setup.py", command])
+        runpy.run_path(str(ROOT / "setup.py"))
+        assert bool(given["ext_modules"]) is compiled
 
 
 @pytest.mark.slow
