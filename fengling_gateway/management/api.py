@@ -26,20 +26,18 @@ from fengling_gateway.management.parameters import (
     is_revision,
     json_body,
     no_other_parameters,
+    page_limit,
     query_value,
     text_up_to,
+    timeout_seconds,
 )
 from fengling_gateway.management.problems import ProblemError, request_id, write_problem
 from fengling_gateway.model.entity import Key
-from fengling_gateway.observability.metrics import render_metrics
-
-DEFAULT_TIMEOUT: Final = "5s"
-MAX_TIMEOUT_SECONDS: Final = 60.0
+from fengling_gateway.observability.exposition import render_metrics
 
 SLICE_SECONDS: Final = 0.008
 """How long rendering metrics may keep the reactor, give or take a piece."""
 
-_DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 _KEY: Final = re.compile(r"[a-z_]{1,50}/.{1,1000}", re.DOTALL)
@@ -124,7 +122,7 @@ class ManagementApi:
             listing.KINDS[name],
             content_hash=self._gateway.content_hash(),
             after=after,
-            limit=_limit(request),
+            limit=page_limit(request),
         )
         return _json(request, {"items": page.items, "next": page.next})
 
@@ -139,7 +137,7 @@ class ManagementApi:
             "a kind and an id, as in route/orders",
         )
         kind, _, entity_id = after.partition("/")
-        limit = _limit(request)
+        limit = page_limit(request)
         items = self._gateway.rejected(
             after=Key(kind, entity_id) if after else None, limit=limit + 1
         )
@@ -170,11 +168,7 @@ class ManagementApi:
         wait: Any = query_value(
             request, "wait", "node", {"none", "node", "all"}.__contains__, "none, node or all"
         )
-        timeout = _seconds(
-            query_value(
-                request, "timeout", DEFAULT_TIMEOUT, _is_timeout, "a duration such as 5s, up to 60s"
-            )
-        )
+        timeout = timeout_seconds(request)
         fields = json_body(request, {"comment": text_up_to(1000)}, required=set())
         self._audit(request, principal.subject, "reload")
         answer = await self._gateway.reload(
@@ -282,26 +276,8 @@ def _sized(request: Any, content_type: bytes, body: bytes) -> bytes:
     return b"" if request.method == b"HEAD" else body
 
 
-def _limit(request: Any) -> int:
-    def is_limit(text: str) -> bool:
-        return text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= listing.MAX_LIMIT
-
-    expected = f"a number from 1 to {listing.MAX_LIMIT}"
-    return int(query_value(request, "limit", str(listing.DEFAULT_LIMIT), is_limit, expected))
-
-
 def _only_get(request: Any) -> None:
     # klein matches a rule with a converter before it looks at methods.
     if request.method not in {b"GET", b"HEAD"}:
         request.setHeader(b"allow", b"GET, HEAD")
         raise ProblemError("method_not_allowed")
-
-
-def _is_timeout(text: str) -> bool:
-    return _DURATION.fullmatch(text) is not None and 0 <= _seconds(text) <= MAX_TIMEOUT_SECONDS
-
-
-def _seconds(text: str) -> float:
-    match = _DURATION.fullmatch(text)
-    assert match is not None
-    return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fengling_gateway.auth.strict_json import StrictJSONError, loads
+from fengling_gateway.management.listing import DEFAULT_LIMIT, MAX_LIMIT
 from fengling_gateway.management.problems import ProblemError
 
 MAX_BODY_BYTES: Final = 64 * 1024
+
+DEFAULT_TIMEOUT: Final = "5s"
+MAX_TIMEOUT_SECONDS: Final = 60.0
+
+_DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
 Checks = Mapping[str, Callable[[Any], bool]]
 
@@ -32,6 +39,32 @@ def query_value(
     if not check(text):
         raise ProblemError("invalid_parameter", f"{name} must be {expected}")
     return text
+
+
+def page_limit(request: Any) -> int:
+    """Return how many entities a page is to have."""
+
+    def is_limit(text: str) -> bool:
+        return text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT
+
+    expected = f"a number from 1 to {MAX_LIMIT}"
+    return int(query_value(request, "limit", str(DEFAULT_LIMIT), is_limit, expected))
+
+
+def timeout_seconds(request: Any) -> float:
+    """Return how long a caller is willing to wait."""
+
+    def is_timeout(text: str) -> bool:
+        return _DURATION.fullmatch(text) is not None and _seconds(text) <= MAX_TIMEOUT_SECONDS
+
+    expected = f"a duration such as 5s, up to {MAX_TIMEOUT_SECONDS:g}s"
+    return _seconds(query_value(request, "timeout", DEFAULT_TIMEOUT, is_timeout, expected))
+
+
+def _seconds(text: str) -> float:
+    match = _DURATION.fullmatch(text)
+    assert match is not None
+    return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)
 
 
 def no_other_parameters(request: Any, known: set[str]) -> None:

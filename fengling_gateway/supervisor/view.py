@@ -16,6 +16,7 @@ from fengling_gateway.configsource.reading import NotHeldError, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.values import position_values, rejection_values, worker_values
@@ -196,7 +197,7 @@ class SupervisorView:
             except Exception as error:
                 answer["complete"], answer["reason"] = False, f"only this node is known: {error}"
                 return
-            behind = _behind(states, position, content_hash, self._supervisor.settings.node)
+            behind = fleet.behind(states, position, content_hash, self._supervisor.settings.node)
             answer["behind"] = own + behind
             if not behind or self._clock.seconds() >= until:
                 return
@@ -240,12 +241,7 @@ class SupervisorView:
             unknown = f"; whether other nodes hold it is not known: {error}"
         # After the question: at once they hold it no longer.
         await self._command("confirm", {"revision": revision})
-        holding = [
-            name
-            for name, state in sorted(states.items())
-            if name != settings.node and state.get("live") and state.get("held") == revision
-        ]
-        return holding, unknown
+        return fleet.holding(states, revision, settings.node), unknown
 
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask a worker which route a request would take; fails with `LookupError` without one."""
@@ -299,32 +295,6 @@ class SupervisorView:
             self._supervisor.look("command")
         elif command.name == "confirm":
             self._supervisor.loop.confirm_here(int(command.args.get("revision", -1)))
-
-
-def _behind(
-    states: dict[str, dict[str, Any]], position: Position, content_hash: str, own: str
-) -> list[str]:
-    """Return the workers of other live nodes that serve neither the position nor a later one."""
-    behind = []
-    for name, state in sorted(states.items()):
-        if name == own or not state.get("live"):
-            continue
-        # Another version may write canonical bodies in another way: it is held to its own.
-        same = state.get("version") == __version__
-        wanted = content_hash if same else state.get("content_hash")
-        for worker in state["workers"]:
-            counted = worker["state"] in ("serving", "starting", "stalled")
-            if counted and not _serves(worker, position, wanted):
-                behind.append(f"{name}/{worker['worker']}")
-    return behind
-
-
-def _serves(worker: dict[str, Any], position: Position, content_hash: str | None) -> bool:
-    if worker["epoch"] != position.epoch or worker["revision"] is None:
-        return False
-    if worker["revision"] == position.revision:
-        return bool(worker["content_hash"] == content_hash)
-    return bool(worker["revision"] > position.revision)
 
 
 def _sleep(clock: Any, seconds: float) -> Deferred[None]:

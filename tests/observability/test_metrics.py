@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.observability import metrics
-from fengling_gateway.observability.metrics import Declared, render_metrics
+from fengling_gateway.observability.exposition import render_metrics
+from fengling_gateway.observability.metrics import Declared
 
 STATUS: dict[str, Any] = {
     "version": "1.2.3",

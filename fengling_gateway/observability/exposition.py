@@ -1,0 +1,212 @@
+"""The text for Prometheus, made of the status of a node and the plain counters of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fengling_gateway.model.problems import label
+from fengling_gateway.observability import metrics
+
+_DROPPED_PREFIX: Final = "messages_dropped:"
+
+_PIECE_SAMPLES: Final = 500
+"""Samples rendered in one go: 3 to 4 ms. Eight workers may have 60,000."""
+
+Counters = Mapping[str, Mapping[str, Any]]
+
+_Family = TypeVar("_Family", CounterMetricFamily, HistogramMetricFamily)
+
+
+def render_metrics(
+    status: Mapping[str, Any], counters: Counters, refusals: Mapping[str, int]
+) -> Iterator[bytes]:
+    """
+    Yield the exposition text in pieces, each the work of a few milliseconds at most.
+
+    Args:
+        status: of this node, as the management API shows it.
+        counters: of each worker that answered, by ``name/pid``.
+        refusals: at the gate of the management API, by problem code.
+    """
+    begun = ""
+    for metric in _Metrics(status, counters, refusals).collect():
+        text = generate_latest(_Only(metric))
+        if metric.name == begun:
+            _help, _type, text = text.split(b"\n", 2)
+        begun = metric.name
+        yield text
+
+
+class _Only(Collector):
+    """Collects one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> list[Metric]:
+        return [self._metric]
+
+
+class _Metrics:
+    """All metrics in their order; those with many samples in several parts, one after the other."""
+
+    def __init__(
+        self, status: Mapping[str, Any], counters: Counters, refusals: Mapping[str, int]
+    ) -> None:
+        self._status = status
+        self._workers = {name.partition("/")[0]: values for name, values in counters.items()}
+        self._refusals = refusals
+
+    def collect(self) -> Iterator[Metric]:
+        build = metrics.BUILD.gauge()
+        build.add_metric([str(self._status.get("version", ""))], 1)
+        yield build
+        yield from _parts(metrics.REQUESTS.counter, self._requests())
+        yield from _parts(metrics.REQUEST_ERRORS.counter, self._request_errors())
+        yield from _parts(metrics.REQUEST_SECONDS.histogram, self._request_seconds())
+        yield from self._plain_worker_values()
+        yield from self._worker_states()
+        yield from self._config()
+        yield from self._source()
+        yield from self._bus()
+        refusals = metrics.REFUSALS.counter()
+        for code, count in sorted(self._refusals.items()):
+            refusals.add_metric([code], count)
+        yield refusals
+
+    def _requests(self) -> Iterator[tuple[list[str], int]]:
+        for worker, values in self._workers.items():
+            for route, service, by_class, _ in values.get("requests", ()):
+                for status, count in zip(metrics.STATUS_CLASSES, by_class, strict=True):
+                    if count:
+                        yield [worker, route, service, status], count
+
+    def _request_errors(self) -> Iterator[tuple[list[str], int]]:
+        for worker, values in self._workers.items():
+            for route, service, _, failures in values.get("requests", ()):
+                for error, count in failures.items():
+                    yield [worker, route, service, error], count
+
+    def _request_seconds(self) -> Iterator[tuple[list[str], list[tuple[str, float]], float]]:
+        for worker, values in self._workers.items():
+            bounds = values.get("latency_bounds", ())
+            for service, latency in values.get("latency", {}).items():
+                yield [worker, service], _cumulated(bounds, latency["buckets"]), latency["sum"]
+
+    def _plain_worker_values(self) -> Iterator[Metric]:
+        for name, declared in metrics.WORKER_COUNTERS.items():
+            counter = declared.counter()
+            for worker, values in self._workers.items():
+                counter.add_metric([worker], values.get(name, 0))
+            yield counter
+        for name, declared in metrics.WORKER_GAUGES.items():
+            gauge = declared.gauge()
+            for worker, values in self._workers.items():
+                gauge.add_metric([worker], values.get(name, 0))
+            yield gauge
+
+    def _worker_states(self) -> Iterator[Metric]:
+        states: dict[str, int] = {}
+        # By name: during a rolling restart there are two of one, and the newer one counts.
+        revision: dict[str, int] = {}
+        lag: dict[str, float] = {}
+        for worker in self._status.get("workers", ()):
+            state = str(worker.get("state"))
+            states[state] = states.get(state, 0) + 1
+            if worker.get("revision") is not None:
+                revision[worker["worker"]] = worker["revision"]
+            if worker.get("lag_ms") is not None:
+                lag[worker["worker"]] = worker["lag_ms"] / 1000
+        workers = metrics.WORKERS.gauge()
+        for state, count in sorted(states.items()):
+            workers.add_metric([state], count)
+        yield workers
+        yield _by_label(metrics.WORKER_REVISION, revision)
+        yield _by_label(metrics.WORKER_LAG, lag)
+        deaths = metrics.WORKER_DEATHS.counter()
+        deaths.add_metric([], self._status.get("deaths", 0))
+        yield deaths
+
+    def _config(self) -> Iterator[Metric]:
+        position = self._status.get("position")
+        yield _single(metrics.REVISION, None if position is None else position["revision"])
+        yield _by_label(metrics.ENTITIES, self._status.get("entities", {}))
+        rejected = dict.fromkeys(self._status.get("entities", {}), 0)
+        rejected.update(self._status.get("rejected_by_kind", {}))
+        yield _by_label(metrics.REJECTED, rejected)
+        yield self._rejected_entities()
+        yield _single(metrics.HELD, int(self._status.get("held") is not None))
+        yield _single(metrics.AGE, self._status.get("config_age_s"))
+        failures = metrics.FILE_FAILURES.counter()
+        failures.add_metric([], self._status.get("last_known_good", {}).get("failures", 0))
+        yield failures
+        dropped = metrics.LOG_DROPPED.counter()
+        dropped.add_metric([], self._status.get("log", {}).get("dropped_lines", 0))
+        yield dropped
+
+    def _rejected_entities(self) -> Metric:
+        gauge = metrics.REJECTED_ENTITY.gauge()
+        for rejection in self._status.get("rejected", ()):
+            for code in sorted({problem["code"] for problem in rejection["problems"]}):
+                labels = [rejection["kind"], label(rejection["id"]), code, rejection["serving"]]
+                gauge.add_metric(labels, 1)
+        return gauge
+
+    def _source(self) -> Iterator[Metric]:
+        source = self._status.get("source", {})
+        yield _single(metrics.SOURCE_CONNECTED, int(bool(source.get("connected"))))
+        yield _single(metrics.SOURCE_LISTENING, int(bool(source.get("listening"))))
+        for name, declared in metrics.SOURCE_COUNTERS.items():
+            counter = declared.counter()
+            counter.add_metric([], source.get(name, 0))
+            yield counter
+
+    def _bus(self) -> Iterator[Metric]:
+        redis = self._status.get("redis", {})
+        yield _single(metrics.BUS_CONNECTED, int(bool(redis.get("connected"))))
+        events, dropped = metrics.BUS_EVENTS.counter(), metrics.BUS_DROPPED.counter()
+        for name, count in sorted(redis.get("counters", {}).items()):
+            if name.startswith(_DROPPED_PREFIX):
+                dropped.add_metric([name.removeprefix(_DROPPED_PREFIX)], count)
+            elif name != "messages_dropped":
+                events.add_metric([name], count)
+        yield events
+        yield dropped
+
+
+def _parts(begin: Callable[[], _Family], samples: Iterable[tuple[Any, ...]]) -> Iterator[_Family]:
+    """Yield a metric in parts of some `_PIECE_SAMPLES`; one part where it has none."""
+    family = begin()
+    for sample in samples:
+        family.add_metric(*sample)
+        if len(family.samples) >= _PIECE_SAMPLES:
+            yield family
+            family = begin()
+    yield family
+
+
+def _cumulated(bounds: list[float], buckets: list[int]) -> list[tuple[str, float]]:
+    total, cumulated = 0, []
+    for bound, count in zip([*bounds, float("inf")], buckets, strict=True):
+        total += count
+        cumulated.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+    return cumulated
+
+
+def _single(declared: metrics.Declared, value: float | None) -> Metric:
+    gauge = declared.gauge()
+    if value is not None:
+        gauge.add_metric([], value)
+    return gauge
+
+
+def _by_label(declared: metrics.Declared, values: Mapping[str, float]) -> Metric:
+    gauge = declared.gauge()
+    for name, value in values.items():
+        gauge.add_metric([name], value)
+    return gauge

@@ -1,0 +1,44 @@
+"""What the other nodes say of themselves, read by one that waits for them or asks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fengling_gateway import __version__
+from fengling_gateway.model.delta import Position
+
+States = dict[str, dict[str, Any]]
+"""By node, as `fengling_gateway.supervisor.telling` makes them; ``live`` if seen of late."""
+
+
+def holding(states: States, revision: int, own: str) -> list[str]:
+    """Return the other live nodes that hold a revision."""
+    return [
+        name
+        for name, state in sorted(states.items())
+        if name != own and state.get("live") and state.get("held") == revision
+    ]
+
+
+def behind(states: States, position: Position, content_hash: str, own: str) -> list[str]:
+    """Return the workers of other live nodes that serve neither the position nor a later one."""
+    found = []
+    for name, state in sorted(states.items()):
+        if name == own or not state.get("live"):
+            continue
+        # Another version may write canonical bodies in another way: it is held to its own.
+        same = state.get("version") == __version__
+        wanted = content_hash if same else state.get("content_hash")
+        for worker in state["workers"]:
+            counted = worker["state"] in ("serving", "starting", "stalled")
+            if counted and not _serves(worker, position, wanted):
+                found.append(f"{name}/{worker['worker']}")
+    return found
+
+
+def _serves(worker: dict[str, Any], position: Position, content_hash: str | None) -> bool:
+    if worker["epoch"] != position.epoch or worker["revision"] is None:
+        return False
+    if worker["revision"] == position.revision:
+        return bool(worker["content_hash"] == content_hash)
+    return bool(worker["revision"] > position.revision)
