@@ -242,4 +242,4 @@ class ConfirmTests:
         held_world.wait_held(revision)
         ran = fenglingctl("status", gateway=held_world.gateway)
         assert (ran.returncode, ran.stderr) == (0, "")
-        assert f"held: revision {revision} removes 3 of 3 routes" in ran.stdout
+        assert f"revision {revision} removes 3 of 3 routes" in ran.stdout
