@@ -229,10 +229,12 @@ class ConfirmTests:
         assert status == 409
 
     def test_revision_that_is_not_held_changes_nothing(self, held_world: HeldWorld) -> None:
-        """Two operators may confirm the same."""
-        gateway = held_world.gateway
+        """The second of two operators is told what is served."""
+        gateway, revision = held_world.gateway, held_world.sql.revision
         before = gateway.manage("status")["position"]
-        confirm_by_command(held_world, held_world.sql.revision)
+        ran = fenglingctl("confirm", str(revision), gateway=gateway)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert f"revision {revision} is not held; revision {revision} is served" in ran.stderr
         assert gateway.manage("status")["position"] == before
         assert held_world.answers() == {200}
 
