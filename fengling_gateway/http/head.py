@@ -302,7 +302,7 @@ def _from_absolute(head: RequestHead) -> bytes:
 def _settle_connection(head: RequestHead) -> None:
     """Apply the Connection header."""
     connection = (head.connection or b"").lower()
-    if connection in {b"keep-alive", b""}:
+    if connection == b"keep-alive":
         head.keep_alive = True
         return
     if connection == b"close":

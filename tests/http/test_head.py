@@ -238,6 +238,8 @@ class TestLine:
             (b"GET / HTTP/1.1", b"Connection: x, close", False),
             (b"GET / HTTP/1.1", b"Connection: keep-alive, x", True),
             (b"GET / HTTP/1.0", b"", False),
+            (b"GET / HTTP/1.0", b"Connection:", False),
+            (b"GET / HTTP/1.1", b"Connection:", True),
             (b"GET / HTTP/1.0", b"Connection: Keep-Alive", True),
             (b"GET / HTTP/1.0", b"Connection: keep-alive, x", True),
         ]:
