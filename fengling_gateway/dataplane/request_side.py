@@ -230,10 +230,10 @@ class RequestSide:
 
         The old one had been idle, and the instance had most likely hung up
         before it saw the request; but nobody knows, so only what may be
-        repeated is, and only once.
+        repeated is, and only once; and not what it had begun to answer.
         """
         head = self.head
-        if self._has_retried_fresh or head.framing > 0 or head.framing == CHUNKED:
+        if self._has_retried_fresh or self._interims or head.framing > 0 or head.framing == CHUNKED:
             return False
         if head.method not in _IDEMPOTENT:
             return False

@@ -203,6 +203,24 @@ class PoolTests(FailureCase):
                 rig.accept().deliver(OK)
                 self.assertEqual(client.sent, OK)
 
+    def test_dead_connection_is_noticed_after_a_refused_one(self) -> None:
+        """The second instance's idle connection is looked at as well before a body is sent on it."""
+        rig = self.rig(
+            instance("j", address="http://192.0.2.2:80"), service(balancing="round_robin")
+        )
+        rig.ask()
+        idle = rig.accept()
+        idle.deliver(OK)
+        idle.take()
+        idle.leave_unread(b"")
+        client = rig.ask(POST.replace(b"POST", b"PUT"))
+        rig.refuse()
+        self.assertEqual((idle.sent, idle.ended), (b"", "aborted"))
+        upstream = rig.accept()
+        self.assertEqual(body_of(upstream.sent), b"ab")
+        upstream.deliver(OK)
+        self.assertEqual(client.sent, OK)
+
     def test_dead_connection_is_not_given_to_who_waits(self) -> None:
         """An answer that comes with another one ends its connection, and who waits gets a new one."""
         rig = self.rig(upstream_max_connections=1)
@@ -237,6 +255,17 @@ class PoolTests(FailureCase):
         rig = self.rig()
         client, upstream = self.reused(rig)
         client.deliver(POST)
+        upstream.lose()
+        self.assert_failed(rig, client, ForwardError.NO_RESPONSE)
+        self.assertEqual(len(rig.dials), 1)
+
+    def test_request_whose_answer_had_begun_is_never_sent_twice(self) -> None:
+        """An interim answer shows that the instance saw the request."""
+        rig = self.rig()
+        client, upstream = self.reused(rig)
+        client.deliver(b"DELETE / HTTP/1.1\r\nHost: h\r\n\r\n")
+        upstream.deliver(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n")
+        self.assertTrue(client.take().startswith(b"HTTP/1.1 103"))
         upstream.lose()
         self.assert_failed(rig, client, ForwardError.NO_RESPONSE)
         self.assertEqual(len(rig.dials), 1)
