@@ -143,9 +143,9 @@ class DownstreamConnection(AnswerWriter):
         self._is_half_closed = True
         if self._phase == _READING_BODY and self._exchange is not None:
             # The rest of the request will never come.
-            self._transport.abortConnection()
+            self._exchange.request_malformed()
         elif self._phase != _ANSWERING and not (self._raw and self._is_blocked):
-            self._close_now()
+            self._close_half_closed()
 
     def writeConnectionLost(self) -> None:
         """Note that our last byte has left."""
@@ -262,7 +262,7 @@ class DownstreamConnection(AnswerWriter):
             data, self._raw = self._raw, b""
         self._is_reading = False
         if self._is_half_closed and self._phase == _READING_HEAD and not self._is_blocked:
-            self._close_now()
+            self._close_half_closed()
 
     def _skip_empty_lines(self, data: bytes) -> bytes:
         """Return what follows the empty lines before a request (RFC 9112, 2.2)."""
@@ -466,6 +466,13 @@ class DownstreamConnection(AnswerWriter):
         self._update_reading()
         self._transport.unregisterProducer()
         self._transport.loseWriteConnection()
+
+    def _close_half_closed(self) -> None:
+        """Close, since the client will ask nothing more; a head that it has begun is none."""
+        if self._phase == _READING_HEAD and self._raw.strip(_LINE_END):
+            self._refuse(ForwardError.MALFORMED_REQUEST, b"")
+        else:
+            self._close_now()
 
     def _close_now(self) -> None:
         self._phase = _CLOSED

@@ -625,14 +625,51 @@ class ClientGoneTests(FailureCase):
         self.assert_counted(rig, ForwardError.CLIENT_GONE_IN_RESPONSE)
 
     def test_in_the_middle_of_its_body(self) -> None:
-        """A request that will never be complete is given up."""
+        """A request that will never be complete is 400, for who may still be listening (Y20)."""
+        for body in (b"Content-Length: 9\r\n\r\nab", b"Transfer-Encoding: chunked\r\n\r\n2\r\nab"):
+            rig = self.rig()
+            client = rig.ask(b"POST / HTTP/1.1\r\nHost: h\r\n" + body)
+            upstream = rig.accept()
+            client.half_close()
+            rig.settle()
+            self.assertEqual((upstream.ended, client.ended), ("aborted", "closed"))
+            self.assert_failed(rig, client, ForwardError.MALFORMED_REQUEST_BODY)
+
+    def test_in_the_middle_of_its_body_while_it_is_answered(self) -> None:
+        """An answer that had begun is broken off with the request that it is for."""
         rig = self.rig()
         client = rig.ask(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab")
-        upstream = rig.accept()
+        rig.accept().deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
         client.half_close()
-        rig.settle()
-        self.assertEqual(upstream.ended, "aborted")
-        self.assert_counted(rig, ForwardError.CLIENT_GONE)
+        self.assertEqual(client.ended, "aborted")
+        self.assert_counted(rig, ForwardError.MALFORMED_REQUEST_BODY)
+
+    def test_in_the_middle_of_its_head(self) -> None:
+        """The same goes for a head."""
+        rig = self.rig()
+        client = rig.ask(b"GET / HTTP/1.1\r\nHos")
+        client.half_close()
+        self.assert_failed(rig, client, ForwardError.MALFORMED_REQUEST)
+        self.assertEqual(client.ended, "closed")
+
+    def test_in_the_middle_of_a_head_behind_another_request(self) -> None:
+        """Each request gets its own answer."""
+        rig = self.rig()
+        client = rig.ask(GET + b"GET / HTTP/1.1\r\nHos")
+        client.half_close()
+        rig.accept().deliver(OK)
+        self.assertTrue(client.sent.startswith(OK))
+        self.assertEqual(status_of(client.sent[len(OK) :]), 400)
+        self.assertEqual(client.ended, "closed")
+
+    def test_between_requests(self) -> None:
+        """Who has nothing left to ask is told nothing; a line end between requests asks nothing."""
+        for rest in (b"", b"\r", b"\r\n"):
+            rig = self.rig()
+            client = rig.ask(GET + rest)
+            client.half_close()
+            rig.accept().deliver(OK)
+            self.assertEqual((client.sent, client.ended), (OK, "closed"))
 
     def test_half_close_after_the_request_is_honoured(self) -> None:
         """A client that has said all may still listen."""
