@@ -141,9 +141,10 @@ class DownstreamConnection(AnswerWriter):
     def readConnectionLost(self) -> None:
         """Note that the client will send no more; it may still be reading."""
         self._is_half_closed = True
-        if self._phase == _READING_BODY and self._exchange is not None:
+        exchange = self._exchange
+        if self._phase == _READING_BODY and exchange is not None:
             # The rest of the request will never come.
-            self._exchange.request_malformed()
+            exchange.request_malformed()
         elif self._phase != _ANSWERING and not (self._raw and self._is_blocked):
             self._close_half_closed()
 
@@ -168,14 +169,16 @@ class DownstreamConnection(AnswerWriter):
     def pauseProducing(self) -> None:
         """Hear from the transport that enough is buffered."""
         self._is_blocked = True
-        if self._exchange is not None:
-            self._exchange.downstream_blocked()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.downstream_blocked()
 
     def resumeProducing(self) -> None:
         """Hear from the transport that the buffer has drained."""
         self._is_blocked = False
-        if self._exchange is not None:
-            self._exchange.downstream_unblocked()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.downstream_unblocked()
         elif self._phase == _READING_HEAD and (self._raw or self._is_half_closed):
             self._read_kept()
 
@@ -184,8 +187,9 @@ class DownstreamConnection(AnswerWriter):
 
     def deadline_passed(self, now: float) -> None:
         """Act on the deadline of whatever is going on."""
-        if self._exchange is not None:
-            self._exchange.deadline_passed(now)
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.deadline_passed(now)
         elif self._phase == _READING_HEAD and self._raw:
             self._refuse(ForwardError.HEADER_TIMEOUT, b"")
         elif self._phase in {_READING_HEAD, _LINGERING}:
@@ -426,8 +430,9 @@ class DownstreamConnection(AnswerWriter):
     def break_off(self, error: ForwardError) -> None:
         """Fail the exchange that is under way, if any, and close; called again, abort."""
         self._close_after = True
-        if self._exchange is not None:
-            self._exchange.fail(error)
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.fail(error)
             if self._phase == _LINGERING:
                 self._close_now()
         elif self._phase in {_READING_HEAD, _LINGERING}:
@@ -447,8 +452,9 @@ class DownstreamConnection(AnswerWriter):
 
     def _internal_error(self) -> None:
         self._is_reading = False
-        if self._exchange is not None:
-            self.fault(self._exchange)
+        exchange = self._exchange
+        if exchange is not None:
+            self.fault(exchange)
         elif self._phase != _CLOSED:
             self._phase = _CLOSED
             self._transport.abortConnection()
