@@ -419,7 +419,7 @@ class DownstreamConnection(AnswerWriter):
     # Ends
 
     def close_idle(self, idle_since: float) -> None:
-        """Close if no request is under way, and has not been since `idle_since`."""
+        """Close if no request is under way, and has not been since then (on the sweeper's clock)."""
         if self._exchange is not None or self._phase != _READING_HEAD or self._raw:
             return
         settings = self._plane.settings

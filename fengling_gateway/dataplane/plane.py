@@ -183,8 +183,9 @@ class DataPlane:
                 self._end_drain()
             self._is_past_deadline = True
             return
+        idle_since = self._state.sweeper.now - DRAIN_IDLE_SECONDS
         for connection in list(self._connections):
-            connection.close_idle(now - DRAIN_IDLE_SECONDS)
+            connection.close_idle(idle_since)
 
     def _end_drain(self) -> None:
         loop, self._drain_loop = self._drain_loop, None

@@ -2,4 +2,5 @@
 cdef class Sweeper:
     cdef object _clock, _swept, _call
     cdef public double now
+    cdef double _swept_at
     cdef public set items

@@ -17,6 +17,12 @@ _log = Logger()
 
 SWEEP_SECONDS: Final = 0.1
 
+STALL_SECONDS: Final = 0.5
+"""
+From this long between two sweeps on, the process did not run: stopped, swapped out, its machine
+paused. Nobody could have met a deadline meanwhile, and nobody's is shortened by it.
+"""
+
 NEVER: Final = float("inf")
 
 
@@ -34,8 +40,9 @@ class Sweeper:
     Looks after deadlines.
 
     Attributes:
-        now: the reactor's clock at the last sweep. Deadlines are set from it,
-            which spares reading the clock for every piece of a body.
+        now: seconds on a clock of its own, at the last sweep. Deadlines are set
+            from it, which spares reading the clock for every piece of a body. It
+            goes as the reactor's does, but for stalls, which count as one sweep.
         items: whatever has a deadline. A sweep may add to it and take from it.
     """
 
@@ -44,7 +51,7 @@ class Sweeper:
         self._clock = clock
         self._swept = swept
         self._call: Any = None
-        self.now = clock.seconds()
+        self.now = self._swept_at = clock.seconds()
         self.items: set[Swept] = set()
 
     def start(self) -> None:
@@ -60,7 +67,10 @@ class Sweeper:
 
     def _sweep(self) -> None:
         self._call = self._clock.callLater(SWEEP_SECONDS, self._sweep)
-        now = self.now = self._clock.seconds()
+        seconds = self._clock.seconds()
+        passed = seconds - self._swept_at
+        self._swept_at = seconds
+        now = self.now = self.now + (passed if passed < STALL_SECONDS else SWEEP_SECONDS)
         for item in [item for item in self.items if item.deadline <= now]:
             try:
                 item.deadline_passed(now)

@@ -577,6 +577,27 @@ class TimeoutTests(FailureCase):
         for _ in range(4):
             rig.advance(0.9)
             if client.ended is None:
+    def test_stall_of_our_own(self) -> None:
+        """What begins or goes on right after the process was stopped for long has all its time."""
+        rig = self.rig(
+            service(connect_timeout=1.0, first_byte_timeout=1.0),
+            route(policies={"timeouts": {"total": 2.0}}),
+        )
+        before = rig.ask()
+        upstream = rig.accept()
+        rig.advance(0.5)
+        rig.reactor.rightNow += 60.0  # and events are found before the sweep is due
+        after = rig.ask()
+        rig.advance(0.3)
+        self.assertEqual((before.sent, after.sent), (b"", b""))
+        upstream.deliver(OK)
+        self.assertEqual(before.sent, OK)
+        rig.accept()
+        rig.advance(0.9)
+        self.assertEqual(after.sent, b"")
+        rig.advance(0.3)
+        self.assert_failed(rig, after, ForwardError.FIRST_BYTE_TIMEOUT)
+
                 upstream.deliver(b"x")
         self.assertEqual(client.ended, "aborted")
         self.assert_counted(rig, ForwardError.TOTAL_TIMEOUT)
