@@ -171,7 +171,8 @@ class RequestSide:
         else:
             self._arm_idle()
             upstream.flush()
-            self.downstream.resume()
+            if not self._is_upstream_blocked:
+                self.downstream.resume()
 
     def _host_upstream(self) -> bytes:
         """Return what the Host header says to the instance."""

@@ -612,6 +612,25 @@ class ClientGoneTests(FailureCase):
         client = rig.ask()
         upstream = rig.accept()
         client.lose(ConnectionLost())
+class BackPressureTests(FailureCase):
+    """Instances that read slowly; `test_back_pressure` has the same with real sockets."""
+
+    def test_body_that_came_first_fills_the_buffer(self) -> None:
+        """Of what waited for the connection the instance takes little: no more is read."""
+
+        def write(transport: Transport, data: bytes) -> None:
+            transport.sent += data
+            transport.block()
+
+        rig = self.rig()
+        client = rig.ask(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nab")
+        self.patch(Transport, "write", write)
+        upstream = rig.accept()
+        self.assertFalse(client.is_reading)
+        upstream.unblock()
+        self.assertTrue(client.is_reading)
+
+
         self.assertEqual(upstream.ended, "aborted")
         self.assert_counted(rig, ForwardError.CLIENT_GONE)
 
