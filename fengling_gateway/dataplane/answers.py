@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.state import PlaneState, Revision
 from fengling_gateway.dataplane.streams import DownstreamStream
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import NO_BODY
@@ -17,8 +17,15 @@ _RETRY_AFTER: Final = (b"Retry-After", b"1")
 _ALLOW: Final = (b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
 
-def problem(plane: PlaneState, error: ForwardError, request_id: bytes) -> tuple[list[Pair], bytes]:
-    """Return the headers and the body that tell a client of a failure."""
+def problem(
+    plane: PlaneState, revision: Revision, error: ForwardError, request_id: bytes
+) -> tuple[list[Pair], bytes]:
+    """
+    Return the headers and the body that tell a client of a failure.
+
+    Args:
+        revision: by which the request was served.
+    """
     pairs = [
         (b"Content-Type", CONTENT_TYPE),
         (b"Cache-Control", b"no-store"),
@@ -26,7 +33,7 @@ def problem(plane: PlaneState, error: ForwardError, request_id: bytes) -> tuple[
         (b"X-Gateway-Error", error.code.encode()),
         (b"X-Request-Id", request_id),
         plane.date,
-        *plane.extra_pairs,
+        *revision.extra_pairs,
     ]
     if error.status == 503:
         pairs.append(_RETRY_AFTER)
@@ -46,7 +53,7 @@ def answer_plan(
     else:
         pairs, body = list(plan.headers), plan.body
     pairs = plan.response_headers.apply([*pairs, plane.date])
-    return plan.status, pairs + plane.extra_pairs, body
+    return plan.status, pairs + plane.revision.extra_pairs, body
 
 
 def send(

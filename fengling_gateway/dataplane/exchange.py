@@ -119,8 +119,8 @@ class Exchange(RequestSide):
             pairs = edits.apply(pairs)
         if not response.has_date:
             pairs.append(plane.date)
-        if plane.extra_pairs:
-            pairs += plane.extra_pairs
+        if self._revision.extra_pairs:
+            pairs += self._revision.extra_pairs
         self.downstream.send_head(status, response.reason, pairs, framing)
 
     def response_data(self, data: bytes) -> None:
@@ -178,7 +178,7 @@ class Exchange(RequestSide):
             self.downstream.abort(error)
             self._record(self.status, seconds, error)
             return
-        pairs, body = answers.problem(self._plane, error, self.request_id)
+        pairs, body = answers.problem(self._plane, self._revision, error, self.request_id)
         seconds = self._finish()
         answers.send(self.downstream, self.head.method, error.status, pairs, body)
         self._record(error.status, seconds, error)

@@ -447,7 +447,7 @@ class DownstreamConnection(AnswerWriter):
         self._close_after = True
         self._has_sent = False
         plane.counters.record(("", ""), error.status, 0.0, error)
-        pairs, body = answers.problem(plane, error, plane.new_request_id())
+        pairs, body = answers.problem(plane, plane.revision, error, plane.new_request_id())
         answers.send(self, method, error.status, pairs, body)
 
     def _internal_error(self) -> None:

@@ -2,13 +2,14 @@
 cimport cython
 
 from fengling_gateway.dataplane.pool cimport UpstreamPool
-from fengling_gateway.dataplane.state cimport PlaneState
+from fengling_gateway.dataplane.state cimport PlaneState, Revision
 from fengling_gateway.http.head cimport RequestHead
 
 cdef int _ROUTING, _QUEUED, _CONNECTING, _SENDING, _WAITING, _ANSWERING, _OVER
 
 cdef class RequestSide:
     cdef PlaneState _plane
+    cdef Revision _revision
     cdef public object downstream, instance
     cdef public RequestHead head
     cdef public bytes request_id

@@ -55,6 +55,7 @@ class RequestSide:
         "_plane",
         "_pool",
         "_received",
+        "_revision",
         "_route_id",
         "_scheme",
         "_service",
@@ -84,6 +85,7 @@ class RequestSide:
         self.head = head
         self._peer = peer
         self._scheme = scheme
+        self._revision = plane.revision
         self.request_id = head.request_id or plane.new_request_id()
         self.is_request_ended = head.framing in {NO_BODY, 0}
         self.status = 0
@@ -189,11 +191,17 @@ class RequestSide:
         pairs = head.forward + forwarded_pairs(head, self._peer, self._scheme)
         pairs.append((b"X-Request-Id", self.request_id))
         if self._tenant is not None:
-            pairs.append((self._plane.tenant_header, self._tenant.encode()))
+            pairs.append((self._revision.tenant_header, self._tenant.encode()))
         if head.expects_continue and not self.is_request_ended:
             pairs.append((b"Expect", b"100-continue"))
         edits = self._plan.request_headers
-        return pairs if edits is NO_EDITS else edits.apply(pairs)
+        if edits is NO_EDITS:
+            return pairs
+        identity = self._revision.identity
+        if not edits.names.isdisjoint(identity):
+            # A route may have been accepted before these names were chosen.
+            edits = edits.sparing(identity)
+        return edits.apply(pairs)
 
     def upstream_failed(self, error: ForwardError, *, is_reused: bool) -> None:
         """

@@ -2,6 +2,11 @@
 from fengling_gateway.dataplane.counters cimport Counters
 from fengling_gateway.dataplane.sweeper cimport Sweeper
 
+cdef class Revision:
+    cdef public list extra_pairs
+    cdef public bytes tenant_header
+    cdef public object identity
+
 cdef class PlaneState:
     cdef public object settings, rng, dial, limits, seconds, snapshot
     cdef public str worker_name
@@ -11,9 +16,8 @@ cdef class PlaneState:
     cdef public set pools
     cdef public double wall
     cdef public tuple date, trust
-    cdef public list extra_pairs
+    cdef public Revision revision
     cdef public dict roles
-    cdef public bytes tenant_header
     cdef object _wall_clock
     cdef bytes _request_prefix
     cdef long long _next_request

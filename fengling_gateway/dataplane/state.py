@@ -18,16 +18,35 @@ from fengling_gateway.http.headers import Pair, request_roles
 from fengling_gateway.routing.snapshot import Snapshot
 
 
+class Revision:
+    """
+    What the exchanges of one revision have in common, beside its routes and services.
+
+    Attributes:
+        tenant_header: the header that tells an instance the tenant.
+        identity: every header that says who was verified, in lower case and
+            with ``-`` for ``_``.
+        extra_pairs: headers that every answer gets (a debug setting).
+    """
+
+    __slots__ = ("extra_pairs", "identity", "tenant_header")
+
+    def __init__(self, names: Mapping[str, str], extra_pairs: list[Pair]) -> None:
+        self.tenant_header = names["tenant"].encode("latin-1")
+        self.identity = frozenset(
+            name.lower().replace("_", "-").encode("latin-1") for name in names.values()
+        )
+        self.extra_pairs = extra_pairs
+
+
 class PlaneState:
     """
     The mutable heart of a data plane: what it serves by, its clock and its counters.
 
     Attributes:
-        snapshot: what the next exchange is served by; replaced whole.
+        snapshot, revision: what the next exchange is served by; replaced whole.
         roles: of request headers, by the snapshot's identity headers.
         trust: changes identity whenever a peer's trust must be judged anew.
-        tenant_header: the header that tells an instance the tenant.
-        extra_pairs: headers that every answer gets (a debug setting).
         date: a Date header, as of the last sweep.
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
@@ -43,17 +62,16 @@ class PlaneState:
         "counters",
         "date",
         "dial",
-        "extra_pairs",
         "is_draining",
         "limits",
         "pools",
+        "revision",
         "rng",
         "roles",
         "seconds",
         "settings",
         "snapshot",
         "sweeper",
-        "tenant_header",
         "trust",
         "wall",
         "worker_name",
@@ -89,11 +107,10 @@ class PlaneState:
         self._next_request = 0
         self.wall = 0.0
         self.date: Pair = (b"Date", b"")
-        self.extra_pairs: list[Pair] = []
         self.roles: Mapping[bytes, int] = request_roles()
         self.trust: tuple[Any, ...] = ()
-        self.tenant_header = b"X-Tenant-Id"
         self.snapshot = Snapshot.empty()
+        self.revision = Revision(self.snapshot.live.identity_headers, [])
         self._read_wall_clock()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -102,13 +119,14 @@ class PlaneState:
         if live is not self.snapshot.live:
             self.trust = tuple(live.trusted_proxies)
             self.roles = request_roles(live.identity_headers.values())
-            self.tenant_header = live.identity_headers["tenant"].encode("latin-1")
         self.snapshot = snapshot
+        extra_pairs: list[Pair] = []
         if self.settings.worker_header and snapshot.position is not None:
-            self.extra_pairs = [
+            extra_pairs = [
                 (b"X-Gateway-Worker", self.worker_name.encode()),
                 (b"X-Gateway-Revision", b"%d" % snapshot.position.revision),
             ]
+        self.revision = Revision(live.identity_headers, extra_pairs)
 
     def is_trusted(self, peer: str) -> bool:
         """Whether a peer's word on forwarded headers counts: it is one of our own proxies."""

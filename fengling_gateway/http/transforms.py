@@ -35,13 +35,16 @@ class HeaderEdits:
         drop: lower-case names to leave out.
         pairs: the headers to append.
         block: the same as finished lines, ``Name: value\r\n`` each.
+        names: every name in both, in lower case and with ``-`` for ``_``, as
+            CGI-like servers take them.
     """
 
-    __slots__ = ("_appended", "_lengths", "block", "drop", "pairs")
+    __slots__ = ("_appended", "_lengths", "block", "drop", "names", "pairs")
 
     def __init__(self, drop: frozenset[bytes] = frozenset(), pairs: tuple[Pair, ...] = ()) -> None:
         self.drop = drop
         self.pairs = pairs
+        self.names = frozenset(map(_plain_name, (*drop, *(name for name, _ in pairs))))
         self._appended = list(pairs)
         self._lengths = frozenset(map(len, drop))
         self.block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
@@ -75,8 +78,19 @@ class HeaderEdits:
             pair for pair in headers if len(pair[0]) not in lengths or pair[0].lower() not in drop
         ] + self._appended
 
+    def sparing(self, names: frozenset[bytes]) -> HeaderEdits:
+        """Return those of the edits that leave some names, like those of `names`, alone."""
+        return HeaderEdits(
+            frozenset(name for name in self.drop if _plain_name(name) not in names),
+            tuple(pair for pair in self.pairs if _plain_name(pair[0]) not in names),
+        )
+
     def __repr__(self) -> str:
         return f"<HeaderEdits drop={len(self.drop)} append={len(self.pairs)}>"
+
+
+def _plain_name(name: bytes) -> bytes:
+    return name.lower().replace(b"_", b"-")
 
 
 NO_EDITS: Final = HeaderEdits()

@@ -6,7 +6,16 @@ from twisted.internet.error import ConnectionLost
 
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.rig import GET, OK, Rig, Transport, body_of, head_of, status_of
-from tests.dataplane.snapshots import answering_route, instance, plain, route, service
+from tests.dataplane.snapshots import (
+    answering_route,
+    instance,
+    make_snapshot,
+    plain,
+    route,
+    service,
+    setting,
+    tenant,
+)
 from tests.dataplane.test_forwarding import RigCase
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab"
@@ -568,15 +577,6 @@ class TimeoutTests(FailureCase):
         rig.advance(2.2)
         self.assert_failed(rig, client, ForwardError.REQUEST_SEND_TIMEOUT)
 
-    def test_total(self) -> None:
-        """A route may limit the whole exchange, whatever moves."""
-        rig = self.rig(route(policies={"timeouts": {"total": 3.0}}))
-        client = rig.ask()
-        upstream = rig.accept()
-        upstream.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-        for _ in range(4):
-            rig.advance(0.9)
-            if client.ended is None:
     def test_stall_of_our_own(self) -> None:
         """What begins or goes on right after the process was stopped for long has all its time."""
         rig = self.rig(
@@ -598,20 +598,20 @@ class TimeoutTests(FailureCase):
         rig.advance(0.3)
         self.assert_failed(rig, after, ForwardError.FIRST_BYTE_TIMEOUT)
 
+    def test_total(self) -> None:
+        """A route may limit the whole exchange, whatever moves."""
+        rig = self.rig(route(policies={"timeouts": {"total": 3.0}}))
+        client = rig.ask()
+        upstream = rig.accept()
+        upstream.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        for _ in range(4):
+            rig.advance(0.9)
+            if client.ended is None:
                 upstream.deliver(b"x")
         self.assertEqual(client.ended, "aborted")
         self.assert_counted(rig, ForwardError.TOTAL_TIMEOUT)
 
 
-class ClientGoneTests(FailureCase):
-    """Clients that leave."""
-
-    def test_before_the_answer(self) -> None:
-        """The instance's work is cancelled; nobody is blamed but the client."""
-        rig = self.rig()
-        client = rig.ask()
-        upstream = rig.accept()
-        client.lose(ConnectionLost())
 class BackPressureTests(FailureCase):
     """Instances that read slowly; `test_back_pressure` has the same with real sockets."""
 
@@ -631,6 +631,15 @@ class BackPressureTests(FailureCase):
         self.assertTrue(client.is_reading)
 
 
+class ClientGoneTests(FailureCase):
+    """Clients that leave."""
+
+    def test_before_the_answer(self) -> None:
+        """The instance's work is cancelled; nobody is blamed but the client."""
+        rig = self.rig()
+        client = rig.ask()
+        upstream = rig.accept()
+        client.lose(ConnectionLost())
         self.assertEqual(upstream.ended, "aborted")
         self.assert_counted(rig, ForwardError.CLIENT_GONE)
 
@@ -821,3 +830,26 @@ class RevisionTests(RigCase):
         client.deliver(GET)
         rig.accept().deliver(OK)
         self.assertEqual(head_of(client.take())[b"x-rev"], b"new")
+
+    def test_answer_names_the_revision_that_it_was_routed_by(self) -> None:
+        """Whatever is applied until the answer comes, or fails to."""
+        for ends_well in (True, False):
+            rig = self.rig(worker_header=True)
+            client = rig.ask()
+            upstream = rig.accept()
+            rig.plane.apply(make_snapshot(*plain(), revision=2))
+            upstream.deliver(OK if ends_well else b"nonsense\r\n\r\n")
+            self.assertEqual(head_of(client.take())[b"x-gateway-revision"], b"1")
+            client.deliver(GET)
+            rig.accept().deliver(OK)
+            self.assertEqual(head_of(client.take())[b"x-gateway-revision"], b"2")
+
+    def test_tenant_is_told_by_the_header_that_was_stripped(self) -> None:
+        """A name that comes while a connection is opened is for the next request."""
+        acme = tenant("acme", hosts=["example.com"])
+        rig = self.rig(acme, setting("identity_headers", {"tenant": "X-Org"}))
+        rig.ask(b"GET / HTTP/1.1\r\nHost: example.com\r\nX-Org: evil\r\n\r\n")
+        rig.apply(*plain(acme, setting("identity_headers", {"tenant": "X-Customer"})))
+        head = head_of(rig.accept().sent)
+        self.assertEqual(head[b"x-org"], b"acme")
+        self.assertNotIn(b"x-customer", head)

@@ -145,6 +145,19 @@ class RequestTests(RigCase):
         self.assertEqual(head[b"x-request-id"], b"mine")
         self.assertNotIn(b"x-tenant-id", head)
 
+    def test_no_route_says_who_was_verified(self) -> None:
+        """Edits of a header that was made an identity header later have no effect."""
+        edits = {"set": {"x_org": "evil", "X-Org": "evil", "X-Ok": "1"}, "remove": ["X-User-Id"]}
+        sent = self.forward(
+            GET,
+            route(policies={"request_headers": edits}),
+            tenant("acme", hosts=["example.com"]),
+            setting("identity_headers", {"tenant": "X-Org"}),
+        )
+        self.assertEqual(sent.lower().count(b"x-org: acme"), 1)
+        self.assertNotIn(b"evil", sent)
+        self.assertIn(b"X-Ok: 1", sent)
+
     def test_identity_headers_are_configurable(self) -> None:
         """What carries an identity is a setting, and the tenant is told by it."""
         sent = self.forward(
