@@ -12,6 +12,7 @@ from typing import Final
 from fengling_gateway.embedded.owned import StartError, group_of, scratch_directory
 
 _DIRECTORIES: Final = {16: "pginstall", 18: "pginstall18"}
+_REACHES: Final = 'if test -d "$1"; then test -x "$1"; else test -r "$1"; fi'
 VERSIONS: Final = tuple(_DIRECTORIES)
 """Major versions the wheel brings."""
 
@@ -50,9 +51,9 @@ def copied_programs(version: int) -> Path:
 
 
 def can_reach(user: str, path: Path) -> bool:
-    """Whether `user` may read `path` and pass through every directory above it."""
+    """Whether `user` may read `path`, or pass through a directory, and through all above it."""
     test = subprocess.run(
-        ["/bin/sh", "-c", 'test -r "$1"', "sh", str(path.absolute())],
+        ["/bin/sh", "-c", _REACHES, "sh", str(path.absolute())],
         user=user,
         group=group_of(user),
         extra_groups=[],

@@ -116,6 +116,13 @@ class CopiedProgramsTests:
         (closed / "file").touch(mode=0o644)
         assert not can_reach(UNPRIVILEGED_USER, closed / "file")
 
+    def test_scratch_directory_is_within_reach(self) -> None:
+        """A server stays in the one it was given."""
+        directory = scratch_directory("fengling-test-")
+        assert can_reach(UNPRIVILEGED_USER, directory)
+        (directory / "below").mkdir()
+        assert can_reach(UNPRIVILEGED_USER, directory / "below")
+
 
 class ValkeyServerTests:
     """One server in a directory."""
