@@ -6,6 +6,7 @@ from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
 from fengling_gateway.http.response_head cimport ResponseHead
 
+cdef long long NO_BODY
 cdef int _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _OVER
 
 cdef class Exchange(RequestSide):

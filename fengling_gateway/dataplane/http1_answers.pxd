@@ -4,6 +4,8 @@ cimport cython
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
 
+cdef long long NO_BODY
+
 cdef class AnswerWriter:
     cdef PlaneState _plane
     cdef object _transport

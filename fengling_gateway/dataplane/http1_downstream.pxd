@@ -6,6 +6,7 @@ from fengling_gateway.dataplane.http1_answers cimport AnswerWriter
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead, parse_request_head
 
+cdef long long CHUNKED, NO_BODY
 cdef int _READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED
 
 cdef class DownstreamConnection(AnswerWriter):

@@ -4,6 +4,7 @@ cimport cython
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.response_head cimport ResponseHead, parse_response_head
 
+cdef long long CHUNKED, NO_BODY, UNTIL_CLOSE
 cdef int _IDLE, _HEAD, _LENGTH, _CHUNKS, _UNTIL_CLOSE, _CLOSED
 
 cdef class UpstreamConnection:

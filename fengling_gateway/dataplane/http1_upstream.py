@@ -152,8 +152,8 @@ class UpstreamConnection:
         Whether the peer has neither hung up nor said anything unasked.
 
         This asks the socket: what lies there unread would be taken for the
-        answer to the next request, whoever's that is. (By poll(2), at 0.3 µs. A
-        look by recv(2) costs three times as much, because of its exception.)
+        answer to the next request, whoever's that is. (By poll(2): a look by
+        recv(2) costs three times as much, because of its exception.)
         """
         return self._unread is None or not self._unread(0)
 

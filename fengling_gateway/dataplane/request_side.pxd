@@ -5,6 +5,7 @@ from fengling_gateway.dataplane.pool cimport UpstreamPool
 from fengling_gateway.dataplane.state cimport PlaneState, Revision
 from fengling_gateway.http.head cimport RequestHead
 
+cdef long long CHUNKED, NO_BODY
 cdef int _ROUTING, _QUEUED, _CONNECTING, _SENDING, _WAITING, _ANSWERING, _OVER
 
 cdef class RequestSide:
