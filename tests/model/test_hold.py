@@ -121,7 +121,8 @@ class DatabaseTests:
                     )
                     for before in (0, 1, 7, 10):
                         cursor.execute(
-                            "SELECT array_agg(fengling.removes_too_much(after, %s) ORDER BY after)"
+                            "SELECT array_agg("
+                            "  fengling.removes_too_much(after, %s, served => 1) ORDER BY after)"
                             " FROM generate_series(0, 11) AS after",
                             [before],
                         )
