@@ -30,6 +30,7 @@ def connected(dsn: str) -> Iterator[Any]:
     """
     try:
         connection = connect_timed(dsn, "fenglingctl")
+        _name_nothing_of_strangers(connection)
     except psycopg2.Error as error:
         raise CommandError(f"the database can't be reached: {one_line(error)}") from error
     try:
@@ -93,6 +94,13 @@ class _Asked:
         with self._connection.cursor() as cursor:
             cursor.execute(statement, arguments)
             return list(cursor)
+
+
+def _name_nothing_of_strangers(connection: Any) -> None:
+    """Have names without a schema mean PostgreSQL's own, whatever others make in the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET search_path = pg_catalog, pg_temp")
+    connection.commit()
 
 
 def _prepare(cursor: Any) -> None:

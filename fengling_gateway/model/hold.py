@@ -7,8 +7,8 @@ like that, and each takes down more than anybody meant to change in one go.
 What counts are the *rows* of routes that are enabled, whether they are right
 or rejected and whatever is served in their place: what somebody has configured
 and not what a gateway makes of it. A row counts as enabled unless it says
-``false``. The share is that of the setting ``hold`` as it is after the change,
-or the default where it makes no sense.
+``false``. The share is that of the setting ``hold`` as it was before, so that
+no change allows itself what it does, or the default where it makes no sense.
 
 For revisions of a database, the database itself judges by this rule when they
 are committed (``commit.sql``), so that every host agrees. Here it is for
@@ -53,7 +53,7 @@ def tally_of(rows: Iterable[tuple[Key, object]]) -> Tally:
 
 def must_be_held(before: Tally, after: Tally) -> bool:
     """Whether going from one configuration to another has to be confirmed."""
-    return removes_too_much(before.enabled_routes, after.enabled_routes, after.max_removed_share)
+    return removes_too_much(before.enabled_routes, after.enabled_routes, before.max_removed_share)
 
 
 def removes_too_much(before: int, after: int, max_removed_share: float) -> bool:

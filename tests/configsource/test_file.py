@@ -162,11 +162,16 @@ class FileSourceTests(SynchronousTestCase):
         self.assertEqual((reading.target.revision, reading.rows), (3, []))
 
     def test_share_of_the_hold_setting_counts(self) -> None:
-        """With a larger share more may be removed at once."""
+        """With a larger share more may be removed at once, from the next change on."""
+        large = "settings: {hold: {max_removed_share: 0.9}}\n"
         self.write(ROUTES)
         first = self.read()
-        self.write("settings: {hold: {max_removed_share: 0.9}}\nroutes: {a: {respond: {}}}\n")
-        self.assertIsNone(self.read(first.target).held)
+        self.write(f"{large}routes: {{a: {{respond: {{}}}}}}\n")
+        self.assertIsNotNone(self.read(first.target).held)
+        self.write(large + ROUTES)
+        second = self.read(first.target)
+        self.write(f"{large}routes: {{a: {{respond: {{}}}}}}\n")
+        self.assertIsNone(self.read(second.target).held)
 
     def test_disabled_routes_do_not_count(self) -> None:
         """Disabling routes removes them as much as deleting does."""

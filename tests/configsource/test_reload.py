@@ -259,12 +259,12 @@ class ReloadLoopTests(SynchronousTestCase):
         self.assertEqual(self.replace_by(disabled(1), disabled(2), disabled(3)), Held(9, 2, 0))
         self.assertIsNone(self.replace_by(route(3)))
 
-    def test_share_of_the_new_configuration_counts(self) -> None:
-        """The setting of the rows that have been read, not that of what is served."""
-        self.serve(5, *map(route, range(10)), hold(0.9))
-        self.assertEqual(self.replace_by(*map(route, range(4))), Held(9, 10, 4))
-        self.assertEqual(self.replace_by(*map(route, range(9)), hold(0.05)), Held(9, 10, 9))
-        self.assertIsNone(self.replace_by(route(0), hold(0.9)))
+    def test_share_that_is_served_counts(self) -> None:
+        """Not that of the rows that have been read: nobody allows it to himself."""
+        self.serve(5, *map(route, range(10)), hold(0.05))
+        self.assertEqual(self.replace_by(*map(route, range(9)), hold(0.9)), Held(9, 10, 9))
+        self.assertIsNone(self.replace_by(*map(route, range(10)), hold(0.9)))
+        self.assertIsNone(self.replace_by(route(0)))
 
     def test_rejected_routes_count_as_rows(self) -> None:
         """Of another database whose routes are all there and all wrong, nothing is *removed*."""
