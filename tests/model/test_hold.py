@@ -85,10 +85,10 @@ class TallyTests:
         ]
         assert tally_of(rows) == Tally(4, 0.8)
 
-    def test_share_after_the_change_counts(self) -> None:
+    def test_share_before_the_change_counts(self) -> None:
         """As in the database, where it may be changed in the same transaction."""
-        assert must_be_held(Tally(10, 0.9), Tally(4, 0.5))
-        assert not must_be_held(Tally(10, 0.5), Tally(4, 0.9))
+        assert must_be_held(Tally(10, 0.5), Tally(4, 0.9))
+        assert not must_be_held(Tally(10, 0.9), Tally(4, 0.5))
 
     def test_restored_config_counts_what_it_serves(self) -> None:
         """The file has no rows; a policy of that name disables nothing."""
