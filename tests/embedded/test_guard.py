@@ -162,14 +162,25 @@ class ConnectionTests:
     def test_killed_guard_is_replaced_and_told_what_runs(self) -> None:
         """With the next program, or at the end."""
         connection = Guard()
-        first = connection.start(["sleep", "600"], signal.SIGTERM, 5.0)
-        os.kill(connection.pid, signal.SIGKILL)
-        wait_until(lambda: connection.pid not in guard.processes())
-        second = connection.start(["sleep", "600"], signal.SIGTERM, 5.0)
-        os.kill(connection.pid, signal.SIGKILL)
-        wait_until(lambda: connection.pid not in guard.processes())
+        programs = []
+        for _ in range(2):
+            program = connection.start(["sleep", "600"], signal.SIGTERM, 5.0)
+            programs.append(program)
+            wait_until(lambda program=program: _name(program.pid) == "sleep")  # type: ignore[misc]
+            os.kill(connection.pid, signal.SIGKILL)
+            wait_until(lambda: connection.pid not in guard.processes())
         connection.close()
-        assert [first.wait(1), second.wait(1)] == [-signal.SIGTERM] * 2
+        assert [program.wait(1) for program in programs] == [-signal.SIGTERM] * 2
+
+    def test_guard_that_hangs_hears_of_it_later(self) -> None:
+        """What it was told meanwhile waits for it."""
+        connection = Guard()
+        os.kill(connection.pid, signal.SIGSTOP)
+        program = connection.start(["sleep", "600"], signal.SIGTERM, 5.0)
+        wait_until(lambda: _name(program.pid) == "sleep")  # told, if not heard yet
+        os.kill(connection.pid, signal.SIGCONT)
+        connection.close()
+        assert program.wait(1) == -signal.SIGTERM
 
     def test_forgotten_program_is_left_alone(self) -> None:
         """Its owner has seen to it."""
