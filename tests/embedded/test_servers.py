@@ -187,6 +187,11 @@ class PortsTests:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", port))
 
+    def test_free_port_is_not_given_twice(self) -> None:
+        """A gateway asks for two before it listens on either."""
+        ports = [free_port() for _ in range(900)]
+        assert len(set(ports)) == len(ports)
+
 
 class FixtureTests:
     """What the suite offers."""
