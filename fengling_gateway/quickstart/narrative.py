@@ -121,18 +121,35 @@ def served(status: Mapping[str, Any], revision: RevisionRow) -> str | None:
     """
     Say how many workers serve a revision and after what time; None: not all of them yet.
 
-    The time is from the commit, by the database's clock, to the last worker's
-    swap; both clocks are this machine's.
+    What of it is rejected is served by nobody, and said so. The time is from the
+    commit, by the database's clock, to the last worker's swap; both clocks are
+    this machine's.
     """
     workers = status.get("workers") or []
     there = [worker for worker in workers if (worker.get("revision") or 0) >= revision.id]
     if not workers or len(there) < len(workers):
         return None
+    refused = _refused(status, revision)
+    if len(refused) == revision.count:
+        return "rejected: no change in what is served"
     text = f"served by {len(there)}/{len(workers)} workers"
     times = [worker.get("applied_at") for worker in there if worker.get("revision") == revision.id]
     if times and all(times):
         text += f" in {max(0.0, max(times) - revision.committed_at) * 1000:.1f} ms"
+    if refused:
+        few = len(refused) <= _MOST_CHANGES
+        text += f", but for what is rejected: {', '.join(refused) if few else len(refused)}"
     return text
+
+
+def _refused(status: Mapping[str, Any], revision: RevisionRow) -> list[str]:
+    """Return the entities of a revision that are rejected."""
+    rejected = {(one.get("kind"), one.get("id")) for one in status.get("rejected") or []}
+    return [
+        f"{change.entity.replace('_', ' ')} {change.entity_id}"
+        for change in revision.changes
+        if (change.entity, change.entity_id) in rejected
+    ]
 
 
 @dataclass(frozen=True)

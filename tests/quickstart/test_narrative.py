@@ -126,6 +126,18 @@ class ServedTests:
             worker["revision"] = 8
         assert served(further, REVISION) == "served by 2/2 workers"
 
+    def test_what_is_rejected_is_not_served(self) -> None:
+        """Workers at its number serve the rest of it, or what they served before."""
+        refused = status(rejected=[{"kind": "route", "id": "hello", "problems": []}])
+        assert served(refused, REVISION) == "rejected: no change in what is served"
+        service = ChangeRow("service", "a", {}, {})
+        two = replace(REVISION, count=2, changes=(*REVISION.changes, service))
+        assert served(refused, two) == (
+            "served by 2/2 workers in 4.1 ms, but for what is rejected: route hello"
+        )
+        other = status(rejected=[{"kind": "route", "id": "other", "problems": []}])
+        assert served(other, REVISION) == "served by 2/2 workers in 4.1 ms"
+
 
 class RemarksTests:
     """What is worth telling between two looks."""

@@ -139,7 +139,8 @@ class QuickstartTests:
         terminal.expect(r"served by 2/2 workers in [\d.]+ ms")
 
         terminal.sql("UPDATE fengling.route SET path = '~^/orders/([0-9]+' WHERE id = 'orders'")
-        terminal.expect(r"rejected: route orders: ")
+        terminal.expect(r"route orders: path .* · rejected: no change in what is served")
+        terminal.expect(r"! rejected: route orders: ")
 
         victim = int(terminal.call("pid", "worker"))
         os.kill(victim, 9)
