@@ -15,6 +15,8 @@ MAX_BODY_BYTES: Final = 64 * 1024
 DEFAULT_TIMEOUT: Final = "5s"
 MAX_TIMEOUT_SECONDS: Final = 60.0
 
+_MAX_LIMIT_DIGITS: Final = 9
+
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
 Checks = Mapping[str, Callable[[Any], bool]]
@@ -45,7 +47,9 @@ def page_limit(request: Any) -> int:
     """Return how many entities a page is to have."""
 
     def is_limit(text: str) -> bool:
-        return text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT
+        # (Bounded first: int() of thousands of digits raises, or takes its time.)
+        plain = text.isascii() and text.isdigit() and len(text) <= _MAX_LIMIT_DIGITS
+        return plain and 1 <= int(text) <= MAX_LIMIT
 
     expected = f"a number from 1 to {MAX_LIMIT}"
     return int(query_value(request, "limit", str(DEFAULT_LIMIT), is_limit, expected))

@@ -228,6 +228,7 @@ class ApiTests(SynchronousTestCase):
             "/api/gateway/status?wait=all",
             "/api/gateway/routes?limit=0",
             "/api/gateway/routes?limit=1001",
+            "/api/gateway/routes?limit=000000100999999",
             "/api/gateway/routes?limit=1&limit=2",
             "/api/gateway/routes?limit=%C2%B2",
             "/api/gateway/routes?after=%00",
