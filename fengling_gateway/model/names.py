@@ -55,11 +55,16 @@ _MAX_HOST: Final = 253
 _MAX_ADDRESS: Final = 300
 
 
+def is_slug(value: object) -> bool:
+    """Whether a value is right for an id."""
+    return type(value) is str and _SLUG.fullmatch(value) is not None
+
+
 def slug(value: Any, report: Report) -> Any:
     """An id: readable in a URL, a log line, a file name and a shell."""
     if type(value) is not str:
         wrong_type(value, "an id", report)
-    elif not _SLUG.fullmatch(value):
+    elif not is_slug(value):
         report.add(
             "bad_id",
             "must be 1 to 100 letters, digits, dots, underscores or dashes, "

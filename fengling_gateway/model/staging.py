@@ -230,7 +230,7 @@ class Stage:
 
     def _fall_back(self, key: Key, verdict: Verdict) -> None:
         """Serve the newest earlier version that can be served."""
-        interests = set(verdict.refs) if isinstance(verdict, Accepted) else set()
+        interests = set(verdict.refs)
         body = None
         for values in self._histories[key]:
             earlier = validate(key, values)
@@ -239,9 +239,9 @@ class Stage:
                 if self._in_effect(earlier.refs):
                     body = earlier.body
                     break
-        problems = (
-            verdict.problems if isinstance(verdict, Rejected) else self._missing(key, verdict.refs)
-        )
+        problems = self._missing(key, verdict.refs)
+        if isinstance(verdict, Rejected):
+            problems = verdict.problems + problems
         rejection = Rejection(problems, NOTHING if body is None else PREVIOUS_VERSION)
         self._put(key, body, frozenset(interests), (rejection, verdict))
 

@@ -26,7 +26,7 @@ from fengling_gateway.model.kinds import (
     instance_health_refs,
     instance_refs,
 )
-from fengling_gateway.model.names import slug
+from fengling_gateway.model.names import is_slug, slug
 from fengling_gateway.model.problems import Problem, Report, label, shown, suggestion
 from fengling_gateway.model.routes import ROUTE, finish_route, route_refs
 
@@ -56,11 +56,13 @@ class Rejected:
     """
     An entity that is wrong, with everything that is wrong with it.
 
-    ``enabled`` says whether its row counts for the hold rule.
+    ``enabled`` says whether its row counts for the hold rule. ``refs`` are the references that can
+    be made out all the same, so that a missing one is told along with the rest.
     """
 
     problems: tuple[Problem, ...]
     enabled: bool = True
+    refs: frozenset[Key] = frozenset()
 
 
 Verdict = Accepted | Rejected
@@ -121,14 +123,14 @@ def validate(key: Key, values: object) -> Verdict:
         may be missing; null is a value and not a missing one.
     """
     report = Report()
+    body, refs = None, _NO_REFS
     try:
-        accepted = _judge(key, values, report)
+        body, refs = _judge(key, values, report)
     except Exception as error:  # one entity that surprises us must not stop all the others
         report.add("internal_error", f"could not be judged: {type(error).__name__}")
-        accepted = None
-    if accepted is None:
-        return Rejected(report.problems(_subject(key)), is_enabled(values))
-    return accepted
+    if body is None:
+        return Rejected(report.problems(_subject(key)), is_enabled(values), refs)
+    return Accepted(body, refs)
 
 
 def refs_of(key: Key, body: bytes) -> frozenset[Key]:
@@ -141,29 +143,41 @@ def _subject(key: Key) -> str:
     return f"{label(key.kind)} {label(key.id)}"
 
 
-def _judge(key: Key, values: object, report: Report) -> Accepted | None:
+def _judge(key: Key, values: object, report: Report) -> tuple[bytes | None, frozenset[Key]]:
+    """Return the canonical body, None where there are problems, and what it refers to."""
     kind = _kind_of(key, report)
     if kind is None:
-        return None
+        return None, _NO_REFS
     if type(values) is not dict:
         wrong_type(values, "an object", report)
-        return None
+        return None, _NO_REFS
     _add_source_problems(values.get(SOURCE_PROBLEMS), report)
     if report.found and values.keys() <= {SOURCE_PROBLEMS, *kind.id_columns}:
-        return None  # nothing else is known of it, and what is missing is not the point
+        # Nothing else is known of it, and what is missing is not the point.
+        return None, _NO_REFS
     _check_id(key, values, kind.id_columns, report)
     body = kind.record(values, report)
     kind.finish(body, values, report)
     if report.found:
-        return None
+        return None, _refs_despite_problems(key, kind, body)
     body[kind.id_columns[0]] = key.id
     encoded = canonical(body)
     if len(encoded) > MAX_BODY_BYTES:
         report.add(
             "too_large", f"must have at most {MAX_BODY_BYTES} bytes in all, not {len(encoded)}"
         )
-        return None
-    return Accepted(encoded, kind.refs(body))
+        return None, kind.refs(body)
+    return encoded, kind.refs(body)
+
+
+def _refs_despite_problems(key: Key, kind: _Kind, body: dict[str, Any]) -> frozenset[Key]:
+    """Return the references of a body with problems: those whose names are ids."""
+    named = {name: body.get(name) for name in ("service_id", "tenant_id")}
+    fields: dict[str, Any] = {n: v if type(v) is str else None for n, v in named.items()}
+    split = body.get("split")
+    fields["split"] = split if type(split) is dict else None
+    refs = kind.refs({**fields, kind.id_columns[0]: key.id})
+    return frozenset(ref for ref in refs if is_slug(ref.id))
 
 
 def _add_source_problems(sentences: object, report: Report) -> None:

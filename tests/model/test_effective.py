@@ -148,6 +148,28 @@ class EffectiveTests:
         assert log.change(config, (ROUTE, None)).recovered == (ROUTE,)
         assert config.rejected == {}
 
+    def test_missing_service_is_told_beside_other_problems(self) -> None:
+        """Whoever mends the path must not then learn of the service; what comes is taken back."""
+        row = {
+            "path": "/x/{a",
+            "service_id": "s",
+            "tenant_id": "no id!",
+            "split": {"v 1": 1, "v": 1},
+        }
+        log, config = started((ROUTE, row))
+
+        def codes() -> list[str]:
+            return sorted(one.code for one in config.rejected[ROUTE].problems)
+
+        others = codes()
+        assert others.count("missing_reference") == 2, (
+            "s and v; what is no id is a problem by itself"
+        )
+        result = log.change(config, (SERVICE, {}))
+        assert result.newly_rejected == (ROUTE,)
+        assert codes().count("missing_reference") == 1
+        assert config.rejected == log.cold().rejected
+
     def test_route_waits_for_its_service(self) -> None:
         """It comes in by itself when the service does."""
         log, config = started((ROUTE, {"service_id": "s"}))
