@@ -168,10 +168,11 @@ class Supervisor:
         """Drain the workers and stop everything; fires within the drain deadline, and a little."""
         if self._stopping is None:
             self.state = "draining"
-            _log.info(
-                "draining: what is under way has {seconds:g} s to end",
-                seconds=self.settings.drain_deadline,
-            )
+            if self._has_started:
+                _log.info(
+                    "draining: what is under way has {seconds:g} s to end",
+                    seconds=self.settings.drain_deadline,
+                )
             self._stopping = Deferred.fromCoroutine(self._stop())
         return self._stopping
 
@@ -189,7 +190,8 @@ class Supervisor:
         await DeferredList(
             [self.source.stop(), self.bus.stop(), self.journal.stop()], consumeErrors=True
         )
-        _log.info("stopped")
+        if self._has_started:
+            _log.info("stopped")
 
     def look(self, reason: str) -> Deferred[None]:
         """Look at the source; see `ReloadLoop.look`."""

@@ -51,4 +51,8 @@ def load_or_exit(path: str | None) -> GatewaySettings:
 
 
 def complain(problem: str) -> None:
-    sys.stderr.write(f"fengling-gateway: {problem}\n")
+    sys.stderr.write(line_of(problem))
+
+
+def line_of(problem: str) -> str:
+    return f"fengling-gateway: {problem}\n"

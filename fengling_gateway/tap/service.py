@@ -20,7 +20,8 @@ class GatewayService(Service):
     """
     The gateway as a service.
 
-    `startService` opens the sockets and returns at once; `stopService` drains.
+    `startService` opens the sockets and returns at once, or raises `StartError`,
+    which it has told the log; `stopService` drains.
     """
 
     name = "fengling-gateway"
@@ -41,11 +42,15 @@ class GatewayService(Service):
         self._signals: dict[int, Any] = {}
 
     def startService(self) -> None:
-        from fengling_gateway.tap.assembly import assemble
+        from fengling_gateway.tap.assembly import StartError, assemble
 
         super().startService()
         self._parts = assemble(self._reactor, self._settings, self._log)
-        self._parts.start()
+        try:
+            self._parts.start()
+        except StartError as error:
+            _log.error("the gateway can't start: {why}", why=str(error), log_id="gateway.no_start")
+            raise
         self._install_signals()
 
     def stopService(self) -> Deferred[None]:

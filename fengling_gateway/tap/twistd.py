@@ -17,7 +17,7 @@ from fengling_gateway.observability.daemon_sinks import FileSink, SyslogSink
 from fengling_gateway.observability.log import Log, make_log
 from fengling_gateway.observability.sinks import STDOUT, DescriptorSink, Sink
 from fengling_gateway.settings import load_settings
-from fengling_gateway.tap.command_line import EXIT_BAD_SETTINGS, complain, load_or_exit
+from fengling_gateway.tap.command_line import EXIT_BAD_SETTINGS, complain, line_of, load_or_exit
 from fengling_gateway.tap.service import GatewayService
 
 _log = Logger(namespace="fengling.gateway")
@@ -36,6 +36,8 @@ class TwistdService(GatewayService):
     def __init__(self, *, twistd: Mapping[str, Any], **others: Any) -> None:
         super().__init__(**others)
         self._twistd = twistd
+        # A daemon's own is /dev/null by the time it starts.
+        self._stderr = None if twistd.get("nodaemon", True) else _duplicate_of_stderr()
 
     def setServiceParent(self, parent: Any) -> None:
         # twistd logs to what its application has as a component, and else in its own way.
@@ -50,11 +52,10 @@ class TwistdService(GatewayService):
         try:
             super().startService()
         except StartError as error:
-            if not self._twistd.get("nodaemon"):
-                raise  # twistd tells it to whoever has started the daemon
-            complain(str(error))
+            self._complain(str(error))
             self._remove_pid_file()
             sys.exit(EXIT_BAD_SETTINGS)
+        self._close_stderr()
         if not self._twistd.get("debug"):
             self._reactor.callWhenRunning(self._install_stop_signals)
 
@@ -63,11 +64,35 @@ class TwistdService(GatewayService):
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handle(number, self._reactor.stop)
 
+    def _complain(self, problem: str) -> None:
+        if self._stderr is None:
+            complain(problem)
+            return
+        with suppress(OSError):  # whoever has started it may be gone
+            os.write(self._stderr, line_of(problem).encode(errors="backslashreplace"))
+        # Its first process waits for word from this one; of it, twistd shows 98 bytes.
+        status_pipe = self._twistd.get("statusPipe")
+        if status_pipe is not None:
+            with suppress(OSError):
+                os.write(status_pipe, b"1 it does not start, as said above")
+
+    def _close_stderr(self) -> None:
+        stderr, self._stderr = self._stderr, None
+        if stderr is not None:
+            os.close(stderr)
+
     def _remove_pid_file(self) -> None:
         """Do what twistd does only after an exception, which would come with a traceback."""
         if self._twistd.get("pidfile"):
             with suppress(OSError):
                 os.unlink(self._twistd["pidfile"])
+
+
+def _duplicate_of_stderr() -> int | None:
+    try:
+        return os.dup(2)
+    except OSError:  # it is closed
+        return None
 
 
 def make_service(options: Options) -> TwistdService:

@@ -190,6 +190,9 @@ name = "http"
         said = f"fengling-gateway: listener http (127.0.0.1:{port}): Address already in use"
         assert said in ran.stdout + ran.stderr
         assert "Traceback" not in ran.stdout + ran.stderr
+        # Nothing has begun that could be drained; the log has the reason, too.
+        assert "the gateway can't start: listener http" in ran.stdout
+        assert "draining" not in ran.stdout
 
     def test_runtime_directory_that_cannot_be_made_is_one_line(
         self, tmp_path: Path, settings: str

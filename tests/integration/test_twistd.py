@@ -224,5 +224,37 @@ class DaemonTests:
             daemon = twisted(port=taken.getsockname()[1])
             assert daemon.process is not None
             assert daemon.process.wait(30) == 1
-        assert "listener http" in (daemon.directory / "gateway.log").read_text()
+        told, *_ = (daemon.directory / "gateway.log").read_text().splitlines()
+        assert told.startswith("fengling-gateway: listener http")
+        assert told.endswith("Address already in use")
         wait_until(lambda: not (daemon.directory / "pid").exists())
+        [line] = lines_with(daemon, " ERROR ")
+        assert f"the gateway can't start: {told.removeprefix('fengling-gateway: ')}" in line
+        assert not lines_with(daemon, "draining")
+        assert "Traceback" not in daemon.log
+
+    def test_second_one_is_told_in_a_whole_line(self, twisted: Callable[..., Twisted]) -> None:
+        """However long it is: twistd itself passes on the first 98 bytes."""
+        daemon = twisted()
+        daemon.wait_ready()
+        here = daemon.directory
+        ran = subprocess.run(
+            [
+                *(TWISTD, f"--pidfile={here}/pid2", f"--logfile={here}/second.log"),
+                *("fengling-gateway", "--config", f"{here}/gateway.toml"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        why = (
+            f"a gateway already runs with runtime_dir {here}/run/n1; "
+            "two gateways on one machine need different names (node)"
+        )
+        assert ran.returncode == 1
+        assert ran.stderr.splitlines()[0] == f"fengling-gateway: {why}"
+        wait_until(lambda: not (here / "pid2").exists())
+        [line] = (here / "second.log").read_text().splitlines()
+        assert " ERROR " in line
+        assert line.endswith(f"the gateway can't start: {why}")
