@@ -11,7 +11,12 @@ from psycopg2 import errors
 
 from fengling_gateway.configsource import postgres_queries as queries
 from fengling_gateway.configsource.postgres_connection import GRACE_SECONDS, Guarded, problem
-from fengling_gateway.configsource.reading import NotHeldError, Reading, SourceError
+from fengling_gateway.configsource.reading import (
+    NotHeldError,
+    Reading,
+    SourceError,
+    UnfitSourceError,
+)
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.schema.version import SchemaError, check
@@ -137,7 +142,9 @@ class Reader:
             return work(self._connection or self._connect())
         except SchemaError as error:
             self.close()
-            raise SourceError(str(error)) from error
+            # (With a cause of its own it could not even look.)
+            unfit = UnfitSourceError if error.__cause__ is None else SourceError
+            raise unfit(str(error)) from error
         except BaseException:
             self.close()  # in a failed transaction, or worse
             raise

@@ -33,6 +33,10 @@ class SourceError(Exception):
     """The source could not answer; the message is one line for operators."""
 
 
+class UnfitSourceError(SourceError):
+    """The source answers, and is of no use before somebody has done something about it."""
+
+
 class NotHeldError(SourceError, ValueError):
     """The revision that somebody wants to confirm is not one to be confirmed."""
 

@@ -11,7 +11,13 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fengling_gateway.configsource.reading import Held, Reading, RevisionInfo, SourceError
+from fengling_gateway.configsource.reading import (
+    Held,
+    Reading,
+    RevisionInfo,
+    SourceError,
+    UnfitSourceError,
+)
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import Rejection, StagedResult
 from fengling_gateway.model.entity import Key
@@ -139,7 +145,8 @@ class Narration:
         if text == said and self._clock.seconds() - at < _REPEAT_ERROR_SECONDS:
             return
         self._last_error = (text, self._clock.seconds())
-        level = _log.warn if isinstance(error, (SourceError, TimeoutError)) else _log.error
+        may_pass = isinstance(error, (SourceError, TimeoutError))
+        level = _log.warn if may_pass and not isinstance(error, UnfitSourceError) else _log.error
         level(
             "the config source can't be read: {error}; {meanwhile}",
             log_id="config.source_failed",

@@ -200,7 +200,6 @@ class Supervisor:
     def hint(self, reason: str, details: dict[str, Any]) -> None:
         """The source may have something new."""
         del details
-        self._tell_whether_it_hears()
         self.loop.look(reason)
 
     def announced(self, position: Position, reason: str = "announcement") -> None:
@@ -267,7 +266,9 @@ class Supervisor:
 
     def look_succeeded(self) -> None:
         self.narration.look_succeeded()
-        self._tell_whether_it_hears()
+        # At every look: what is not said within a minute of the last time stays so. And
+        # at none that has failed: then nothing is found by polling either.
+        self.narration.heard(self.source.state.notes.get("listen"))
         self.journal.retry()
         if self.loop.is_judged and self.served_from != self.settings.source:
             self.served_from = self.settings.source
@@ -275,13 +276,8 @@ class Supervisor:
 
     def look_failed(self, error: BaseException) -> None:
         self.narration.look_failed(error, serving=self.loop.position is not None)
-        self._tell_whether_it_hears()
         if self.loop.position is None:
             self._last_resort.use()
-
-    def _tell_whether_it_hears(self) -> None:
-        """Say it at every look, too: what is not said within a minute of the last time stays so."""
-        self.narration.heard(self.source.state.notes.get("listen"))
 
     def held(self, held: Held | None) -> None:
         self.narration.held(held)

@@ -70,7 +70,7 @@ class StartTests:
         """Not one for each look; it is alive and not ready."""
         dsn, said = unusable
         gateway = gateways(database=dsn, worker_count=1, settings=OFTEN)
-        wait_for_line(gateway, " WARN ", CANNOT, said, "nothing is served yet")
+        wait_for_line(gateway, " ERROR ", CANNOT, said, "nothing is served yet")
         wait_until(lambda: gateway.manage("status")["looks"] >= 5)
         assert len(lines_with(gateway, CANNOT)) == 1
         assert len(lines_with(gateway, "there is no last-known-good file")) == 1
@@ -235,7 +235,7 @@ class FaultTests:
                 wait_until(lambda: gateway.manage("status")["looks"] >= looks + 3)
                 assert not gateway.manage("status")["source"]["connected"]
                 assert metrics(gateway)["fengling_config_source_connected"] == 0
-                said = lines_with(gateway, " WARN ", CANNOT, fault.said, "what is served stays")
+                said = lines_with(gateway, CANNOT, fault.said, "what is served stays")
                 assert len(said) == lines + 1
                 assert gateway.get("/readyz", port=gateway.management_port)[0] == 200
             finally:

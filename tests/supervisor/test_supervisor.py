@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.configsource.reading import Reading, Row, SourceError, SourceState
@@ -188,6 +189,23 @@ class SupervisorTests(SynchronousTestCase):
         self.source.answer(at(1), before=at(1))
         self.source.answer(at(1), route(1))
         self.assertEqual(self.supervisor.served_from, "database")
+
+    def test_polling_that_fails_too_is_not_said_to_find_changes(self) -> None:
+        """Only that the source can't be read; and when it can, that notifications don't arrive."""
+        said: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            said.append(str(event.get("log_id")))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.source.state.notes["listen"] = "Connection refused"
+        self.supervisor.hint("lost", {})
+        self.source.asked[-1].errback(SourceError("Connection refused"))
+        self.assertIn("config.source_failed", said)
+        self.assertNotIn("config.source_silent", said)
+        self.source.answer(at(1), route(1))
+        self.assertIn("config.source_silent", said)
 
     def test_stop_leaves_no_timer(self) -> None:
         """Whatever was under way."""
