@@ -180,19 +180,28 @@ class RedisConnection:
         # Made anew each time: the file of an authority may have been put right.
         endpoint = self._endpoint or make_endpoint(self._reactor, self._address)
         connecting = maybeDeferred(endpoint.connect, factory)
-        connecting.addTimeout(CONNECT_SECONDS, self._reactor)
-        protocol = await connecting
+        protocol = await self._in_time(connecting, CONNECT_SECONDS, "no connection")
         # A TLS endpoint may give the protocol wrapped.
         return getattr(protocol, "wrappedProtocol", protocol)
 
     async def _hand_shake(self, protocol: Any) -> None:
         usable: Deferred[None] = protocol.usable
-        await usable.addTimeout(OPERATION_SECONDS, self._reactor)
+        await self._in_time(usable, OPERATION_SECONDS, "no answer")
         # A stopped Redis still has its kernel accept connections.
         await self._bounded(protocol, "PING")
         # One by one: txredisapi drops the confirmations after the first.
         for channel in self._subscription.channels if self._subscription else ():
             await self._bounded(protocol, "SUBSCRIBE", channel)
+
+    def _in_time(self, waiting: Deferred[Any], seconds: float, missing: str) -> Deferred[Any]:
+        """Bound a wait; its end is told in words, which those of a Deferred's own are not."""
+
+        def say(value: Any, _seconds: float) -> Any:
+            if isinstance(value, Failure) and value.check(CancelledError):
+                return Failure(BusError(f"{missing} within {seconds:g} s"))
+            return value
+
+        return waiting.addTimeout(seconds, self._reactor, say)
 
     async def _use(self, protocol: Any) -> None:
         self._protocol = protocol

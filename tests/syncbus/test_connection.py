@@ -175,6 +175,7 @@ class ReconnectTests(ConnectionCase):
         self.endpoint.mode = "hang"
         self.connection.start()
         self.clock.advance(CONNECT_SECONDS)
+        self.assertEqual(self.connection.last_error, "no connection within 3 s")
         self.clock.advance(1)
         self.assertEqual(self.endpoint.attempts, 2)
 
@@ -183,6 +184,7 @@ class ReconnectTests(ConnectionCase):
         self.connection.start()
         self.clock.advance(OPERATION_SECONDS)
         self.clock.advance(0)
+        self.assertEqual(self.connection.last_error, "Redis did not answer in time")
         self.clock.advance(1)
         self.assertEqual(self.endpoint.attempts, 2)
         self.assertFalse(self.endpoint.wires[0].open)
@@ -220,6 +222,7 @@ class ReconnectTests(ConnectionCase):
         self.connection.start()
         self.clock.advance(OPERATION_SECONDS)
         self.clock.advance(0)
+        self.assertEqual(self.connection.last_error, "no answer within 2 s")
         self.clock.advance(1)
         self.assertEqual(self.endpoint.attempts, 2)
 
