@@ -113,10 +113,10 @@ class Stack:
 
         owner = self.postgres.create_database(DATABASE)
         schema.upgrade(owner)
-        # ops may do everything here: dropping a CHECK, to see what a bad row does
-        # that got past it, is part of the play.
+        # Each may what its like may on a real installation (docs/database.md), no more.
         self.postgres.psql(
-            f"CREATE ROLE ops LOGIN SUPERUSER PASSWORD '{self._passwords['ops']}';"
+            f"CREATE ROLE ops LOGIN PASSWORD '{self._passwords['ops']}'"
+            "  IN ROLE fengling_console;"
             f"CREATE ROLE gateway LOGIN PASSWORD '{self._passwords['gateway']}'"
             "  IN ROLE fengling_gateway;"
         )

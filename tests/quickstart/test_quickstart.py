@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,17 @@ class Terminal:
         connection.cursor().execute(statement)
         connection.close()
 
+    def rights(self) -> list[Any]:
+        """Who writes SQL here: the name, whether a superuser, and the roles."""
+        with closing(psycopg2.connect(self.state["database"])) as connection:
+            cursor = connection.cursor()
+            cursor.execute(
+                "SELECT rolname::text, rolsuper, ARRAY(SELECT roleid::regrole::text"
+                " FROM pg_auth_members WHERE member = pg_roles.oid)"
+                " FROM pg_roles WHERE rolname = current_user"
+            )
+            return cursor.fetchall()
+
     def call(self, *arguments: str) -> str:
         """Call the quickstart from another terminal."""
         command = [*_PROGRAM, "--directory", str(self.directory), *arguments]
@@ -130,6 +142,7 @@ class QuickstartTests:
             for process in guard.tree(pid)
         ]
         assert len(everything) > 8
+        assert terminal.rights() == [("ops", False, ["fengling_console"])]
 
         terminal.sql(
             """UPDATE fengling.route SET split = '{"hello-v1": 50, "hello-v2": 50}'"""
@@ -137,6 +150,8 @@ class QuickstartTests:
         )
         terminal.expect(r"revision \d+ · ops via psql · route hello: split v1 100 → v1 50, v2 50")
         terminal.expect(r"served by 2/2 workers in [\d.]+ ms")
+        terminal.sql("SELECT fengling.undo(max(id)) FROM fengling.revision")
+        terminal.expect(r"“undo of revision \d+”")
 
         terminal.sql("UPDATE fengling.route SET path = '~^/orders/([0-9]+' WHERE id = 'orders'")
         terminal.expect(r"route orders: path .* · rejected: no change in what is served")
