@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,11 +67,17 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
     file = None if path is None else Path(path)
     raw = {} if file is None else _read_toml(file, problems)
     unread = bool(problems)
-    _read_file_keys(raw, file, problems)
-    origins = _overlay(raw, read_environment(environ, problems))
+    missing = _read_file_keys(raw, file, problems)
+    found = read_environment(environ, problems)
+    missing |= {path for path, (_, value) in found.items() if value is None}
+    origins = _overlay(raw, found)
     settings = _validated(raw, origins, problems)
     if not unread:  # of a file that can't be read, nothing is known to be missing
-        problems += contradictions(raw)
+        problems += [
+            replace(one, path=_with_origin(one.path, origins))
+            for one in contradictions(raw)
+            if one.code != "required" or one.path not in missing
+        ]
     if problems or settings is None:
         raise SettingsError(problems)
     return _resolved(settings, file)
@@ -85,8 +92,14 @@ def _read_toml(file: Path, problems: list[Problem]) -> Raw:
         return {}
 
 
-def _read_file_keys(raw: Raw, file: Path | None, problems: list[Problem]) -> None:
-    """Replace ``url_file = "…"`` by ``url`` with the file's content, in every section."""
+def _read_file_keys(raw: Raw, file: Path | None, problems: list[Problem]) -> set[str]:
+    """
+    Replace ``url_file = "…"`` by ``url`` with the file's content, in every section.
+
+    Returns:
+        the keys whose file can't be read.
+    """
+    unread = set()
     keys = known_keys()
     for section, values in list(raw.items()):
         if not isinstance(values, dict):
@@ -103,8 +116,11 @@ def _read_file_keys(raw: Raw, file: Path | None, problems: list[Problem]) -> Non
             content = read_value(
                 named if file is None else file.parent / named, f"{section}.{name}", problems
             )
-            if content is not None:
+            if content is None:
+                unread.add(path)
+            else:
                 values[key] = content.split() if keys[path] else content
+    return unread
 
 
 def _overlay(raw: Raw, found: Mapping[str, tuple[str, Any]]) -> dict[str, str]:
@@ -170,7 +186,9 @@ def _name(part: str) -> str:
 
 
 def _with_origin(path: str, origins: Mapping[str, str]) -> str:
-    return f"{path} ({origins[path]})" if path in origins else path
+    """Name the variable that a value has come from, also one within a list."""
+    given = path.partition("[")[0]
+    return f"{path} ({origins[given]})" if given in origins else path
 
 
 def _near(location: Sequence[str | int]) -> str:

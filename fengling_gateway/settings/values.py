@@ -23,9 +23,11 @@ _UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 HIDDEN: Final = "text that is not shown, since it may hold a secret"
 _MAY_BE_SECRET: Final = re.compile(
-    r"@|:/|passw\w*\s*=|[\w.-]{1,64}:[A-Za-z0-9+/=_-]{16,}|[0-9A-Fa-f]{32,}|[A-Za-z0-9+/]{40,}",
+    r"@|:/|passw\w*\s*=|[\w.-]{1,64}:[A-Za-z0-9+/=_-]{16,}|[0-9A-Fa-f]{32,}",
     re.IGNORECASE,
 )
+_MAY_BE_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{40,}")
+_WORD_OF_A_PATH: Final = re.compile(r"(?=.{0,24}\Z)[A-Za-z]?[a-z]*[0-9]{0,4}")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 
 
@@ -50,7 +52,16 @@ def may_hold_secret(value: Any) -> bool:
 
     Such text may stand in any place: where ``url_file`` is meant, or a section.
     """
-    return isinstance(value, str) and _MAY_BE_SECRET.search(value) is not None
+    if not isinstance(value, str):
+        return False
+    if _MAY_BE_SECRET.search(value) is not None:
+        return True
+    return not all(map(_is_path, _MAY_BE_BASE64.findall(value)))
+
+
+def _is_path(text: str) -> bool:
+    """Whether what has the letters of base64 is words between slashes, which chance makes none of."""
+    return "/" in text and all(map(_WORD_OF_A_PATH.fullmatch, text.split("/")))
 
 
 def shown_unless_secret(value: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import traceback
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
@@ -95,3 +96,10 @@ class SecretTests:
         shown = said(toml, {}, tmp_path)
         assert "SettingsError" in shown
         assert not leaked(shown)
+
+    @given(st.binary(min_size=32, max_size=64))
+    def test_random_bytes_in_base64_are_not_repeated(self, key: bytes) -> None:
+        """Slashes do not make a path of them."""
+        text = base64.b64encode(key).decode().rstrip("=")
+        assume(len(set(key)) > 16)  # as bytes of a key are
+        assert text not in said(None, {"FENGLING_REDIS__URL_FILE": text})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import secrets
 import tomllib
@@ -360,6 +361,27 @@ class ProblemTests:
         """With its name."""
         with pytest.raises(SettingsError, match=r"nowhere\.toml"):
             load_settings(tmp_path / "nowhere.toml", ENOUGH)
+
+    @pytest.mark.parametrize("place", ["file", "environment"])
+    def test_value_that_can_not_be_read_is_one_problem(self, tmp_path: Path, place: str) -> None:
+        """With the path, however long; that the value is missing goes without saying."""
+        path = "/etc/fengling/credentials/production/database/url"
+        environ = {"FENGLING_MANAGEMENT__TOKEN_KEYS": KEY}
+        file = tmp_path / "gateway.toml"
+        file.write_text(f'[database]\nurl_file = "{path}"\n' if place == "file" else "")
+        if place == "environment":
+            environ["FENGLING_DATABASE__URL_FILE"] = path
+        with pytest.raises(SettingsError) as caught:
+            load_settings(file, environ)
+        [problem] = caught.value.problems
+        assert problem.message == f"can't be read from {path}: No such file or directory"
+
+    def test_variable_of_a_list_is_named_within_it(self, tmp_path: Path) -> None:
+        """Also of what no single key shows."""
+        one = {"name": 1, "address": "127.0.0.1:1"}
+        found = problems("", tmp_path, FENGLING_LISTENERS=json.dumps([one, one]))
+        assert found["listeners[0].name (FENGLING_LISTENERS)"] == "must be an id, not 1"
+        assert "listeners[1].address (FENGLING_LISTENERS)" in found
 
     def test_file_that_is_too_large_is_no_secret(self, tmp_path: Path) -> None:
         """The wrong file was named."""
