@@ -38,6 +38,9 @@ class RollingRestart:
             return
         self.begun += 1
         self._remaining = iter(self._slots)
+        _log.info(
+            "rolling restart begins: {count} workers, one after the other", count=len(self._slots)
+        )
         self.proceed()
 
     def proceed(self) -> None:

@@ -136,6 +136,12 @@ class Workers:
             slot.successor = None
             old, slot.current = slot.current, link
             if old is not None:
+                _log.info(
+                    "worker {worker} (pid {pid}) is replaced by pid {successor}, and drains",
+                    worker=old.name,
+                    pid=old.pid,
+                    successor=link.pid,
+                )
                 self._drain(old, self._settings.drain_deadline)
             self._restart.proceed()
         self._assign()
@@ -157,6 +163,13 @@ class Workers:
             self.deaths += 1
             _log.warn(
                 "worker {worker} (pid {pid}) died: {how}", worker=link.name, pid=link.pid, how=how
+            )
+        elif self._stopping is None:
+            _log.info(
+                "worker {worker} (pid {pid}) has drained: {how}",
+                worker=link.name,
+                pid=link.pid,
+                how=how,
             )
         if slot.successor is link:
             slot.successor = None

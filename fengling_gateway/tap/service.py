@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from fengling_gateway.observability.log import Log
 from fengling_gateway.settings import GatewaySettings, SettingsError
+from fengling_gateway.tap.when_taken import when_taken
 
 _log = Logger(namespace="fengling.gateway")
 
@@ -38,6 +39,7 @@ class GatewayService(Service):
         self._log = log
         self._settings = settings
         self._reread = reread
+        self._can_replace_workers = settings.worker_count() > 1
         self._parts: Any = None
         self._signals: dict[int, Any] = {}
 
@@ -94,9 +96,10 @@ class GatewayService(Service):
             self._settings = settings
             self._parts.settings_changed(settings)
             _log.info(
-                "settings: {keys} changed; workers take them with a rolling restart (USR2), "
-                "the supervisor with a restart",
+                "settings: {keys} changed; {when}",
                 keys=", ".join(changed),
+                when=when_taken(changed, can_replace_workers=self._can_replace_workers),
+                log_id="settings.changed",
             )
 
     def _still_draining(self) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 
 from tests.integration.gateway import GatewayProcess, Load, an_upload
-from tests.integration.world import wait_for_line
+from tests.integration.world import lines_with, wait_for_line
 from tests.support.wait import wait_until
 
 SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
@@ -34,9 +34,14 @@ class SignalTests:
         changed = toml.read_text().replace('node = "n1"', 'node = "n2"')
         toml.write_text(changed.replace("worker_header = true", "worker_header = false"))
         gateway.signal(signal.SIGHUP)
-        wait_for_line(gateway, "settings: ", "node", "changed")
+        wait_for_line(gateway, "settings: node, debug.worker_header changed; ")
+        old = gateway.worker_pids()
         gateway.signal(signal.SIGUSR2)
         wait_for_line(gateway, "rolling restart is complete")
+        assert len(lines_with(gateway, "rolling restart begins: 2 workers")) == 1
+        for pid in old:
+            assert lines_with(gateway, f"(pid {pid}) is replaced by pid ", ", and drains")
+            wait_for_line(gateway, f"(pid {pid}) has drained: exit status 0")
         status = gateway.manage("status")
         assert (status["node"], status["workers"][0]["node"]) == ("n1", "n1")
         assert "x-gateway-worker" not in gateway.fetch("/hello")[1]

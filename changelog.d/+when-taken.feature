@@ -1,0 +1,1 @@
+After HUP the log says which of the changed settings a rolling restart (USR2) takes and which need a restart; it has a line when a rolling restart begins, and for each worker that is replaced and that has drained.

@@ -1,0 +1,34 @@
+"""What it takes for changed settings to be in use, after a HUP has had them read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_TOLD_TO_NEW_WORKERS: Final = (
+    *("limits.", "debug.worker_header", "transport.fast"),
+    *("drain.deadline", "supervision.orphan_grace"),
+)
+"""Keys, or how they begin; what the supervisor uses, too, stays as it was until a restart."""
+
+
+def when_taken(changed: Sequence[str], *, can_replace_workers: bool) -> str:
+    """
+    Say which keys a rolling restart takes, and which need a restart.
+
+    Args:
+        changed: at least one, like ``limits.max_headers``.
+        can_replace_workers: False where the only worker is in the supervisor's process.
+    """
+    rolling = [
+        key for key in changed if can_replace_workers and key.startswith(_TOLD_TO_NEW_WORKERS)
+    ]
+    others = [key for key in changed if key not in rolling]
+    if not others:
+        return "a rolling restart (USR2) takes what has changed"
+    if not rolling:
+        return "only a restart takes what has changed"
+    return (
+        f"a rolling restart (USR2) takes {', '.join(rolling)}; "
+        f"only a restart takes {', '.join(others)}"
+    )

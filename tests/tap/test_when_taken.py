@@ -1,0 +1,63 @@
+"""Which settings a rolling restart takes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from fengling_gateway.settings import SettingsError, load_settings
+from fengling_gateway.settings.environment import known_keys, variable
+from fengling_gateway.tap.assembly import supervisor_settings
+from fengling_gateway.tap.when_taken import when_taken
+
+ENOUGH: Final = {"FENGLING_SOURCE": "file", "FENGLING_FILE__PATH": "/routes.yaml"}
+NO_MANAGEMENT: Final = {"FENGLING_MANAGEMENT__ENABLED": "false"}
+CHANGED: Final = (
+    "2",
+    "20",
+    "200",
+    "2000",
+    "100000",
+    "false",
+    "true",
+    "stock",
+    "debug",
+    "json",
+    "x",
+)
+BOTH: Final = ("redis.url", "sync.keys")
+"""Of the supervisor, too, which can't hear by other means than its workers do."""
+
+
+def told_to_workers(environ: dict[str, str]) -> Any:
+    settings = load_settings(None, {**ENOUGH, **NO_MANAGEMENT, **environ})
+    return supervisor_settings(settings).worker_configuration
+
+
+@pytest.mark.parametrize("key", sorted(set(known_keys()) - set(BOTH)))
+def test_what_new_workers_are_told_and_nothing_else_is_taken(key: str) -> None:
+    """Tried with whatever value the key may have."""
+    told = []
+    for value in CHANGED:
+        try:
+            told.append(told_to_workers({variable(key): value}))
+        except SettingsError:
+            continue
+    is_told = any(one != told_to_workers({}) for one in told)
+    rolling = "rolling" in when_taken([key], can_replace_workers=True)
+    assert rolling is is_told
+
+
+def test_each_key_is_said_where_they_differ() -> None:
+    """Nobody restarts a gateway for a limit, or waits for USR2 to take a level of the log."""
+    said = when_taken(["limits.max_headers", "log.level"], can_replace_workers=True)
+    assert said == (
+        "a rolling restart (USR2) takes limits.max_headers; only a restart takes log.level"
+    )
+
+
+def test_only_worker_takes_nothing_while_it_runs() -> None:
+    """It is in the process of the supervisor."""
+    said = when_taken(["limits.max_headers"], can_replace_workers=False)
+    assert said == "only a restart takes what has changed"
