@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -69,8 +70,27 @@ def run(place: Place, options: argparse.Namespace) -> NoReturn:
         place.take()
     except PlaceTakenError as error:
         sys.exit(str(error))
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _hang_up)
+    failure, keep_logs = "", True
+    try:
+        failure = _run_on_screen(place, options)
+        keep_logs = bool(failure)
+    except OSError as error:
+        if error.errno not in (errno.EIO, errno.EPIPE):
+            raise
+        # The terminal has gone, or the pipe that we write to.
+        _mute()
+        failure, keep_logs = str(error), False
+    finally:
+        place.leave(keep_logs=keep_logs)
+    if keep_logs:
+        print(f"The logs are in {place.shown}/logs.", file=sys.stderr)
+    sys.exit(1 if failure else 0)
+
+
+def _run_on_screen(place: Place, options: argparse.Namespace) -> str:
+    """Run to the end, and return what went wrong, which has been said."""
     failure = ""
     with open_screen(plain=options.plain or options.smoke) as screen:
         try:
@@ -81,10 +101,7 @@ def run(place: Place, options: argparse.Namespace) -> NoReturn:
             pass
         if failure:
             screen.say("bad", failure)
-    place.leave(keep_logs=bool(failure))
-    if failure:
-        print(f"The logs are in {place.shown}/logs.", file=sys.stderr)
-    sys.exit(1 if failure else 0)
+    return failure
 
 
 def _run_stack(place: Place, screen: Screen, options: argparse.Namespace) -> None:
@@ -104,8 +121,10 @@ def _run_stack(place: Place, screen: Screen, options: argparse.Namespace) -> Non
             _tell(stack, screen, load)
     finally:
         _deafen()
-        screen.step("stopping")
-        stack.stop()
+        try:
+            screen.step("stopping")
+        finally:
+            stack.stop()
 
 
 def _tell(stack: Stack, screen: Screen, load: Load) -> None:
@@ -123,6 +142,19 @@ def _tell(stack: Stack, screen: Screen, load: Load) -> None:
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def _hang_up(*_: Any) -> None:
+    """The terminal was closed: end as by TERM, and write to it no more, which would fail."""
+    _mute()
+    raise KeyboardInterrupt
+
+
+def _mute() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
 
 
 def _deafen() -> None:

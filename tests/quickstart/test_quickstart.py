@@ -90,6 +90,11 @@ class Terminal:
         command = [*_PROGRAM, "--directory", str(self.directory), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
+    def hang_up(self) -> None:
+        """Close the window."""
+        os.close(self._descriptor)
+        self._descriptor = os.open(os.devnull, os.O_RDONLY)
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
@@ -183,6 +188,15 @@ class QuickstartTests:
         terminal.process.wait(timeout=30)
         assert terminal.process.returncode == 0
         assert guard.alive(everything) == []
+        assert not terminal.directory.exists()
+
+    def test_closed_terminal_leaves_nothing_behind(self, terminal: Terminal) -> None:
+        """It can't be written to any more, which is no reason to leave secrets."""
+        terminal.expect(r"\d+ requests · 0 failed.*2/2 workers")
+        started = guard.tree(terminal.process.pid)[1:]
+        terminal.hang_up()
+        assert terminal.process.wait(timeout=30) == 0
+        wait_until(lambda: not guard.alive(started))
         assert not terminal.directory.exists()
 
     def test_ctrl_c_while_starting_leaves_nothing_behind(self, terminal: Terminal) -> None:
