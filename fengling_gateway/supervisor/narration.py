@@ -25,6 +25,8 @@ from fengling_gateway.model.problems import label
 
 _log = Logger(namespace="fengling.config")
 
+CONFIRM: Final = "release it with: fenglingctl confirm {revision}"
+
 _NAMED_CHANGES: Final = 3
 """Changes that a line names; it counts the others."""
 
@@ -36,10 +38,16 @@ _MAX_AWAITED: Final = 100
 
 
 class Narration:
-    """One line for each thing that has happened; the same failure at most once a minute."""
+    """
+    One line for each thing that has happened; the same failure at most once a minute.
 
-    def __init__(self, *, clock: IReactorTime) -> None:
+    Args:
+        release: what to do about a revision that is held; ``{revision}`` is its number.
+    """
+
+    def __init__(self, *, clock: IReactorTime, release: str = CONFIRM) -> None:
         self._clock = clock
+        self._release = release
         self._last_error = ("", 0.0)
         self._deaf = False
         self._deaf_said_at: float | None = None
@@ -179,9 +187,10 @@ class Narration:
             _log.info("nothing is held any more", log_id="config.released")
             return
         _log.error(
-            "{held}; what was before keeps serving; release it with: fenglingctl confirm {revision}",
+            "{held}; what was before keeps serving; {release}",
             log_id="config.held",
             held=held.describe(),
+            release=self._release.format(revision=held.revision),
             revision=held.revision,
         )
 

@@ -31,7 +31,7 @@ from fengling_gateway.supervisor.last_resort import LastResort
 from fengling_gateway.supervisor.launch import Launched
 from fengling_gateway.supervisor.legacies import Legacies
 from fengling_gateway.supervisor.link import CatchUp, WorkerLink
-from fengling_gateway.supervisor.narration import Narration
+from fengling_gateway.supervisor.narration import CONFIRM, Narration
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.propagation import Mark, Propagation
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
@@ -57,6 +57,8 @@ class SupervisorSettings:
     runtime_dir: Path
     push: bool = True
     drain_deadline: float = 30.0
+    release_held: str = CONFIRM
+    """What to do about a revision that is held; ``{revision}`` is its number."""
     reload: ReloadSettings = field(default_factory=ReloadSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
     worker_configuration: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -86,7 +88,7 @@ class Supervisor:
         self.started_at = reactor.seconds()
         self.log = DeltaLog()
         self.sockets = ListenerSockets(settings.listeners)
-        self.narration = Narration(clock=reactor)
+        self.narration = Narration(clock=reactor, release=settings.release_held)
         parts = outside(self)
         self.source, self.bus, self.journal = parts.source, parts.bus, parts.journal
         self.workers = Workers(

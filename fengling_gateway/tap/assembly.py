@@ -22,6 +22,7 @@ from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.supervisor.bus import Bus, NoBus
 from fengling_gateway.supervisor.journal import FileJournal
 from fengling_gateway.supervisor.launch import Launcher, LocalLauncher, ProcessLauncher
+from fengling_gateway.supervisor.narration import CONFIRM
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.sockets import BindError, ListenerAddress
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
@@ -139,6 +140,7 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
         runtime_dir=settings.node_runtime_dir(),
         push=settings.sync.push,
         drain_deadline=settings.drain.deadline,
+        release_held=_release_held(settings),
         reload=ReloadSettings(
             poll_interval=settings.database.poll_interval,
             compare_interval=settings.database.compare_interval,
@@ -153,6 +155,17 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
             "orphan_grace": settings.supervision.orphan_grace,
             "drain_deadline": settings.drain.deadline,
         },
+    )
+
+
+def _release_held(settings: GatewaySettings) -> str:
+    if settings.management.enabled:
+        return CONFIRM
+    if settings.source == "database":
+        return "release it with: SELECT fengling.confirm({revision})"
+    return (
+        "while [management] is off, nothing can confirm it: "
+        "put the file right, or take out fewer routes at a time"
     )
 
 

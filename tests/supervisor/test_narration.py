@@ -1,4 +1,4 @@
-"""What the log says of whether notifications arrive."""
+"""What the log says of whether notifications arrive, and of what is held."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from fengling_gateway.configsource.reading import Held
 from fengling_gateway.supervisor.narration import Narration
 
 TROUBLE = "server closed the connection"
 
 
-class HeardTests(SynchronousTestCase):
-    """`Narration.heard`"""
-
+class NarrationCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.narration = Narration(clock=self.clock)
@@ -26,6 +25,27 @@ class HeardTests(SynchronousTestCase):
         lines = [f"{event['log_level'].name} {formatEvent(event)}" for event in self.events]
         self.events.clear()
         return lines
+
+
+class HeldTests(NarrationCase):
+    """`Narration.held`"""
+
+    def test_what_to_do_is_said_with_the_number(self) -> None:
+        """Which is a command where there is a management API."""
+        self.narration.held(Held(3, 4, 0))
+        [line] = self.said()
+        self.assertTrue(line.endswith("; release it with: fenglingctl confirm 3"))
+
+    def test_command_that_can_not_work_is_not_named(self) -> None:
+        """Without a management API."""
+        narration = Narration(clock=self.clock, release="release {revision} by hand")
+        narration.held(Held(3, 4, 0))
+        [line] = self.said()
+        self.assertTrue(line.endswith("; release 3 by hand"))
+
+
+class HeardTests(NarrationCase):
+    """`Narration.heard`"""
 
     def test_loss_is_a_warning_once_and_the_return_a_line(self) -> None:
         """However often it is told."""

@@ -23,3 +23,18 @@ def test_settings_of_a_supervisor_show_no_secrets() -> None:
     shown = repr(supervisor_settings(settings))
     assert "SupervisorSettings" in shown
     assert not [secret for secret in ("canary", *keys) if secret in shown]
+
+
+def test_what_releases_a_held_revision_is_possible() -> None:
+    """Without a management API ``fenglingctl confirm`` has nobody to ask."""
+    off = {"FENGLING_MANAGEMENT__ENABLED": "false"}
+    file = {"FENGLING_SOURCE": "file", "FENGLING_FILE__PATH": "/routes.yaml"}
+    database = {"FENGLING_DATABASE__URL": "postgresql://h/d"}
+    on = {"FENGLING_MANAGEMENT__TOKEN_KEYS": f"a:{secrets.token_hex(32)}"}
+    said = [
+        supervisor_settings(load_settings(None, environ)).release_held
+        for environ in (file | on, file | off, database | on, database | off)
+    ]
+    assert ["fenglingctl confirm" in one for one in said] == [True, False, True, False]
+    assert "the file" in said[1]
+    assert "SELECT fengling.confirm({revision})" in said[3]
