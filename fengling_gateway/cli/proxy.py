@@ -15,8 +15,12 @@ import yaml
 from fengling_gateway.cli.errors import CommandError, note
 from fengling_gateway.cli.files import read_files
 from fengling_gateway.cli.validation import judge, report
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.validation import Rejected, validate
 
 SERVICE: Final = "upstream"
+MAX_WORKERS: Final = 512
+"""That of the settings, which this command does not import for its help."""
 
 
 @click.command("proxy", short_help="Run a gateway in one line, without database.")
@@ -28,7 +32,7 @@ SERVICE: Final = "upstream"
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="A configuration file instead; what changes in it is served at once.",
 )
-@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True)
+@click.option("--workers", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warn", "error"]), default="warn")
 def proxy_command(
     listen: str, targets: tuple[str, ...], file: Path | None, workers: int, log_level: str
@@ -37,14 +41,29 @@ def proxy_command(
     Forward what comes in at --listen to one or more instances, until Ctrl-C.
 
     It is a whole gateway on a configuration file: same workers, same rules.
+    A change of the file that removes most of its routes is held; who means it
+    starts the command again.
     """
     if bool(targets) == (file is not None):
         raise click.UsageError("name either --to URL or --file PATH")
     directory = Path(tempfile.mkdtemp(prefix="fengling-proxy-"))
     try:
-        path = _write_configuration(directory, targets) if file is None else file.resolve()
+        problems: list[str] = []
+        addresses = _addresses(targets, problems)
+        path = directory / "routes.yaml" if file is None else file.resolve()
+        settings = _settings(
+            directory,
+            path,
+            problems,
+            listen=listen,
+            workers=workers,
+            log_level=log_level,
+        )
+        if problems:
+            raise CommandError("; ".join(problems))
+        if file is None:
+            _write_configuration(path, addresses)
         _check(path)
-        settings = _settings(directory, path, listen=listen, workers=workers, log_level=log_level)
         to = ", ".join(targets) or str(file)
         note(f"http://{listen} → {to} (Ctrl-C stops it)")
         _run(settings)
@@ -58,23 +77,35 @@ def _run(settings: Any) -> None:
     run(settings)
 
 
-def _write_configuration(directory: Path, targets: Iterable[str]) -> Path:
+def _write_configuration(path: Path, addresses: Iterable[str]) -> None:
     document = {
-        "services": [
-            {"id": SERVICE, "instances": [{"address": _address(target)} for target in targets]}
-        ],
+        "services": [{"id": SERVICE, "instances": [{"address": address} for address in addresses]}],
         "routes": [{"id": "all", "service_id": SERVICE}],
     }
-    path = directory / "routes.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
-    return path
+
+
+def _addresses(targets: Iterable[str], problems: list[str]) -> list[str]:
+    """Return those of the instances; what is wrong with them is said of the option."""
+    addresses = []
+    for target in targets:
+        try:
+            addresses.append(_address(target))
+        except ValueError as error:
+            problems.append(f"--to {target}: {error}")
+    return addresses
 
 
 def _address(target: str) -> str:
     parts = urlsplit(target if "://" in target else f"http://{target}")
     if parts.path not in {"", "/"} or parts.query:
-        raise CommandError(f"--to {target}: only scheme, host and port; a path needs --file")
-    return f"{parts.scheme}://{parts.netloc}"
+        raise ValueError("only scheme, host and port; a path needs --file")
+    address = f"{parts.scheme}://{parts.netloc}"
+    judged = validate(Key("instance", "i"), {"service_id": SERVICE, "address": address})
+    wrong = judged.problems if isinstance(judged, Rejected) else ()
+    if wrong:
+        raise ValueError("; ".join(problem.message for problem in wrong))
+    return address
 
 
 def _check(path: Path) -> None:
@@ -85,7 +116,16 @@ def _check(path: Path) -> None:
         raise CommandError("this can't be served (see above)")
 
 
-def _settings(directory: Path, path: Path, *, listen: str, workers: int, log_level: str) -> Any:
+def _settings(
+    directory: Path,
+    path: Path,
+    problems: list[str],
+    *,
+    listen: str,
+    workers: int,
+    log_level: str,
+) -> Any:
+    """Return them; None where --listen is wrong."""
     from fengling_gateway.settings import SettingsError, load_settings
 
     environment = {
@@ -105,5 +145,5 @@ def _settings(directory: Path, path: Path, *, listen: str, workers: int, log_lev
         # Not our own environment: it may hold the settings of another gateway.
         return load_settings(settings_file, environment)
     except SettingsError as error:
-        problems = "; ".join(map(str, error.problems))
-        raise CommandError(f"--listen {listen}: {problems}") from error
+        problems += [f"--listen {listen}: {problem.message}" for problem in error.problems]
+        return None

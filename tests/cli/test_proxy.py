@@ -19,6 +19,7 @@ import pytest
 from fengling_gateway.cli import proxy
 from fengling_gateway.cli.files import read_files
 from fengling_gateway.model.entity import Key
+from fengling_gateway.settings.model import MAX_WORKERS
 from tests.cli.conftest import Run
 from tests.support.wait import wait_until
 
@@ -82,6 +83,25 @@ def test_what_can_not_be_served_is_said(
     places = {name: str(tmp_path / name) for name in ("FILE", "BAD")}
     assert run("proxy", *(places.get(one, one) for one in arguments)).exit_code == 2
     assert settings == []
+
+
+def test_every_option_that_is_wrong_is_named(run: Run, settings: list[Any]) -> None:
+    """As it was typed, not as the file that would have been written."""
+    result = run("proxy", "--to", "ftp://a:1", "--to", "http://[::1", "--listen", "nope")
+    assert result.exit_code == 2
+    [line] = result.stderr.splitlines()
+    assert '--to ftp://a:1: must begin with http://, not "ftp://a:1"; ' in line
+    assert "--to http://[::1: " in line
+    assert "; --listen nope: must be host:port" in line
+    assert "routes.yaml" not in line
+    assert settings == []
+
+
+def test_workers_are_bounded_as_in_the_settings(run: Run, settings: list[Any]) -> None:
+    """What the help says holds."""
+    assert proxy.MAX_WORKERS == MAX_WORKERS
+    assert run("proxy", "--to", "http://a:1", "--workers", str(MAX_WORKERS)).exit_code == 0
+    assert f"1<=x<={MAX_WORKERS}" in run("proxy", "--help").stdout
 
 
 def test_the_environment_of_another_gateway_does_not_matter(
