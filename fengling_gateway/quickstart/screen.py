@@ -11,7 +11,6 @@ from typing import IO, Protocol
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
 from fengling_gateway.quickstart.pastes import Paste
@@ -63,12 +62,13 @@ class TerminalScreen:
     def say(self, mood: str, text: str) -> None:
         mark, style = _MARKS[mood]
         clock = time.strftime("%H:%M:%S")
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(style=style, no_wrap=True)
-        grid.add_column(ratio=1)
-        grid.add_row(clock, mark, Text(text, style="" if mood == "plain" else style))
-        self._console.print(grid)
+        head = Text.assemble((clock, "dim"), " ", (mark, style), " ")
+        said = Text(text, style="" if mood == "plain" else style)
+        # Not a table: that would fill the lines up with blanks, which get copied.
+        lines = said.wrap(self._console, max(20, self._console.width - len(head)))
+        for line in lines:
+            line.rstrip()
+        self._console.print(head + Text("\n" + " " * len(head)).join(lines), soft_wrap=True)
 
     def links(self, links: list[tuple[str, str]]) -> None:
         self._console.print()

@@ -16,6 +16,7 @@ from fengling_gateway.quickstart.watch import Committed, DatabaseWatcher, Gatewa
 
 _LIVE_SECONDS: Final = 0.25
 _UNSERVED_AFTER_SECONDS: Final = 5.0
+_AHEAD_SECONDS: Final = 2.0
 _FAILURE_AGAIN_SECONDS: Final = 10.0
 """The same failure is told again only after a while: the live line counts them all."""
 
@@ -38,6 +39,8 @@ class Story:
         self._sight: Sight | None = None
         self._status: dict[str, Any] = {}
         self._waiting: list[RevisionRow] = []
+        self._told = stack.demo_revision
+        self._ahead_since: float | None = None
         self._failed = 0
         self._told_failures: dict[str, float] = {}
 
@@ -86,6 +89,8 @@ class Story:
             return
         self._status = status
         self._tell_revisions()
+        if self._is_ahead():
+            return
         sight = Sight.of(status)
         if self._sight is not None:
             for remark in remarks(self._sight, sight):
@@ -93,6 +98,21 @@ class Story:
         if self._sight is None or self._sight.workers != sight.workers:
             self._stack.announce(list(sight.workers.values()))
         self._sight = sight
+
+    def _is_ahead(self) -> bool:
+        """
+        Whether the gateway serves a revision that the database has not told us of yet.
+
+        What it brings about is told after it. Not for ever: we may not reach the database.
+        """
+        now = time.monotonic()
+        newest = (self._status.get("position") or {}).get("revision") or 0
+        if newest <= self._told:
+            self._ahead_since = None
+            return False
+        if self._ahead_since is None:
+            self._ahead_since = now
+        return now - self._ahead_since < _AHEAD_SECONDS
 
     def _tell_revisions(self) -> None:
         """Say a revision once it is served everywhere, held, or late."""
@@ -106,6 +126,7 @@ class Story:
             if revision.comment:
                 parts.append(f"“{revision.comment}”")
             parts.append(end or "not served by every worker yet")
+            self._told = max(self._told, revision.id)
             self._screen.say("plain" if end else "bad", " · ".join(parts))
 
     def _act(self, request: Request) -> None:
