@@ -32,7 +32,9 @@ class Planned:
     """
     One entity that has to change.
 
-    ``values`` are the columns to write, in canonical form; empty for a delete.
+    ``values`` are the columns to write: all that something new has, in canonical form; of an
+    update those that change, and in them what was written otherwise and means the same stays as
+    it is. Empty for a delete.
     ``version`` is that of the row which is replaced or deleted.
     """
 
@@ -132,7 +134,29 @@ def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Pla
         return Planned(key, "create", _fields({}, values), values)
     old = {**_plain(key, before), **{n: before.get(n) for n in ("labels", "managed_by")}}
     fields = _fields({name: old.get(name) for name in values}, values)
-    return Planned(key, "update", fields, values, before.get("version")) if fields else None
+    if not fields:
+        return None
+    written = {one.name: _least(before.get(one.name), one.before, one.after) for one in fields}
+    return Planned(key, "update", fields, written, before.get("version"))
+
+
+def _least(stored: Any, before: Any, after: Any) -> Any:
+    """
+    Return what means `after` and differs as little as possible from what is stored.
+
+    Else defaults that nobody wrote would be written out beside what changes, and the revision
+    (and undo) would tell of changes that `diff` has not shown. `before` is what is stored, in
+    canonical form.
+    """
+    if not differ(before, after):
+        return stored
+    if not (type(stored) is type(before) is type(after) is dict):
+        return after
+    return {
+        name: _least(stored.get(name), before.get(name), value)
+        for name, value in after.items()
+        if name in stored or name not in before or differ(before[name], value)
+    }
 
 
 def references(

@@ -154,6 +154,9 @@ def _statements(changes: Sequence[Planned]) -> Iterator[tuple[sql.Composed, list
         if action == "delete":
             some.reverse()
         # A column that is not named keeps its value, so those with the same columns go together.
+        # (Updates name what changes, each its own.)
+        if action == "update":
+            some.sort(key=lambda one: (KIND_INDEX[one.key.kind], sorted(one.values)))
         for (kind, columns), group in groupby(
             some, key=lambda one: (one.key.kind, sorted(one.values))
         ):
@@ -214,7 +217,7 @@ def _of(kind: str, statement: str, **parts: sql.Composable) -> sql.Composed:
 
 
 def _row(change: Planned) -> dict[str, Any]:
-    """Return canonical values as PostgreSQL reads them, with the version they replace."""
+    """Return values as PostgreSQL reads them, with the version they replace."""
     row = {
         ID_COLUMN.get(change.key.kind, "id"): change.key.id,
         **change.values,

@@ -158,6 +158,32 @@ class TestApply:
         applied = document(run("apply", str(file), "-o", "json"))
         assert (applied["revision"], applied["held"], len(applied["changes"])) == (2, None, 1)
 
+    def test_nothing_is_written_that_diff_does_not_show(self, run: Run, sql: Any) -> None:
+        """Rows by hand leave defaults out, and what does not change keeps that form."""
+        sql("INSERT INTO fengling.service (id) VALUES ('s')")
+        sql(
+            "INSERT INTO fengling.route (id, path, split, match, policies) VALUES"
+            ' (\'r\', \'/a/b\', \'{"s": 1}\', \'{"cookies": [{"name": "a", "op": "exists"}]}\','
+            ' \'{"path": {"strip": "/a"}, "timeouts": {"idle": "5s"}}\')'
+        )
+        text = run("export").stdout
+
+        def change(old: str, new: str) -> None:
+            nonlocal text
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+            applied = run("apply", "-", stdin=text)
+            assert applied.exit_code == 0, applied.output
+            assert run("diff", "-", stdin=text).exit_code == 0
+
+        columns = "SELECT split, match, policies FROM fengling.route"
+        ((_, match, policies),) = sql(columns)
+        change("s: 1", "s: 2")
+        assert sql(columns) == [({"s": 2}, match, policies)]
+        change("strip: /a", "strip: /a/b")
+        policies["path"]["strip"] = "/a/b"
+        assert sql(columns) == [({"s": 2}, match, policies)]
+
     def test_what_is_not_in_the_file_stays(self, run: Run, file: Path, sql: Any) -> None:
         """Unless it is pruned, and only what is managed by the same."""
         run("apply", str(file), "--managed-by", "git:a")
