@@ -70,6 +70,30 @@ def session(session: Session) -> Session:
             'the split of route "r1" names a service that does not exist: "v3"',
         ),
         (_ROUTE + 'service_id = NULL, redirect = \'{"to": "/"}\'', 'unknown key "to" in redirect'),
+        (
+            _ROUTE + r"""service_id = NULL, redirect = '{"location": "/a\r\nX: y"}' """,
+            r'redirect.location contains a control character: "/a\r\nX: y"',
+        ),
+        (
+            _ROUTE + r"""service_id = NULL, respond = '{"headers": {"X": "\\\r"}}' """,
+            "respond.headers contains a control character",
+        ),
+        (
+            _ROUTE + r"""service_id = NULL, respond = '{"headers": {"X\u0001": ""}}' """,
+            "respond.headers contains a control character",
+        ),
+        (
+            _ROUTE + r"""policies = '{"response_headers": {"set": {"X": "a\nb"}}}' """,
+            'policy "response_headers" contains a control character',
+        ),
+        (
+            _ROUTE + r"""policies = '{"path": {"prefix": "/a\nb"}}' """,
+            'policy "path" contains a control character',
+        ),
+        (
+            r"""INSERT INTO fengling.setting VALUES ('defaults', '{"request_headers": {"add": {"X": "\u000b"}}}')""",
+            'policy "request_headers" contains a control character',
+        ),
         (_ROUTE + "service_id = 'nobody'", "service of a route"),
         (_ROUTE + "id = 'r2'", 'the id of route "r1" cannot change'),
         (_ROUTE + "valid_from = '2026-01-02', valid_to = '2026-01-01'", "is before valid_to"),
@@ -115,6 +139,12 @@ def test_mistake_is_refused_with_its_name(shared: Session, statement: str, messa
         _ROUTE + "hosts = '{*.example.com,Example.org,127.0.0.1,[::1],under_score}'",
         _ROUTE + "methods = '{GET,M-SEARCH}'",
         _ROUTE + 'policies = \'{"x-mine": 3, "retry": null}\'',
+        _ROUTE
+        + r"""policies = '{"x-mine": "a\nb", "request_headers": {"set": {"X": "\t\\n\""}}}' """,
+        _ROUTE
+        + r"""service_id = NULL, respond = '{"body": "a\nb", "headers": {"X": "C:\\new"}}' """,
+        _ROUTE + r"""service_id = NULL, respond = '{"headers": null}' """,
+        _ROUTE + r"""policies = '{"request_headers": null}' """,
         _ROUTE + 'service_id = NULL, split = \'{"hello": 0, "v2": 1}\'',
         _ROUTE + "valid_from = now()",
         _SERVICE + "host_header = 'Api.example.com:8443', connect_timeout = '250 ms'",

@@ -22,8 +22,9 @@ BEGIN
         GRANT EXECUTE ON FUNCTION fengling.describe(text, text), fengling.undo(bigint),
             fengling.put_back(fengling.revision_change),
             fengling.prune(interval, interval), fengling.refuse(text, text),
-            fengling.has_only_keys(jsonb, text[], text), fengling.are_policies(jsonb),
-            fengling.are_hosts(text[]), fengling.is_path(text), fengling.is_split(jsonb)
+            fengling.has_only_text(jsonb, text), fengling.has_only_keys(jsonb, text[], text),
+            fengling.are_policies(jsonb), fengling.are_hosts(text[]), fengling.is_path(text),
+            fengling.is_split(jsonb)
             TO fengling_console;
     END IF;
 END $$;

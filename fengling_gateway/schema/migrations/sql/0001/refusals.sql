@@ -16,7 +16,25 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = problem, HINT = advice;
 END $$;
 
--- Three that run for almost every row, hence without a SET.
+-- Four that run for almost every row, hence without a SET.
+
+-- In the names and texts of a document: what would end a line of a header, or worse. JSON writes
+-- them with a backslash, which documents hardly ever have: to look for one is the quick way to yes.
+-- (A tab is allowed, and of an even number of backslashes none is an escape's.)
+CREATE FUNCTION fengling.has_only_text(document jsonb, what text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF pg_catalog.strpos(document::pg_catalog.text, E'\\') OPERATOR(pg_catalog.>) 0
+        AND document::pg_catalog.text OPERATOR(pg_catalog.~)
+            E'(^|[^\\\\])(\\\\\\\\)*\\\\([bfnr]|u00[01])'
+    THEN
+        RETURN fengling.refuse(
+            pg_catalog.format('%s contains a control character: %s', what,
+                pg_catalog.left(document::pg_catalog.text, 80)),
+            'a line break in it would end its line of the header');
+    END IF;
+    RETURN true;
+END $$;
 
 CREATE FUNCTION fengling.has_only_keys(document jsonb, known text[], what text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -53,6 +71,9 @@ BEGIN
         THEN
             RETURN fengling.refuse(pg_catalog.format(
                 'policy "%s" is a JSON object, or null for off, not %s', name, policy));
+        END IF;
+        IF name OPERATOR(pg_catalog.=) ANY ('{path,request_headers,response_headers}') THEN
+            PERFORM fengling.has_only_text(policy, pg_catalog.format('policy "%s"', name));
         END IF;
     END LOOP;
     RETURN true;

@@ -157,11 +157,12 @@ CREATE TABLE fengling.route (
     split jsonb CONSTRAINT "split has services and weights"
         CHECK (split IS NULL OR fengling.is_split(split)),
     redirect jsonb CONSTRAINT "redirect has a status and a location"
-        CHECK (redirect IS NULL OR fengling.has_only_keys(redirect, ARRAY['status', 'location'],
-            'redirect')),
+        CHECK (redirect IS NULL OR (fengling.has_only_keys(redirect, ARRAY['status', 'location'],
+            'redirect') AND fengling.has_only_text(redirect -> 'location', 'redirect.location'))),
     respond jsonb CONSTRAINT "respond has a status, headers and a body"
-        CHECK (respond IS NULL OR fengling.has_only_keys(respond, ARRAY['status', 'headers',
-            'body'], 'respond')),
+        CHECK (respond IS NULL OR (fengling.has_only_keys(respond, ARRAY['status', 'headers',
+            'body'], 'respond')
+            AND fengling.has_only_text(respond -> 'headers', 'respond.headers'))),
     policies jsonb NOT NULL DEFAULT '{}' CONSTRAINT "policies are known"
         CHECK (policies = '{}' OR fengling.are_policies(policies)),
     valid_from timestamptz,
