@@ -12,14 +12,15 @@ from fengling_gateway.schema.version import (
     WANTED,
     SchemaError,
     SchemaStatus,
+    Upgraded,
     check,
     status,
 )
 
-__all__ = ["WANTED", "SchemaError", "SchemaStatus", "check", "status", "upgrade"]
+__all__ = ["WANTED", "SchemaError", "SchemaStatus", "Upgraded", "check", "status", "upgrade"]
 
 
-def upgrade(dsn: str, *, lock_timeout_seconds: float = 10.0) -> SchemaStatus:
+def upgrade(dsn: str, *, lock_timeout_seconds: float = 10.0) -> Upgraded:
     """
     Bring a database to schema `WANTED`; blocks. See `fengling_gateway.schema.migrate.upgrade`.
 

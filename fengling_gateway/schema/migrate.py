@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from fengling_gateway.schema.version import (
     MIN_SERVER,
     WANTED,
     SchemaError,
-    SchemaStatus,
+    Upgraded,
     connected,
     one_line,
     status_of,
@@ -33,7 +34,7 @@ _LOCK_ID: Final = 0x66656E676C696E67
 """Advisory lock held during an upgrade: "fengling" in ASCII, so that it is easy to place."""
 
 
-def upgrade(dsn: str, *, lock_timeout_seconds: float = 10.0) -> SchemaStatus:
+def upgrade(dsn: str, *, lock_timeout_seconds: float = 10.0) -> Upgraded:
     """
     Bring a database to schema `WANTED`; blocks.
 
@@ -57,7 +58,8 @@ def upgrade(dsn: str, *, lock_timeout_seconds: float = 10.0) -> SchemaStatus:
             _run(dsn, lock_timeout_seconds)
         elif not before.usable:
             raise SchemaError(before.describe())
-        return status_of(connection)
+        after = status_of(connection)
+        return Upgraded(**asdict(after), before=before.found)
 
 
 def script(since: int = 0) -> str:

@@ -63,6 +63,20 @@ class SchemaStatus:
         return f"database {self.database} has schema {self.found}, which is up to date"
 
 
+@dataclass(frozen=True)
+class Upgraded(SchemaStatus):
+    """A database's schema after an upgrade, and ``before`` it: None where there was none."""
+
+    before: int | None
+
+    def describe(self) -> str:
+        if self.found == self.before:
+            renewed = ", the grants are renewed" if self.found == self.wanted else ""
+            return f"{super().describe()}; nothing to upgrade{renewed}"
+        had = "no schema" if self.before is None else f"schema {self.before}"
+        return f"{super().describe()}; it had {had} before"
+
+
 def status(dsn: str) -> SchemaStatus:
     """
     Look at a database; blocks.

@@ -72,14 +72,15 @@ def sql(dsn: str) -> Iterator[Any]:
 
 class TestSchema:
     def test_an_empty_database_is_upgraded(self, run: Run, fresh_database: str) -> None:
-        """Status before is 2, after 0; a second upgrade does nothing."""
+        """Status before is 2, after 0; a second upgrade does nothing, and says so."""
         arguments = ("--database", fresh_database)
         before = run("db", "status", *arguments)
         assert (before.exit_code, before.output.count("\n")) == (2, 1)
         assert "fenglingctl db upgrade" in before.output
-        for _ in range(2):
+        for done in ("it had no schema before", "nothing to upgrade, the grants are renewed"):
             result = run("db", "upgrade", *arguments)
             assert (result.exit_code, "up to date" in result.stdout) == (0, True)
+            assert (done in result.stdout, result.stdout.count("\n")) == (True, 1)
         after = run("db", "status", *arguments, "-o", "json")
         assert (after.exit_code, document(after)["usable"]) == (0, True)
 
