@@ -213,8 +213,11 @@ def reload_line(answer: Mapping[str, Any]) -> str:
 def confirmation_line(answer: Mapping[str, Any]) -> str:
     """Return one line about a confirmation."""
     line = f"revision {answer['confirmed']} is confirmed"
-    if answer.get("told"):
-        line += f", and {', '.join(answer['told'])} told, which held it"
+    told = answer.get("told") or []
+    if told:
+        line += (
+            f"; {', '.join(told)}, which held it, {'has' if len(told) == 1 else 'have'} been told"
+        )
     elif not answer.get("held"):
         line += ", and served"
     return f"{line}; {answer['held']}" if answer.get("held") else line

@@ -75,15 +75,27 @@ class RevisionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A newest revision that removes too much to be served without a confirmation."""
+    """
+    A newest revision that removes too much to be served without a confirmation.
+
+    ``unseen``: it is not the revision that does, but a change since that made none of its own.
+    """
 
     revision: int
     routes_before: int
     routes_after: int
+    unseen: bool = False
+
+    @property
+    def what(self) -> str:
+        """What is held, in words."""
+        if self.unseen:
+            return f"a change without a revision (after revision {self.revision})"
+        return f"revision {self.revision}"
 
     def describe(self) -> str:
         removed = self.routes_before - self.routes_after
-        return f"held: revision {self.revision} removes {removed} of {self.routes_before} routes"
+        return f"held: {self.what} removes {removed} of {self.routes_before} routes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,12 @@ class ReloadLoop:
         if self._confirmed == reading.target or not must_be_held(before, after):
             return None
         self._held_target = reading.target
-        return Held(reading.target.revision, before.enabled_routes, after.enabled_routes)
+        return Held(
+            reading.target.revision,
+            before.enabled_routes,
+            after.enabled_routes,
+            unseen=reading.target == self.position,
+        )
 
     def _hold(self, held: Held | None) -> None:
         if held != self.held:

@@ -55,6 +55,7 @@ class Narration:
         self._committed: OrderedDict[int, float | None] = OrderedDict()
         self._last_applied = 0.0
         self._released = False
+        self._held: Held | None = None
         self.failed_looks = 0
         self.last_propagation_ms: float | None = None
 
@@ -72,15 +73,27 @@ class Narration:
             self._committed[delta.after.revision] = None if released else delta.committed_at
             while len(self._committed) > _MAX_AWAITED:
                 self._committed.popitem(last=False)
-        _log.info(
-            "revision {revision}{who}: {changes}{comment} ({rows} read)",
-            log_id="config.revision",
-            revision=delta.after.revision,
-            who=_who(newest),
-            changes=describe_changes(delta.changes, full=reading.before is None),
-            comment=f' "{newest.comment}"' if newest is not None and newest.comment else "",
-            rows=f"{reading.rows_read} row{'' if reading.rows_read == 1 else 's'}",
-        )
+        changes = describe_changes(delta.changes, full=reading.before is None)
+        rows = f"{reading.rows_read} row{'' if reading.rows_read == 1 else 's'}"
+        if delta.before == delta.after:
+            # Found by comparing; whoever made the newest revision has not done this.
+            _log.warn(
+                "changed without a revision, after revision {revision}: {changes} ({rows} read)",
+                log_id="config.unseen",
+                revision=delta.after.revision,
+                changes=changes,
+                rows=rows,
+            )
+        else:
+            _log.info(
+                "revision {revision}{who}: {changes}{comment} ({rows} read)",
+                log_id="config.revision",
+                revision=delta.after.revision,
+                who=_who(newest),
+                changes=changes,
+                comment=f' "{newest.comment}"' if newest is not None and newest.comment else "",
+                rows=rows,
+            )
         self._rejected({key: rejected[key] for key in result.newly_rejected})
         for key in result.recovered[:_NAMED_REJECTIONS]:
             _log.info(
@@ -182,9 +195,15 @@ class Narration:
 
     def held(self, held: Held | None) -> None:
         self.look_succeeded()
+        before, self._held = self._held, held
         if held is None:
             self._released = True
-            _log.info("nothing is held any more", log_id="config.released")
+            _log.info(
+                "nothing is held any more{what}",
+                log_id="config.released",
+                what="" if before is None else f"; until now it was {before.what}",
+                revision=None if before is None else before.revision,
+            )
             return
         _log.error(
             "{held}; what was before keeps serving; {release}",

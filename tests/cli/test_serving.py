@@ -243,8 +243,10 @@ def test_confirm_sends_the_revision(run: Run, gateway: StubGateway) -> None:
     assert document(run("confirm", "412", "-o", "json"))["confirmed"] == 412
     told = {"confirmed": 412, "held": None, "told": ["n2", "n3"]}
     gateway.answers["POST", "confirm"] = (200, told)
-    line = "revision 412 is confirmed, and n2, n3 told, which held it\n"
+    line = "revision 412 is confirmed; n2, n3, which held it, have been told\n"
     assert run("confirm", "412").stdout == line
+    gateway.answers["POST", "confirm"] = (200, told | {"told": ["n2"]})
+    assert "; n2, which held it, has been told\n" in run("confirm", "412").stdout
 
 
 EXPLANATION = {

@@ -1,4 +1,4 @@
-"""What the log says of whether notifications arrive, and of what is held."""
+"""What the log says of changes, of what is held, and of whether notifications arrive."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.configsource.reading import Held
+from fengling_gateway.configsource.reading import Held, Reading, RevisionInfo
+from fengling_gateway.model.delta import Change, Delta, Position
+from fengling_gateway.model.effective import StagedResult
+from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.narration import Narration
 
 TROUBLE = "server closed the connection"
 
 
 class NarrationCase(SynchronousTestCase):
+    """A narration, and its lines."""
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.narration = Narration(clock=self.clock)
@@ -42,6 +47,22 @@ class HeldTests(NarrationCase):
         narration.held(Held(3, 4, 0))
         [line] = self.said()
         self.assertTrue(line.endswith("; release 3 by hand"))
+
+    def test_end_names_what_was_held(self) -> None:
+        """Also on a node where nobody has confirmed anything."""
+        self.narration.held(Held(6, 4, 0))
+        self.narration.held(None)
+        held, released = self.said()
+        self.assertIn("held: revision 6 removes 4 of 4 routes; what was before keeps", held)
+        self.assertEqual(released, "info nothing is held any more; until now it was revision 6")
+
+    def test_change_without_a_revision_is_not_blamed_on_one(self) -> None:
+        """Its number is what confirms it, and no more."""
+        self.narration.held(Held(6, 4, 0, unseen=True))
+        (held,) = self.said()
+        what = "a change without a revision (after revision 6)"
+        self.assertIn(f"held: {what} removes 4 of 4 routes", held)
+        self.assertIn("release it with: fenglingctl confirm 6", held)
 
 
 class HeardTests(NarrationCase):
@@ -74,3 +95,49 @@ class HeardTests(NarrationCase):
         self.clock.advance(60)
         self.narration.heard(TROUBLE)
         self.assertEqual(len(self.said()), 1)
+
+
+class ReadTests(NarrationCase):
+    """`Narration.read`"""
+
+    def read(self, *, before: int) -> list[str]:
+        """Tell that a route has gone, and that ops has made revision 573; the lines."""
+        ops = RevisionInfo(
+            revision=573,
+            token="t",
+            kind="change",
+            committed_at=0.0,
+            author="ops",
+            author_verified=False,
+            db_user="ops",
+            application="psql",
+            client_addr=None,
+            comment="the demo",
+            forced=False,
+            held=False,
+            changes=1,
+        )
+        was, target = Position("e", before, "t"), Position("e", 573, "t")
+        changes = (Change(Key("route", "r"), None),)
+        self.narration.read(
+            Delta(was, target, 1, 2, changes),
+            Reading(target, None, [], [ops], None, 4),
+            StagedResult(changes, 1, 2, (), ()),
+            {},
+        )
+        return self.said()
+
+    def test_author_of_a_revision_is_named(self) -> None:
+        """Who, with what, why."""
+        (line,) = self.read(before=572)
+        self.assertIn("info revision 573 by ops via psql", line)
+        self.assertIn(': removes route r "the demo" (4 rows read)', line)
+
+    def test_change_without_a_revision_is_nobody_s(self) -> None:
+        """Who made the newest revision has not made what comparing has found since."""
+        self.assertEqual(
+            self.read(before=573),
+            [
+                "warn changed without a revision, after revision 573: removes route r (4 rows read)",
+            ],
+        )
