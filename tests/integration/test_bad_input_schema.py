@@ -100,7 +100,10 @@ class StartTests:
         gateway = gateways(database=fresh_database, worker_count=1, settings=OFTEN)
         wait_for_line(gateway, CANNOT)
         ran = fenglingctl("db", "upgrade", "--database", fresh_database)
-        said = f"database {name_of(fresh_database)} has schema {schema.WANTED}, which is up to date"
+        said = (
+            f"database {name_of(fresh_database)} has schema {schema.WANTED}, which is up to date"
+            "; it had no schema before"
+        )
         assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"{said}\n", "")
         gateway.wait_ready()
         wait_for_line(gateway, "the config source can be read again")
