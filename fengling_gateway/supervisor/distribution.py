@@ -1,8 +1,8 @@
 """Which delta goes to which worker, and when.
 
-Two things make a worker newer: the push of each delta as it comes to be, and
-the worker's own question when it has heard of a position on Redis. Both always
-run, the first one wins, and either alone suffices.
+Two things make workers newer: the push of each delta as it comes to be, and an
+announcement on Redis, whoever of this host hears it first: the supervisor, or a
+worker that asks. Both always run, the first one wins, and either alone suffices.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Distribution:
         links: the workers there are now.
         bodies: the configuration served, for full deltas.
         heard: told of a position that a worker has heard of, and that is news here.
-        push: False leaves out the push, so that only questions and heartbeats
-            bring deltas: for measuring Redis alone.
+        push: False leaves out the push, so that only announcements, questions and
+            heartbeats bring deltas: for measuring Redis alone.
     """
 
     def __init__(
@@ -85,13 +85,17 @@ class Distribution:
         if self._log.head is not None and link.sent != (self._log.head, self._log.content_hash):
             self._continue(link)
 
-    def _answer_hearsay(self, link: WorkerLink, wanted: Position | None) -> None:
-        head = self._log.head
-        if wanted is not None and wanted.is_after(head):
-            link.wants_more = True
+    def bring_all_up(self) -> None:
+        """An announcement has come: help up whoever is behind, before each asks for itself."""
+        for link in self._links():
+            if link.state is not WorkerState.GONE:
+                self.check(link)
+
+    def _answer_hearsay(self, asking: WorkerLink, wanted: Position | None) -> None:
+        if wanted is not None and wanted.is_after(self._log.head):
+            asking.wants_more = True
             self._heard(wanted)
-        if head is not None and link.sent != (head, self._log.content_hash):
-            self._continue(link)
+        self.bring_all_up()
 
     def _continue(self, link: WorkerLink) -> None:
         if link.sent is None:

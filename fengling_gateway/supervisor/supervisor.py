@@ -206,6 +206,7 @@ class Supervisor:
 
     def announced(self, position: Position, reason: str = "announcement") -> None:
         """A host, perhaps this one, serves this position."""
+        self.distribution.bring_all_up()
         now = self._clock.seconds()
         if self._hearsay.is_worth_a_look(position, self.loop.position, now=now):
             self.loop.look(reason)

@@ -1,8 +1,8 @@
 """One announcement per position in a cluster, and none lost with its announcer.
 
-1. Whoever sets the key of a position first publishes.
-2. The others wait for it; when it stays silent (its publisher died, or Redis
-   failed over in between), they publish it themselves.
+1. Whoever sets the key of a position first publishes, in the same round trip.
+2. The others wait for it; when it stays silent (Redis failed over, say), they
+   publish it themselves.
 3. Announcements are only hints to look: of several waiting, the newest counts.
 """
 
@@ -25,6 +25,14 @@ WON_SECONDS: Final = 10
 
 SILENCE_SECONDS: Final = 0.2
 """After this long without the winner's announcement, and up to as much again, we repeat it."""
+
+_PUBLISH_FIRST: Final = """\
+if redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[3]) then
+  return redis.call('PUBLISH', ARGV[1], ARGV[2])
+end
+return false
+"""
+"""One round trip instead of two: hosts that hear of a change by Redis only wait for it."""
 
 
 class Announcer:
@@ -95,20 +103,24 @@ class Announcer:
             self._counters["announcements_suppressed"] += 1
             return
         self._cancel_silence()
-        if await self._wins(position):
-            await self._publish(position)
-        elif position != self._heard:
+        if not await self._publish_first(position) and position != self._heard:
             wait = SILENCE_SECONDS * (1 + self._rng.random())
             self._silence = self._clock.callLater(wait, self._still_silent, position)
 
-    async def _wins(self, position: Position) -> bool:
-        key = self._names.announced(position)
+    async def _publish_first(self, position: Position) -> bool:
+        """Publish it unless another has; whether we did, or tried to."""
+        key, channel = self._names.announced(position), self._names.announcements
+        message = self._sign(position)
         try:
-            reply = await self._call("SET", key, "1", "EX", WON_SECONDS, "NX")
+            reply = await self._call("EVAL", _PUBLISH_FIRST, 1, key, channel, message, WON_SECONDS)
         except BusError:
-            # A Redis that refuses writes may still publish.
+            # A Redis that refuses writes or scripts may still publish.
+            await self._publish(position)
             return True
-        return reply is not None
+        if reply is None:
+            return False
+        self._counters["announcements_sent"] += 1
+        return True
 
     async def _publish(self, position: Position) -> None:
         try:

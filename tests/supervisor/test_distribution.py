@@ -235,6 +235,29 @@ class DistributionTests(TestCase):
         distribution.publish(config.change(1, b"b"))
         self.assertEqual(len(worker.wire.deltas), 1, "it had asked, so it gets it without push")
 
+    def test_what_one_worker_has_heard_is_sent_to_all(self) -> None:
+        """Without the push: the first question, or an announcement to the supervisor, will do."""
+        for hear in ("a worker", "the supervisor"):
+            config, workers = Config(), [Worker(), Worker()]
+            distribution = Distribution(
+                log=DeltaLog(),
+                links=lambda workers=workers: [worker.link for worker in workers],
+                bodies=lambda config=config: config.bodies,
+                heard=lambda position: None,
+                push=False,
+            )
+            distribution.publish(config.change(1, b"a"))
+            for worker in workers:
+                worker.take(10)
+            distribution.publish(config.change(1, b"b"))
+            if hear == "a worker":
+                distribution.answer(workers[0].link, workers[0].question("heard", config.position))
+            else:
+                distribution.bring_all_up()
+            distribution.bring_all_up()
+            sent = [[len(delta.changes) for delta in worker.wire.deltas] for worker in workers]
+            self.assertEqual(sent, [[1], [1]], hear)
+
 
 class Follower:
     """A worker at the other end of a channel, with all that it has been sent."""

@@ -120,6 +120,10 @@ class SupervisorTests(SynchronousTestCase):
     """`Supervisor`"""
 
     def setUp(self) -> None:
+        self.supervise()
+
+    def supervise(self, **settings: Any) -> None:
+        """Start the supervisor that the test is about."""
         self.clock = Clock()
         self.happened: list[str] = []
         self.source, self.journal = Source(), Journal(self.happened)
@@ -133,6 +137,7 @@ class SupervisorTests(SynchronousTestCase):
                 source="database",
                 listeners=(),
                 runtime_dir=Path(self.mktemp()),
+                **settings,
             ),
             outside=lambda _: Outside(
                 source=self.source,
@@ -148,6 +153,17 @@ class SupervisorTests(SynchronousTestCase):
         """Who waits longest matters least."""
         self.source.answer(at(1), route(1))
         self.assertEqual(self.happened, ["sent 1", "announced 1", "written 1"])
+
+    def test_announcement_brings_workers_up_that_were_sent_nothing(self) -> None:
+        """Its own, too: what the push does not do, the first sound from Redis does."""
+        self.supervise(push=False)
+        self.source.answer(at(1), route(1))
+        self.supervisor.look("test")
+        self.source.answer(at(2), route(2), before=at(1))
+        self.assertNotIn("sent 2", self.happened)
+        self.supervisor.announced(at(2))
+        self.supervisor.announced(at(2))
+        self.assertEqual(self.happened.count("sent 2"), 1)
 
     def test_another_epoch_is_looked_for_once_a_second(self) -> None:
         """By what other hosts announce, and by what workers have heard of it."""
