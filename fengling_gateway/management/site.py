@@ -68,12 +68,18 @@ class BoundedChannel(HTTPChannel):
     """
     A connection with one deadline at a time: for the first byte of a request,
     for the whole of it, or for its own end. While an answer is made there is none.
+
+    The next request, which may be there already, waits until the answers before
+    it have been taken: they would fill our memory otherwise, for a client that
+    asks and asks and never reads.
     """
 
     site: ManagementSite
     _deadline: IDelayedCall | None = None
     _reading = False
     _closing = False
+    _is_full = False
+    _untaken: Request | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -81,7 +87,8 @@ class BoundedChannel(HTTPChannel):
         self._expect_request()
 
     def dataReceived(self, data: bytes) -> None:
-        if self in self.site.waiting and not (self._reading or self._closing):
+        free = not (self._reading or self._closing or self._untaken)
+        if free and self in self.site.waiting:
             self._reading = True
             self._expect(REQUEST_SECONDS)
         super().dataReceived(data)
@@ -94,7 +101,21 @@ class BoundedChannel(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:
         self._expect_request()  # before the next one, which may be there already
-        super().requestDone(request)
+        if self._is_full and self.persistent:
+            self._untaken = request
+        else:
+            super().requestDone(request)
+
+    def pauseProducing(self) -> None:
+        self._is_full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._is_full = False
+        super().resumeProducing()
+        answered, self._untaken = self._untaken, None
+        if answered is not None:
+            self.requestDone(answered)
 
     def loseConnection(self) -> None:
         self._closing = True

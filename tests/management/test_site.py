@@ -167,6 +167,31 @@ class SiteTests(SynchronousTestCase):
         self.advance(IDLE_SECONDS)
         self.assertTrue(peer.closing)
 
+    def test_answers_that_nobody_takes_are_no_longer_made(self) -> None:
+        """Whoever sends request after request and reads nothing fills no memory of ours."""
+        peer = self.connected()
+        peer.producer.pauseProducing()  # what a transport does whose buffer is full
+        peer.send(3 * REQUEST)
+        peer.send(REQUEST)
+        self.assertEqual(peer.value().count(b"200 OK"), 1)
+        peer.producer.resumeProducing()
+        self.assertEqual(peer.value().count(b"200 OK"), 4)
+        peer.send(REQUEST)
+        self.assertEqual(peer.value().count(b"200 OK"), 5)
+
+    def test_who_takes_no_answer_is_closed_and_cut_off(self) -> None:
+        """As long as one that asks for nothing; what it has sent behind does not help it."""
+        peer = self.connected()
+        peer.reads = False
+        peer.producer.pauseProducing()
+        peer.send(2 * REQUEST)
+        self.advance(IDLE_SECONDS - 1)
+        peer.send(HALF)
+        self.advance(1)
+        self.assertTrue(peer.closing)
+        self.advance(CLOSE_SECONDS)
+        self.assertTrue(peer.aborted)
+
     def test_one_too_many_replaces_who_waits_the_longest(self) -> None:
         """A probe gets through while somebody holds all connections open."""
         self.patch(site_module, "MAX_CONNECTIONS", 3)
