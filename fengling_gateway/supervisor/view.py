@@ -245,10 +245,18 @@ class SupervisorView:
 
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Ask a worker which route a request would take; fails with `LookupError` without one."""
+        return Deferred.fromCoroutine(self._explain(request))
+
+    async def _explain(self, request: dict[str, Any]) -> dict[str, Any]:
+        why = "no worker serves yet"
         for link in self._supervisor.workers.links():
-            if link.state is WorkerState.SERVING:
-                return link.ask("explain", request=request).addCallback(self._say_rejected)
-        raise LookupError("no worker serves yet")
+            if link.state is not WorkerState.SERVING:
+                continue
+            try:
+                return self._say_rejected(await link.ask("explain", request=request))
+            except (TimeoutError, ConnectionError) as error:  # it hangs, or has died of late
+                why = f"worker {link.name}: {error}"
+        raise LookupError(why)
 
     def _say_rejected(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Say of a route that was asked about what no worker knows: why it is not there."""

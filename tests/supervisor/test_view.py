@@ -275,6 +275,31 @@ class RejectedTests(SynchronousTestCase):
         answer["asked"]["route"] = "r999"
         self.assertEqual(self.successResultOf(self.view.explain({})), answer)
 
+    def test_explain_asks_the_next_worker_where_one_does_not_answer(self) -> None:
+        """One that hangs serves, as far as anybody knows, for two seconds more."""
+        hanging, dead, other = (
+            SimpleNamespace(
+                state=WorkerState.SERVING, name=name, ask=lambda *_, _r=answer, **__: _r
+            )
+            for name, answer in (
+                ("w0", fail(TimeoutError("no answer"))),
+                ("w1", fail(ConnectionError("the worker is gone"))),
+                ("w2", succeed({"route": "r"})),
+            )
+        )
+        links = [hanging, dead, other]
+        self.supervisor.workers.links = lambda: links  # type: ignore[method-assign, assignment, return-value]
+        self.assertEqual(self.successResultOf(self.view.explain({})), {"route": "r"})
+        links[:] = [
+            SimpleNamespace(
+                state=WorkerState.SERVING,
+                name="w0",
+                ask=lambda *_, **__: fail(TimeoutError("no answer")),
+            )
+        ]
+        error = self.failureResultOf(self.view.explain({}), LookupError).value
+        self.assertEqual(str(error), "worker w0: no answer")
+
     def test_one_is_asked_for(self) -> None:
         """With what is wrong; None if it is not rejected."""
         found = self.view.rejection(Key("service", "s"))
