@@ -195,13 +195,7 @@ class RequestSide:
         if head.expects_continue and not self.is_request_ended:
             pairs.append((b"Expect", b"100-continue"))
         edits = self._plan.request_headers
-        if edits is NO_EDITS:
-            return pairs
-        identity = self._revision.identity
-        if not edits.names.isdisjoint(identity):
-            # A route may have been accepted before these names were chosen.
-            edits = edits.sparing(identity)
-        return edits.apply(pairs)
+        return pairs if edits is NO_EDITS else edits.apply(pairs)
 
     def upstream_failed(self, error: ForwardError, *, is_reused: bool) -> None:
         """
