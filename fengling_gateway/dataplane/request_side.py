@@ -170,6 +170,7 @@ class RequestSide:
             self._phase = _WAITING
             self._arm_first_byte()
             upstream.send_end([])
+            self.downstream.resume()
         else:
             self._arm_idle()
             upstream.flush()
@@ -291,7 +292,9 @@ class RequestSide:
     def upstream_blocked(self) -> None:
         """Note that the instance reads slower than the client sends."""
         self._is_upstream_blocked = True
-        self.downstream.pause()
+        if not self.is_request_ended:
+            # Else there is nothing to hold back, and whoever isn't read from can't be seen to leave.
+            self.downstream.pause()
 
     def upstream_unblocked(self) -> None:
         """Note that the instance reads on."""

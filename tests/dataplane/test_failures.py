@@ -630,6 +630,19 @@ class BackPressureTests(FailureCase):
         upstream.unblock()
         self.assertTrue(client.is_reading)
 
+    def test_client_that_has_said_all_is_still_read_from(self) -> None:
+        """Nothing is held back by not reading, and a client that leaves is noticed."""
+        rig = self.rig()
+        early = rig.ask(POST)
+        self.assertFalse(early.is_reading)
+        upstream = rig.accept()
+        self.assertTrue(early.is_reading)
+        upstream.block()
+        self.assertTrue(early.is_reading)
+        early.lose(ConnectionLost())
+        self.assertEqual(upstream.ended, "aborted")
+        self.assert_counted(rig, ForwardError.CLIENT_GONE)
+
 
 class ClientGoneTests(FailureCase):
     """Clients that leave."""
