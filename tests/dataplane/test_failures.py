@@ -88,6 +88,7 @@ class ConnectTests(FailureCase):
         self.assertEqual(
             [connector.state for connector in rig.reactor.connectors], ["disconnected"] * 2
         )
+        self.assertEqual(rig.counters()["upstream_connects_failed"], 2)
         self.assertEqual(rig.counters()["upstream_connections_now"], 0)
 
     def test_timeout_of_the_route_while_connecting(self) -> None:
