@@ -222,6 +222,7 @@ class Exchange(RequestSide):
         elif phase == _QUEUED:
             self.fail(ForwardError.UPSTREAM_WAIT_TIMEOUT)
         elif phase == _CONNECTING:
+            self._plane.counters.upstream_connects_failed += 1
             self._give_upstream_up()
             self.upstream_failed(ForwardError.CONNECT_TIMEOUT, is_reused=False)
         elif phase == _ANSWERING:

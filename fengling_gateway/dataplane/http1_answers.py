@@ -46,7 +46,9 @@ class AnswerWriter:
         for name, value in pairs:
             out += (name, b": ", value, b"\r\n")
         out.append(b"\r\n")
-        self._transport.write(b"".join(out))
+        data = b"".join(out)
+        self._plane.counters.bytes_sent += len(data)
+        self._transport.write(data)
 
     def send_head(self, status: int, reason: bytes, pairs: list[Pair], framing: int) -> None:
         out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]

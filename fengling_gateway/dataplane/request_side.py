@@ -170,6 +170,7 @@ class RequestSide:
             self._phase = _WAITING
             self._arm_first_byte()
             upstream.send_end([])
+            self.downstream.resume()
         else:
             self._arm_idle()
             upstream.flush()
@@ -195,13 +196,7 @@ class RequestSide:
         if head.expects_continue and not self.is_request_ended:
             pairs.append((b"Expect", b"100-continue"))
         edits = self._plan.request_headers
-        if edits is NO_EDITS:
-            return pairs
-        identity = self._revision.identity
-        if not edits.names.isdisjoint(identity):
-            # A route may have been accepted before these names were chosen.
-            edits = edits.sparing(identity)
-        return edits.apply(pairs)
+        return pairs if edits is NO_EDITS else edits.apply(pairs)
 
     def upstream_failed(self, error: ForwardError, *, is_reused: bool) -> None:
         """
@@ -297,7 +292,9 @@ class RequestSide:
     def upstream_blocked(self) -> None:
         """Note that the instance reads slower than the client sends."""
         self._is_upstream_blocked = True
-        self.downstream.pause()
+        if not self.is_request_ended:
+            # Else there is nothing to hold back, and whoever isn't read from can't be seen to leave.
+            self.downstream.pause()
 
     def upstream_unblocked(self) -> None:
         """Note that the instance reads on."""

@@ -5,7 +5,6 @@ from fengling_gateway.dataplane.sweeper cimport Sweeper
 cdef class Revision:
     cdef public list extra_pairs
     cdef public bytes tenant_header
-    cdef public object identity
 
 cdef class PlaneState:
     cdef public object settings, rng, dial, limits, seconds, snapshot

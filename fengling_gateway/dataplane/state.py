@@ -24,18 +24,13 @@ class Revision:
 
     Attributes:
         tenant_header: the header that tells an instance the tenant.
-        identity: every header that says who was verified, in lower case and
-            with ``-`` for ``_``.
         extra_pairs: headers that every answer gets (a debug setting).
     """
 
-    __slots__ = ("extra_pairs", "identity", "tenant_header")
+    __slots__ = ("extra_pairs", "tenant_header")
 
     def __init__(self, names: Mapping[str, str], extra_pairs: list[Pair]) -> None:
         self.tenant_header = names["tenant"].encode("latin-1")
-        self.identity = frozenset(
-            name.lower().replace("_", "-").encode("latin-1") for name in names.values()
-        )
         self.extra_pairs = extra_pairs
 
 

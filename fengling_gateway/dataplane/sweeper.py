@@ -72,6 +72,8 @@ class Sweeper:
         self._swept_at = seconds
         now = self.now = self.now + (passed if passed < STALL_SECONDS else SWEEP_SECONDS)
         for item in [item for item in self.items if item.deadline <= now]:
+            if item.deadline > now:
+                continue  # moved by what was done for another
             try:
                 item.deadline_passed(now)
             except Exception:

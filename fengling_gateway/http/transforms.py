@@ -35,8 +35,7 @@ class HeaderEdits:
         drop: lower-case names to leave out.
         pairs: the headers to append.
         block: the same as finished lines, ``Name: value\r\n`` each.
-        names: every name in both, in lower case and with ``-`` for ``_``, as
-            CGI-like servers take them.
+        names: the `plain_name` of every name in both.
     """
 
     __slots__ = ("_appended", "_lengths", "block", "drop", "names", "pairs")
@@ -44,7 +43,7 @@ class HeaderEdits:
     def __init__(self, drop: frozenset[bytes] = frozenset(), pairs: tuple[Pair, ...] = ()) -> None:
         self.drop = drop
         self.pairs = pairs
-        self.names = frozenset(map(_plain_name, (*drop, *(name for name, _ in pairs))))
+        self.names = frozenset(map(plain_name, (*drop, *(name for name, _ in pairs))))
         self._appended = list(pairs)
         self._lengths = frozenset(map(len, drop))
         self.block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
@@ -80,16 +79,19 @@ class HeaderEdits:
 
     def sparing(self, names: frozenset[bytes]) -> HeaderEdits:
         """Return those of the edits that leave some names, like those of `names`, alone."""
+        if self.names.isdisjoint(names):
+            return self
         return HeaderEdits(
-            frozenset(name for name in self.drop if _plain_name(name) not in names),
-            tuple(pair for pair in self.pairs if _plain_name(pair[0]) not in names),
+            frozenset(name for name in self.drop if plain_name(name) not in names),
+            tuple(pair for pair in self.pairs if plain_name(pair[0]) not in names),
         )
 
     def __repr__(self) -> str:
         return f"<HeaderEdits drop={len(self.drop)} append={len(self.pairs)}>"
 
 
-def _plain_name(name: bytes) -> bytes:
+def plain_name(name: bytes) -> bytes:
+    """Return a name in lower case and with ``-`` for ``_``, as CGI-like servers take it."""
     return name.lower().replace(b"_", b"-")
 
 

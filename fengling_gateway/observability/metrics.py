@@ -76,7 +76,9 @@ WORKER_COUNTERS: Final = {
         "fengling_upstream_retries_total", "Attempts after the first of an exchange.", _WORKER
     ),
     "upstream_connects": Declared(
-        "fengling_upstream_connects_total", "Connections made to instances.", _WORKER
+        "fengling_upstream_connects_total",
+        "Connections to instances begun, made or not.",
+        _WORKER,
     ),
     "upstream_connects_failed": Declared(
         "fengling_upstream_connects_failed_total",

@@ -19,7 +19,7 @@ from fengling_gateway.model.delta import Change, Delta
 from fengling_gateway.model.entity import KINDS, Key, add_hash, entity_hash, subtract_hash
 from fengling_gateway.routing.compiling import CompileContext, HashMismatch
 from fengling_gateway.routing.draft import DependentsDraft, DraftMap, MembersDraft, StatesDraft
-from fengling_gateway.routing.live_settings import compile_live_settings
+from fengling_gateway.routing.live_settings import LiveSettings, compile_live_settings
 from fengling_gateway.routing.plan import NO_POLICIES, ForwardPlan, PlanCompiler, Policies
 from fengling_gateway.routing.route import Route, compile_route
 from fengling_gateway.routing.tenants import Tenant, compile_tenant
@@ -118,7 +118,7 @@ class SnapshotBuilder:
         """Compile everything touched; each turn of the iterator is about one object's work."""
         if self._delta.is_full:
             yield from self._drop_unseen()
-        defaults = self._live.defaults
+        live = self._live
         if self._dirty["setting"]:
             for key in self._dirty["setting"]:
                 self._context.failed.pop(Key("setting", key), None)
@@ -129,10 +129,15 @@ class SnapshotBuilder:
         yield from self._compile_instances(services)
         changed: list[str] = []
         yield from self._compile_services(services, changed)
-        if self._live.defaults == defaults:
+        if self._plans_as(live):
             yield from self._compile_routes(self._touched_routes(changed))
         else:
             yield from self._compile_routes(chain(self._dirty["route"], self._bodies["route"]))
+
+    def _plans_as(self, live: LiveSettings) -> bool:
+        """Whether the settings make the same of a route as others do."""
+        now = self._live
+        return now.defaults == live.defaults and now.identity_headers == live.identity_headers
 
     def _drop_unseen(self) -> Iterator[None]:
         for kind in KINDS:
@@ -224,7 +229,10 @@ class SnapshotBuilder:
             yield from (ids,) if isinstance(ids, str) else ids
 
     def _compile_routes(self, route_ids: Iterable[str]) -> Iterator[None]:
-        plans = PlanCompiler(self._policies_of, self._live.defaults, self._context.rng)
+        live = self._live
+        plans = PlanCompiler(
+            self._policies_of, live.defaults, self._context.rng, live.identity_names
+        )
 
         def compile_body(body: dict[str, Any]) -> Route:
             was = self._base.routes.get(body["id"])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, NamedTuple
 
+from fengling_gateway.http.transforms import plain_name
 from fengling_gateway.model.entity import Key
 from fengling_gateway.routing.plan import NO_POLICIES, Policies
 
@@ -33,6 +34,13 @@ class LiveSettings(NamedTuple):
     defaults: Policies = NO_POLICIES
     trusted_proxies: tuple[Network, ...] = ()
     identity_headers: Mapping[str, str] = IDENTITY_HEADERS
+
+    @property
+    def identity_names(self) -> frozenset[bytes]:
+        """The `plain_name` of every identity header."""
+        return frozenset(
+            plain_name(name.encode("latin-1")) for name in self.identity_headers.values()
+        )
 
 
 def compile_live_settings(

@@ -45,6 +45,7 @@ class ForwardPlan:
         connect_timeout, first_byte_timeout, idle_timeout: seconds that override
             the service's; None = as the service says.
         total_timeout: seconds for the whole exchange; None = unlimited.
+        request_headers: edits that leave identity headers alone.
         max_request_body: bytes; None = unlimited.
         retry_attempts: attempts after the first.
     """
@@ -64,13 +65,15 @@ class ForwardPlan:
         "total_timeout",
     )
 
-    def __init__(self, service_id: str, policies: Policies, edits: EditsOf) -> None:
+    def __init__(
+        self, service_id: str, policies: Policies, edits: EditsOf, identity: frozenset[bytes]
+    ) -> None:
         timeouts = policies.get("timeouts") or NO_POLICIES
         self.service_id = service_id
         self.split: Split | None = None
         self.branches: dict[str, ForwardPlan] | None = None
         self.rewrite_path = PathEdit.compile(policies.get("path"))
-        self.request_headers = edits(policies.get("request_headers"))
+        self.request_headers = edits(policies.get("request_headers")).sparing(identity)
         self.response_headers = edits(policies.get("response_headers"))
         self.connect_timeout = _seconds(timeouts.get("connect"))
         self.first_byte_timeout = _seconds(timeouts.get("first_byte"))
@@ -136,12 +139,22 @@ class PlanCompiler:
         policies_of: the policies of a service by its id; empty where it is unknown.
         defaults: the setting ``defaults``.
         rng: for the starting place of splits.
+        identity: headers that say who was verified, as `HeaderEdits.names` has
+            them. A route may have been accepted before they were chosen, but no
+            route sets or removes one.
     """
 
-    def __init__(self, policies_of: PoliciesOf, defaults: Policies, rng: Random) -> None:
+    def __init__(
+        self,
+        policies_of: PoliciesOf,
+        defaults: Policies,
+        rng: Random,
+        identity: frozenset[bytes] = frozenset(),
+    ) -> None:
         self._policies_of = policies_of
         self._defaults = {**DEFAULT_POLICIES, **defaults}
         self._rng = rng
+        self._identity = identity
         self._plans: dict[tuple[str, str], ForwardPlan] = {}
         self._edits: dict[str, HeaderEdits] = {}
 
@@ -168,13 +181,14 @@ class PlanCompiler:
         plan = self._plans.get(key)
         if plan is None:
             effective = {**self._defaults, **self._policies_of(service_id), **policies}
-            plan = self._plans[key] = ForwardPlan(service_id, effective, self._edits_of)
+            plan = ForwardPlan(service_id, effective, self._edits_of, self._identity)
+            self._plans[key] = plan
         return plan
 
     def _split(
         self, weights: Mapping[str, int], policies: Policies, previous: object
     ) -> ForwardPlan:
-        plan = ForwardPlan("", {**self._defaults, **policies}, self._edits_of)
+        plan = ForwardPlan("", {**self._defaults, **policies}, self._edits_of, self._identity)
         plan.branches = {service: self._forward(service, policies) for service in weights}
         was = previous.split if isinstance(previous, ForwardPlan) else None
         if was is not None and was.has_weights(weights):

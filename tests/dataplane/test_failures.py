@@ -88,6 +88,7 @@ class ConnectTests(FailureCase):
         self.assertEqual(
             [connector.state for connector in rig.reactor.connectors], ["disconnected"] * 2
         )
+        self.assertEqual(rig.counters()["upstream_connects_failed"], 2)
         self.assertEqual(rig.counters()["upstream_connections_now"], 0)
 
     def test_timeout_of_the_route_while_connecting(self) -> None:
@@ -629,6 +630,19 @@ class BackPressureTests(FailureCase):
         self.assertFalse(client.is_reading)
         upstream.unblock()
         self.assertTrue(client.is_reading)
+
+    def test_client_that_has_said_all_is_still_read_from(self) -> None:
+        """Nothing is held back by not reading, and a client that leaves is noticed."""
+        rig = self.rig()
+        early = rig.ask(POST)
+        self.assertFalse(early.is_reading)
+        upstream = rig.accept()
+        self.assertTrue(early.is_reading)
+        upstream.block()
+        self.assertTrue(early.is_reading)
+        early.lose(ConnectionLost())
+        self.assertEqual(upstream.ended, "aborted")
+        self.assert_counted(rig, ForwardError.CLIENT_GONE)
 
 
 class ClientGoneTests(FailureCase):

@@ -413,6 +413,13 @@ class AnswerTests(RigCase):
         self.assertEqual(hints, b"HTTP/1.1 103 Early Hints\r\nLink: x")
         self.assertNotIn(b"link", head_of(rest))
 
+    def test_interim_answers_are_counted_as_sent(self) -> None:
+        """Every byte that a client gets is."""
+        rig = self.rig()
+        client = rig.ask()
+        rig.accept().deliver(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK)
+        self.assertEqual(rig.counters()["bytes_sent"], len(client.sent))
+
     def test_hundred_continue_nobody_expects_is_dropped(self) -> None:
         """A client that did not ask gets no 100."""
         self.assertEqual(status_of(self.answer(b"HTTP/1.1 100 Continue\r\n\r\n" + OK)), 200)

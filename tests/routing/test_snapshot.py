@@ -32,6 +32,10 @@ def plan_of(snapshot: Snapshot, route_id: str = "r") -> ForwardPlan:
     return route.plan
 
 
+def edits_of(snapshot: Snapshot, route_id: str) -> list[bytes]:
+    return sorted(plan_of(snapshot, route_id).request_headers.names)
+
+
 def health(instance_id: str, value: str) -> Change:
     return change("instance_health", {"id": instance_id, "health": value, "reason": None})
 
@@ -136,6 +140,29 @@ class ApplyTests:
         assert spent(context) == {"setting": 1, "route": 2}
         assert plan_of(second).retry_attempts == plan_of(second, "other").retry_attempts == 2
         assert second.defaults == {"retry": {"attempts": 2}}
+
+    def test_identity_headers_reach_every_route(self) -> None:
+        """What becomes an identity header no route edits any more, and may again afterwards."""
+        context = make_context()
+        edits = {"set": {"x_who": "evil", "X-Ok": "1"}, "remove": ["X-Who"]}
+        policies = {"request_headers": edits, "response_headers": edits}
+        split = make_body("split", service_id=None, split={"s": 1}, policies=policies)
+        first = loaded(
+            context, change("route", make_body(policies=policies)), change("route", split)
+        )
+        value = {"key": "identity_headers", "value": {"user": "X-Who"}}
+        chosen = change("setting", value, "identity_headers")
+        second = first.apply(make_delta(first, chosen), context)
+        third = second.apply(make_delta(second, Change(chosen.key, None)), context)
+        assert [edits_of(snapshot, "r") for snapshot in (first, second, third)] == [
+            [b"x-ok", b"x-who"],
+            [b"x-ok"],
+            [b"x-ok", b"x-who"],
+        ]
+        branches = plan_of(second, "split").branches
+        assert branches is not None
+        assert branches["s"].request_headers.names == {b"x-ok"}
+        assert plan_of(second).response_headers.names == {b"x-ok", b"x-who"}
 
     def test_settings_are_compiled(self) -> None:
         """Networks are networks, and headers not named keep their names."""

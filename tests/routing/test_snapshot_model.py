@@ -32,7 +32,7 @@ some_tenant = st.sampled_from([None, *TENANTS])
 some_service = st.sampled_from([*SERVICES, "dangling"])
 
 edits = st.sampled_from(
-    [None, {"set": {"X-A": "1"}, "add": {}, "remove": ["X-B"]}, {"set": {"X-A": "2"}}]
+    [None, {"set": {"X-A": "1"}, "add": {}, "remove": ["X-B"]}, {"set": {"X_Who": "2"}}]
 )
 policies = st.fixed_dictionaries(
     {},
