@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 import time
 from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.protocol import ClientFactory, ServerFactory
+from twisted.internet.protocol import ClientFactory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from fengling_gateway.dataplane.accepting import (
+    DownstreamFactory,
+    ListeningSocket,
+    connection_cap,
+)
 from fengling_gateway.dataplane.http1_downstream import DownstreamConnection
 from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
+from fengling_gateway.dataplane.listener import Listener
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.transports import (
@@ -24,14 +29,9 @@ from fengling_gateway.dataplane.transports import (
     connect_tls,
 )
 from fengling_gateway.http.forward_error import ForwardError
-from fengling_gateway.http.forwarded import peer_address
-from fengling_gateway.http.problem import REASONS, problem_body
 from fengling_gateway.routing.snapshot import Snapshot
 
 _log = Logger()
-
-RESERVED_DESCRIPTORS: Final = 256
-"""Descriptors left for files, the control channel, Redis and whatever else opens one."""
 
 DRAIN_IDLE_SECONDS: Final = 1.0
 """
@@ -42,9 +42,6 @@ own on a connection that has just been closed.
 """
 
 _DRAIN_TICK_SECONDS: Final = 0.1
-
-_MAX_PENDING: Final = 4096
-"""Connections that can be queued on one socket."""
 
 
 class DataPlane:
@@ -121,9 +118,13 @@ class DataPlane:
         # Others may accept from it too, so readiness is no promise; a blocking
         # accept would stop the worker.
         sock.setblocking(False)
-        factory = _DownstreamFactory(self._state, listener, self._connections)
-        factory.max_connections = self._max_connections
-        factory.on_closed = self._connection_closed
+        factory = DownstreamFactory(
+            self._state,
+            Listener(listener, self._state.settings),
+            connections=self._connections,
+            max_connections=self._max_connections,
+            on_closed=self._connection_closed,
+        )
         port = ListeningSocket(self._transports.listen(self._reactor, sock, factory), self._ports)
         self._ports.add(port)
         return port
@@ -214,74 +215,6 @@ class DataPlane:
                 _log.failure("{connection} could not be broken off", connection=connection)
 
 
-class ListeningSocket:
-    """A listening socket that the data plane accepts from."""
-
-    def __init__(self, port: Any, ports: set[ListeningSocket]) -> None:
-        self._port = port
-        self._ports = ports
-
-    def accept_pending(self) -> None:
-        """Accept everything that is queued on the socket now."""
-        self._port.numberAccepts = _MAX_PENDING
-        self._port.doRead()
-
-    def stop_accepting(self) -> None:
-        """Accept no more, at once. What is queued on the socket stays there for others."""
-        if self in self._ports:
-            self._ports.discard(self)
-            self._port.stopListening()
-
-
-class _DownstreamFactory(ServerFactory):
-    """Makes the protocols of accepted connections."""
-
-    noisy = False
-    max_connections: int
-    on_closed: Any
-
-    def __init__(
-        self, state: PlaneState, listener: str, connections: set[DownstreamConnection]
-    ) -> None:
-        self._state = state
-        self._listener = listener
-        self._connections = connections
-
-    def buildProtocol(self, addr: Any) -> Any:
-        """Return a protocol for a connection; beyond the cap, one that says so and closes."""
-        if len(self._connections) >= self.max_connections:
-            return _Refusal(self._state)
-        peer = peer_address(addr.host)
-        connection = DownstreamConnection(self._state, self._listener, peer, self.on_closed)
-        self._connections.add(connection)
-        return connection
-
-
-class _Refusal:
-    """Answers a connection beyond the cap with 503, without reading from it."""
-
-    def __init__(self, state: PlaneState) -> None:
-        self._state = state
-
-    def makeConnection(self, transport: Any) -> None:
-        """Answer and close."""
-        error = ForwardError.CONNECTION_LIMIT
-        self._state.counters.connections_refused += 1
-        body = problem_body(error, self._state.new_request_id())
-        transport.write(
-            b"HTTP/1.1 503 %b\r\nContent-Type: application/problem+json\r\n"
-            b"X-Gateway-Error: %b\r\nRetry-After: 1\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%b" % (REASONS[503], error.code.encode(), len(body), body)
-        )
-        transport.loseConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        """Drop it."""
-
-    def connectionLost(self, reason: Any) -> None:
-        """Note that it is over."""
-
-
 class _UpstreamFactory(ClientFactory):
     """Gives one connection to the protocol that asked for it."""
 
@@ -295,11 +228,3 @@ class _UpstreamFactory(ClientFactory):
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
         self._connection.connect_failed()
-
-
-def connection_cap() -> int:
-    """Return how many clients the descriptor limit allows, each with a connection upstream."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        soft = 1_048_576
-    return max((soft - RESERVED_DESCRIPTORS) // 2, 16)

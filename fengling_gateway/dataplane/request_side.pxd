@@ -1,6 +1,7 @@
 # Types for compiling request_side.py; without a compiler this file has no effect.
 cimport cython
 
+from fengling_gateway.dataplane.listener cimport Peer
 from fengling_gateway.dataplane.pool cimport UpstreamPool
 from fengling_gateway.dataplane.state cimport PlaneState, Revision
 from fengling_gateway.http.head cimport RequestHead
@@ -16,7 +17,7 @@ cdef class RequestSide:
     cdef public bytes request_id
     cdef public bint is_request_ended
     cdef public int status
-    cdef bytes _peer, _scheme
+    cdef Peer _peer
     cdef str _route_id, _service_id, _tenant
     cdef object _plan, _service, _upstream
     cdef UpstreamPool _pool

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.balancing.service import HOST_OF_INSTANCE, Service
 from fengling_gateway.dataplane import phases
+from fengling_gateway.dataplane.listener import Peer
 from fengling_gateway.dataplane.pool import UpstreamPool
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
@@ -57,7 +58,6 @@ class RequestSide:
         "_received",
         "_revision",
         "_route_id",
-        "_scheme",
         "_service",
         "_service_id",
         "_started",
@@ -77,14 +77,12 @@ class RequestSide:
         plane: PlaneState,
         downstream: DownstreamStream,
         head: RequestHead,
-        peer: bytes,
-        scheme: bytes,
+        peer: Peer,
     ) -> None:
         self._plane = plane
         self.downstream = downstream
         self.head = head
         self._peer = peer
-        self._scheme = scheme
         self._revision = plane.revision
         self.request_id = head.request_id or plane.new_request_id()
         self.is_request_ended = head.framing in {NO_BODY, 0}
@@ -189,7 +187,7 @@ class RequestSide:
     def _request_pairs(self) -> list[Pair]:
         """Return the headers that the instance gets, but for Host and framing."""
         head = self.head
-        pairs = head.forward + forwarded_pairs(head, self._peer, self._scheme)
+        pairs = head.forward + forwarded_pairs(head, self._peer.address, self._peer.listener.scheme)
         pairs.append((b"X-Request-Id", self.request_id))
         if self._tenant is not None:
             pairs.append((self._revision.tenant_header, self._tenant.encode()))

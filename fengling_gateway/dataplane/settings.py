@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
+
+from fengling_gateway.http.head import HeadLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class DataPlaneSettings:
             serves, for debugging and benchmarks.
         transports: "fast" sends at once and buffers the rest; "stock" are
             Twisted's own.
+        listeners: by a listener's name, what holds there instead.
     """
 
     max_head_bytes: int = 32 * 1024
@@ -59,6 +62,20 @@ class DataPlaneSettings:
     max_metric_pairs: int = 2000
     worker_header: bool = False
     transports: Literal["fast", "stock"] = "fast"
+    listeners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of_listener(self, name: str) -> Self:
+        """Return what holds for the connections of a listener."""
+        return replace(self, **self.listeners.get(name, {}), listeners={})
+
+    def head_limits(self) -> HeadLimits:
+        """Return the limits of a head."""
+        return HeadLimits(
+            head_bytes=self.max_head_bytes,
+            line_bytes=min(self.max_header_line_bytes, self.max_head_bytes),
+            target_bytes=self.max_target_bytes,
+            headers=self.max_headers,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,5 +83,5 @@ class DataPlaneSettings:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return settings from what `to_json` gave; unknown names, of a newer version, are ignored."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in known})

@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.sweeper import Sweeper
-from fengling_gateway.http.head import HeadLimits
 from fengling_gateway.http.headers import Pair, request_roles
 from fengling_gateway.routing.snapshot import Snapshot
 
@@ -40,6 +39,7 @@ class PlaneState:
 
     Attributes:
         snapshot, revision: what the next exchange is served by; replaced whole.
+        limits: of an answer's head; a listener has those of its requests.
         roles: of request headers, by the snapshot's identity headers.
         trust: changes identity whenever a peer's trust must be judged anew.
         date: a Date header, as of the last sweep.
@@ -87,12 +87,7 @@ class PlaneState:
         self.rng = rng
         self.dial = dial
         self.counters = Counters(settings.max_metric_pairs)
-        self.limits = HeadLimits(
-            head_bytes=settings.max_head_bytes,
-            line_bytes=min(settings.max_header_line_bytes, settings.max_head_bytes),
-            target_bytes=settings.max_target_bytes,
-            headers=settings.max_headers,
-        )
+        self.limits = settings.head_limits()
         self.seconds = clock.seconds
         self.sweeper = Sweeper(clock=clock, swept=self._swept)
         self.is_draining = False

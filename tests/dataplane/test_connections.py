@@ -6,7 +6,7 @@ import resource
 
 from twisted.internet.error import ConnectionLost
 
-from fengling_gateway.dataplane.plane import connection_cap
+from fengling_gateway.dataplane.accepting import connection_cap
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.rig import GET, OK, Transport, head_of, status_of
 from tests.dataplane.snapshots import answering_route

@@ -1,4 +1,4 @@
-# Types for compiling http1_answers.py; without a compiler this file has no effect.
+# Types for compiling http1_answer_writer.py; without a compiler this file has no effect.
 cimport cython
 
 from fengling_gateway.dataplane.state cimport PlaneState

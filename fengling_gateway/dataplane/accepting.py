@@ -1,0 +1,109 @@
+"""From a listening socket to connections: accepting, the cap, and who is refused."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.protocol import ServerFactory
+
+from fengling_gateway.dataplane.http1_downstream import DownstreamConnection
+from fengling_gateway.dataplane.listener import Listener, Peer
+from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.forwarded import peer_address
+from fengling_gateway.http.problem import REASONS, problem_body
+
+RESERVED_DESCRIPTORS: Final = 256
+"""Descriptors left for files, the control channel, Redis and whatever else opens one."""
+
+_MAX_PENDING: Final = 4096
+"""Connections that can be queued on one socket."""
+
+
+class ListeningSocket:
+    """A listening socket that the data plane accepts from."""
+
+    def __init__(self, port: Any, ports: set[ListeningSocket]) -> None:
+        self._port = port
+        self._ports = ports
+
+    def accept_pending(self) -> None:
+        """Accept everything that is queued on the socket now."""
+        self._port.numberAccepts = _MAX_PENDING
+        self._port.doRead()
+
+    def stop_accepting(self) -> None:
+        """Accept no more, at once. What is queued on the socket stays there for others."""
+        if self in self._ports:
+            self._ports.discard(self)
+            self._port.stopListening()
+
+
+class DownstreamFactory(ServerFactory):
+    """Makes the protocols of accepted connections."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        state: PlaneState,
+        listener: Listener,
+        *,
+        connections: set[DownstreamConnection],
+        max_connections: int,
+        on_closed: Callable[[DownstreamConnection], None],
+    ) -> None:
+        """
+        Args:
+            connections: all those of the worker; new ones are added.
+            on_closed: told of those that are no more.
+        """
+        self._state = state
+        self._listener = listener
+        self._connections = connections
+        self._max_connections = max_connections
+        self._on_closed = on_closed
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return a protocol for a connection; beyond the cap, one that says so and closes."""
+        if len(self._connections) >= self._max_connections:
+            return _Refusal(self._state)
+        peer = Peer(self._listener, peer_address(addr.host))
+        connection = DownstreamConnection(self._state, peer, self._on_closed)
+        self._connections.add(connection)
+        return connection
+
+
+class _Refusal:
+    """Answers a connection beyond the cap with 503, without reading from it."""
+
+    def __init__(self, state: PlaneState) -> None:
+        self._state = state
+
+    def makeConnection(self, transport: Any) -> None:
+        """Answer and close."""
+        error = ForwardError.CONNECTION_LIMIT
+        self._state.counters.connections_refused += 1
+        body = problem_body(error, self._state.new_request_id())
+        transport.write(
+            b"HTTP/1.1 503 %b\r\nContent-Type: application/problem+json\r\n"
+            b"X-Gateway-Error: %b\r\nRetry-After: 1\r\nContent-Length: %d\r\n"
+            b"Connection: close\r\n\r\n%b" % (REASONS[503], error.code.encode(), len(body), body)
+        )
+        transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Drop it."""
+
+    def connectionLost(self, reason: Any) -> None:
+        """Note that it is over."""
+
+
+def connection_cap() -> int:
+    """Return how many clients the descriptor limit allows, each with a connection upstream."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        soft = 1_048_576
+    return max((soft - RESERVED_DESCRIPTORS) // 2, 16)

@@ -1,0 +1,19 @@
+# Types for compiling listener.py; without a compiler this file has no effect.
+from fengling_gateway.dataplane.state cimport PlaneState
+
+cdef class Listener:
+    cdef public str name
+    cdef public bytes scheme
+    cdef public object limits
+    cdef public double header_deadline, keepalive_idle
+    cdef public long long keepalive_requests
+
+cdef class Peer:
+    cdef public Listener listener
+    cdef public str name
+    cdef public bytes address
+    cdef public tuple pairs
+    cdef object _trust
+    cdef bint _is_trusted
+
+    cpdef bint is_trusted(self, PlaneState plane) except -1

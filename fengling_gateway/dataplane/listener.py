@@ -1,0 +1,73 @@
+"""What a connection knows of its beginnings: where it was accepted, and from whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fengling_gateway.dataplane.settings import DataPlaneSettings
+from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.http.headers import Pair
+
+
+class Listener:
+    """
+    What all connections of one listener share. Times are in seconds.
+
+    Attributes:
+        name: what routes call it.
+        scheme: ``http`` or ``https``.
+        limits: of a request's head.
+        header_deadline, keepalive_idle, keepalive_requests: see `DataPlaneSettings`.
+    """
+
+    __slots__ = (
+        "header_deadline",
+        "keepalive_idle",
+        "keepalive_requests",
+        "limits",
+        "name",
+        "scheme",
+    )
+
+    def __init__(self, name: str, settings: DataPlaneSettings) -> None:
+        own = settings.of_listener(name)
+        self.name = name
+        self.scheme = b"http"
+        self.limits = own.head_limits()
+        self.header_deadline = own.header_deadline
+        self.keepalive_idle = own.keepalive_idle
+        self.keepalive_requests = own.keepalive_requests
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.name}>"
+
+
+class Peer:
+    """
+    Who is at the other end of a client's connection, for as long as it lives.
+
+    Attributes:
+        listener: that accepted it.
+        name: the client's address; ``address`` is the same as bytes.
+        pairs: headers that tell instances more about it.
+    """
+
+    __slots__ = ("_is_trusted", "_trust", "address", "listener", "name", "pairs")
+
+    def __init__(self, listener: Listener, name: str, pairs: tuple[Pair, ...] = ()) -> None:
+        self.listener = listener
+        self.name = name
+        self.address = name.encode()
+        self.pairs = pairs
+        self._trust: Any = None
+        self._is_trusted = False
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.name} of {self.listener.name}>"
+
+    def is_trusted(self, plane: PlaneState) -> bool:
+        """Whether its word on forwarded headers counts, by the present configuration."""
+        if self._trust is not plane.trust:
+            self._trust = plane.trust
+            self._is_trusted = plane.is_trusted(self.name)
+        return self._is_trusted

@@ -1,1 +1,0 @@
-"""TLS on the connections of the data plane."""
