@@ -32,6 +32,7 @@ class Phase(Enum):
     WAIT_RESPONSE = "wait_response"
     READ_RESPONSE_BODY = "read_response_body"
     SEND_RESPONSE = "send_response"
+    TUNNEL = "tunnel"
 
 
 @unique
@@ -49,6 +50,7 @@ _DOWN, _UP, _US = Side.DOWNSTREAM, Side.UPSTREAM, Side.GATEWAY
 _HEAD, _ROUTE, _CONNECT = Phase.READ_REQUEST_HEAD, Phase.ROUTE, Phase.CONNECT
 _SEND, _WAIT = Phase.SEND_REQUEST, Phase.WAIT_RESPONSE
 _READ, _ANSWER = Phase.READ_RESPONSE_BODY, Phase.SEND_RESPONSE
+_TUNNEL = Phase.TUNNEL
 _NEVER, _OTHER, _FRESH = Retry.NEVER, Retry.OTHER_INSTANCE, Retry.FRESH_CONNECTION
 
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -107,6 +109,7 @@ class ForwardError(Enum):
     NO_CONFIGURATION = _US, _ROUTE, 503, _NEVER, "The gateway has no configuration yet."
     NO_ROUTE = _DOWN, _ROUTE, 404, _NEVER, "No route matches the request."
     BODY_TOO_LARGE = _DOWN, _ROUTE, 413, _NEVER, "The request's body is larger than allowed."
+    LOOP_DETECTED = _US, _ROUTE, 508, _NEVER, "The request has come back too often."
     NO_SERVICE = _US, _ROUTE, 503, _NEVER, "The route's service does not exist or is disabled."
     NO_INSTANCE = _US, _ROUTE, 503, _NEVER, "No instance of the service can take the request."
     CONNECTION_LIMIT = _US, _ROUTE, 503, _NEVER, "The gateway has too many connections."
@@ -143,6 +146,10 @@ class ForwardError(Enum):
         *(_DOWN, _ANSWER, CLIENT_CLOSED_REQUEST, _NEVER),
         "The client stopped reading the answer.",
     )
+
+    # After an upgrade
+    TUNNEL_IDLE_TIMEOUT = _US, _TUNNEL, 504, _NEVER, "Nothing was said in the tunnel for too long."
+    TUNNEL_BROKEN = _UP, _TUNNEL, 502, _NEVER, "The instance broke the tunnel off."
 
     # At any time
     TOTAL_TIMEOUT = _US, _WAIT, 504, _NEVER, "The request took longer than its route allows."

@@ -11,6 +11,8 @@ from typing import Final
 
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
+TUNNEL: Final = -4
+"""Whatever follows is no longer HTTP (after a 101)."""
 NO_BODY: Final = -3
 """Nothing follows, and no header says so (a GET, a 304): not the same as a length of 0."""
 

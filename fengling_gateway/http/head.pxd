@@ -6,10 +6,10 @@ cdef int _PERCENT, _BACKSLASH, _DOT, _HASH, _UNDERSCORE
 
 cdef class RequestHead:
     cdef public str listener, peer
-    cdef public bint is_trusted, keep_alive, expects_continue
+    cdef public bint is_trusted, keep_alive, expects_continue, takes_trailers
     cdef public list headers, forward
     cdef dict _by_name
-    cdef public bytes method, target, path, query, host, host_header, connection, upgrade
+    cdef public bytes method, target, path, query, host, host_header, connection, upgrade, trailer, via
     cdef public bytes forwarded_for, forwarded_proto, forwarded_host, request_id
     cdef public long long framing
     cdef public int minor

@@ -20,6 +20,7 @@ from fengling_gateway.http import headers as roles_of
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, NO_BODY, content_length
 from fengling_gateway.http.headers import Pair, headers_by_name, is_disguised, nominated, without
+from fengling_gateway.http.trailers import announced
 from fengling_gateway.http.target import check_path, normal_host, split_absolute
 
 _METHOD: Final = re.compile(rb"[A-Z][A-Z_-]{0,31}")
@@ -77,6 +78,10 @@ class RequestHead:
         forward: the lines that are passed on as they are.
         framing: of the body that follows; see `http.framing`.
         keep_alive: whether the client can be served again on this connection.
+        upgrade: protocols that the client offers to go on in; None without a valid offer.
+        takes_trailers: whether the client asks for an answer's trailers.
+        trailer: names of trailers that it announces.
+        via: who has forwarded the request so far.
         minor: 1, or 0 for HTTP/1.0.
     """
 
@@ -101,8 +106,11 @@ class RequestHead:
         "peer",
         "query",
         "request_id",
+        "takes_trailers",
         "target",
+        "trailer",
         "upgrade",
+        "via",
     )
 
     def __init__(self, listener: str, peer: str, is_trusted: bool) -> None:
@@ -128,6 +136,9 @@ class RequestHead:
         self.forwarded_host: bytes | None = None
         self.request_id: bytes | None = None
         self.upgrade: bytes | None = None
+        self.takes_trailers = False
+        self.trailer: bytes | None = None
+        self.via: bytes | None = None
 
     # llhttp asks for each of these; finding None is ten times cheaper than not finding it.
     on_url = on_message_begin = on_headers_complete = None
@@ -174,6 +185,10 @@ def parse_request_head(
     _settle_target(head)
     if head.connection is not None:
         _settle_connection(head)
+    if head.upgrade is not None:
+        _settle_upgrade(head)
+    if head.trailer is not None:
+        _settle_trailer(head)
     if head.method in _REFUSED_METHODS:
         raise HeadError(ForwardError.METHOD_REFUSED)
 
@@ -224,7 +239,14 @@ def _take_special(head: RequestHead, role: int, pair: Pair) -> None:
     elif role == roles_of.EXPECT:
         _take_expect(head, value)
     elif role == roles_of.UPGRADE:
-        head.upgrade = value
+        head.upgrade = value if head.upgrade is None else head.upgrade + b"," + value
+    elif role == roles_of.TE:
+        if head.minor and b"trailers" in _tokens(value):
+            head.takes_trailers = True
+    elif role == roles_of.TRAILER:
+        head.trailer = value if head.trailer is None else head.trailer + b"," + value
+    elif role == roles_of.VIA:
+        head.via = value if head.via is None else head.via + b", " + value
     elif head.is_trusted:
         _take_from_trusted(head, role, pair)
 
@@ -308,11 +330,38 @@ def _settle_connection(head: RequestHead) -> None:
     if connection == b"close":
         head.keep_alive = False
         return
-    tokens = {token.strip(b" \t") for token in connection.split(b",")}
+    tokens = _tokens(connection)
     head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
     names = nominated(connection)
     if names:
         head.forward = without(head.forward, names)
+
+
+def _tokens(value: bytes) -> set[bytes]:
+    """Return what a list of tokens holds, in lower case."""
+    return {token.strip(b" \t") for token in value.lower().split(b",")}
+
+
+def _settle_upgrade(head: RequestHead) -> None:
+    """
+    Drop an offer that is none: without the Connection header's word, by HTTP/1.0 or with a body.
+
+    A body would stand between the request and the other protocol. Some clients
+    offer HTTP/2 with every request, so that one is served as if it had not.
+    """
+    if (
+        head.minor == 0
+        or head.framing not in {NO_BODY, 0}
+        or b"upgrade" not in _tokens(head.connection or b"")
+    ):
+        head.upgrade = None
+
+
+def _settle_trailer(head: RequestHead) -> None:
+    """Announce to the instance what may be passed on of the trailers, if there can be any."""
+    names = announced(head.trailer or b"") if head.framing == CHUNKED else b""
+    if names:
+        head.forward.append((b"Trailer", names))
 
 
 def _refusal(raw: bytes, error: httptools.HttpParserError) -> HeadError:

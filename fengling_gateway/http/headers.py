@@ -28,6 +28,10 @@ REQUEST_ID: Final = 9
 DATE: Final = 10
 UPGRADE: Final = 11
 IF_TRUSTED: Final = 12
+TE: Final = 13
+TRAILER: Final = 14
+VIA: Final = 15
+KEEP_ALIVE: Final = 16
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -67,9 +71,14 @@ _FRAMING: Final[dict[bytes, int]] = {
     b"connection": CONNECTION,
     b"upgrade": UPGRADE,
     **dict.fromkeys(HOP_BY_HOP, DROP),
+    b"trailer": TRAILER,
 }
 
-RESPONSE_ROLES: Final[Mapping[bytes, int]] = {**_FRAMING, b"date": DATE}
+RESPONSE_ROLES: Final[Mapping[bytes, int]] = {
+    **_FRAMING,
+    b"date": DATE,
+    b"keep-alive": KEEP_ALIVE,
+}
 
 _NEVER_NOMINATED: Final = frozenset({b"authorization", b"cookie", b"content-type"})
 """End-to-end headers that a client's Connection header does not get removed."""
@@ -90,6 +99,8 @@ def request_roles(
         b"host": HOST,
         b"expect": EXPECT,
         b"x-request-id": REQUEST_ID,
+        b"te": TE,
+        b"via": VIA,
     }
     for name in identity:
         roles[name.lower().encode("latin-1")] = DROP

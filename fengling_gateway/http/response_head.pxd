@@ -2,14 +2,15 @@
 cimport cython
 
 cdef int _DROP, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _DATE
+cdef int _KEEP_ALIVE, _TRAILER, _UPGRADE
 cdef dict _ROLES
 
 cdef class ResponseHead:
     cdef public list headers, forward
-    cdef public long long content_length
+    cdef public long long content_length, idle_seconds
     cdef public bint chunked, keep_alive, has_date
     cdef public int minor, status
-    cdef public bytes reason, connection
+    cdef public bytes reason, connection, trailer, upgrade
 
     cpdef on_header(self, bytes name, bytes value)
 

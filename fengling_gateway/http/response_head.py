@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import httptools
@@ -11,6 +12,9 @@ from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import content_length
 from fengling_gateway.http.head import HeadError, HeadLimits
 from fengling_gateway.http.headers import Pair, nominated, valid_value, without
+from fengling_gateway.http.trailers import announced
+
+_IDLE_SECONDS: Final = re.compile(rb"(?:^|[,;])[ \t]*timeout=([0-9]{1,6})(?:[ \t]*(?:[,;]|$))", re.IGNORECASE)
 
 _SPACES: Final = (0x20, 0x09)
 
@@ -19,6 +23,9 @@ _CONTENT_LENGTH: Final = roles_of.CONTENT_LENGTH
 _TRANSFER_ENCODING: Final = roles_of.TRANSFER_ENCODING
 _CONNECTION: Final = roles_of.CONNECTION
 _DATE: Final = roles_of.DATE
+_KEEP_ALIVE: Final = roles_of.KEEP_ALIVE
+_TRAILER: Final = roles_of.TRAILER
+_UPGRADE: Final = roles_of.UPGRADE
 _ROLES: Final = roles_of.RESPONSE_ROLES
 
 
@@ -33,6 +40,8 @@ class ResponseHead:
         content_length: of its header; negative without one.
         keep_alive: whether the instance can be asked again on this connection.
         has_date: whether the instance dated its answer.
+        upgrade: the protocol that it goes on in, where it says so.
+        idle_seconds: how long it keeps an unused connection; negative where it does not say.
     """
 
     __slots__ = (
@@ -42,10 +51,13 @@ class ResponseHead:
         "forward",
         "has_date",
         "headers",
+        "idle_seconds",
         "keep_alive",
         "minor",
         "reason",
         "status",
+        "trailer",
+        "upgrade",
     )
 
     def __init__(self) -> None:
@@ -59,6 +71,9 @@ class ResponseHead:
         self.keep_alive = True
         self.connection: bytes | None = None
         self.has_date = False
+        self.upgrade: bytes | None = None
+        self.trailer: bytes | None = None
+        self.idle_seconds = -1
 
     # llhttp asks for each of these; finding None is ten times cheaper than not finding it.
     on_status = on_message_begin = on_headers_complete = None
@@ -104,6 +119,10 @@ def parse_response_head(raw: bytes, limits: HeadLimits) -> ResponseHead:
     _sort_headers(head)
     if head.connection is not None:
         _settle_connection(head)
+    if head.trailer is not None and head.chunked:
+        names = announced(head.trailer)
+        if names:
+            head.forward.append((b"Trailer", names))
     return head
 
 
@@ -149,6 +168,14 @@ def _take_special(head: ResponseHead, role: int, value: bytes) -> None:
         if value.lower() != b"chunked":
             raise HeadError(ForwardError.MALFORMED_RESPONSE, "transfer encoding")
         head.chunked = True
+    elif role == _KEEP_ALIVE:
+        match = _IDLE_SECONDS.search(value)
+        if match is not None:
+            head.idle_seconds = int(match[1])
+    elif role == _TRAILER:
+        head.trailer = value if head.trailer is None else head.trailer + b"," + value
+    elif role == _UPGRADE:
+        head.upgrade = value if head.upgrade is None else head.upgrade + b"," + value
 
 
 def _settle_connection(head: ResponseHead) -> None:

@@ -7,10 +7,13 @@ stood in the head, so it is dropped.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from fengling_gateway.http.headers import HOP_BY_HOP, Pair, is_disguised
+
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 FORBIDDEN: Final = HOP_BY_HOP | {
     *(b"connection", b"content-length", b"transfer-encoding", b"upgrade"),
@@ -21,6 +24,14 @@ FORBIDDEN: Final = HOP_BY_HOP | {
     *(b"content-encoding", b"content-range", b"content-type"),
     *(b"age", b"date", b"expires", b"location", b"retry-after", b"vary", b"warning"),
 }
+
+
+def announced(value: bytes) -> bytes:
+    """Return what a Trailer header announces of what may be passed on; empty for nothing."""
+    names = [name.strip(b" \t") for name in value.split(b",")]
+    return b", ".join(
+        name for name in names if _NAME.fullmatch(name) and name.lower() not in FORBIDDEN
+    )
 
 
 def forwardable(

@@ -1,0 +1,162 @@
+"""Two connections that have left HTTP (a 101): bytes are relayed both ways until both sides end.
+
+A tunnel is the rest of an exchange and has its deadline and back-pressure. It
+lives on whatever is applied, as long as its route and its instance exist; then,
+or when the worker drains, it is ended in the words of its protocol where these
+are known, which is WebSocket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from fengling_gateway.http.websocket import GOING_AWAY, FrameBorders, close_frame
+
+if TYPE_CHECKING:
+    from fengling_gateway.dataplane.exchange import Exchange
+    from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
+
+GO_AWAY_SECONDS: Final = 5.0
+"""How long peers have to end after they were told; then the connections are broken off."""
+
+
+class _Way:
+    """
+    One direction.
+
+    Attributes:
+        is_cut: whether the gateway has ended it in the sender's place.
+        has_ended: whether its sender has ended it.
+    """
+
+    __slots__ = ("_borders", "_end", "_send", "has_ended", "is_cut")
+
+    def __init__(
+        self, send: Callable[[bytes], None], borders: FrameBorders | None, end: bytes
+    ) -> None:
+        """
+        Args:
+            borders: follows the frames, where the protocol has any.
+            end: what ends it, between two frames.
+        """
+        self._send = send
+        self._borders = borders
+        self._end = end
+        self.is_cut = False
+        self.has_ended = False
+
+    def relay(self, data: bytes, is_going_away: bool) -> None:
+        if self.is_cut:
+            return
+        borders = self._borders
+        if borders is None:
+            self._send(data)
+        elif not is_going_away:
+            borders.feed(data)
+            self._send(data)
+        else:
+            end = borders.end_of_frame(data)
+            if end < 0:
+                self._send(data)
+                return
+            if end:
+                self._send(data[:end])
+            self.cut()
+
+    def cut(self) -> None:
+        """End it, unless a frame is under way: then its end is waited for."""
+        borders = self._borders
+        if borders is not None and not borders.is_between:
+            return
+        self.is_cut = True
+        if self._end and borders is not None and not borders.has_closed and not self.has_ended:
+            self._send(self._end)
+
+
+class Tunnel:
+    """What an exchange has become."""
+
+    __slots__ = (
+        "_downstream",
+        "_exchange",
+        "_from_client",
+        "_from_instance",
+        "_is_going_away",
+        "_upstream",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        upstream: UpstreamStream,
+        *,
+        is_websocket: bool,
+        mask: bytes,
+    ) -> None:
+        """
+        Args:
+            mask: four random bytes for a WebSocket frame of ours to the instance.
+        """
+        self._exchange = exchange
+        downstream: DownstreamStream = exchange.downstream
+        self._downstream = downstream
+        self._upstream = upstream
+        self._is_going_away = False
+        to_instance, to_client = upstream.send_data, downstream.send_data
+        if is_websocket:
+            close = close_frame(GOING_AWAY)
+            self._from_client = _Way(to_instance, FrameBorders(), close_frame(GOING_AWAY, mask))
+            self._from_instance = _Way(to_client, FrameBorders(), close)
+        else:
+            self._from_client = _Way(to_instance, None, b"")
+            self._from_instance = _Way(to_client, None, b"")
+
+    def __repr__(self) -> str:
+        return f"<Tunnel of {self._exchange!r}>"
+
+    @property
+    def is_going_away(self) -> bool:
+        """Whether its peers have been told to end."""
+        return self._is_going_away
+
+    def client_data(self, data: bytes) -> None:
+        """Relay what the client says."""
+        self._from_client.relay(data, self._is_going_away)
+        self._upstream.flush()
+        self._exchange.tunnel_moved()
+
+    def instance_data(self, data: bytes) -> None:
+        """Relay what the instance says."""
+        self._from_instance.relay(data, self._is_going_away)
+        self._downstream.flush()
+        self._exchange.tunnel_moved()
+
+    def client_ended(self) -> None:
+        """Note that the client will say no more; the instance is told, and may go on."""
+        if not self._from_client.has_ended:
+            self._from_client.has_ended = True
+            self._upstream.half_close()
+            self._end_with_both()
+
+    def instance_ended(self) -> None:
+        """Note that the instance will say no more; the client is told, and may go on."""
+        if not self._from_instance.has_ended:
+            self._from_instance.has_ended = True
+            self._downstream.half_close()
+            self._end_with_both()
+
+    def go_away(self) -> None:
+        """Ask both sides to end; the exchange sees to it that they do in time."""
+        if self._is_going_away:
+            return
+        self._is_going_away = True
+        for way in (self._from_client, self._from_instance):
+            way.cut()
+        self._upstream.flush()
+        self._downstream.flush()
+        self._exchange.tunnel_moved()
+
+    def _end_with_both(self) -> None:
+        if self._from_client.has_ended and self._from_instance.has_ended:
+            self._exchange.tunnel_ended()
