@@ -41,7 +41,8 @@ BEGIN
         _head := fengling.wait_for_head();
     END IF;
     SELECT * INTO this FROM fengling.revision AS r WHERE r.id = confirm.revision;
-    IF this.id IS NULL THEN
+    -- (Or one that has come since that look, and is not locked.)
+    IF this.id IS NULL OR this.id > _head.revision THEN
         RAISE EXCEPTION USING ERRCODE = 'no_data_found',
             MESSAGE = format('there is no revision %s', confirm.revision),
             HINT = format('the newest is %s', _head.revision);
