@@ -62,6 +62,8 @@ BEGIN
         IF this.forced OR NOT fengling.removes_too_much(
             this.routes, _head.baseline_routes, _head.baseline_revision)
         THEN
+            -- It has only waited. What stays held without being forced was never served.
+            UPDATE fengling.revision SET held = forced WHERE id = this.id;
             _head.baseline_revision := this.id;
             _head.baseline_token := this.token;
             _head.baseline_routes := this.routes;
