@@ -15,7 +15,7 @@ cdef class DownstreamConnection(AnswerWriter):
     cdef bytes _peer, _scheme, _raw
     cdef Exchange _exchange
     cdef int _phase
-    cdef long long _left, _served, _may_serve
+    cdef long long _left, _served, _may_serve, _backlog
     cdef bint _is_trusted, _has_begun_head, _is_reading
     cdef bint _is_paused, _is_blocked, _is_half_closed, _stopped_reading
     cdef public double deadline

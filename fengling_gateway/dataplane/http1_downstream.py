@@ -32,6 +32,7 @@ from fengling_gateway.dataplane.exchange import Exchange
 from fengling_gateway.dataplane.http1_answers import AnswerWriter
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.dataplane.transports import UNKNOWN, backlog, has_unsent
 from fengling_gateway.http.chunked import LAST_CHUNK, ChunkedDecoder
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, NO_BODY
@@ -49,7 +50,7 @@ LINGER_BYTES: Final = 64 * 1024
 """How long, and how much, is read from a client that has been given its last answer."""
 
 CLOSE_SECONDS: Final = 30.0
-"""How long a last answer may take to leave; then the connection is aborted."""
+"""How long a client may read nothing of its last answer; then the connection is aborted."""
 
 
 class DownstreamConnection(AnswerWriter):
@@ -61,6 +62,7 @@ class DownstreamConnection(AnswerWriter):
     """
 
     __slots__ = (
+        "_backlog",
         "_decoder",
         "_exchange",
         "_has_begun_head",
@@ -101,6 +103,7 @@ class DownstreamConnection(AnswerWriter):
         self._phase = _READING_HEAD
         self._raw = b""
         self._left = 0
+        self._backlog = UNKNOWN
         self._decoder: ChunkedDecoder | None = None
         self._exchange: Exchange | None = None
         self._has_begun_head = False
@@ -169,6 +172,7 @@ class DownstreamConnection(AnswerWriter):
     def pauseProducing(self) -> None:
         """Hear from the transport that enough is buffered."""
         self._is_blocked = True
+        self._backlog = backlog(self._transport)
         exchange = self._exchange
         if exchange is not None:
             exchange.downstream_blocked()
@@ -194,6 +198,8 @@ class DownstreamConnection(AnswerWriter):
             self._refuse(ForwardError.HEADER_TIMEOUT, b"")
         elif self._phase in {_READING_HEAD, _LINGERING}:
             self._close_now()
+        elif self.has_moved():
+            self.deadline = now + CLOSE_SECONDS
         else:
             self.deadline = NEVER
             self._phase = _CLOSED
@@ -400,6 +406,10 @@ class DownstreamConnection(AnswerWriter):
                 self._phase = _CLOSED
                 self._transport.abortConnection()
 
+    def has_moved(self) -> bool:
+        before, self._backlog = self._backlog, backlog(self._transport)
+        return UNKNOWN < self._backlog < before
+
     def pause(self) -> None:
         if not self._is_paused:
             self._is_paused = True
@@ -483,6 +493,8 @@ class DownstreamConnection(AnswerWriter):
     def _close_now(self) -> None:
         self._phase = _CLOSED
         self.deadline = self._plane.sweeper.now + CLOSE_SECONDS
+        if has_unsent(self._transport):
+            self._backlog = backlog(self._transport)
         self._transport.unregisterProducer()
         self._transport.loseConnection()
 

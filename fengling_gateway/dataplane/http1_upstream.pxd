@@ -15,7 +15,7 @@ cdef class UpstreamConnection:
     cdef public bint is_reused
     cdef int _phase
     cdef bytes _raw, _method
-    cdef long long _left, _uses
+    cdef long long _left, _uses, _backlog
     cdef list _out
     cdef bint _keep_alive, _request_ended, _sends_chunks, _is_paused, _has_body, _is_blocked
 

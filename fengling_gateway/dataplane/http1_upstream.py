@@ -19,7 +19,7 @@ from zope.interface import classImplements
 from fengling_gateway.balancing.instance import Instance
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
-from fengling_gateway.dataplane.transports import has_unsent
+from fengling_gateway.dataplane.transports import UNKNOWN, backlog, has_unsent
 from fengling_gateway.http.chunked import LAST_CHUNK, ChunkedDecoder
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, NO_BODY, UNTIL_CLOSE, response_framing
@@ -53,6 +53,7 @@ class UpstreamConnection:
     """
 
     __slots__ = (
+        "_backlog",
         "_connector",
         "_decoder",
         "_exchange",
@@ -88,6 +89,7 @@ class UpstreamConnection:
         self._phase = _IDLE
         self._raw = b""
         self._left = 0
+        self._backlog = UNKNOWN
         self._out: list[bytes] = []
         self._method = b""
         self._decoder: ChunkedDecoder | None = None
@@ -230,6 +232,10 @@ class UpstreamConnection:
         self._exchange = None
         self.discard()
 
+    def has_moved(self) -> bool:
+        before, self._backlog = self._backlog, backlog(self._transport)
+        return UNKNOWN < self._backlog < before
+
     def pause(self) -> None:
         if not self._is_paused and self._phase != _CLOSED:
             self._is_paused = True
@@ -245,6 +251,7 @@ class UpstreamConnection:
     def pauseProducing(self) -> None:
         """Hear from the transport that enough is buffered."""
         self._is_blocked = True
+        self._backlog = backlog(self._transport)
         if self._exchange is not None:
             self._exchange.upstream_blocked()
 
