@@ -91,6 +91,7 @@ def run(place: Place, options: argparse.Namespace) -> NoReturn:
         _mute()
         failure, keep_logs = str(error), False
     finally:
+        _deafen()
         place.leave(keep_logs=keep_logs)
     if keep_logs:
         print(f"The logs are in {place.shown}/logs.", file=sys.stderr)
