@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from fengling_gateway.cli.errors import CommandError
-from fengling_gateway.cli.validation import Judged, judge_rows
+from fengling_gateway.cli.judging import Judged, judge_rows
 from fengling_gateway.configsource.postgres_reader import Reader
 from fengling_gateway.configsource.reading import SourceError
 

@@ -23,12 +23,13 @@ from fengling_gateway.cli.changes import (
 )
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import read_files, write_document
+from fengling_gateway.cli.judging import judge
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.person import user_name
 from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
-from fengling_gateway.cli.validation import find_oddities, judge, report
+from fengling_gateway.cli.validation import find_oddities, report
 from fengling_gateway.configsource.file_entities import SECTIONS
 from fengling_gateway.model.entity import Key
 from fengling_gateway.routing.linter import Finding

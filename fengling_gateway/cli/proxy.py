@@ -14,7 +14,8 @@ import yaml
 
 from fengling_gateway.cli.errors import CommandError, note
 from fengling_gateway.cli.files import read_files
-from fengling_gateway.cli.validation import judge, report
+from fengling_gateway.cli.judging import judge
+from fengling_gateway.cli.validation import report
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Rejected, validate
 

@@ -3,62 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.files import read_files
+from fengling_gateway.cli.judging import Judged, judge
 from fengling_gateway.cli.output import output_option, print_table, print_value
 from fengling_gateway.cli.target import dsn_unless, optional_database_option
-from fengling_gateway.configsource.reading import Held
 from fengling_gateway.model.delta import Change, Delta, Position
-from fengling_gateway.model.effective import EffectiveConfig, Rejection, hash_of
+from fengling_gateway.model.effective import hash_of
 from fengling_gateway.model.entity import Key
 from fengling_gateway.routing.linter import Finding, lint
 from fengling_gateway.routing.snapshot import CompileContext, Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """
-    What became of a configuration: what counts, and what is rejected.
-
-    Attributes:
-        held: a revision that is not judged here, because nothing of it is served.
-    """
-
-    bodies: dict[Key, bytes]
-    rejected: dict[Key, Rejection]
-    held: Held | None = None
-
-
-def judge(
-    rows: Mapping[Key, dict[str, Any]],
-    history: Any = lambda keys: {},  # noqa: ARG005
-) -> Judged:
-    """Judge a whole configuration as a gateway would; ``history`` looks up older versions."""
-    return judge_rows(rows.items(), history)
-
-
-def judge_rows(
-    rows: Iterable[tuple[Key, dict[str, Any] | None]],
-    history: Any,
-    held: Held | None = None,
-) -> Judged:
-    """Like `judge`, for rows that are parsed when they are looked at."""
-    config = EffectiveConfig()
-    stage = config.stage(rows, full=True)
-    while True:
-        while stage.step():
-            pass
-        if not stage.wanted:
-            break
-        stage.supply(history(stage.wanted))
-    stage.commit()
-    return Judged(config.bodies, config.rejected, held)
 
 
 def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:

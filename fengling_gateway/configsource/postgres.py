@@ -144,9 +144,7 @@ class PostgresSource:
     def read(self, after: Position | None) -> Deferred[Reading]:
         reading = self._ahead.take(after)
         if reading is not None:
-            self.state.connected = True
-            self.state.last_read_at = self._reactor.seconds()
-            self.state.last_error = None
+            self._healed()
             self.state.reads_ahead += 1
             return succeed(self._count(reading))
         return self._ask(partial(self._reader.read, after)).addCallback(self._count)
@@ -202,10 +200,7 @@ class PostgresSource:
     def _answered(self, answer: Deferred[Any], success: bool, result: Any, notes: bool) -> None:
         self._asked.discard(answer)
         if success:
-            self.state.connected = True
-            self.state.last_read_at = self._reactor.seconds()
-            # Healed. (Whether notifications arrive is in the notes.)
-            self.state.last_error = None
+            self._healed()
         elif not answer.called and not self._stopped:
             self.state.connected = self._reader.is_connected
             if notes:
@@ -218,6 +213,12 @@ class PostgresSource:
             answer.errback(result)
         else:
             answer.errback(Failure(SourceError(f"unexpected: {result.getErrorMessage()}")))
+
+    def _healed(self) -> None:
+        self.state.connected = True
+        self.state.last_read_at = self._reactor.seconds()
+        # (Whether notifications arrive is in the notes.)
+        self.state.last_error = None
 
     def _count(self, reading: Reading) -> Reading:
         self.state.reads += 1

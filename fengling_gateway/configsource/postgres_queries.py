@@ -112,6 +112,14 @@ FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS w (entity, entity_id) CROSS J
            CASE WHEN row_number() OVER (ORDER BY v.revision) = 1 THEN v.before END AS before
     FROM (SELECT revision, before, after FROM fengling.revision_change AS r
           WHERE r.entity = w.entity AND r.entity_id = w.entity_id AND r.revision <= %(up_to)s
+            -- Not a deletion that was held until the entity was back: nobody has served it.
+            AND NOT (r.action = 'delete' AND EXISTS (
+                SELECT FROM (SELECT min(l.revision) AS at FROM fengling.revision_change AS l
+                             WHERE l.entity = r.entity AND l.entity_id = r.entity_id
+                               AND l.revision > r.revision) AS back
+                WHERE back.at - r.revision = (
+                    SELECT count(*) FROM fengling.revision AS h WHERE h.held AND NOT h.forced
+                    AND h.id >= r.revision AND h.id < back.at)))
           ORDER BY r.revision DESC LIMIT %(limit)s) AS v) AS c
 ORDER BY w.entity, w.entity_id, c.revision DESC
 """

@@ -226,13 +226,17 @@ class Exchange(RequestSide):
             self._give_upstream_up()
             self.upstream_failed(ForwardError.CONNECT_TIMEOUT, is_reused=False)
         elif phase == _ANSWERING:
-            self.fail(
-                ForwardError.RESPONSE_SEND_TIMEOUT
-                if self._is_downstream_blocked
-                else ForwardError.RESPONSE_IDLE_TIMEOUT
-            )
+            if not self._is_downstream_blocked:
+                self.fail(ForwardError.RESPONSE_IDLE_TIMEOUT)
+            elif self.downstream.has_moved():
+                self._arm_progress()
+            else:
+                self.fail(ForwardError.RESPONSE_SEND_TIMEOUT)
         elif self._is_upstream_blocked:
-            self.fail(ForwardError.REQUEST_SEND_TIMEOUT)
+            if self._upstream is not None and self._upstream.has_moved():
+                self._arm_progress()
+            else:
+                self.fail(ForwardError.REQUEST_SEND_TIMEOUT)
         else:
             waiting = phase == _WAITING
             self.fail(

@@ -5,6 +5,7 @@ cdef int _READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED
 
 cdef class DownstreamConnection(RequestReader):
     cdef object _on_closed
+    cdef long long _backlog
 
     cdef _internal_error(self)
     cdef _close_half_closed(self)

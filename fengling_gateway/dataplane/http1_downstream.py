@@ -16,6 +16,7 @@ from fengling_gateway.dataplane.http1_request_reader import RequestReader
 from fengling_gateway.dataplane.listener import Peer
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.dataplane.transports import UNKNOWN, backlog, has_unsent
 from fengling_gateway.http.chunked import LAST_CHUNK
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair
@@ -35,7 +36,7 @@ LINGER_BYTES: Final = 64 * 1024
 """How long, and how much, is read from a client that has been given its last answer."""
 
 CLOSE_SECONDS: Final = 30.0
-"""How long a last answer may take to leave; then the connection is aborted."""
+"""How long a client may read nothing of its last answer; then the connection is aborted."""
 
 
 class DownstreamConnection(RequestReader):
@@ -46,7 +47,7 @@ class DownstreamConnection(RequestReader):
     an exchange sees it as its `DownstreamStream`.
     """
 
-    __slots__ = ("_on_closed",)
+    __slots__ = ("_backlog", "_on_closed")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class DownstreamConnection(RequestReader):
         """
         super().__init__(plane, peer)
         self._on_closed = on_closed
+        self._backlog = UNKNOWN
 
     def __repr__(self) -> str:
         return f"<DownstreamConnection {self._peer.name} phase={self._phase} served={self._served}>"
@@ -117,6 +119,7 @@ class DownstreamConnection(RequestReader):
     def pauseProducing(self) -> None:
         """Hear from the transport that enough is buffered."""
         self._is_blocked = True
+        self._backlog = backlog(self._transport)
         exchange = self._exchange
         if exchange is not None:
             exchange.downstream_blocked()
@@ -142,6 +145,8 @@ class DownstreamConnection(RequestReader):
             self._refuse(ForwardError.HEADER_TIMEOUT, b"")
         elif self._phase in {_READING_HEAD, _LINGERING}:
             self._close_now()
+        elif self.has_moved():
+            self.deadline = now + CLOSE_SECONDS
         else:
             self.deadline = NEVER
             self._phase = _CLOSED
@@ -183,6 +188,10 @@ class DownstreamConnection(RequestReader):
                 # It was over, or could not be told. It hears when the connection is closed.
                 self._phase = _CLOSED
                 self._transport.abortConnection()
+
+    def has_moved(self) -> bool:
+        before, self._backlog = self._backlog, backlog(self._transport)
+        return UNKNOWN < self._backlog < before
 
     # Ends
 
@@ -242,6 +251,8 @@ class DownstreamConnection(RequestReader):
     def _close_now(self) -> None:
         self._phase = _CLOSED
         self.deadline = self._plane.sweeper.now + CLOSE_SECONDS
+        if has_unsent(self._transport):
+            self._backlog = backlog(self._transport)
         self._transport.unregisterProducer()
         self._transport.loseConnection()
 

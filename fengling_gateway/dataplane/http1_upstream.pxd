@@ -7,7 +7,7 @@ cdef class UpstreamConnection(AnswerReader):
     cdef object _pool, _connector, _unread
     cdef public object instance
     cdef public double idle_since, deadline
-    cdef long long _uses
+    cdef long long _uses, _backlog
     cdef bint _is_paused
 
     cpdef bint is_alive(self) except -1

@@ -17,7 +17,7 @@ from fengling_gateway.dataplane import http1_answer_phases as phases
 from fengling_gateway.dataplane.http1_answer_reader import AnswerReader
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
-from fengling_gateway.dataplane.transports import has_unsent
+from fengling_gateway.dataplane.transports import UNKNOWN, backlog, has_unsent
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.head import HeadError
 
@@ -50,6 +50,7 @@ class UpstreamConnection(AnswerReader):
     """
 
     __slots__ = (
+        "_backlog",
         "_connector",
         "_is_paused",
         "_pool",
@@ -68,6 +69,7 @@ class UpstreamConnection(AnswerReader):
         self._is_paused = False
         self._unread: Callable[[int], list[Any]] | None = None
         self._uses = 0
+        self._backlog = UNKNOWN
         self.idle_since = 0.0
         self.deadline = NEVER
 
@@ -182,6 +184,10 @@ class UpstreamConnection(AnswerReader):
         self._exchange = None
         self.discard()
 
+    def has_moved(self) -> bool:
+        before, self._backlog = self._backlog, backlog(self._transport)
+        return UNKNOWN < self._backlog < before
+
     def pause(self) -> None:
         if not self._is_paused and self._phase != _CLOSED:
             self._is_paused = True
@@ -197,6 +203,7 @@ class UpstreamConnection(AnswerReader):
     def pauseProducing(self) -> None:
         """Hear from the transport that enough is buffered."""
         self._is_blocked = True
+        self._backlog = backlog(self._transport)
         if self._exchange is not None:
             self._exchange.upstream_blocked()
 

@@ -52,6 +52,9 @@ class DownstreamStream(Protocol):
     def fault(self, exchange: Exchange) -> None:
         """Fail an exchange by a fault of our own; a client that can't be told is cut off."""
 
+    def has_moved(self) -> bool:
+        """Whether the client, blocked, has read something since that was told or last asked."""
+
     def pause(self) -> None:
         """Deliver no more of the request's body until `resume`."""
 
@@ -81,6 +84,9 @@ class UpstreamStream(Protocol):
 
     def abort(self) -> None:
         """Give the exchange up; the connection is of no further use."""
+
+    def has_moved(self) -> bool:
+        """Whether the instance, blocked, has read something since that was told or last asked."""
 
     def pause(self) -> None:
         """Deliver no more of the answer until `resume`."""

@@ -13,6 +13,9 @@ is behind one flag, and the flag is cleared.
 from __future__ import annotations
 
 import socket
+import sys
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any, Final, Protocol
 
 from twisted.internet import main, tcp
@@ -147,9 +150,31 @@ class FastClient(SendAtOnce, tcp.Client):
 
 def has_unsent(transport: Any) -> bool:
     """Whether a TCP transport of Twisted's holds what the socket has not taken yet."""
+    return isinstance(transport, FileDescriptor) and _unsent(transport) > 0
+
+
+def _unsent(transport: Any) -> int:
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+
+UNKNOWN: Final = -1
+
+
+def backlog(transport: Any) -> int:
+    """
+    Return how many bytes of what was written the peer's system has not got, by its own account.
+
+    While nothing more is written it falls as the peer reads. Nothing else tells: a full
+    socket, which may hold megabytes, takes no more before a third of it is free. `UNKNOWN`
+    above TLS, and where the system does not count.
+    """
     if not isinstance(transport, FileDescriptor):
-        return False
-    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen > 0
+        return UNKNOWN
+    try:
+        queued = ioctl(transport.fileno(), TIOCOUTQ, b"\0\0\0\0")
+    except (OSError, ValueError):
+        return UNKNOWN
+    return int.from_bytes(queued, sys.byteorder) + _unsent(transport)
 
 
 class Transports(Protocol):

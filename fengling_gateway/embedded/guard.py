@@ -31,7 +31,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,7 +200,9 @@ class Will:
             case {"forget": int(pid)}:
                 self._watched.pop(pid, None)
             case {"make": str(prefix)}:
-                os.write(1, json.dumps(self._make(prefix)).encode() + b"\n")
+                answer = json.dumps(self._make(prefix)).encode() + b"\n"
+                with suppress(BrokenPipeError):  # the owner has gone meanwhile
+                    os.write(1, answer)
             case _:
                 raise ValueError(f"no such order: {order}")
 

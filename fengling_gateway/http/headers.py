@@ -103,7 +103,9 @@ def request_roles(
         b"via": VIA,
     }
     for name in identity:
-        roles[name.lower().encode("latin-1")] = DROP
+        lower = name.lower().encode("latin-1")
+        # The second, so that `is_disguised` knows each spelling of a name that has "_" itself.
+        roles[lower] = roles[lower.replace(b"_", b"-")] = DROP
     return roles
 
 

@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from fengling_gateway.embedded import guard
-from fengling_gateway.embedded.owned import OwnedProcess, environment, scratch_directory
+from fengling_gateway.embedded.owned import (
+    OwnedProcess,
+    StartError,
+    environment,
+    scratch_directory,
+)
 from fengling_gateway.embedded.ports import free_port
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
@@ -26,6 +31,9 @@ TRAFFIC_PORT: Final = 8000
 MANAGEMENT_PORT: Final = 8001
 
 _DEMO_INSTANCES: Final = ("hello-v1-a", "hello-v1-b", "hello-v2-a", "orders-a")
+_ATTEMPTS: Final = 5
+_PORT_TAKEN: Final = "Address already in use"
+_SERVING: Final = b"serving with "
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 
@@ -158,16 +166,35 @@ class Stack:
         self.token = make_gateway_secrets(
             self.place, database=self.database("gateway"), redis=self.valkey.url
         )
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._start_gateway_on_its_ports()
+                break
+            except StartError as error:
+                # Somebody was faster: another quickstart, say, that began when we did.
+                if _PORT_TAKEN not in str(error) or attempt + 1 == _ATTEMPTS:
+                    raise
+            self.traffic_port = preferred_port(TRAFFIC_PORT)
+            self.management_port = preferred_port(MANAGEMENT_PORT)
+        yield f"a gateway of {self.workers} workers on {self.gateway_url}", "sending requests"
+
+    def _start_gateway_on_its_ports(self) -> None:
         write_private(self.place.settings_file, gateway_settings(self))
         program = Path(sys.executable).parent / "fengling-gateway"
-        self.gateway = OwnedProcess(
+        gateway = self.gateway = OwnedProcess(
             [str(program), "--config", str(self.place.settings_file)],
             log=self.place.logs / "gateway.log",
             grace=_STOP_SECONDS,
             env=environment(**_without_settings()),
         )
-        self.gateway.wait_until(lambda: is_ready(self.management_url), _START_SECONDS)
-        yield f"a gateway of {self.workers} workers on {self.gateway_url}", "sending requests"
+        written = gateway.log.stat().st_size
+
+        def serves() -> bool:
+            # Its own word for it, too: it might be another quickstart's that answers.
+            own = gateway.log.read_bytes()[written:]
+            return _SERVING in own and is_ready(self.management_url)
+
+        gateway.wait_until(serves, _START_SECONDS)
 
     def announce(self, worker_pids: Sequence[int] = ()) -> None:
         """Write the state and environment files for those who want to take part."""

@@ -66,16 +66,24 @@ def _missing(raw: Raw) -> Iterator[Problem]:
 
 
 def _repeated_listeners(listeners: list[Any]) -> Iterator[Problem]:
-    for key in ("name", "address"):
-        seen: dict[Any, int] = {}
-        for index, one in enumerate(listeners):
-            given = one.get(key) if isinstance(one, dict) else None
-            if not isinstance(given, str):
-                continue
-            first = seen.setdefault(given, index)
-            if first != index:
-                path = f"listeners[{index}].{key}"
-                yield Problem(path, "duplicate", f"is that of listeners[{first}]")
+    names: dict[str, int] = {}
+    addresses: dict[tuple[str, int], int] = {}
+    for index, one in enumerate(listeners):
+        if not isinstance(one, dict):
+            continue
+        name, address = one.get("name"), _address(one.get("address"))
+        if isinstance(name, str) and (first := names.setdefault(name, index)) != index:
+            message = f"is that of listeners[{first}]"
+            yield Problem(f"listeners[{index}].name", "duplicate", message)
+        if address is None:
+            continue
+        for other, first in addresses.items():
+            if _overlap(address, other):
+                how = "is" if address == other else "overlaps"
+                message = f"{how} that of listeners[{first}]"
+                yield Problem(f"listeners[{index}].address", "duplicate", message)
+                break
+        addresses.setdefault(address, index)
 
 
 def _taken_by_management(raw: Raw, listeners: list[Any]) -> Iterator[Problem]:

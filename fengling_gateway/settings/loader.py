@@ -37,6 +37,7 @@ _MESSAGES: Final = {
     "model_attributes_type": "must be a section",
     "path_type": "must be a path",
     "string_type": "must be text",
+    "too_short": "must not be empty",
 }
 _SECRET: Final = ("keys", "token_keys", "url", "listen_url")
 _OWN_FIELDS: Final = "_file"

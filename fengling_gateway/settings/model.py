@@ -17,11 +17,13 @@ from fengling_gateway.settings.cpus import available_cpus
 from fengling_gateway.settings.values import (
     Address,
     DatabaseUrl,
+    Directory,
     Grace,
     Keys,
     Name,
     RedisUrl,
     Seconds,
+    Silence,
     Size,
     refuse,
     split_address,
@@ -208,8 +210,9 @@ class DrainSettings(Section):
 class SupervisionSettings(Section):
     """How the supervisor and its workers watch one another."""
 
-    heartbeat_timeout: Seconds = Field(
-        default=5.0, description="A worker that is silent for so long is killed and replaced."
+    heartbeat_timeout: Silence = Field(
+        default=5.0,
+        description="A worker that is silent for so long is killed and replaced; at least 2s.",
     )
     orphan_grace: Grace = Field(
         default=60.0, description="How long workers serve on after their supervisor has died."
@@ -268,8 +271,10 @@ class GatewaySettings(Section):
     source: Literal["database", "file"] = Field(
         default="database", description="Where the configuration comes from."
     )
-    runtime_dir: Path = Field(default=Path("/run/fengling"), description="For sockets and locks.")
-    state_dir: Path = Field(
+    runtime_dir: Directory = Field(
+        default=Path("/run/fengling"), description="For sockets and locks."
+    )
+    state_dir: Directory = Field(
         default=Path("/var/lib/fengling"),
         description="For the last-known-good file, from which a host starts when all else is down.",
     )

@@ -7,6 +7,7 @@ A value in the environment is text, so every type also takes its text.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
@@ -145,6 +146,13 @@ def _address(value: Any) -> Any:
     return value
 
 
+def _directory(value: Any) -> Any:
+    # An empty one would be where we happen to stand; as a path it is one like any other.
+    if isinstance(value, str) and (not value.strip() or "\0" in value):
+        raise refuse("wrong_type", f"must be a path, not {shown_unless_secret(value)}")
+    return value
+
+
 def _redis_url(value: Any) -> Any:
     from fengling_gateway.syncbus.url import parse_redis_url
 
@@ -185,9 +193,13 @@ Seconds = Annotated[float, _seconds(0.001, 30 * 86400.0), Unit(shortest)]
 Grace = Annotated[float, _seconds(0.0, 30 * 86400.0), Unit(shortest)]
 """A duration that may be 0."""
 
+Silence = Annotated[float, _seconds(2.0, 30 * 86400.0), Unit(shortest)]
+"""A duration of two heartbeats, of which there is one each second, or more."""
+
 Size = Annotated[int, BeforeValidator(size), Unit(write_size)]
 """A number of bytes: 65536 or ``64KiB``."""
 
+Directory = Annotated[Path, BeforeValidator(_directory)]
 Name = Annotated[str, _by(slug)]
 Address = Annotated[str, BeforeValidator(_address)]
 RedisUrl = Annotated[str, BeforeValidator(_redis_url)]

@@ -99,10 +99,10 @@ class FileJournal:
                 await deferLater(self._clock, LARGE_DELAY_SECONDS)
             try:
                 await self._write_next()
-            except Exception:
-                self._failed()
+            except Exception as error:
+                self._failed(error)
             else:
-                self.is_failing = False
+                self._succeeded()
         self._is_writing = False
 
     async def _write_next(self) -> None:
@@ -116,13 +116,26 @@ class FileJournal:
             self._queue.clear()
             await self._in_thread(self._file.append_all, deltas)
 
-    def _failed(self) -> None:
+    def _succeeded(self) -> None:
+        if self.is_failing:
+            _log.info("the last-known-good file is written again", log_id="config.file_written")
+        self.is_failing = False
+
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
         self._rebase = True
-        if not self.is_failing:
+        if self.is_failing:
+            return
+        self.is_failing = True
+        if isinstance(error, OSError):  # full, read-only, somebody else's: no fault of ours
+            _log.error(
+                "the last-known-good file can't be written: {error}; serving goes on",
+                error=str(error),
+                log_id="config.file_failed",
+            )
+        else:
             _log.failure(
                 "the last-known-good file could not be written; serving goes on",
                 failure=Failure(),
                 log_id="config.file_failed",
             )
-        self.is_failing = True

@@ -23,13 +23,15 @@ class Legacies:
 
     def collect(self, runtime_dir: Path, sockets: ListenerSockets) -> None:
         """Have them hand over their sockets; what is not of our listeners is closed."""
+        adopted = False
         for legacy in collect_legacies(runtime_dir):
             self._legacies.append(legacy)
             taken = [sockets.adopt(name, by_slot) for name, by_slot in legacy.sockets.items()]
+            adopted |= any(taken)
             if not all(taken):
                 legacy.close_sockets_except(sockets.by_listener)
         count = sum(1 for legacy in self._legacies if legacy.sockets)
-        if count:
+        if adopted:
             _log.info("adopted the sockets of {count} workers without a supervisor", count=count)
 
     def retire(self) -> None:

@@ -19,7 +19,7 @@ BACKLOG: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class ListenerAddress:
-    """Where one listener is bound: its name, an IP address (v4 or v6) and a port."""
+    """Where one listener is bound: its name, an IP address (v4 or v6) or a host name, and a port."""
 
     name: str
     host: str
@@ -58,7 +58,7 @@ class ListenerSockets:
         if not inherited:
             return False
         bound = inherited[0].getsockname()
-        if bound[0] != address.host or (address.port and bound[1] != address.port):
+        if bound[0] not in _spellings(address) or (address.port and bound[1] != address.port):
             return False
         self._sockets[name] = inherited
         return True
@@ -140,6 +140,16 @@ def _refuse_company(address: ListenerAddress) -> None:
             probe.bind((address.host, address.port))
         except OSError as error:
             raise BindError(f"listener {address}: {error.strerror}") from error
+
+
+def _spellings(address: ListenerAddress) -> set[str]:
+    """Return a host as it is given, and where it is a name, the IP addresses that it stands for."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        found = socket.getaddrinfo(address.host, None, family, socket.SOCK_STREAM)
+    except OSError:  # which to bind it will tell
+        found = []
+    return {address.host, *(str(one[4][0]) for one in found)}
 
 
 def _listens(one: socket.socket) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -94,6 +95,17 @@ class ReadAheadTests:
         assert source.source._ahead.position() is not None
 
 
+@contextmanager
+def log_is_locked(session: Session) -> Iterator[Session]:
+    """Notify while nobody can read the changes; yields another session."""
+    session.run("BEGIN", "LOCK TABLE fengling.revision_change")
+    other = Session(session.dsn)
+    other.run("NOTIFY gateway_config_changed, 'x'")
+    yield other
+    session.run("COMMIT")
+    other.close()
+
+
 class NotAheadTests:
     """Whatever goes wrong, the notification comes through."""
 
@@ -106,12 +118,8 @@ class NotAheadTests:
     ) -> None:
         """The listening thread has to listen."""
         monkeypatch.setattr(postgres_ahead, "TIMEOUT_SECONDS", 0.02)
-        session.run("BEGIN", "LOCK TABLE fengling.revision_change")
-        other = Session(source.dsn)
-        other.run("NOTIFY gateway_config_changed, 'x'")
-        source.loop.until(lambda: source.state.notifications == 1)
-        session.run("COMMIT")
-        other.close()
+        with log_is_locked(session):
+            source.loop.until(lambda: source.state.notifications == 1)
         source.loop.until(lambda: len(follower.readings) == 2)
         assert source.state.reads_ahead == 0
         add_service(session, "hello")
@@ -144,18 +152,14 @@ class NotAheadTests:
     ) -> None:
         """It listens again, and reads ahead again."""
         monkeypatch.setattr(postgres_ahead, "TIMEOUT_SECONDS", 20.0)
-        session.run("BEGIN", "LOCK TABLE fengling.revision_change")
-        other = Session(source.dsn)
-        other.run("NOTIFY gateway_config_changed, 'x'")
         end = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND query ~ '^(PREPARE|EXECUTE) fengling_changes'"
         )
-        source.loop.until(lambda: other.rows(end))
-        source.loop.until(lambda: source.state.reconnects == 1)
-        assert source.state.notifications == 1
-        session.run("COMMIT")
-        other.close()
+        with log_is_locked(session) as other:
+            source.loop.until(lambda: other.rows(end))
+            source.loop.until(lambda: source.state.reconnects == 1)
+            assert source.state.notifications == 1
         add_service(session, "hello")
         follower.reached(1)
         assert source.state.reads_ahead == 1

@@ -350,6 +350,51 @@ class HistoryTests:
         [versions] = source.loop.result(source.source.history([Key("service", "a")], 99)).values()
         assert [one["name"] for one in versions] == [""]
 
+    @pytest.mark.parametrize(
+        ("until_it_is_back", "served"),
+        [
+            ((), False),
+            (("UPDATE fengling.service SET name = 'x'",), False),
+            (("SELECT fengling.confirm(4)",), True),
+            (("SELECT fengling.confirm(4)", "INSERT INTO fengling.tenant (id) VALUES ('t')"), True),
+            (("INSERT INTO fengling.route (id, service_id) VALUES ('other', 'a')",), True),
+        ],
+    )
+    def test_deletion_that_was_never_served_ends_no_history(
+        self,
+        source: SourceInTest,
+        session: Session,
+        until_it_is_back: tuple[str, ...],
+        served: bool,
+    ) -> None:
+        """Held, and undone: what kept serving meanwhile is still there to fall back on."""
+        add_service(session, "a")
+        session.run(
+            "INSERT INTO fengling.route (id, path, service_id) VALUES ('r', '/old', 'a')",
+            "UPDATE fengling.route SET path = '~('",
+            "DELETE FROM fengling.route",
+            *until_it_is_back,
+            "INSERT INTO fengling.route (id, path, service_id) VALUES ('r', '~((', 'a')",
+        )
+        [versions] = source.loop.result(source.source.history([Key("route", "r")], 99)).values()
+        assert [one["path"] for one in versions] == ["~(("] + ([] if served else ["~(", "/old"])
+
+    def test_deletion_that_has_only_waited_ends_the_history(
+        self, source: SourceInTest, session: Session
+    ) -> None:
+        """It was served when the revision before it was confirmed."""
+        add_service(session, "a")
+        add_routes(session, 4, service="a")
+        add_service(session, "old")
+        session.run(
+            "DELETE FROM fengling.route WHERE id <> 'r1'",
+            "DELETE FROM fengling.service WHERE id = 'old'",
+            "SELECT fengling.confirm(4)",
+        )
+        add_service(session, "old")
+        [versions] = source.loop.result(source.source.history([Key("service", "old")], 99)).values()
+        assert len(versions) == 1
+
     def test_state_before_the_first_known_change_is_a_version(
         self, source: SourceInTest, session: Session
     ) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import socket
 import struct
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from tests.dataplane.processes import (
     running_gateway,
     running_instance,
 )
-from tests.dataplane.snapshots import route
+from tests.dataplane.snapshots import route, service
 from tests.support.wait import wait_until
 
 GIGABYTE = 1 << 30
@@ -191,3 +192,77 @@ def test_upload_to_an_instance_that_goes_on_is_complete(transports: str) -> None
         assert instance.received == length
         assert instance.digest.digest() == hashlib.sha256(body).digest()
         sending.join(10)
+
+
+IDLE_SECONDS = 0.5
+SLOWLY = 3 * IDLE_SECONDS
+LONG = 16 << 20
+
+
+def read_slowly(connection: socket.socket, wanted: int) -> int:
+    """Read for longer than the idle timeout, and too little to make much room, then the rest."""
+    end = time.monotonic() + SLOWLY
+    received = 0
+    while received < wanted:
+        data = connection.recv(4096 if time.monotonic() < end else 1 << 20)
+        if not data:
+            break
+        received += len(data)
+        if time.monotonic() < end:
+            threading.Event().wait(0.01)
+    return received
+
+
+def failures(gateway: Gateway) -> dict[str, int]:
+    return {
+        code: number
+        for *_, errors in gateway.ask()["counters"]["requests"]
+        for code, number in errors.items()
+    }
+
+
+@pytest.mark.parametrize("transports", ["fast", "stock"])
+def test_slow_reader_is_not_taken_for_one_who_has_stopped(transports: str) -> None:
+    """Whoever reads a little has not been idle, though no buffer has become free for it."""
+
+    def serve(connection: socket.socket) -> None:
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LONG)
+        connection.sendall(bytes(LONG))
+
+    slow = service(idle_timeout=IDLE_SECONDS)
+    with (
+        running_instance(serve) as address,
+        running_gateway(*forwarding(address, slow), transports=transports) as gateway,
+        gateway.connect(receive_buffer=65536) as client,
+        gateway.connect(receive_buffer=65536) as stopped,
+    ):
+        for one in (client, stopped):
+            one.sendall(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+        _, data = read_head(client)
+        assert len(data) + read_slowly(client, LONG - len(data)) == LONG
+        wait_until(lambda: failures(gateway) == {"response_send_timeout": 1})
+
+
+@pytest.mark.parametrize("transports", ["fast", "stock"])
+def test_slow_instance_is_not_taken_for_one_that_has_stopped(transports: str) -> None:
+    """The same goes for an instance that takes a long body."""
+    received = 0
+
+    def serve(connection: socket.socket) -> None:
+        nonlocal received
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        _, data = read_head(connection)
+        received = len(data) + read_slowly(connection, LONG - len(data))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    slow = service(idle_timeout=IDLE_SECONDS)
+    with (
+        running_instance(serve) as address,
+        running_gateway(*forwarding(address, NO_LIMIT, slow), transports=transports) as gateway,
+        gateway.connect() as client,
+    ):
+        client.sendall(b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: %d\r\n\r\n" % LONG)
+        client.sendall(bytes(LONG))
+        assert read_head(client)[0].startswith(b"HTTP/1.1 200 ")
+        assert received == LONG

@@ -22,6 +22,7 @@ TESTS = [
     "tests/dataplane/test_transports.py",
     "tests/dataplane/test_lean_epoll.py",
     "tests/dataplane/test_sockets.py",
+    "tests/dataplane/test_sweeper.py",
 ]
 
 

@@ -6,6 +6,7 @@ import resource
 
 from twisted.internet.error import ConnectionLost
 
+from fengling_gateway.dataplane import http1_downstream
 from fengling_gateway.dataplane.accepting import connection_cap
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.rig import GET, OK, Transport, head_of, status_of
@@ -265,7 +266,7 @@ class LingeringTests(RigCase):
         self.assertEqual(client.ended, "closed")
 
     def test_answer_that_never_leaves_is_aborted(self) -> None:
-        """A last answer has half a minute."""
+        """A last answer of which nothing is read has half a minute."""
         rig = self.rig(HI)
         client = rig.client()
         client.lose = lambda *_: None  # type: ignore[method-assign]
@@ -273,6 +274,26 @@ class LingeringTests(RigCase):
         self.assertEqual(client.ended, "closed")
         aborted = []
         client.abortConnection = lambda: aborted.append(1)  # type: ignore[method-assign]
+        rig.advance(30.2)
+        self.assertEqual(aborted, [1])
+        del client.lose
+        client.lose()
+
+    def test_answer_that_leaves_slowly_has_longer(self) -> None:
+        """As long as some of it is read, it goes on."""
+        rig = self.rig(HI)
+        client = rig.client()
+        client.lose = lambda *_: None  # type: ignore[method-assign]
+        unread = [900]
+        self.patch(http1_downstream, "has_unsent", lambda _: True)
+        self.patch(http1_downstream, "backlog", lambda _: unread[-1])
+        client.deliver(b"GET /hi HTTP/1.0\r\n\r\n")
+        aborted = []
+        client.abortConnection = lambda: aborted.append(1)  # type: ignore[method-assign]
+        for left in (800, 1):
+            unread.append(left)
+            rig.advance(30.2)
+            self.assertEqual(aborted, [])
         rig.advance(30.2)
         self.assertEqual(aborted, [1])
         del client.lose

@@ -131,6 +131,20 @@ class RequestTests(RigCase):
             },
         )
 
+    def test_identity_header_is_dropped_however_its_name_is_configured(self) -> None:
+        """Where the configured name has an underscore, its other spellings are dropped, too."""
+        sent = self.forward(
+            b"GET / HTTP/1.1\r\nHost: h\r\nX-Org-Id: a\r\nX_Org_Id: b\r\nX_Org-Id: c\r\n"
+            b"X-Org_Id: d\r\nX-Ok: 1\r\n\r\n",
+            setting("identity_headers", {"tenant": "X_Org-Id"}),
+            tenant("acme", hosts=["h"]),
+        )
+        head = head_of(sent)
+        self.assertEqual(
+            {name: value for name, value in head.items() if b"org" in name}, {b"x_org-id": b"acme"}
+        )
+        self.assertEqual(head[b"x-ok"], b"1")
+
     def test_trusted_proxy_is_believed(self) -> None:
         """A trusted peer's forwarded headers are kept, and its address appended."""
         sent = self.forward(

@@ -101,6 +101,17 @@ class GuardTests:
         running.order(make="no/such/")
         assert "No such file" in running.answer()["failed"]
 
+    def test_owner_that_has_gone_meanwhile_is_nothing_to_complain_of(
+        self, running: RunningGuard, tmp_path: Path
+    ) -> None:
+        """One that was interrupted between the order and its answer."""
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        running.order(make="made-")
+        wait_until(lambda: list(tmp_path.glob("made-*")))
+        assert running.close() == ""
+        assert not list(tmp_path.glob("made-*"))
+
     def test_odd_lines_do_not_keep_it_from_its_work(
         self, running: RunningGuard, family: subprocess.Popen[bytes]
     ) -> None:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -208,6 +209,22 @@ class QuickstartTests:
         assert terminal.process.returncode == 0
         wait_until(lambda: not guard.alive(started))
         assert not terminal.directory.exists()
+
+    def test_ctrl_c_at_once_ends_it_in_silence(self, tmp_path: Path) -> None:
+        """While it still imports what it is made of."""
+        process = subprocess.Popen(
+            [*_PROGRAM, "--directory", str(tmp_path / "quickstart")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        maps = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda: "_posixsubprocess" in maps.read_text())
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert "Traceback" not in said
+        assert process.returncode in (0, -signal.SIGINT)
+        assert not (tmp_path / "quickstart").exists()
 
     def test_killed_quickstart_takes_everything_with_it(self, terminal: Terminal) -> None:
         """Also the workers, which would outlive a supervisor for a while."""

@@ -558,6 +558,19 @@ class IsolationTests:
             ours.run("INSERT INTO fengling.service (id) VALUES ('ours')", "COMMIT")
         assert revisions(theirs) == [1]
 
+    def test_repeatable_read_writer_who_sees_a_route_twice_gets_one(
+        self, sessions: Callable[[], Session]
+    ) -> None:
+        """What somebody has deleted since his snapshot, and what he has made in its place."""
+        ours, theirs = sessions(), sessions()
+        add_service(theirs, "a")
+        add_routes(theirs, 2, service="a")
+        ours.run("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1 FROM fengling.head")
+        theirs.run("DELETE FROM fengling.route WHERE id = 'r1'")
+        ours.run("INSERT INTO fengling.route (id, service_id) VALUES ('r1', 'a')")
+        with pytest.raises(errors.SerializationFailure):
+            ours.run("COMMIT")
+
     def test_repeatable_read_writer_alone_succeeds(self, session: Session) -> None:
         """Without competition there is nothing to retry."""
         session.run("BEGIN ISOLATION LEVEL SERIALIZABLE")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from psycopg2 import errors
 
 from tests.schema.session import Cast, Session, add_routes, add_service
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -86,3 +88,19 @@ class ReaderTests:
         jane = cast.enter("jane")
         jane.run("SET lock_timeout = '20ms'", "UPDATE fengling.route SET priority = 1")
         reader.run("ROLLBACK")
+
+    def test_confirming_what_comes_at_that_moment_is_an_error(
+        self, cast: Cast, owner: Session
+    ) -> None:
+        """It was not there when the lock was decided upon, without which nothing may be written."""
+        reader = cast.enter("gw")
+        reader.run("SELECT fengling.confirm(1)")  # so that it looks up no more types
+        owner.run("BEGIN", "LOCK TABLE fengling.revision", "DELETE FROM fengling.route")
+        with ThreadPoolExecutor(1) as thread:
+            confirming = thread.submit(reader.run, "SELECT fengling.confirm(3)")
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            wait_until(lambda: owner.value(f"{waiting} AND datname = current_database()") == 1)
+            owner.run("COMMIT")
+            with pytest.raises(errors.NoDataFound, match="there is no revision 3"):
+                confirming.result(timeout=20)
+        assert owner.value("SELECT baseline_revision FROM fengling.head") == 2

@@ -260,6 +260,15 @@ class ProblemTests:
             [[listeners]]
             name = "b"
             address = "localhost:80"
+            [[listeners]]
+            name = "c"
+            address = "0.0.0.0:80"
+            [[listeners]]
+            name = "d"
+            address = "127.0.0.1:81"
+            [[listeners]]
+            name = "e"
+            address = "0.0.0.0:81"
             """,
             tmp_path,
         )
@@ -268,6 +277,8 @@ class ProblemTests:
             "listeners[0].adress": 'is not a known setting; did you mean "address"?',
             "listeners[1].name": "is that of listeners[0]",
             "listeners[2].address": "is that of listeners[1]",
+            "listeners[3].address": "overlaps that of listeners[1]",
+            "listeners[5].address": "overlaps that of listeners[4]",
         }
 
     @pytest.mark.parametrize(
@@ -282,6 +293,9 @@ class ProblemTests:
             ("workers = 1000", "workers"),
             ("workers = true", "workers"),
             ("database = 5", "database"),
+            ('runtime_dir = ""', "runtime_dir"),
+            ('state_dir = "a\\u0000b"', "state_dir"),
+            ('[supervision]\nheartbeat_timeout = "1s"', "supervision.heartbeat_timeout"),
             ("listeners = []", "listeners"),
             ("listeners = 5", "listeners"),
             ("listeners = [5]", "listeners[0]"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.model.delta import Change, Delta, Position
@@ -23,6 +24,15 @@ def at(revision: int) -> Position:
 def delta(revision: int) -> Delta:
     before = at(revision - 1) if revision > 1 else None
     return Delta(before, at(revision), revision - 1, revision, (Change(R1, b"%d" % revision),))
+
+
+def capture(test: SynchronousTestCase) -> Callable[[], list[str]]:
+    """Return what gives the lines of the log from now on."""
+    events: list[LogEvent] = []
+    observe = events.append
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]
+    test.addCleanup(globalLogPublisher.removeObserver, observe)
+    return lambda: [formatEvent(event) for event in events]
 
 
 class Disk:
@@ -107,7 +117,8 @@ class FileJournalTests(SynchronousTestCase):
         self.assertEqual(self.disk.written[-1], [last + 1])
 
     def test_failed_write_is_made_up_for(self) -> None:
-        """With the next revision, or without one; the log has one traceback for all failures."""
+        """With the next revision, or without one; the log tells it once, and when it is over."""
+        told = capture(self)
         self.append()
         self.disk.full = True
         self.disk.work()
@@ -115,13 +126,24 @@ class FileJournalTests(SynchronousTestCase):
             self.journal.retry()
             self.disk.work()
         self.assertEqual((self.journal.failures, self.journal.is_failing), (4, True))
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        why = "[Errno 28] No space left on device"
+        self.assertEqual(
+            told(), [f"the last-known-good file can't be written: {why}; serving goes on"]
+        )
         self.disk.full = False
         self.journal.retry()
         self.disk.work()
         self.journal.retry()
         self.assertEqual(self.disk.waiting, [], "there is nothing left to make up for")
         self.assertEqual(self.disk.written, [("all", 1, b"1")])
+        self.assertEqual(told()[1:], ["the last-known-good file is written again"])
+
+    def test_fault_of_ours_is_told_with_its_traceback(self) -> None:
+        """What a disk does needs none."""
+        self.append()
+        _, done = self.disk.waiting.pop()
+        done.errback(KeyError("r1"))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_revision_that_came_during_a_failing_write_is_written(self) -> None:
         """It is not thrown away with the one that failed."""
@@ -133,7 +155,6 @@ class FileJournalTests(SynchronousTestCase):
         self.disk.full = False
         self.disk.work()
         self.assertEqual(self.disk.written, [("all", 2, b"2")])
-        self.flushLoggedErrors(OSError)
 
     def test_stop_waits_for_the_write_under_way(self) -> None:
         """And ends the thread then."""

@@ -60,6 +60,13 @@ class ListenerSocketsTests(SynchronousTestCase):
             for one in offered:
                 one.close()
 
+    def test_sockets_of_a_name_are_taken(self) -> None:
+        """What they tell is the IP address that it stood for."""
+        offered = self.handed_over()
+        named = ListenerSockets([ListenerAddress("http", "localhost", offered[0].getsockname()[1])])
+        self.addCleanup(named.close)
+        self.assertTrue(named.adopt("http", offered))
+
     def test_sockets_that_listen_no_more_are_bound_anew(self) -> None:
         """Their workers were draining for the last time when their supervisor was killed."""
         self.former.refuse()

@@ -12,7 +12,10 @@ DECLARE
 BEGIN
     SELECT array_agg(DISTINCT wants) INTO wanted FROM (
         SELECT jsonb_object_keys(split) AS wants FROM (
-            SELECT (SELECT r.split FROM fengling.route AS r WHERE r.id = p.entity_id) AS split
+            -- (A transaction with a snapshot may see two rows of one id: its own, and one that
+            -- somebody has deleted since. It fails in step 3, with a code that says so.)
+            SELECT (SELECT r.split FROM fengling.route AS r WHERE r.id = p.entity_id
+                    LIMIT 1) AS split
             FROM fengling.pending_change AS p
             WHERE p.transaction = pg_current_xact_id() AND p.entity = 'route') AS touched
         WHERE jsonb_typeof(split) = 'object') AS wants;

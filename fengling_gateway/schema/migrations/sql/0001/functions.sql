@@ -41,7 +41,8 @@ BEGIN
         _head := fengling.wait_for_head();
     END IF;
     SELECT * INTO this FROM fengling.revision AS r WHERE r.id = confirm.revision;
-    IF this.id IS NULL THEN
+    -- (Or one that has come since that look, and is not locked.)
+    IF this.id IS NULL OR this.id > _head.revision THEN
         RAISE EXCEPTION USING ERRCODE = 'no_data_found',
             MESSAGE = format('there is no revision %s', confirm.revision),
             HINT = format('the newest is %s', _head.revision);
@@ -61,6 +62,8 @@ BEGIN
         IF this.forced OR NOT fengling.removes_too_much(
             this.routes, _head.baseline_routes, _head.baseline_revision)
         THEN
+            -- It has only waited. What stays held without being forced was never served.
+            UPDATE fengling.revision SET held = forced WHERE id = this.id;
             _head.baseline_revision := this.id;
             _head.baseline_token := this.token;
             _head.baseline_routes := this.routes;
