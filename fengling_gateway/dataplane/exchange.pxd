@@ -6,8 +6,8 @@ from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
 from fengling_gateway.http.response_head cimport ResponseHead
 
-cdef long long NO_BODY
-cdef int _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _OVER
+cdef long long NO_BODY, TUNNEL
+cdef int _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _OVER
 
 cdef class Exchange(RequestSide):
     @cython.locals(plane=PlaneState, head=RequestHead)
@@ -21,7 +21,7 @@ cdef class Exchange(RequestSide):
     cpdef response_data(self, bytes data)
 
     @cython.locals(seconds=double)
-    cpdef response_ended(self)
+    cpdef response_ended(self, list trailers)
     cpdef response_flush(self)
 
     @cython.locals(seconds=double)

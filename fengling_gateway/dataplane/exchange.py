@@ -23,10 +23,12 @@ from typing import Any, Final
 from fengling_gateway.dataplane import answers, phases
 from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.dataplane.tunnel import GO_AWAY_SECONDS, Tunnel
 from fengling_gateway.http.forward_error import CLIENT_CLOSED_REQUEST, ForwardError
-from fengling_gateway.http.framing import NO_BODY
-from fengling_gateway.http.headers import Pair
+from fengling_gateway.http.framing import NO_BODY, TUNNEL
+from fengling_gateway.http.headers import RESPONSE_ROLES, Pair
 from fengling_gateway.http.response_head import ResponseHead
+from fengling_gateway.http.trailers import forwardable
 from fengling_gateway.http.transforms import NO_EDITS
 from fengling_gateway.routing.plan import ForwardPlan
 
@@ -34,7 +36,11 @@ _QUEUED: Final = phases.QUEUED
 _CONNECTING: Final = phases.CONNECTING
 _WAITING: Final = phases.WAITING
 _ANSWERING: Final = phases.ANSWERING
+_TUNNEL: Final = phases.TUNNEL
 _OVER: Final = phases.OVER
+
+MAX_HOPS: Final = 10
+"""How often a request may come by: two gateways one after the other are no loop."""
 
 MAX_INTERIM_ANSWERS: Final = 32
 """1xx heads an instance may send before its answer; a flood of them is no answer."""
@@ -75,6 +81,9 @@ class Exchange(RequestSide):
             self.fail(ForwardError.BODY_TOO_LARGE)
             return
         service = snapshot.services.get(plan.service_id)
+        if head.via is not None and head.via.count(plane.via[1]) >= MAX_HOPS:
+            self.fail(ForwardError.LOOP_DETECTED)
+            return
         if service is None or not service.enabled:
             self.fail(ForwardError.NO_SERVICE)
             return
@@ -82,6 +91,8 @@ class Exchange(RequestSide):
         self._attempts_left = plan.retry_attempts
         if plan.total_timeout is not None:
             self._total_deadline = plane.sweeper.now + plan.total_timeout
+        if head.upgrade is not None:
+            self._upgrade = plan.upgrade_to(head.upgrade)
         instance = service.pick(self._tenant, plane.rng)
         if instance is None:
             self.fail(ForwardError.NO_INSTANCE)
@@ -99,7 +110,9 @@ class Exchange(RequestSide):
     def response_interim(self, response: ResponseHead) -> None:
         """Pass an interim answer on to whoever can understand it."""
         self._interims += 1
-        if response.status == 101 or self._interims > MAX_INTERIM_ANSWERS:
+        if response.status == 101:
+            self._switch(response)
+        elif self._interims > MAX_INTERIM_ANSWERS:
             self.fail(ForwardError.MALFORMED_RESPONSE)
         elif self.head.minor and (response.status != 100 or self.head.expects_continue):
             self.downstream.send_interim(response.status, response.reason, response.forward)
@@ -128,11 +141,13 @@ class Exchange(RequestSide):
         self.downstream.send_data(data)
         self._arm_idle()
 
-    def response_ended(self) -> None:
-        """End the answer; its trailers are dropped. The connection is no longer ours."""
+    def response_ended(self, trailers: list[Pair]) -> None:
+        """End the answer; some of its trailers are passed on. The connection is no longer ours."""
         self._upstream = None
         seconds = self._finish()
-        self.downstream.send_end([])
+        if trailers:
+            trailers = forwardable(trailers, RESPONSE_ROLES)
+        self.downstream.send_end(trailers)
         self._record(self.status, seconds, None)
 
     def response_flush(self) -> None:
@@ -151,6 +166,72 @@ class Exchange(RequestSide):
         self._arm_progress()
         if self._upstream is not None:
             self._upstream.resume()
+
+    # A tunnel
+
+    def _switch(self, response: ResponseHead) -> None:
+        """Go on in another protocol, if it is the one that was offered (RFC 9110, 7.8)."""
+        upstream, offer, protocol = self._upstream, self._upgrade, response.upgrade
+        if (
+            upstream is None
+            or offer is None
+            or protocol is None
+            or protocol.lower() != offer.lower()
+        ):
+            self.fail(ForwardError.MALFORMED_RESPONSE)
+            return
+        self.status = 101
+        self._phase = _TUNNEL
+        self._total_deadline = NEVER
+        plane = self._plane
+        mask = plane.rng.getrandbits(32).to_bytes(4)
+        tunnel = self._tunnel = Tunnel(self, upstream, protocol=protocol.lower(), mask=mask)
+        plane.tunnels[self] = None
+        pairs = [*response.forward, (b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
+        self.tunnel_moved()
+        upstream.begin_tunnel(tunnel)
+        self.downstream.send_head(101, response.reason, pairs, TUNNEL)
+        self.downstream.begin_tunnel(tunnel)
+
+    def tunnel_moved(self) -> None:
+        """Start the tunnel's deadline anew: something was said."""
+        if self._phase == _TUNNEL and self._farewell is None:
+            self._arm(self._plan.tunnel_timeout)
+
+    def tunnel_ended(self) -> None:
+        """Close what both sides have ended."""
+        upstream, self._upstream = self._upstream, None
+        seconds = self._finish()
+        if upstream is not None:
+            upstream.close_tunnel()
+        self.downstream.close_tunnel()
+        self._record(101, seconds, self._farewell)
+
+    def go_away(self, reason: ForwardError) -> None:
+        """End a tunnel: its peers are told, and have a moment to end it themselves."""
+        if self._phase == _TUNNEL and self._tunnel is not None and self._farewell is None:
+            self._farewell = reason
+            self._arm(GO_AWAY_SECONDS)
+            self._tunnel.go_away()
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its route or its instance is no longer configured."""
+        if self.instance is None or self.instance.retired:
+            return True
+        return self._plane.snapshot.routes.get(self._route_id) is None
+
+    def _tunnel_overdue(self) -> None:
+        if self._farewell is not None:
+            self.fail(self._farewell)
+        elif (self._is_downstream_blocked and self.downstream.has_moved()) or (
+            self._is_upstream_blocked
+            and self._upstream is not None
+            and self._upstream.has_moved()
+        ):
+            self.tunnel_moved()
+        else:
+            self.go_away(ForwardError.TUNNEL_IDLE_TIMEOUT)
 
     # Ends
 
@@ -199,8 +280,10 @@ class Exchange(RequestSide):
         From here on nobody but the caller tells the client anything, so it does
         that next, and what might fail comes after it.
         """
-        self._phase = _OVER
         plane = self._plane
+        if self._phase == _TUNNEL:
+            plane.tunnels.pop(self, None)
+        self._phase = _OVER
         self.downstream.deadline = NEVER
         if self.instance is not None:
             self.instance.in_flight -= 1
@@ -225,6 +308,8 @@ class Exchange(RequestSide):
             self._plane.counters.upstream_connects_failed += 1
             self._give_upstream_up()
             self.upstream_failed(ForwardError.CONNECT_TIMEOUT, is_reused=False)
+        elif phase == _TUNNEL:
+            self._tunnel_overdue()
         elif phase == _ANSWERING:
             if not self._is_downstream_blocked:
                 self.fail(ForwardError.RESPONSE_IDLE_TIMEOUT)

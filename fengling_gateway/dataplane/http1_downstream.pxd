@@ -1,7 +1,7 @@
 # Types for compiling http1_downstream.py; without a compiler this file has no effect.
 from fengling_gateway.dataplane.http1_request_reader cimport RequestReader
 
-cdef int _READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED
+cdef int _READING_HEAD, _READING_BODY, _ANSWERING, _TUNNEL, _LINGERING, _CLOSED
 
 cdef class DownstreamConnection(RequestReader):
     cdef object _on_closed

@@ -17,7 +17,7 @@ from fengling_gateway.dataplane.listener import Peer
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.transports import UNKNOWN, backlog, has_unsent
-from fengling_gateway.http.chunked import LAST_CHUNK
+from fengling_gateway.http.chunked import LAST_CHUNK, last_chunk
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair
 
@@ -26,6 +26,7 @@ _log = Logger()
 _READING_HEAD: Final = phases.READING_HEAD
 _READING_BODY: Final = phases.READING_BODY
 _ANSWERING: Final = phases.ANSWERING
+_TUNNEL: Final = phases.TUNNEL
 _LINGERING: Final = phases.LINGERING
 _CLOSED: Final = phases.CLOSED
 
@@ -95,6 +96,8 @@ class DownstreamConnection(RequestReader):
         if self._phase == _READING_BODY and exchange is not None:
             # The rest of the request will never come.
             exchange.request_malformed()
+        elif self._phase == _TUNNEL and self._tunnel is not None:
+            self._tunnel.client_ended()
         elif self._phase != _ANSWERING and not (self._raw and self._is_blocked):
             self._close_half_closed()
 
@@ -160,7 +163,7 @@ class DownstreamConnection(RequestReader):
 
     def send_end(self, trailers: list[Pair]) -> None:
         if self._chunks_out:
-            self._out.append(LAST_CHUNK)
+            self._out.append(last_chunk(trailers) if trailers else LAST_CHUNK)
         self.flush()
         self._exchange = None
         self._head = None
@@ -174,6 +177,17 @@ class DownstreamConnection(RequestReader):
             self.resume()
         if not self._is_reading and not self._is_blocked and (self._raw or self._is_half_closed):
             self._read_kept()
+
+    def half_close(self) -> None:
+        self.flush()
+        self._transport.unregisterProducer()
+        self._transport.loseWriteConnection()
+
+    def close_tunnel(self) -> None:
+        self._exchange = None
+        self._tunnel = None
+        self.flush()
+        self._close_now()
 
     def abort(self, error: ForwardError) -> None:
         self._exchange = None

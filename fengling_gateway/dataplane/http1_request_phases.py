@@ -15,9 +15,12 @@ ANSWERING: Final = 2
 """An exchange runs, and its request is complete. What the client sends now is the next request:
 it stays raw, and reading stops when there is too much."""
 
-LINGERING: Final = 3
+TUNNEL: Final = 3
+"""The answer was a 101: what the client says is no HTTP, and goes to the tunnel."""
+
+LINGERING: Final = 4
 """The last answer has been given. What still arrives is read and dropped for a moment, because
 closing on unread bytes makes the client's system throw the answer away."""
 
-CLOSED: Final = 4
+CLOSED: Final = 5
 """Nothing more happens."""

@@ -8,10 +8,10 @@ from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead, parse_request_head
 
 cdef long long CHUNKED, NO_BODY
-cdef int _READING_HEAD, _READING_BODY, _ANSWERING, _LINGERING, _CLOSED
+cdef int _READING_HEAD, _READING_BODY, _ANSWERING, _TUNNEL, _LINGERING, _CLOSED
 
 cdef class RequestReader(AnswerWriter):
-    cdef object _decoder
+    cdef object _decoder, _tunnel
     cdef Peer _peer
     cdef bytes _raw
     cdef Exchange _exchange

@@ -13,9 +13,11 @@ from fengling_gateway.dataplane.http1_answer_writer import AnswerWriter
 from fengling_gateway.dataplane.listener import Peer
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
+from fengling_gateway.dataplane.tunnel import Tunnel
 from fengling_gateway.http.chunked import ChunkedDecoder
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, NO_BODY
+from fengling_gateway.http.headers import NO_PAIRS, Pair
 from fengling_gateway.http.head import HeadError, RequestHead, parse_request_head
 
 _log = Logger()
@@ -23,6 +25,7 @@ _log = Logger()
 _READING_HEAD: Final = phases.READING_HEAD
 _READING_BODY: Final = phases.READING_BODY
 _ANSWERING: Final = phases.ANSWERING
+_TUNNEL: Final = phases.TUNNEL
 _LINGERING: Final = phases.LINGERING
 _CLOSED: Final = phases.CLOSED
 
@@ -52,6 +55,7 @@ class RequestReader(AnswerWriter):
         "_raw",
         "_served",
         "_stopped_reading",
+        "_tunnel",
         "deadline",
     )
 
@@ -69,6 +73,7 @@ class RequestReader(AnswerWriter):
         self._is_blocked = False
         self._is_half_closed = False
         self._stopped_reading = False
+        self._tunnel: Tunnel | None = None
         self._served = 0
         self._may_serve = request_limit(plane, peer.listener.keepalive_requests)
         self.deadline = NEVER
@@ -95,6 +100,9 @@ class RequestReader(AnswerWriter):
             self._read_body(data)
         elif phase == _ANSWERING:
             self._keep(self._raw + data if self._raw else data)
+        elif phase == _TUNNEL:
+            if self._tunnel is not None:
+                self._tunnel.client_data(data)
         elif phase == _LINGERING:
             self._left -= len(data)
             if self._left < 0:
@@ -222,7 +230,7 @@ class RequestReader(AnswerWriter):
             self._left = left - len(data)
             exchange.request_data(data)
             if not self._left:
-                self._request_ended(exchange)
+                self._request_ended(exchange, NO_PAIRS)
         exchange.request_flush()
 
     def _read_chunks(self, exchange: Exchange, decoder: ChunkedDecoder, data: bytes) -> None:
@@ -236,14 +244,28 @@ class RequestReader(AnswerWriter):
         if decoder.is_done:
             if decoder.rest:
                 self._keep(decoder.rest)
-            self._request_ended(exchange)
+            self._request_ended(exchange, decoder.trailers)
 
-    def _request_ended(self, exchange: Exchange) -> None:
+    def _request_ended(self, exchange: Exchange, trailers: list[Pair]) -> None:
         if self._phase == _READING_BODY:
             self._phase = _ANSWERING
-            exchange.request_ended()
+            exchange.request_ended(trailers)
 
     # What an exchange calls
+
+    def begin_tunnel(self, tunnel: Tunnel) -> None:
+        self._phase = _TUNNEL
+        self._tunnel = tunnel
+        self._close_after = True
+        self.flush()
+        raw, self._raw = self._raw, b""
+        if self._stopped_reading:
+            self._stopped_reading = False
+            self._update_reading()
+        if raw:
+            tunnel.client_data(raw)
+        if self._is_half_closed:
+            tunnel.client_ended()
 
     def pause(self) -> None:
         if not self._is_paused:

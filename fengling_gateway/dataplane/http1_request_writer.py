@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fengling_gateway.dataplane.state import PlaneState
-from fengling_gateway.http.chunked import LAST_CHUNK
+from fengling_gateway.http.chunked import LAST_CHUNK, last_chunk
 from fengling_gateway.http.framing import CHUNKED, NO_BODY
 from fengling_gateway.http.headers import Pair
 
@@ -62,7 +62,7 @@ class RequestWriter:
     def send_end(self, trailers: list[Pair]) -> None:
         self._request_ended = True
         if self._sends_chunks:
-            self._out.append(LAST_CHUNK)
+            self._out.append(last_chunk(trailers) if trailers else LAST_CHUNK)
         self.flush()
 
     def flush(self) -> None:

@@ -12,4 +12,6 @@ SENDING: Final = 3
 WAITING: Final = 4
 """The request has been sent, and its answer has not begun."""
 ANSWERING: Final = 5
-OVER: Final = 6
+TUNNEL: Final = 6
+"""The answer was a 101, and what follows is no HTTP."""
+OVER: Final = 7

@@ -23,7 +23,9 @@ cdef class RequestSide:
     cdef UpstreamPool _pool
     cdef int _phase, _attempts_left, _interims
     cdef long long _received
-    cdef list _held
+    cdef list _held, _trailers
+    cdef bytes _upgrade
+    cdef object _tunnel, _farewell
     cdef bint _has_retried_fresh, _is_downstream_blocked, _is_upstream_blocked
     cdef double _total_deadline, _started
 
@@ -41,7 +43,7 @@ cdef class RequestSide:
     cdef list _request_pairs(self)
 
     cpdef request_data(self, bytes data)
-    cpdef request_ended(self)
+    cpdef request_ended(self, list trailers)
     cpdef request_flush(self)
 
     @cython.locals(deadline=double, total=double)

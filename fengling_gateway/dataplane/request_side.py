@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.balancing.service import HOST_OF_INSTANCE, Service
@@ -16,9 +16,13 @@ from fengling_gateway.http.forward_error import ForwardError, Retry
 from fengling_gateway.http.forwarded import forwarded_pairs
 from fengling_gateway.http.framing import CHUNKED, NO_BODY
 from fengling_gateway.http.head import RequestHead
-from fengling_gateway.http.headers import Pair
+from fengling_gateway.http.headers import NO_PAIRS, Pair, nominated
+from fengling_gateway.http.trailers import forwardable
 from fengling_gateway.http.transforms import NO_EDITS
 from fengling_gateway.routing.plan import ForwardPlan
+
+if TYPE_CHECKING:
+    from fengling_gateway.dataplane.tunnel import Tunnel
 
 _ROUTING: Final = phases.ROUTING
 _QUEUED: Final = phases.QUEUED
@@ -45,6 +49,7 @@ class RequestSide:
 
     __slots__ = (
         "_attempts_left",
+        "_farewell",
         "_has_retried_fresh",
         "_held",
         "_interims",
@@ -63,6 +68,9 @@ class RequestSide:
         "_started",
         "_tenant",
         "_total_deadline",
+        "_trailers",
+        "_tunnel",
+        "_upgrade",
         "_upstream",
         "downstream",
         "head",
@@ -99,6 +107,10 @@ class RequestSide:
         self._tenant: str | None = None
         self._received = 0
         self._held: list[bytes] | None = None
+        self._trailers: list[Pair] = NO_PAIRS
+        self._upgrade: bytes | None = None  # what it may go on in
+        self._tunnel: Tunnel | None = None
+        self._farewell: ForwardError | None = None  # why the tunnel is being ended
         self._interims = 0
         self._has_retried_fresh = False
         self._is_downstream_blocked = False
@@ -158,7 +170,7 @@ class RequestSide:
         if self.is_request_ended and self._held is None:
             self._phase = _WAITING
             self._arm_first_byte()
-            upstream.send_end([])
+            upstream.send_end(self._trailers)
             return
         self._phase = _SENDING
         held, self._held = self._held, None
@@ -167,7 +179,7 @@ class RequestSide:
         if self.is_request_ended:
             self._phase = _WAITING
             self._arm_first_byte()
-            upstream.send_end([])
+            upstream.send_end(self._trailers)
             self.downstream.resume()
         else:
             self._arm_idle()
@@ -189,12 +201,27 @@ class RequestSide:
         head = self.head
         pairs = head.forward + forwarded_pairs(head, self._peer.address, self._peer.listener.scheme)
         pairs.append((b"X-Request-Id", self.request_id))
+        via = self._plane.via
+        pairs.append(via if head.via is None else (b"Via", head.via + b", " + via[1]))
+        if self._upgrade is not None or head.takes_trailers:
+            self._add_hop_by_hop(pairs)
         if self._tenant is not None:
             pairs.append((self._revision.tenant_header, self._tenant.encode()))
         if head.expects_continue and not self.is_request_ended:
             pairs.append((b"Expect", b"100-continue"))
         edits = self._plan.request_headers
         return pairs if edits is NO_EDITS else edits.apply(pairs)
+
+    def _add_hop_by_hop(self, pairs: list[Pair]) -> None:
+        """Ask the instance for what the client asks us for (RFC 9110, 7.8 and 10.1.4)."""
+        options = []
+        if self._upgrade is not None:
+            options.append(b"Upgrade")
+            pairs.append((b"Upgrade", self._upgrade))
+        if self.head.takes_trailers:
+            options.append(b"TE")
+            pairs.append((b"TE", b"trailers"))
+        pairs.append((b"Connection", b", ".join(options)))
 
     def upstream_failed(self, error: ForwardError, *, is_reused: bool) -> None:
         """
@@ -273,14 +300,17 @@ class RequestSide:
             self._held.append(data)
             self.downstream.pause()
 
-    def request_ended(self) -> None:
-        """Note that the request is complete; its trailers are dropped."""
+    def request_ended(self, trailers: list[Pair]) -> None:
+        """Note that the request is complete; some of its trailers are passed on."""
         self.is_request_ended = True
+        if trailers:
+            names = nominated(self.head.connection or b"")
+            self._trailers = forwardable(trailers, self._plane.roles, names)
         if self._upstream is not None:
             if self._phase == _SENDING:
                 self._phase = _WAITING
                 self._arm_first_byte()
-            self._upstream.send_end([])
+            self._upstream.send_end(self._trailers)
 
     def request_flush(self) -> None:
         """Note that no more of the request is at hand."""

@@ -41,6 +41,7 @@ class DataPlaneSettings:
             serves, for debugging and benchmarks.
         transports: "fast" sends at once and buffers the rest; "stock" are
             Twisted's own.
+        via: what this gateway calls itself in Via headers.
         listeners: by a listener's name, what holds there instead.
     """
 
@@ -62,6 +63,7 @@ class DataPlaneSettings:
     max_metric_pairs: int = 2000
     worker_header: bool = False
     transports: Literal["fast", "stock"] = "fast"
+    via: str = "fengling"
     listeners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of_listener(self, name: str) -> Self:

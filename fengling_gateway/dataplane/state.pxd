@@ -14,9 +14,9 @@ cdef class PlaneState:
     cdef public bint is_draining
     cdef public set pools
     cdef public double wall
-    cdef public tuple date, trust
+    cdef public tuple date, trust, via
     cdef public Revision revision
-    cdef public dict roles
+    cdef public dict roles, tunnels
     cdef object _wall_clock
     cdef bytes _request_prefix
     cdef long long _next_request

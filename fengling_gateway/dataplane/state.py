@@ -45,6 +45,8 @@ class PlaneState:
         date: a Date header, as of the last sweep.
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
+        via: the Via header of a request that has none.
+        tunnels: exchanges that have become one, in this order.
         is_draining: whether answers end their connections.
         dial: opens a connection to an instance, for an `UpstreamConnection`, and
             returns its connector; None where it has failed, of which it tells later.
@@ -68,6 +70,8 @@ class PlaneState:
         "snapshot",
         "sweeper",
         "trust",
+        "tunnels",
+        "via",
         "wall",
         "worker_name",
     )
@@ -88,6 +92,8 @@ class PlaneState:
         self.dial = dial
         self.counters = Counters(settings.max_metric_pairs)
         self.limits = settings.head_limits()
+        self.via: Pair = (b"Via", b"1.1 " + settings.via.encode())
+        self.tunnels: dict[Any, None] = {}
         self.seconds = clock.seconds
         self.sweeper = Sweeper(clock=clock, swept=self._swept)
         self.is_draining = False

@@ -17,6 +17,7 @@ from fengling_gateway.http.headers import Pair
 
 if TYPE_CHECKING:
     from fengling_gateway.dataplane.exchange import Exchange
+    from fengling_gateway.dataplane.tunnel import Tunnel
 
 
 class DownstreamStream(Protocol):
@@ -39,7 +40,16 @@ class DownstreamStream(Protocol):
         """Send a piece, never empty, of the answer's body."""
 
     def send_end(self, trailers: list[Pair]) -> None:
-        """End the answer; it flushes."""
+        """End the answer; it flushes. Trailers go with chunks only."""
+
+    def begin_tunnel(self, tunnel: Tunnel) -> None:
+        """After the head of a 101: give the tunnel whatever the client says, then its end."""
+
+    def half_close(self) -> None:
+        """Tell the client of the instance's end; a tunnel's other way goes on."""
+
+    def close_tunnel(self) -> None:
+        """Close the connection, once what was sent has left."""
 
     def flush(self) -> None: ...
 
@@ -78,7 +88,16 @@ class UpstreamStream(Protocol):
     def send_data(self, data: bytes) -> None: ...
 
     def send_end(self, trailers: list[Pair]) -> None:
-        """End the request; it flushes."""
+        """End the request; it flushes. Trailers go with chunks only."""
+
+    def begin_tunnel(self, tunnel: Tunnel) -> None:
+        """After a 101: give the tunnel whatever the instance says, then its end."""
+
+    def half_close(self) -> None:
+        """Tell the instance of the client's end; a tunnel's other way goes on."""
+
+    def close_tunnel(self) -> None:
+        """Close the connection, once what was sent has left."""
 
     def flush(self) -> None: ...
 

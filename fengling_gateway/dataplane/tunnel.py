@@ -91,11 +91,12 @@ class Tunnel:
         exchange: Exchange,
         upstream: UpstreamStream,
         *,
-        is_websocket: bool,
+        protocol: bytes,
         mask: bytes,
     ) -> None:
         """
         Args:
+            protocol: in lower case; WebSocket is ended by frames that say so.
             mask: four random bytes for a WebSocket frame of ours to the instance.
         """
         self._exchange = exchange
@@ -104,7 +105,7 @@ class Tunnel:
         self._upstream = upstream
         self._is_going_away = False
         to_instance, to_client = upstream.send_data, downstream.send_data
-        if is_websocket:
+        if protocol == b"websocket":
             close = close_frame(GOING_AWAY)
             self._from_client = _Way(to_instance, FrameBorders(), close_frame(GOING_AWAY, mask))
             self._from_instance = _Way(to_client, FrameBorders(), close)
@@ -114,11 +115,6 @@ class Tunnel:
 
     def __repr__(self) -> str:
         return f"<Tunnel of {self._exchange!r}>"
-
-    @property
-    def is_going_away(self) -> bool:
-        """Whether its peers have been told to end."""
-        return self._is_going_away
 
     def client_data(self, data: bytes) -> None:
         """Relay what the client says."""

@@ -11,6 +11,7 @@ forwards a body makes its own chunks.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from fengling_gateway.http.headers import Pair
@@ -139,3 +140,8 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def last_chunk(trailers: Iterable[Pair]) -> bytes:
+    """Return the last chunk and the trailers after it."""
+    return b"0\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % pair for pair in trailers)

@@ -13,6 +13,9 @@ from typing import Final
 Pair = tuple[bytes, bytes]
 """A header line: name as it was written, and value."""
 
+NO_PAIRS: Final[list[Pair]] = []
+"""What nobody changes."""
+
 # Plain integers instead of an enum: they are compared for every header of every
 # message, and an enum's comparison costs ten times as much.
 DROP: Final = 0
