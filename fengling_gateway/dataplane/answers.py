@@ -9,7 +9,7 @@ from fengling_gateway.dataplane.streams import DownstreamStream
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import NO_BODY
 from fengling_gateway.http.head import RequestHead
-from fengling_gateway.http.headers import Pair
+from fengling_gateway.http.headers import NO_PAIRS, Pair
 from fengling_gateway.http.problem import CONTENT_TYPE, REASONS, problem_body
 from fengling_gateway.routing.plan import RedirectPlan, RespondPlan
 
@@ -70,4 +70,4 @@ def send(
         downstream.send_head(status, reason, pairs, len(body))
         if body:
             downstream.send_data(body)
-    downstream.send_end([])
+    downstream.send_end(NO_PAIRS)

@@ -225,9 +225,7 @@ class Exchange(RequestSide):
         if self._farewell is not None:
             self.fail(self._farewell)
         elif (self._is_downstream_blocked and self.downstream.has_moved()) or (
-            self._is_upstream_blocked
-            and self._upstream is not None
-            and self._upstream.has_moved()
+            self._is_upstream_blocked and self._upstream is not None and self._upstream.has_moved()
         ):
             self.tunnel_moved()
         else:

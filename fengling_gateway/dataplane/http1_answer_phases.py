@@ -11,5 +11,7 @@ LENGTH: Final = 2
 """A body of known length, or none; `CHUNKS` and `UNTIL_CLOSE` are the other framings."""
 CHUNKS: Final = 3
 UNTIL_CLOSE: Final = 4
-CLOSED: Final = 5
+TUNNEL: Final = 5
+"""It has said 101: what it says now goes to the tunnel."""
+CLOSED: Final = 6
 """Nothing ever again."""

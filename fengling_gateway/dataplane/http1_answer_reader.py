@@ -17,10 +17,12 @@ from fengling_gateway.http.chunked import ChunkedDecoder
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, UNTIL_CLOSE, response_framing
 from fengling_gateway.http.head import HeadError
+from fengling_gateway.http.headers import NO_PAIRS, Pair
 from fengling_gateway.http.response_head import ResponseHead, parse_response_head
 
 if TYPE_CHECKING:
     from fengling_gateway.dataplane.exchange import Exchange
+    from fengling_gateway.dataplane.tunnel import Tunnel
 
 _log = Logger()
 
@@ -29,6 +31,7 @@ _HEAD: Final = phases.HEAD
 _LENGTH: Final = phases.LENGTH
 _CHUNKS: Final = phases.CHUNKS
 _UNTIL_CLOSE: Final = phases.UNTIL_CLOSE
+_TUNNEL: Final = phases.TUNNEL
 _CLOSED: Final = phases.CLOSED
 
 
@@ -43,11 +46,13 @@ class AnswerReader(RequestWriter):
     __slots__ = (
         "_decoder",
         "_exchange",
+        "_idle_seconds",
         "_is_blocked",
         "_keep_alive",
         "_left",
         "_phase",
         "_raw",
+        "_tunnel",
         "is_reused",
     )
 
@@ -60,6 +65,8 @@ class AnswerReader(RequestWriter):
         self._decoder: ChunkedDecoder | None = None
         self._keep_alive = False
         self._is_blocked = False
+        self._idle_seconds = -1
+        self._tunnel: Tunnel | None = None
         self.is_reused = False
 
     def discard(self) -> None:
@@ -87,6 +94,13 @@ class AnswerReader(RequestWriter):
             data = self._read_heads(exchange, data)
             if self._exchange is None or self._phase == _HEAD:
                 return
+        if self._tunnel is not None:
+            if data:
+                self._tunnel.instance_data(data)
+        else:
+            self._read_body(exchange, data)
+
+    def _read_body(self, exchange: Exchange, data: bytes) -> None:
         if not data:
             pass
         elif self._phase == _LENGTH:
@@ -120,6 +134,8 @@ class AnswerReader(RequestWriter):
             exchange.response_interim(head)
             if self._exchange is None:
                 return b""
+            if self._tunnel is not None:
+                return data
         self._begin_body(exchange, head)
         return data
 
@@ -128,6 +144,7 @@ class AnswerReader(RequestWriter):
             head.status, self._method, head.content_length, chunked=head.chunked
         )
         self._keep_alive = head.keep_alive
+        self._idle_seconds = head.idle_seconds
         if framing == CHUNKED:
             self._phase = _CHUNKS
             self._left = 1
@@ -155,7 +172,7 @@ class AnswerReader(RequestWriter):
             self._fail(ForwardError.RESPONSE_TOO_LONG)
             return
         self._exchange = None
-        self._decoder = None
+        decoder, self._decoder = self._decoder, None
         self._phase = _IDLE
         try:
             self._part()
@@ -163,12 +180,12 @@ class AnswerReader(RequestWriter):
             # Whoever has the connection by now, it is not the one whose answer has ended.
             _log.failure("{connection} could not be passed on", connection=self)
             self._fail(ForwardError.INTERNAL_ERROR)
-        self._tell_end(exchange)
+        self._tell_end(exchange, NO_PAIRS if decoder is None else decoder.trailers)
 
-    def _tell_end(self, exchange: Exchange) -> None:
+    def _tell_end(self, exchange: Exchange, trailers: list[Pair]) -> None:
         """Tell an exchange that its answer has ended. Its faults are not the connection's."""
         try:
-            exchange.response_ended()
+            exchange.response_ended(trailers)
         except Exception:
             _log.failure("The end of an answer could not be told")
             exchange.downstream.fault(exchange)

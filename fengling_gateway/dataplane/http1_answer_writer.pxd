@@ -4,7 +4,7 @@ cimport cython
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
 
-cdef long long NO_BODY
+cdef long long NO_BODY, TUNNEL
 
 cdef class AnswerWriter:
     cdef PlaneState _plane

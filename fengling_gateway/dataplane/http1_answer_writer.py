@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fengling_gateway.dataplane.state import PlaneState
-from fengling_gateway.http.framing import NO_BODY
+from fengling_gateway.http.framing import NO_BODY, TUNNEL
 from fengling_gateway.http.head import RequestHead
 from fengling_gateway.http.headers import Pair
 
@@ -58,6 +58,10 @@ class AnswerWriter:
         self._chunks_out = False
         if framing >= 0:
             out.append(b"Content-Length: %d\r\n" % framing)
+        elif framing == TUNNEL:
+            out.append(b"\r\n")
+            self._out = out
+            return
         elif framing != NO_BODY:
             # Its length is unknown: chunks for those who know them, else the end is the end.
             if head is not None and head.minor:

@@ -17,8 +17,8 @@ from fengling_gateway.dataplane.tunnel import Tunnel
 from fengling_gateway.http.chunked import ChunkedDecoder
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, NO_BODY
-from fengling_gateway.http.headers import NO_PAIRS, Pair
 from fengling_gateway.http.head import HeadError, RequestHead, parse_request_head
+from fengling_gateway.http.headers import NO_PAIRS, Pair
 
 _log = Logger()
 

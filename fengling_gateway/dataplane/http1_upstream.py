@@ -7,7 +7,7 @@ from select import POLLIN, poll
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements
@@ -20,17 +20,23 @@ from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.transports import UNKNOWN, backlog, has_unsent
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.head import HeadError
+from fengling_gateway.http.headers import NO_PAIRS
 
 if TYPE_CHECKING:
     from fengling_gateway.dataplane.exchange import Exchange
     from fengling_gateway.dataplane.pool import UpstreamPool
+    from fengling_gateway.dataplane.tunnel import Tunnel
 
 _log = Logger()
 
 _IDLE: Final = phases.IDLE
 _HEAD: Final = phases.HEAD
 _UNTIL_CLOSE: Final = phases.UNTIL_CLOSE
+_TUNNEL: Final = phases.TUNNEL
 _CLOSED: Final = phases.CLOSED
+
+IDLE_MARGIN_SECONDS: Final = 1.0
+"""So much earlier than an instance closes an idle connection it is given up here."""
 
 CLOSE_SECONDS: Final = 5.0
 """How long closing in peace may take: the instance may be deaf, or not take part in ending TLS."""
@@ -46,7 +52,8 @@ class UpstreamConnection(AnswerReader):
     Attributes:
         instance: whom it leads to, as configured when it was opened.
         deadline: on the sweeper's clock, for closing.
-        idle_since: on the sweeper's clock.
+        idle_until: on the sweeper's clock, for an idle one: how long it may stay so.
+        is_counted: whether it has one of the pool's places.
     """
 
     __slots__ = (
@@ -57,8 +64,9 @@ class UpstreamConnection(AnswerReader):
         "_unread",
         "_uses",
         "deadline",
-        "idle_since",
+        "idle_until",
         "instance",
+        "is_counted",
     )
 
     def __init__(self, pool: UpstreamPool, plane: PlaneState, instance: Instance) -> None:
@@ -70,7 +78,8 @@ class UpstreamConnection(AnswerReader):
         self._unread: Callable[[int], list[Any]] | None = None
         self._uses = 0
         self._backlog = UNKNOWN
-        self.idle_since = 0.0
+        self.idle_until = 0.0
+        self.is_counted = True
         self.deadline = NEVER
 
     def __repr__(self) -> str:
@@ -145,8 +154,14 @@ class UpstreamConnection(AnswerReader):
         else:
             if self._is_paused:
                 self.resume()
-            self.idle_since = self._plane.sweeper.now
+            self.idle_until = self._plane.sweeper.now + self._idle_timeout()
             self._pool.release(self)
+
+    def _idle_timeout(self) -> float:
+        """Return how long it may be kept: less than the instance has said that it does."""
+        timeout = self._plane.settings.upstream_idle_timeout
+        said = self._idle_seconds
+        return timeout if said < 0 else min(timeout, said - IDLE_MARGIN_SECONDS)
 
     def _has_unsent(self) -> bool:
         return self._is_blocked or has_unsent(self._transport)
@@ -183,6 +198,22 @@ class UpstreamConnection(AnswerReader):
     def abort(self) -> None:
         self._exchange = None
         self.discard()
+
+    def begin_tunnel(self, tunnel: Tunnel) -> None:
+        self._phase = _TUNNEL
+        self._tunnel = tunnel
+        self._pool.left(self)
+
+    def half_close(self) -> None:
+        if self._phase == _TUNNEL:
+            self.flush()
+            self._transport.unregisterProducer()
+            self._transport.loseWriteConnection()
+
+    def close_tunnel(self) -> None:
+        self._exchange = None
+        self.flush()
+        self.close()
 
     def has_moved(self) -> bool:
         before, self._backlog = self._backlog, backlog(self._transport)
@@ -230,6 +261,25 @@ class UpstreamConnection(AnswerReader):
             if exchange is not None:
                 exchange.downstream.fault(exchange)
 
+    def readConnectionLost(self) -> None:
+        """Note that the instance will say no more."""
+        phase = self._phase
+        if phase == _TUNNEL and self._tunnel is not None:
+            self._tunnel.instance_ended()
+        elif phase == _UNTIL_CLOSE and not getattr(self._transport, "was_truncated", False):
+            exchange, self._exchange = self._exchange, None
+            self.close()
+            if exchange is not None:
+                self._tell_end(exchange, NO_PAIRS)
+        elif phase == _IDLE:
+            self._pool.forget(self)
+            self.close()
+        elif phase != _CLOSED:
+            self._transport.abortConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Note that our last byte has left."""
+
     def connectionLost(self, reason: Failure) -> None:
         """Note that the connection is closed."""
         phase, self._phase = self._phase, _CLOSED
@@ -241,7 +291,9 @@ class UpstreamConnection(AnswerReader):
         if exchange is None:
             return
         if phase == _UNTIL_CLOSE and reason.check(ConnectionDone):
-            self._tell_end(exchange)
+            self._tell_end(exchange, NO_PAIRS)
+        elif phase == _TUNNEL:
+            exchange.upstream_failed(ForwardError.TUNNEL_BROKEN, is_reused=False)
         elif phase == _HEAD:
             exchange.upstream_failed(self._why_unanswered(), is_reused=self.is_reused)
         else:
@@ -254,4 +306,4 @@ class UpstreamConnection(AnswerReader):
 
 
 # Not by a decorator: a compiled class takes none.
-classImplements(UpstreamConnection, IPushProducer)
+classImplements(UpstreamConnection, IPushProducer, IHalfCloseableProtocol)

@@ -114,7 +114,11 @@ class UpstreamPool:
             self._plane.counters.upstream_reused += 1
             connection.lend(exchange)
             exchange.connected(connection)
-        elif self._instance.retired or len(self._idle) >= self._plane.settings.upstream_max_idle:
+        elif (
+            self._instance.retired
+            or connection.idle_until <= self._plane.sweeper.now
+            or len(self._idle) >= self._plane.settings.upstream_max_idle
+        ):
             connection.close()
         else:
             self._idle.append(connection)
@@ -126,9 +130,18 @@ class UpstreamPool:
 
     def closed(self, connection: UpstreamConnection) -> None:
         """Note that a connection, opened or not, is no more; whoever is queued may have its place."""
-        self.size -= 1
         self._plane.counters.upstream_connections_now -= 1
         self.forget(connection)
+        if connection.is_counted:
+            self._vacate()
+
+    def left(self, connection: UpstreamConnection) -> None:
+        """Note that a connection has become a tunnel's: such may be more than do requests."""
+        connection.is_counted = False
+        self._vacate()
+
+    def _vacate(self) -> None:
+        self.size -= 1
         if self._queue:
             self._dial(self._dequeue())
         elif not self.size:
@@ -144,10 +157,12 @@ class UpstreamPool:
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long, or all where the instance is gone."""
-        idle = self._idle
-        oldest = now - self._plane.settings.upstream_idle_timeout
-        while idle and (self._instance.retired or idle[0].idle_since <= oldest):
-            idle.pop(0).close()
+        if self._instance.retired:
+            self.close_idle()
+            return
+        for connection in [one for one in self._idle if one.idle_until <= now]:
+            self._idle.remove(connection)
+            connection.close()
 
     def close_idle(self) -> None:
         """Close every connection that carries no exchange."""

@@ -20,8 +20,8 @@ from fengling_gateway.http import headers as roles_of
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import CHUNKED, NO_BODY, content_length
 from fengling_gateway.http.headers import Pair, headers_by_name, is_disguised, nominated, without
-from fengling_gateway.http.trailers import announced
 from fengling_gateway.http.target import check_path, normal_host, split_absolute
+from fengling_gateway.http.trailers import announced
 
 _METHOD: Final = re.compile(rb"[A-Z][A-Z_-]{0,31}")
 _REFUSED_METHODS: Final = frozenset({b"CONNECT", b"TRACE"})

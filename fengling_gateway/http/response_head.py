@@ -14,7 +14,9 @@ from fengling_gateway.http.head import HeadError, HeadLimits
 from fengling_gateway.http.headers import Pair, nominated, valid_value, without
 from fengling_gateway.http.trailers import announced
 
-_IDLE_SECONDS: Final = re.compile(rb"(?:^|[,;])[ \t]*timeout=([0-9]{1,6})(?:[ \t]*(?:[,;]|$))", re.IGNORECASE)
+_IDLE_SECONDS: Final = re.compile(
+    rb"(?:^|[,;])[ \t]*timeout=([0-9]{1,6})(?:[ \t]*(?:[,;]|$))", re.IGNORECASE
+)
 
 _SPACES: Final = (0x20, 0x09)
 

@@ -50,6 +50,12 @@ _ADDRESS: Final = re.compile(
 )
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+NEVER_UPGRADED: Final = frozenset({"h2c", "h2", "http/2.0", "tls/1.0"})
+"""Protocols that carry requests which nobody here would judge."""
+
+_PROTOCOL: Final = re.compile(
+    r"\*|[!#$%&'+.^_`|~0-9A-Za-z-]{1,50}(/[!#$%&'+.^_`|~0-9A-Za-z-]{1,50})?"
+)
 _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 _MAX_HOST: Final = 253
 _MAX_ADDRESS: Final = 300
@@ -263,6 +269,23 @@ def edited_request_header(value: Any, report: Report) -> Any:
     if type(name) is str and name.lower().replace("_", "-") in _IDENTITY:
         report.add("protected_header", "says who was verified and can't be edited")
     return name
+
+
+def upgrade_protocol(value: Any, report: Report) -> Any:
+    """A protocol that a client may go on in (RFC 9110, 7.8), in lower case; ``*`` is any."""
+    if type(value) is not str:
+        wrong_type(value, "text", report)
+    elif not _PROTOCOL.fullmatch(value):
+        report.add(
+            "bad_protocol", f'must be a protocol like "websocket", or "*", not {shown(value)}'
+        )
+    elif value.lower() in NEVER_UPGRADED:
+        report.add(
+            "bad_protocol", f"{shown(value)} is never passed on: its requests would be unseen"
+        )
+    else:
+        return value.lower()
+    return None
 
 
 def header_value(value: Any, report: Report) -> Any:

@@ -28,12 +28,14 @@ from fengling_gateway.model.names import (
     edited_request_header,
     edited_response_header,
     header_value,
+    upgrade_protocol,
 )
 from fengling_gateway.model.paths import plain_path
 from fengling_gateway.model.problems import Report
 from fengling_gateway.model.times import duration
 
 MAX_EDITS: Final = 100
+MAX_PROTOCOLS: Final = 20
 MAX_RETRY_ATTEMPTS: Final = 3
 MAX_TIMEOUT: Final = 86400.0
 """A day: longer than that a connection is a leak."""
@@ -108,7 +110,11 @@ POLICIES: Final[dict[str, Check]] = {
             Field("first_byte", or_null(timeout), None),
             Field("idle", or_null(timeout), None),
             Field("total", or_null(timeout), None),
+            Field("tunnel", or_null(timeout), None),
         )
+    ),
+    "upgrade": or_null(
+        Record(Field("protocols", list_of(upgrade_protocol, MAX_PROTOCOLS, as_set=True)))
     ),
 }
 """The known policies."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from fengling_gateway.balancing.split import Split
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.http.transforms import NO_EDITS, HeaderEdits, LocationTemplate, PathEdit
+from fengling_gateway.model.names import NEVER_UPGRADED
 
 Policies = Mapping[str, Any]
 PoliciesOf = Callable[[str], Policies]
@@ -20,13 +21,20 @@ EditsOf = Callable[[Mapping[str, Any] | None], HeaderEdits]
 
 NO_POLICIES: Final[Policies] = {}
 
+TUNNEL_TIMEOUT_SECONDS: Final = 600.0
+"""Without a word in a tunnel. Most who keep one open say something every minute or less."""
+
+_NEVER: Final = frozenset({b"", *(name.encode() for name in NEVER_UPGRADED)})
+
 DEFAULT_POLICIES: Final[Policies] = {
     "limits": {"max_request_body": 10 * 1024 * 1024},
     "retry": {"attempts": 1},
+    "upgrade": {"protocols": ["websocket"]},
 }
 """
 What holds where neither the setting ``defaults``, nor the service, nor the route says otherwise.
 
+WebSocket, since a page that uses it would else not work behind the gateway and nobody know why.
 10 MiB lets a document through and not a disk image. One retry covers an
 instance that is just going away; which requests may be retried at all is the
 data plane's rule.
@@ -44,7 +52,10 @@ class ForwardPlan:
             has its own policies, so go on with ``branches[split.pick()]``.
         connect_timeout, first_byte_timeout, idle_timeout: seconds that override
             the service's; None = as the service says.
-        total_timeout: seconds for the whole exchange; None = unlimited.
+        total_timeout: seconds for the whole exchange; None = unlimited. It does
+            not bind tunnels.
+        tunnel_timeout: seconds without a word from either side.
+        upgrades: protocols, in lower case, that a client may go on in; ``*`` is any.
         request_headers: edits that leave identity headers alone.
         max_request_body: bytes; None = unlimited.
         retry_attempts: attempts after the first.
@@ -63,6 +74,8 @@ class ForwardPlan:
         "service_id",
         "split",
         "total_timeout",
+        "tunnel_timeout",
+        "upgrades",
     )
 
     def __init__(
@@ -79,10 +92,26 @@ class ForwardPlan:
         self.first_byte_timeout = _seconds(timeouts.get("first_byte"))
         self.idle_timeout = _seconds(timeouts.get("idle"))
         self.total_timeout = _seconds(timeouts.get("total"))
+        self.tunnel_timeout = _seconds(timeouts.get("tunnel")) or TUNNEL_TIMEOUT_SECONDS
         limits = policies.get("limits") or NO_POLICIES
         self.max_request_body: int | None = limits.get("max_request_body")
         retry = policies.get("retry") or NO_POLICIES
         self.retry_attempts: int = retry.get("attempts") or 0
+        upgrade = policies.get("upgrade") or NO_POLICIES
+        self.upgrades = frozenset(name.encode() for name in upgrade.get("protocols") or ())
+
+    def upgrade_to(self, offers: bytes) -> bytes | None:
+        """
+        Return the first of a client's offers that the route allows.
+
+        HTTP/2 is never one: what it would carry then, nobody here would judge.
+        """
+        for offer in offers.split(b","):
+            protocol = offer.strip(b" \t")
+            name = protocol.lower()
+            if name in self.upgrades or (b"*" in self.upgrades and name not in _NEVER):
+                return protocol
+        return None
 
     def __repr__(self) -> str:
         return f"<ForwardPlan {self.split or self.service_id}>"
