@@ -215,11 +215,17 @@ class Exchange(RequestSide):
             self._tunnel.go_away()
 
     @property
+    def is_going_away(self) -> bool:
+        """Whether its tunnel is being ended."""
+        return self._farewell is not None
+
+    @property
     def is_orphan(self) -> bool:
         """Whether its route or its instance is no longer configured."""
         if self.instance is None or self.instance.retired:
             return True
-        return self._plane.snapshot.routes.get(self._route_id) is None
+        route = self._plane.snapshot.routes.get(self._route_id)
+        return route is None or not route.enabled
 
     def _tunnel_overdue(self) -> None:
         if self._farewell is not None:

@@ -77,7 +77,7 @@ class DataPlane:
         self._connections: set[DownstreamConnection] = set()
         self._max_connections = settings.max_connections or connection_cap()
         self._drained: Deferred[None] | None = None
-        self._drain_deadline = 0.0
+        self._drain_seconds = self._drain_deadline = 0.0
         self._is_past_deadline = False
         self._drain_loop: LoopingCall | None = None
         self._state.sweeper.start()
@@ -165,6 +165,7 @@ class DataPlane:
         for port in list(self._ports):
             port.stop_accepting()
         self._drained = Deferred()
+        self._drain_seconds = deadline
         self._drain_deadline = self._reactor.seconds() + deadline
         drained = self._drained
         self._drain_loop = LoopingCall(self._drain)
@@ -184,9 +185,18 @@ class DataPlane:
                 self._end_drain()
             self._is_past_deadline = True
             return
+        self._end_tunnels(now)
         idle_since = self._state.sweeper.now - DRAIN_IDLE_SECONDS
         for connection in list(self._connections):
             connection.close_idle(idle_since)
+
+    def _end_tunnels(self, now: float) -> None:
+        """End as many as are due for all to be told by half of the time, one after the other."""
+        tunnels = [one for one in self._state.tunnels if not one.is_going_away]
+        left = self._drain_deadline - self._drain_seconds / 2 - now
+        ticks = max(1, round(left / _DRAIN_TICK_SECONDS))
+        for exchange in tunnels[: -(-len(tunnels) // ticks)]:
+            exchange.go_away(ForwardError.DRAIN_DEADLINE)
 
     def _end_drain(self) -> None:
         loop, self._drain_loop = self._drain_loop, None

@@ -320,7 +320,7 @@ class RequestSide:
     def upstream_blocked(self) -> None:
         """Note that the instance reads slower than the client sends."""
         self._is_upstream_blocked = True
-        if not self.is_request_ended:
+        if not self.is_request_ended or self._tunnel is not None:
             # Else there is nothing to hold back, and whoever isn't read from can't be seen to leave.
             self.downstream.pause()
 

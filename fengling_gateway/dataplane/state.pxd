@@ -18,6 +18,7 @@ cdef class PlaneState:
     cdef public Revision revision
     cdef public dict roles, tunnels
     cdef object _wall_clock
+    cdef list _unchecked
     cdef bytes _request_prefix
     cdef long long _next_request
 

@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from random import Random
 from time import gmtime, strftime
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.sweeper import Sweeper
+from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair, request_roles
 from fengling_gateway.routing.snapshot import Snapshot
+
+TUNNELS_PER_SWEEP: Final = 1000
+"""How many are looked at in a turn after a configuration has changed."""
 
 
 class Revision:
@@ -55,6 +59,7 @@ class PlaneState:
     __slots__ = (
         "_next_request",
         "_request_prefix",
+        "_unchecked",
         "_wall_clock",
         "counters",
         "date",
@@ -94,6 +99,7 @@ class PlaneState:
         self.limits = settings.head_limits()
         self.via: Pair = (b"Via", b"1.1 " + settings.via.encode())
         self.tunnels: dict[Any, None] = {}
+        self._unchecked: list[Any] = []
         self.seconds = clock.seconds
         self.sweeper = Sweeper(clock=clock, swept=self._swept)
         self.is_draining = False
@@ -123,6 +129,7 @@ class PlaneState:
                 (b"X-Gateway-Revision", b"%d" % snapshot.position.revision),
             ]
         self.revision = Revision(live.identity_headers, extra_pairs)
+        self._unchecked = list(self.tunnels)
 
     def is_trusted(self, peer: str) -> bool:
         """Whether a peer's word on forwarded headers counts: it is one of our own proxies."""
@@ -143,6 +150,18 @@ class PlaneState:
         self._read_wall_clock()
         for pool in list(self.pools):
             pool.sweep(now)
+        if self._unchecked:
+            self._check_tunnels()
+
+    def _check_tunnels(self) -> None:
+        """End tunnels that the snapshot no longer wants, some at a time."""
+        some, self._unchecked = (
+            self._unchecked[:TUNNELS_PER_SWEEP],
+            self._unchecked[TUNNELS_PER_SWEEP:],
+        )
+        for exchange in some:
+            if exchange in self.tunnels and exchange.is_orphan:
+                exchange.go_away(ForwardError.TUNNEL_WITHDRAWN)
 
     def _read_wall_clock(self) -> None:
         before = int(self.wall)

@@ -82,6 +82,7 @@ class Tunnel:
         "_exchange",
         "_from_client",
         "_from_instance",
+        "_is_framed",
         "_is_going_away",
         "_upstream",
     )
@@ -105,7 +106,8 @@ class Tunnel:
         self._upstream = upstream
         self._is_going_away = False
         to_instance, to_client = upstream.send_data, downstream.send_data
-        if protocol == b"websocket":
+        self._is_framed = protocol == b"websocket"
+        if self._is_framed:
             close = close_frame(GOING_AWAY)
             self._from_client = _Way(to_instance, FrameBorders(), close_frame(GOING_AWAY, mask))
             self._from_instance = _Way(to_client, FrameBorders(), close)
@@ -151,7 +153,9 @@ class Tunnel:
             way.cut()
         self._upstream.flush()
         self._downstream.flush()
-        self._exchange.tunnel_moved()
+        if not self._is_framed:
+            self._upstream.half_close()
+            self._downstream.half_close()
 
     def _end_with_both(self) -> None:
         if self._from_client.has_ended and self._from_instance.has_ended:

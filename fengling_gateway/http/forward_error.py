@@ -148,7 +148,7 @@ class ForwardError(Enum):
     )
 
     # After an upgrade
-    TUNNEL_IDLE_TIMEOUT = _US, _TUNNEL, 504, _NEVER, "Nothing was said in the tunnel for too long."
+    TUNNEL_IDLE_TIMEOUT = _UP, _TUNNEL, 504, _NEVER, "Nothing was said in the tunnel for too long."
     TUNNEL_BROKEN = _UP, _TUNNEL, 502, _NEVER, "The instance broke the tunnel off."
     TUNNEL_WITHDRAWN = _US, _TUNNEL, 503, _NEVER, "The tunnel's route or instance is gone."
 

@@ -76,6 +76,7 @@ class RequestTests(RigCase):
             {
                 b"host": b"Example.com",
                 b"accept": b"*/*",
+                b"via": b"1.1 fengling",
                 b"x-forwarded-for": b"198.51.100.7",
                 b"x-forwarded-proto": b"http",
                 b"x-forwarded-host": b"Example.com",
@@ -91,13 +92,15 @@ class RequestTests(RigCase):
         )
         head = head_of(sent)
         self.assertEqual(
-            {b"x-yours", b"authorization", b"host"},
+            {b"x-yours", b"authorization", b"host", b"te", b"connection", b"via"},
             {
                 name
                 for name in head
                 if not name.startswith(b"x-forwarded") and name != b"x-request-id"
             },
         )
+        # What the client takes, we do too, and say so for our own connection.
+        self.assertEqual((head[b"te"], head[b"connection"]), (b"trailers", b"TE"))
 
     def test_connection_cannot_remove_what_the_gateway_says(self) -> None:
         """A client that nominates X-Forwarded-For only loses its own."""
@@ -124,6 +127,7 @@ class RequestTests(RigCase):
             head,
             {
                 b"host": b"h",
+                b"via": b"1.1 fengling",
                 b"x_custom": b"kept",
                 b"x-forwarded-for": b"198.51.100.7",
                 b"x-forwarded-proto": b"http",
@@ -252,14 +256,14 @@ class RequestBodyTests(RigCase):
         self.assertIsNone(client.ended)
 
     def test_chunks_are_made_anew(self) -> None:
-        """A chunked body is decoded and encoded again, without extensions and trailers."""
+        """A chunked body is decoded and encoded again, without extensions."""
         rig = self.rig()
         client = rig.ask(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n")
         upstream = rig.accept()
         self.assertEqual(head_of(upstream.take())[b"transfer-encoding"], b"chunked")
         client.deliver(b"3;a=b\r\nabc\r\n2\r\nde")
         client.deliver(b"\r\n0\r\nX-Trailer: 1\r\n\r\n")
-        self.assertEqual(upstream.take(), b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        self.assertEqual(upstream.take(), b"3\r\nabc\r\n2\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n")
         upstream.deliver(OK)
         self.assertIsNone(client.ended)
 
@@ -364,12 +368,12 @@ class AnswerTests(RigCase):
         )
 
     def test_chunked_answer_is_chunked_anew(self) -> None:
-        """Chunks are made anew, extensions and trailers dropped."""
+        """Chunks are made anew, extensions dropped."""
         sent = self.answer(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nab\r\n0\r\nT: 1\r\n\r\n"
         )
         self.assertEqual(head_of(sent)[b"transfer-encoding"], b"chunked")
-        self.assertEqual(body_of(sent), b"2\r\nab\r\n0\r\n\r\n")
+        self.assertEqual(body_of(sent), b"2\r\nab\r\n0\r\nT: 1\r\n\r\n")
 
     def test_pieces_are_passed_on_as_they_come(self) -> None:
         """Neither a head nor a piece of a body waits for the next."""

@@ -46,7 +46,7 @@ def joined_chunks(data: bytes) -> bytes:
     while True:
         size, _, body = body.partition(b"\r\n")
         if not int(size, 16):
-            return head + b"\r\n\r\n" + whole + body[2:]
+            return head + b"\r\n\r\n" + whole + body.removesuffix(b"\r\n")
         whole += body[: int(size, 16)]
         body = body[int(size, 16) + 2 :]
 
@@ -71,7 +71,7 @@ def forwarded(cuts: list[int]) -> list[bytes]:
 def is_complete(sent: bytes) -> bool:
     head, end, body = sent.partition(b"\r\n\r\n")
     if b"chunked" in head:
-        return body.endswith(b"0\r\n\r\n")
+        return b"\r\n0\r\n" in b"\r\n" + body and body.endswith(b"\r\n\r\n")
     if b"Content-Length: 5" in head:
         return len(body) == 5
     return bool(end)
@@ -85,7 +85,7 @@ def test_requests_are_what_they_are() -> None:
     lines = [request.split(b" HTTP")[0] for request in WHOLE]
     assert lines == [b"POST /1", b"GET /2", b"PUT /3", b"HEAD /4"]
     assert [request.partition(b"\r\n\r\n")[2] for request in WHOLE] == [
-        *(b"hello!", b""),
+        *(b"hello!T: 1\r\n", b""),
         *(b"world", b""),
     ]
 
