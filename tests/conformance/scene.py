@@ -68,6 +68,18 @@ class Scene:
         value: int = self.gateway.ask()["counters"][name]
         return value
 
+    def when_still(self, name: str, at_least: int) -> int:
+        """A counter, once it is so high and moves no more."""
+        last = -1
+
+        def stands_still() -> bool:
+            nonlocal last
+            before, last = last, self.counter(name)
+            return last == before >= at_least
+
+        wait_until(stands_still, interval=0.2)
+        return last
+
     def failures(self, code: str) -> int:
         """How often exchanges have failed with this code."""
         requests = self.gateway.ask()["counters"]["requests"]

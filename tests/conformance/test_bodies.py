@@ -152,16 +152,6 @@ def test_client_that_closes_unanswered_is_taken_for_one_that_reads(scene: Scene)
 # Back-pressure
 
 
-def _stands_still(scene: Scene, counter: str, at_least: int) -> None:
-    last = [-1]
-
-    def stands_still() -> bool:
-        before, last[0] = last[0], scene.counter(counter)
-        return last[0] == before >= at_least
-
-    wait_until(stands_still, interval=0.2)
-
-
 def test_reader_that_stalls_stalls_the_instance(scene: Scene) -> None:
     """Nothing is read that cannot be passed on; when the reader goes on, every byte comes."""
     before = scene.counter("upstream_bytes_received")
@@ -170,7 +160,7 @@ def test_reader_that_stalls_stalls_the_instance(scene: Scene) -> None:
     with scene.client(receive_buffer=4096) as client:
         client.send(request())
         client.head()
-        _stands_still(scene, "upstream_bytes_received", before + 64 * 1024)
+        scene.when_still("upstream_bytes_received", before + 64 * 1024)
         assert scene.gateway.ask()["buffered"] <= BOUND
         for _ in range(32):
             assert client.data(len(MEGABYTE)) == MEGABYTE
@@ -186,7 +176,7 @@ def test_instance_that_stalls_stalls_the_client(scene: Scene, is_chunked: bool) 
     with scene.client() as client:
         sender = threading.Thread(target=client.send, args=(raw,), daemon=True)
         sender.start()
-        _stands_still(scene, "bytes_received", before + 64 * 1024)
+        scene.when_still("bytes_received", before + 64 * 1024)
         assert scene.gateway.ask()["buffered"] <= BOUND
         goes_on.set()
         got = scene.instance.whole_request()
