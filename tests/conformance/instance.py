@@ -126,11 +126,13 @@ class RecordingInstance:
         if not self._play(stream, early):
             return False
         read_body(stream, request)
-        for step in steps:
+        for at, step in enumerate(steps):
             if stream.has_more():
                 raise UnsafeError(f"bytes after {request!r}")
-            if not self._play(stream, (step,)):
-                return False
+            if not isinstance(step, threading.Event):
+                # From here on, what comes may be the next request.
+                return self._play(stream, steps[at:])
+            step.wait(WAIT_SECONDS)
         return True
 
     def _script(self, request: Request) -> tuple[tuple[Step, ...], tuple[Step, ...]]:

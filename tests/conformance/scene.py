@@ -40,9 +40,13 @@ class Scene:
         before = len(self.instance.requests)
         answer = self.ask(raw, method)
         assert answer.status == 200, answer
-        request = self.instance.whole_request(before)
-        assert len(self.instance.requests) == before + 1
-        return request
+        # One that an earlier test has cut short may be told of now: it is no whole one.
+        got = wait_until(lambda: self._whole(before))
+        assert len(got) == 1, got
+        return got[0]
+
+    def _whole(self, before: int) -> list[Request]:
+        return [got for got in self.instance.requests[before:] if got.is_complete]
 
     def refuses(self, raw: bytes, status: int = 400, code: str | None = None) -> None:
         """Check that this is answered with a problem, the connection closed, and nothing forwarded."""
@@ -55,7 +59,7 @@ class Scene:
                 assert answer.is_last
                 assert client.ends()
         self.serves_others()
-        assert len(self.instance.requests) == before + 1, self.instance.requests
+        assert [got.target[:6] for got in self._whole(before)] == [b"/turn/"]
 
     def serves_others(self) -> None:
         """Check that the next connection gets its own answer."""
@@ -91,7 +95,7 @@ class Scene:
         wait_until(lambda: self.counter("upstream_queued_now") == 0)
         self.instance.begin()
         self.serves_others()
-        assert self.instance.unsafe == []
+        assert not self.instance.unsafe, self.instance.unsafe
 
 
 @contextmanager
