@@ -27,6 +27,7 @@ def main(configuration: dict) -> None:
 
     from fengling_gateway.dataplane.plane import DataPlane
     from fengling_gateway.dataplane.settings import DataPlaneSettings
+    from fengling_gateway.supervisor.sockets import BACKLOG
     from tests.dataplane.snapshots import make_snapshot
 
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
@@ -37,7 +38,7 @@ def main(configuration: dict) -> None:
         rng=random.Random(1),
     )
     plane.apply(make_snapshot(*configuration["changes"]))
-    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     listening.setblocking(False)
     plane.listen("http", listening)
 
