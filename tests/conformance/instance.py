@@ -59,6 +59,7 @@ class RecordingInstance:
         self.unsafe: list[str] = []
         self._scripts: deque[tuple[tuple[Step, ...], tuple[Step, ...]]] = deque()
         self._respond: Respond | None = None
+        self._greeting = b""
         self._numbers = itertools.count(1)
         self._open: set[int] = set()
 
@@ -67,6 +68,7 @@ class RecordingInstance:
         self.requests = []
         self._scripts.clear()
         self._respond = None
+        self._greeting = b""
 
     # What a test says
 
@@ -81,6 +83,10 @@ class RecordingInstance:
     def responds(self, respond: Respond) -> None:
         """Do what this returns at every request for which nothing else was said."""
         self._respond = respond
+
+    def greets(self, greeting: bytes) -> None:
+        """Say this at once on every new connection, unasked."""
+        self._greeting = greeting
 
     # What a test asks
 
@@ -108,6 +114,7 @@ class RecordingInstance:
         number = next(self._numbers)
         self._open.add(number)
         stream = Stream(connection)
+        connection.sendall(self._greeting)
         try:
             while (request := read_head(stream)) is not None:
                 request.connection = number

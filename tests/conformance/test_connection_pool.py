@@ -20,7 +20,7 @@ SETTINGS = {
     "upstream_max_connections": 4,
     "upstream_queue": 4,
     "upstream_queue_timeout": 2.0,
-    "upstream_idle_timeout": 0.5,
+    "upstream_idle_timeout": 0.3,
     "upstream_max_idle": 2,
 }
 ENTITIES = [
@@ -212,6 +212,18 @@ def test_connection_with_bytes_left_is_not_used_again(warm: Scene) -> None:
         said.wait(10)
         target = b"/%d" % turn
         assert warm.ask(post(b"", target=target)).body == b"POST " + target
+
+
+def test_instance_that_speaks_first_answers_nobody_else(scene: Scene) -> None:
+    """What comes before a request may pass for its answer, and for no other's."""
+    wait_until(lambda: scene.counter("upstream_connections_now") == 0)
+    scene.instance.greets(ok(b"POISON"))
+    scene.ask(request())
+    scene.instance.greets(b"")
+    for turn in range(10):
+        target = b"/%d" % turn
+        assert scene.ask(request(target=target)).body == b"GET " + target
+    assert scene.instance.requests[0].connection != scene.instance.requests[-1].connection
 
 
 def test_broken_answer_leaves_no_connection(warm: Scene) -> None:

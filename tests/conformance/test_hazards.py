@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from random import Random
 
@@ -14,7 +15,7 @@ from tests.conformance.mutations import mutant
 from tests.conformance.scene import Scene
 from tests.support.wait import wait_until
 
-SETTINGS = {"header_deadline": 60.0, "keepalive_requests": 1_000_000}
+SETTINGS = {"header_deadline": 60.0, "keepalive_requests": 1_000_000, "max_connections": 5000}
 
 
 @pytest.fixture
@@ -196,3 +197,16 @@ def test_malformed_answers_leave_nothing(steady: Scene, number: int) -> None:
             except (AnswerCutError, CutError):
                 pass
     steady.serves_others()
+
+
+def test_two_thousand_clients_at_once_find_room(steady: Scene) -> None:
+    """Clients that come in one moment are connected although nobody accepts, and served afterwards."""
+    # Half the descriptors are enough: here are both ends of half the connections.
+    number = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    with steady.gateway.frozen():
+        clients = [steady.client() for _ in range(number)]
+    for client in clients:
+        client.send(request())
+    for client in clients:
+        with client:
+            assert client.answer().status == 200
