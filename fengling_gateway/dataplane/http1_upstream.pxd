@@ -4,7 +4,7 @@ from fengling_gateway.dataplane.http1_answer_reader cimport AnswerReader
 cdef int _IDLE, _HEAD, _UNTIL_CLOSE, _CLOSED
 
 cdef class UpstreamConnection(AnswerReader):
-    cdef object _pool, _connector, _unread
+    cdef object _pool, _connector, _unread, _is_quiet
     cdef public object instance
     cdef public double idle_since, deadline
     cdef long long _uses

@@ -189,6 +189,8 @@ class RequestSide:
         head = self.head
         pairs = head.forward + forwarded_pairs(head, self._peer.address, self._peer.listener.scheme)
         pairs.append((b"X-Request-Id", self.request_id))
+        if self._peer.pairs:
+            pairs += self._peer.pairs
         if self._tenant is not None:
             pairs.append((self._revision.tenant_header, self._tenant.encode()))
         if head.expects_continue and not self.is_request_ended:

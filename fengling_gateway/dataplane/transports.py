@@ -146,7 +146,8 @@ class FastClient(SendAtOnce, tcp.Client):
 
 
 def has_unsent(transport: Any) -> bool:
-    """Whether a TCP transport of Twisted's holds what the socket has not taken yet."""
+    """Whether a TCP transport of Twisted's, or the one below, holds what the socket has not taken yet."""
+    transport = getattr(transport, "below", transport)
     if not isinstance(transport, FileDescriptor):
         return False
     return len(transport.dataBuffer) - transport.offset + transport._tempDataLen > 0
@@ -160,17 +161,6 @@ class Transports(Protocol):
 
     def connect(self, reactor: Any, host: str, port: int, factory: ClientFactory) -> Any:
         """Return a connector that opens a connection, without a timer of its own."""
-
-
-def connect_tls(reactor: Any, host: str, port: int, factory: ClientFactory) -> Any:
-    """
-    Return a connector that opens a TLS connection, by Twisted's transport.
-
-    The peer's certificate is verified for `host` against the system's authorities.
-    """
-    from twisted.internet.ssl import optionsForClientTLS
-
-    return reactor.connectSSL(host, port, factory, optionsForClientTLS(host), None)
 
 
 class StockTransports:

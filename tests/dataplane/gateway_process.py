@@ -2,7 +2,8 @@
 
 Usage: gateway_process.py CONFIGURATION, a JSON object with ``settings`` (of the
 data plane), ``reactor`` (lean or stock) and ``changes`` ([kind, body] pairs).
-It prints the port it listens on, and then answers every line on its input with
+It prints the port it listens on, reads certificates again for an object of TLS
+settings by listener, and else answers every line on its input with
 a line of JSON: its counters, what its transports buffer, and its memory.
 """
 
@@ -53,6 +54,10 @@ def main(configuration: dict) -> None:
         delimiter = b"\n"
 
         def lineReceived(self, line: bytes) -> None:
+            if line.startswith(b"{"):
+                problems = plane.read_certificates(json.loads(line))
+                self.sendLine(json.dumps(problems).encode())
+                return
             if line == b"drain":
                 plane.start_draining(10.0).addCallback(lambda _: self.sendLine(b"drained"))
                 return

@@ -38,6 +38,11 @@ class Gateway:
         """Drain it; what it says when that is done."""
         return self._say("drain").strip()
 
+    def read_certificates(self, tls: dict[str, Any]) -> list[str]:
+        """Have it read the files of its listener again; what it finds wrong with them."""
+        problems: list[str] = json.loads(self._say(json.dumps({"http": tls})))
+        return problems
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let whatever happens meanwhile be found at once."""
