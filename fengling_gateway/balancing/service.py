@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fengling_gateway.balancing.choices import Choice, compile_choice
 from fengling_gateway.balancing.instance import Instance, InstanceState
@@ -22,6 +22,25 @@ HOST_OF_INSTANCE: Final = b""
 """The value of `Service.host_header` that asks for the authority of the instance."""
 
 
+class ServiceTls(NamedTuple):
+    """
+    How to speak TLS to instances whose address is ``https://``.
+
+    ``ca`` is PEM, in place of the system's authorities. ``client_certificate``
+    is the id of the certificate to show. ``sni`` is the name to ask for and to
+    verify, in place of the instance's host.
+    """
+
+    verify: bool = True
+    ca: str | None = None
+    client_certificate: str | None = None
+    sni: str | None = None
+
+
+PLAIN_TRUST: Final = ServiceTls()
+"""What holds where a service says nothing."""
+
+
 class Service:
     """
     A compiled service.
@@ -34,6 +53,7 @@ class Service:
     Attributes:
         host_header: what the Host header says upstream: None = what the client
             said, `HOST_OF_INSTANCE` = the instance's authority, else this.
+        tls: None where the service says nothing of it.
         states: every instance of the service in the order of their ids, whether
             it may be picked or not.
     """
@@ -50,6 +70,7 @@ class Service:
         "idle_timeout",
         "states",
         "tenant_spill",
+        "tls",
     )
 
     _shared: Choice | None
@@ -65,6 +86,7 @@ class Service:
         self.first_byte_timeout = float(body["first_byte_timeout"])
         self.idle_timeout = float(body["idle_timeout"])
         self.tenant_spill: bool = body["tenant_spill"]
+        self.tls = None if body["tls"] is None else ServiceTls(**body["tls"])
         self.states = states
         self._shared = None
         self._dedicated = None

@@ -10,10 +10,13 @@ from twisted.internet.protocol import ServerFactory
 
 from fengling_gateway.dataplane.http1_downstream import DownstreamConnection
 from fengling_gateway.dataplane.listener import Listener, Peer
+from fengling_gateway.dataplane.opening import Opening
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.forwarded import peer_address
 from fengling_gateway.http.problem import REASONS, problem_body
+
+Connection = DownstreamConnection | Opening
 
 RESERVED_DESCRIPTORS: Final = 256
 """Descriptors left for files, the control channel, Redis and whatever else opens one."""
@@ -51,9 +54,9 @@ class DownstreamFactory(ServerFactory):
         state: PlaneState,
         listener: Listener,
         *,
-        connections: set[DownstreamConnection],
+        connections: set[Connection],
         max_connections: int,
-        on_closed: Callable[[DownstreamConnection], None],
+        on_closed: Callable[[Connection], None],
     ) -> None:
         """
         Args:
@@ -70,8 +73,23 @@ class DownstreamFactory(ServerFactory):
         """Return a protocol for a connection; beyond the cap, one that says so and closes."""
         if len(self._connections) >= self._max_connections:
             return _Refusal(self._state)
-        peer = Peer(self._listener, peer_address(addr.host))
+        self._state.counters.connections_accepted += 1
+        listener = self._listener
+        address = peer_address(addr.host)
+        connection: Connection
+        if listener.tls is None and not listener.is_behind(address):
+            connection = DownstreamConnection(self._state, Peer(listener, address), self._on_closed)
+        else:
+            connection = Opening(
+                self._state, listener, address, connect=self._opened, on_closed=self._on_closed
+            )
+        self._connections.add(connection)
+        return connection
+
+    def _opened(self, opening: Opening, peer: Peer) -> DownstreamConnection:
+        """Return what comes in the place of a connection's opening."""
         connection = DownstreamConnection(self._state, peer, self._on_closed)
+        self._connections.discard(opening)
         self._connections.add(connection)
         return connection
 

@@ -16,7 +16,9 @@ cdef class Counters:
     cdef public long long upstream_bytes_received, upstream_bytes_sent, upstream_connects
     cdef public long long upstream_connects_failed, upstream_connections_now
     cdef public long long upstream_discarded, upstream_queued_now, upstream_reused
-    cdef public dict routes
+    cdef public long long proxy_headers_refused, tls_certificates_failed, tls_handshakes
+    cdef public long long upstream_tls_failed
+    cdef public dict routes, tls_handshakes_failed
     cdef dict _latencies, _others
     cdef set _folded, _late
     cdef long long _max_histograms, _max_pairs

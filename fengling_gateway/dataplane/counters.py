@@ -73,6 +73,7 @@ class Counters:
     Everything a data plane counts. Names ending in ``_now`` are gauges.
 
     Attributes:
+        tls_handshakes_failed: by `tls_failures.KINDS`.
         routes: by ids of route and service, where they have a place of their own.
     """
 
@@ -89,8 +90,12 @@ class Counters:
         "connections_now",
         "connections_refused",
         "in_flight_now",
+        "proxy_headers_refused",
         "retries",
         "routes",
+        "tls_certificates_failed",
+        "tls_handshakes",
+        "tls_handshakes_failed",
         "upstream_bytes_received",
         "upstream_bytes_sent",
         "upstream_connections_now",
@@ -99,6 +104,7 @@ class Counters:
         "upstream_discarded",
         "upstream_queued_now",
         "upstream_reused",
+        "upstream_tls_failed",
     )
 
     def __init__(self, max_pairs: int = MAX_PAIRS) -> None:
@@ -108,7 +114,11 @@ class Counters:
         self.connections_now = 0
         self.connections_refused = 0
         self.in_flight_now = 0
+        self.proxy_headers_refused = 0
         self.retries = 0
+        self.tls_certificates_failed = 0
+        self.tls_handshakes = 0
+        self.tls_handshakes_failed: dict[str, int] = {}
         self.upstream_bytes_received = 0
         self.upstream_bytes_sent = 0
         self.upstream_connects = 0
@@ -117,6 +127,7 @@ class Counters:
         self.upstream_discarded = 0
         self.upstream_queued_now = 0
         self.upstream_reused = 0
+        self.upstream_tls_failed = 0
         self.routes: dict[tuple[str, str], RouteCounts] = {}
         self._max_pairs = max_pairs
         self._latencies = {"": Latency(), OTHER: Latency()}

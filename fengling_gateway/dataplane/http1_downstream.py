@@ -75,7 +75,6 @@ class DownstreamConnection(RequestReader):
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         plane = self._plane
-        plane.counters.connections_accepted += 1
         plane.counters.connections_now += 1
         plane.sweeper.items.add(self)
         self.deadline = plane.sweeper.now + self._peer.listener.header_deadline

@@ -5,7 +5,7 @@ cdef int _IDLE, _HEAD, _UNTIL_CLOSE, _TUNNEL, _CLOSED
 cdef list NO_PAIRS
 
 cdef class UpstreamConnection(AnswerReader):
-    cdef object _pool, _connector, _unread
+    cdef object _pool, _connector, _unread, _is_quiet
     cdef public object instance
     cdef public double idle_until, deadline
     cdef long long _uses, _backlog

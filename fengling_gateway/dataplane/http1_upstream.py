@@ -60,6 +60,7 @@ class UpstreamConnection(AnswerReader):
         "_backlog",
         "_connector",
         "_is_paused",
+        "_is_quiet",
         "_pool",
         "_unread",
         "_uses",
@@ -76,6 +77,7 @@ class UpstreamConnection(AnswerReader):
         self._connector: Any = None
         self._is_paused = False
         self._unread: Callable[[int], list[Any]] | None = None
+        self._is_quiet: Callable[[], bool] | None = None
         self._uses = 0
         self._backlog = UNKNOWN
         self.idle_until = 0.0
@@ -104,8 +106,9 @@ class UpstreamConnection(AnswerReader):
         self._connector = None
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        if self.instance.scheme != "https":
-            # Whose socket may hold a record that says nothing, such as a session ticket.
+        # Of TLS only its transport can tell whether what the socket has says anything.
+        self._is_quiet = getattr(transport, "is_quiet", None)
+        if self._is_quiet is None and self.instance.scheme != "https":
             looker = poll()
             looker.register(transport.getHandle(), POLLIN)
             self._unread = looker.poll
@@ -115,13 +118,13 @@ class UpstreamConnection(AnswerReader):
         else:
             self._pool.connection_made(self, exchange)
 
-    def connect_failed(self) -> None:
+    def connect_failed(self, error: ForwardError = ForwardError.CONNECT_FAILED) -> None:
         """Note that the connection could not be opened."""
         exchange, self._exchange = self._exchange, None
         self._phase = _CLOSED
         self._connector = None
         if exchange is not None:
-            self._pool.connection_failed(exchange)
+            self._pool.connection_failed(exchange, error)
         self._pool.closed(self)
 
     # Lending
@@ -134,6 +137,9 @@ class UpstreamConnection(AnswerReader):
         answer to the next request, whoever's that is. (By poll(2): a look by
         recv(2) costs three times as much, because of its exception.)
         """
+        if self._is_quiet is not None:
+            # What it reads may have been an answer to nothing, and the end of this connection.
+            return self._is_quiet() and self._phase == _IDLE
         return self._unread is None or not self._unread(0)
 
     def lend(self, exchange: Exchange) -> None:

@@ -4,7 +4,8 @@ from fengling_gateway.dataplane.state cimport PlaneState
 cdef class Listener:
     cdef public str name
     cdef public bytes scheme
-    cdef public object limits
+    cdef public object limits, rarely, tls
+    cdef list _balancers
     cdef public double header_deadline, keepalive_idle
     cdef public long long keepalive_requests
 

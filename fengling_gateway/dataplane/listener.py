@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Any
 
+from fengling_gateway.dataplane.rarely import Rarely
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.http.headers import Pair
@@ -18,21 +20,29 @@ class Listener:
         scheme: ``http`` or ``https``.
         limits: of a request's head.
         header_deadline, keepalive_idle, keepalive_requests: see `DataPlaneSettings`.
+        tls: its `ServerTls`; None where it speaks plain HTTP.
+        rarely: what its connections log by.
     """
 
     __slots__ = (
+        "_balancers",
         "header_deadline",
         "keepalive_idle",
         "keepalive_requests",
         "limits",
         "name",
+        "rarely",
         "scheme",
+        "tls",
     )
 
-    def __init__(self, name: str, settings: DataPlaneSettings) -> None:
+    def __init__(self, name: str, settings: DataPlaneSettings, tls: Any = None) -> None:
         own = settings.of_listener(name)
         self.name = name
-        self.scheme = b"http"
+        self.scheme = b"http" if tls is None else b"https"
+        self.tls = tls
+        self.rarely = Rarely()
+        self._balancers = [ip_network(one) for one in own.proxy_protocol]
         self.limits = own.head_limits()
         self.header_deadline = own.header_deadline
         self.keepalive_idle = own.keepalive_idle
@@ -40,6 +50,16 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener {self.name}>"
+
+    def is_behind(self, peer: str) -> bool:
+        """Whether a peer is one that has to say by a PROXY header whom it speaks for."""
+        if not self._balancers:
+            return False
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._balancers)
 
 
 class Peer:

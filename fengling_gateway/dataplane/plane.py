@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any, Final
 
@@ -13,20 +14,22 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from fengling_gateway.dataplane.accepting import (
+    Connection,
     DownstreamFactory,
     ListeningSocket,
     connection_cap,
 )
-from fengling_gateway.dataplane.http1_downstream import DownstreamConnection
 from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
 from fengling_gateway.dataplane.listener import Listener
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.tls_certificates import Certificate, CertificateError
+from fengling_gateway.dataplane.tls_contexts import ServerTls, TlsSettings
+from fengling_gateway.dataplane.tls_upstream import ClientTls, no_terms
 from fengling_gateway.dataplane.transports import (
     FastTransports,
     StockTransports,
     Transports,
-    connect_tls,
 )
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.routing.snapshot import Snapshot
@@ -73,8 +76,10 @@ class DataPlane:
             wall_clock=time.time,
             dial=self._dial,
         )
+        self._client_tls = ClientTls(self._state)
+        self._server_tls: dict[str, ServerTls] = {}
         self._ports: set[ListeningSocket] = set()
-        self._connections: set[DownstreamConnection] = set()
+        self._connections: set[Connection] = set()
         self._max_connections = settings.max_connections or connection_cap()
         self._drained: Deferred[None] | None = None
         self._drain_seconds = self._drain_deadline = 0.0
@@ -96,6 +101,7 @@ class DataPlane:
     def apply(self, snapshot: Snapshot) -> None:
         """Serve by `snapshot` from the next exchange on; those under way end by the old one."""
         self._state.apply(snapshot)
+        self._client_tls.changed()
         for instance in snapshot.retired:
             if instance.pool is not None:
                 instance.pool.close_idle()
@@ -120,7 +126,7 @@ class DataPlane:
         sock.setblocking(False)
         factory = DownstreamFactory(
             self._state,
-            Listener(listener, self._state.settings),
+            Listener(listener, self._state.settings, self._tls_of(listener)),
             connections=self._connections,
             max_connections=self._max_connections,
             on_closed=self._connection_closed,
@@ -129,17 +135,73 @@ class DataPlane:
         self._ports.add(port)
         return port
 
-    def _connection_closed(self, connection: DownstreamConnection) -> None:
+    def _tls_of(self, listener: str) -> ServerTls | None:
+        """Return the TLS of a listener, which its sockets share; None where it has none."""
+        values = self._state.settings.of_listener(listener).tls
+        if values is None:
+            return None
+        tls = self._server_tls.get(listener)
+        if tls is None:
+            settings = TlsSettings.from_json(values)
+            tls = self._server_tls[listener] = ServerTls(settings)
+            self._read_files(listener, tls, settings)
+            tls.offer(self._client_tls.certificates.values())
+        return tls
+
+    # Certificates
+
+    def read_certificates(self, listeners: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """
+        Read the certificate files of all listeners again.
+
+        Args:
+            listeners: by name, what `TlsSettings.from_json` takes. What has
+                changed in it holds for the next handshake.
+
+        Returns:
+            what is wrong; there, what was before goes on.
+        """
+        problems: list[str] = []
+        for name, tls in self._server_tls.items():
+            if name in listeners:
+                problems += self._read_files(name, tls, TlsSettings.from_json(listeners[name]))
+        return problems
+
+    def offer_certificates(self, certificates: Iterable[Certificate]) -> None:
+        """
+        Offer these of the table, by SNI, on all listeners with TLS, and to instances.
+
+        Of several for the same name the first one is. Call it before `apply`.
+        """
+        offered = list(certificates)
+        self._client_tls.certificates = {one.name: one for one in offered}
+        for tls in self._server_tls.values():
+            tls.offer(offered)
+        self._client_tls.changed()
+
+    def _read_files(self, listener: str, tls: ServerTls, settings: TlsSettings) -> list[str]:
+        problems = [f"listener {listener}: {one}" for one in tls.read_files(settings)]
+        self._state.counters.tls_certificates_failed += len(problems)
+        for problem in problems:
+            _log.error("{problem}", problem=problem, log_id="tls.certificate_failed")
+        return problems
+
+    def _connection_closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
         if self._drained is not None and not self._connections:
             self._end_drain()
 
     def _dial(self, connection: UpstreamConnection) -> Any:
         instance = connection.instance
-        factory = _UpstreamFactory(connection)
-        connect = connect_tls if instance.scheme == "https" else self._transports.connect
+        factory: ClientFactory = _UpstreamFactory(connection)
         try:
-            return connect(self._reactor, instance.host, instance.port, factory)
+            if instance.scheme == "https":
+                factory = self._client_tls.factory(connection)
+            return self._transports.connect(self._reactor, instance.host, instance.port, factory)
+        except CertificateError as error:
+            self._client_tls.report(instance, no_terms(error))
+            self._reactor.callLater(0, connection.connect_failed, ForwardError.TLS_FAILED)
+            return None
         except Exception as error:
             # Such as a name that can't be verified. Told later, as other failures to
             # connect are: who waits behind this one would else be tried in its midst.

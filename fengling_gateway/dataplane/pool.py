@@ -98,11 +98,11 @@ class UpstreamPool:
         connection.lend(exchange)
         exchange.connected(connection)
 
-    def connection_failed(self, exchange: Exchange) -> None:
-        """Tell `exchange` that its connection could not be opened."""
+    def connection_failed(self, exchange: Exchange, error: ForwardError) -> None:
+        """Tell `exchange` why its connection could not be opened."""
         self._plane.counters.upstream_connects_failed += 1
         if self._dialing.pop(exchange, None) is not None:
-            exchange.upstream_failed(ForwardError.CONNECT_FAILED, is_reused=False)
+            exchange.upstream_failed(error, is_reused=False)
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection fit for another exchange."""

@@ -205,6 +205,8 @@ class RequestSide:
         pairs.append(via if head.via is None else (b"Via", head.via + b", " + via[1]))
         if self._upgrade is not None or head.takes_trailers:
             self._add_hop_by_hop(pairs)
+        if self._peer.pairs:
+            pairs += self._peer.pairs
         if self._tenant is not None:
             pairs.append((self._revision.tenant_header, self._tenant.encode()))
         if head.expects_continue and not self.is_request_ended:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
@@ -42,6 +42,9 @@ class DataPlaneSettings:
         transports: "fast" sends at once and buffers the rest; "stock" are
             Twisted's own.
         via: what this gateway calls itself in Via headers.
+        tls_transport: "fast" is by the standard library, "stock" Twisted's.
+        proxy_protocol: networks whose connections begin with a PROXY header.
+        tls: of a listener, as `TlsSettings.from_json` takes it; None for plain HTTP.
         listeners: by a listener's name, what holds there instead.
     """
 
@@ -64,6 +67,9 @@ class DataPlaneSettings:
     worker_header: bool = False
     transports: Literal["fast", "stock"] = "fast"
     via: str = "fengling"
+    tls_transport: Literal["fast", "stock"] = "fast"
+    proxy_protocol: Sequence[str] = ()
+    tls: Mapping[str, Any] | None = None
     listeners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of_listener(self, name: str) -> Self:

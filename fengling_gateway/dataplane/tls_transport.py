@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from select import POLLIN, poll
 from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -19,15 +20,34 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-READ_BYTES: Final = 64 * 1024
+from fengling_gateway.dataplane.tls_failures import LEFT, SILENT, TlsFailure, failure_of
+
+RECORD_BYTES: Final = 16 * 1024
+"""The most that is read in one go: what a record holds."""
+
+
+class Terms:
+    """
+    What several connections were opened on.
+
+    Attributes:
+        hold: whether new ones would be, too.
+    """
+
+    __slots__ = ("context", "hold", "server_hostname")
+
+    def __init__(self, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        self.context = context
+        self.server_hostname = server_hostname
+        self.hold = True
 
 
 class TlsTransport:
     """
     One side of a TLS connection.
 
-    The protocol above is connected when the handshake is done, and never if it
-    fails; then `failed` is called instead, once, with the reason.
+    The protocol above is made and connected when the handshake is done, and
+    never if it fails; then `failed` is called instead, once, with the reason.
 
     Attributes:
         was_truncated: whether the peer ended without saying so (RFC 8446, 6.1):
@@ -35,12 +55,18 @@ class TlsTransport:
     """
 
     __slots__ = (
+        "_broke",
+        "_build",
+        "_can_write",
         "_failed",
         "_has_ended",
+        "_has_heard",
         "_incoming",
         "_is_open",
         "_outgoing",
+        "_poll",
         "_protocol",
+        "_terms",
         "_tls",
         "_transport",
         "was_truncated",
@@ -48,18 +74,26 @@ class TlsTransport:
 
     def __init__(
         self,
-        protocol: Any,
         context: ssl.SSLContext,
         *,
         server_hostname: str | None,
-        failed: Callable[[str], None],
+        build: Callable[[bytes | None], Any],
+        failed: Callable[[TlsFailure], None],
+        broke: Callable[[TlsFailure], None] | None = None,
+        terms: Terms | None = None,
     ) -> None:
         """
         Args:
             server_hostname: whom we have called, for a client; None for a server.
+            build: makes the protocol above, given the peer's certificate (DER),
+                if it was asked for and verified.
             failed: told why there will be no connection.
+            broke: told why there is none any more, where the peer broke it off
+                or broke the rules.
+            terms: that it is opened on; see `is_quiet`.
         """
-        self._protocol = protocol
+        self._build: Callable[[bytes | None], Any] | None = build
+        self._protocol: Any = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
@@ -68,9 +102,14 @@ class TlsTransport:
             server_side=server_hostname is None,
             server_hostname=server_hostname,
         )
-        self._failed: Callable[[str], None] | None = failed
+        self._failed: Callable[[TlsFailure], None] | None = failed
         self._transport: Any = None
+        self._broke = broke
+        self._terms = terms
+        self._poll: Any = None
+        self._has_heard = False
         self._is_open = False
+        self._can_write = False
         self._has_ended = False
         self.was_truncated = False
 
@@ -90,9 +129,8 @@ class TlsTransport:
     def dataReceived(self, data: bytes) -> None:
         """Decrypt what has arrived, and pass it on as one piece."""
         self._incoming.write(data)
-        if not self._is_open and not self._shake_hands():
-            return
-        self._read()
+        if self._is_open or self._shake_hands():
+            self._read()
 
     def readConnectionLost(self) -> None:
         """Note that the peer has closed; if it had not said so before, something may be missing."""
@@ -106,9 +144,10 @@ class TlsTransport:
     def connectionLost(self, reason: Failure) -> None:
         """Note that the connection is closed."""
         if not self._is_open:
-            self._tell_failure(reason.getErrorMessage())
+            kind = LEFT if self._has_heard else SILENT
+            self._tell_failure(TlsFailure(kind, reason.getErrorMessage()))
             return
-        self._is_open = False
+        self._is_open = self._can_write = False
         if self.was_truncated and reason.check(ConnectionDone):
             reason = Failure(ConnectionLost("without the end that TLS has"))
         self._protocol.connectionLost(reason)
@@ -117,6 +156,9 @@ class TlsTransport:
 
     def _shake_hands(self) -> bool:
         """Take a step; whether it was the last."""
+        self._has_heard = True
+        if self._failed is None:
+            return False  # it has failed, and this is what the peer had sent before it heard
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -124,44 +166,57 @@ class TlsTransport:
             return False
         except ssl.SSLError as error:
             self._flush()  # the alert that says why
-            self._tell_failure(_reason(error))
+            self._tell_failure(failure_of(error))
             self._transport.loseConnection()
             return False
         self._flush()
-        self._is_open = True
+        self._is_open = self._can_write = True
         self._failed = None
+        build, self._build = self._build, None
+        self._protocol = build(self._tls.getpeercert(True))  # type: ignore[misc]
         self._protocol.makeConnection(self)
         return True
 
-    def _tell_failure(self, reason: str) -> None:
+    def _tell_failure(self, failure: TlsFailure) -> None:
         failed, self._failed = self._failed, None
+        self._build = None
         if failed is not None:
-            failed(reason)
+            failed(failure)
 
     # Reading
 
     def _read(self) -> None:
         pieces = []
+        incoming = self._incoming
+        tls = self._tls
         error: ssl.SSLError | None = None
+        has_ended = False
         try:
-            # An end of TLS is an empty piece.
-            while piece := self._tls.read(READ_BYTES):
+            while True:
+                piece = tls.read(RECORD_BYTES)
+                if not piece:
+                    has_ended = True
+                    break
                 pieces.append(piece)
-        except ssl.SSLWantReadError as wanted:
-            error = wanted
-        except ssl.SSLZeroReturnError:
+                if not incoming.pending and not tls.pending():
+                    break  # asking once more would cost an exception
+        except ssl.SSLWantReadError:
             pass
+        except ssl.SSLZeroReturnError:
+            has_ended = True
         except ssl.SSLError as broken:
             error = broken
         if self._outgoing.pending:
             self._flush()
         if pieces:
             self._protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if error is None:
-            self._ended()
-        elif not isinstance(error, ssl.SSLWantReadError):
+        if error is not None:
             self.was_truncated = True
             self._transport.abortConnection()
+            if self._broke is not None:
+                self._broke(failure_of(error))
+        elif has_ended:
+            self._ended()
 
     def _ended(self) -> None:
         """The peer will send no more."""
@@ -171,20 +226,22 @@ class TlsTransport:
         if self._is_open and IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.readConnectionLost()
         else:
-            self._transport.loseConnection()
+            self.loseConnection()
 
     # What the protocol above asks for
 
     def write(self, data: bytes) -> None:
-        """Encrypt and send."""
-        if self._is_open:
-            try:
-                self._tls.write(data)
-            except ssl.SSLError:
-                # Such as after our own end; TCP finds out what there is to find out.
-                self._transport.abortConnection()
-                return
-            self._transport.write(self._outgoing.read())
+        """Encrypt and send; after our own end, nothing is."""
+        if not self._can_write or not data:
+            return
+        try:
+            written = self._tls.write(data)
+            while written < len(data):
+                written += self._tls.write(data[written:])
+        except ssl.SSLError:
+            self._transport.abortConnection()
+            return
+        self._transport.write(self._outgoing.read())
 
     def writeSequence(self, iovec: Any) -> None:
         """Send several pieces as one."""
@@ -205,7 +262,8 @@ class TlsTransport:
         self._transport.abortConnection()
 
     def _say_the_end(self) -> None:
-        if self._is_open:
+        if self._can_write:
+            self._can_write = False
             try:
                 self._tls.unwrap()
             except ssl.SSLError:
@@ -241,18 +299,25 @@ class TlsTransport:
         """The TCP transport."""
         return self._transport
 
-    # What has been agreed upon
+    def is_quiet(self) -> bool:
+        """
+        Whether the peer has neither ended nor said anything to the protocol above that it has not heard.
 
-    def peer_certificate(self) -> bytes | None:
-        """Return the peer's certificate (DER) if it was asked for and verified."""
-        return self._tls.getpeercert(binary_form=True)
-
-
-def _reason(error: ssl.SSLError) -> str:
-    """Say why a handshake failed, without the place in the library's source."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message}"
-    return (error.reason or str(error)).replace("_", " ").lower()
+        For who wants to ask something new, on terms that still hold. What the
+        socket has is read first: it may be no more than a session ticket.
+        """
+        if self._has_ended or not self._is_open:
+            return False
+        if self._terms is not None and not self._terms.hold:
+            return False
+        if self._poll is None:
+            looker = poll()
+            looker.register(self._transport.getHandle(), POLLIN)
+            self._poll = looker.poll
+        if not self._poll(0):
+            return True
+        why = self._transport.doRead()
+        return why is None and not self._has_ended
 
 
 # Not by a decorator: a compiled class takes none.

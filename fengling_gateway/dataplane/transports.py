@@ -149,7 +149,8 @@ class FastClient(SendAtOnce, tcp.Client):
 
 
 def has_unsent(transport: Any) -> bool:
-    """Whether a TCP transport of Twisted's holds what the socket has not taken yet."""
+    """Whether a TCP transport of Twisted's, or the one below, holds what the socket has not taken."""
+    transport = getattr(transport, "below", transport)
     return isinstance(transport, FileDescriptor) and _unsent(transport) > 0
 
 
@@ -166,8 +167,9 @@ def backlog(transport: Any) -> int:
 
     While nothing more is written it falls as the peer reads. Nothing else tells: a full
     socket, which may hold megabytes, takes no more before a third of it is free. `UNKNOWN`
-    above TLS, and where the system does not count.
+    above Twisted's TLS, and where the system does not count.
     """
+    transport = getattr(transport, "below", transport)
     if not isinstance(transport, FileDescriptor):
         return UNKNOWN
     try:
@@ -185,17 +187,6 @@ class Transports(Protocol):
 
     def connect(self, reactor: Any, host: str, port: int, factory: ClientFactory) -> Any:
         """Return a connector that opens a connection, without a timer of its own."""
-
-
-def connect_tls(reactor: Any, host: str, port: int, factory: ClientFactory) -> Any:
-    """
-    Return a connector that opens a TLS connection, by Twisted's transport.
-
-    The peer's certificate is verified for `host` against the system's authorities.
-    """
-    from twisted.internet.ssl import optionsForClientTLS
-
-    return reactor.connectSSL(host, port, factory, optionsForClientTLS(host), None)
 
 
 class StockTransports:

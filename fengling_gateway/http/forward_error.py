@@ -118,6 +118,7 @@ class ForwardError(Enum):
 
     # Reaching the instance
     CONNECT_FAILED = _UP, _CONNECT, 502, _OTHER, "The instance could not be reached."
+    TLS_FAILED = _UP, _CONNECT, 502, _OTHER, "No TLS connection to the instance came about."
     CONNECT_TIMEOUT = _UP, _CONNECT, 504, _OTHER, "The instance could not be reached in time."
 
     # Sending the request

@@ -66,6 +66,8 @@ _FORWARDED: Final[dict[bytes, int]] = {
     b"x-gateway-worker": DROP,
     b"x-gateway-revision": DROP,
     b"x-gateway-error": DROP,
+    b"client-cert": DROP,
+    b"client-cert-chain": DROP,
 }
 
 _FRAMING: Final[dict[bytes, int]] = {

@@ -73,7 +73,7 @@ def _read_line(data: bytes) -> Header | None:
         raise ValueError("malformed port")
     address_of = _FAMILIES[family]
     address_of(destination.decode())
-    return Header(str(address_of(source.decode())), end + 1)
+    return Header(_text(address_of(source.decode())), end + 1)
 
 
 def _read_binary(data: bytes) -> Header | None:
@@ -99,9 +99,15 @@ def _binary_source(header: bytes, command: int, family: int) -> str | None:
         after = at + 2 * width + 4
         if after > len(header):
             raise ValueError("addresses too short")
-        source = str(address_of(header[at : at + width]))
+        source = _text(address_of(header[at : at + width]))
         _check_notes(header, after)
     return source if command == _PROXY else None
+
+
+def _text(address: object) -> str:
+    """Return an address as text, an IPv4-mapped one in IPv4 form: networks are written so."""
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
 
 
 def _check_notes(header: bytes, at: int) -> None:

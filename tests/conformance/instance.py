@@ -17,8 +17,14 @@ CLOSE: Final = "close"
 RESET: Final = "reset"
 HALF_CLOSE: Final = "half-close"
 
-Step = bytes | threading.Event | str | Callable[[Stream], None]
-"""What an instance does: send bytes, wait until a test allows it, end the connection, or anything."""
+Step = bytes | threading.Event | str | Callable[[Stream], bool | None]
+"""
+What an instance does: send bytes, wait until a test allows it, end the connection, or anything.
+
+A callable that returns False ends the connection too.
+"""
+
+Respond = Callable[[Request], tuple[Step, ...]]
 
 WAIT_SECONDS: Final = 20
 
@@ -51,8 +57,9 @@ class RecordingInstance:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.unsafe: list[str] = []
-        self._scripts: deque[tuple[bool, tuple[Step, ...]]] = deque()
-        self._always: tuple[Step, ...] | None = None
+        self._scripts: deque[tuple[tuple[Step, ...], tuple[Step, ...]]] = deque()
+        self._respond: Respond | None = None
+        self._greeting = b""
         self._numbers = itertools.count(1)
         self._open: set[int] = set()
 
@@ -60,21 +67,26 @@ class RecordingInstance:
         """Forget what was, for the next test."""
         self.requests = []
         self._scripts.clear()
-        self._always = None
+        self._respond = None
+        self._greeting = b""
 
     # What a test says
 
     def answers(self, *steps: Step) -> None:
         """Do this when the next request has arrived to its end."""
-        self._scripts.append((False, steps))
+        self._scripts.append(((), steps))
 
-    def answers_early(self, *steps: Step) -> None:
-        """Do this when the next request's head has arrived, and only then read its body."""
-        self._scripts.append((True, steps))
+    def answers_early(self, *steps: Step, then: tuple[Step, ...] = ()) -> None:
+        """Do this when the next request's head has arrived, then read its body, and go on."""
+        self._scripts.append((steps, then))
 
-    def always_answers(self, *steps: Step) -> None:
-        """Do this at every request for which nothing else was said."""
-        self._always = steps
+    def responds(self, respond: Respond) -> None:
+        """Do what this returns at every request for which nothing else was said."""
+        self._respond = respond
+
+    def greets(self, greeting: bytes) -> None:
+        """Say this at once on every new connection, unasked."""
+        self._greeting = greeting
 
     # What a test asks
 
@@ -98,9 +110,11 @@ class RecordingInstance:
 
     def serve(self, connection: socket.socket) -> None:
         """Serve one connection to its end."""
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = next(self._numbers)
         self._open.add(number)
         stream = Stream(connection)
+        connection.sendall(self._greeting)
         try:
             while (request := read_head(stream)) is not None:
                 request.connection = number
@@ -115,21 +129,26 @@ class RecordingInstance:
             self._open.discard(number)
 
     def _serve(self, stream: Stream, request: Request) -> bool:
-        is_early, steps = self._script(request)
-        if is_early and not self._play(stream, steps):
+        early, steps = self._script(request)
+        if not self._play(stream, early):
             return False
         read_body(stream, request)
-        if stream.has_more():
-            raise UnsafeError(f"bytes after {request!r}")
-        return is_early or self._play(stream, steps)
+        for at, step in enumerate(steps):
+            if stream.has_more():
+                raise UnsafeError(f"bytes after {request!r}")
+            if not isinstance(step, threading.Event):
+                # From here on, what comes may be the next request.
+                return self._play(stream, steps[at:])
+            step.wait(WAIT_SECONDS)
+        return True
 
-    def _script(self, request: Request) -> tuple[bool, tuple[Step, ...]]:
+    def _script(self, request: Request) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
         if self._scripts:
             return self._scripts.popleft()
-        if self._always is not None:
-            return False, self._always
+        if self._respond is not None:
+            return (), self._respond(request)
         said = request.method + b" " + request.target
-        return False, (head(b"Content-Length: 0") if request.method == b"HEAD" else ok(said),)
+        return (), (head(b"Content-Length: 0") if request.method == b"HEAD" else ok(said),)
 
     def _play(self, stream: Stream, steps: tuple[Step, ...]) -> bool:
         """Do what a test said; return whether the connection goes on."""
@@ -147,6 +166,6 @@ class RecordingInstance:
                 return False
             elif step == HALF_CLOSE:
                 stream.connection.shutdown(socket.SHUT_WR)
-            elif callable(step):
-                step(stream)
+            elif callable(step) and step(stream) is False:
+                return False
         return True

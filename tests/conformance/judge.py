@@ -83,7 +83,9 @@ class Stream:
         """Whether something lies there unread, the end not counted."""
         if self._at < len(self._data):
             return True
-        if not select.select([self.connection], [], [], 0)[0]:
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        if not poll.poll(0):
             return False
         try:
             return self.connection.recv(1, socket.MSG_PEEK) != b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.client import request
-from tests.conformance.scene import Scene
+from tests.conformance.scene import Scene, staged
 from tests.dataplane.snapshots import answering_route, instance, route, service
 
 ENTITIES = [
@@ -21,6 +21,7 @@ ENTITIES = [
     answering_route("moved", "/moved/{**rest}",
         redirect={"status": 308, "location": "{path}{query}"}),
     service("gone"), route("gone", "/gone", service_id="gone"),
+    route("absent", "/absent", service_id="absent"),
     service("dead"), instance("dead", service_id="dead", address="http://127.0.0.1:1"),
     route("dead", "/dead/{**rest}", service_id="dead"),
 ]  # fmt: skip
@@ -282,6 +283,16 @@ def test_host_is_forwarded_as_it_is(scene: Scene, host: bytes) -> None:
     assert scene.forwards(request(host=host)).one("Host") == host
 
 
+@pytest.mark.parametrize("mode", ["instance", "literal.example:8080"])
+def test_service_may_choose_the_host(mode: str) -> None:
+    """A service may want its instances' addresses for Host, or a literal; the client's is told beside it."""
+    with staged(service(host_header=mode)) as scene:
+        got = scene.forwards(request(host=b"shop.example"))
+        host = got.one("Host") or b""
+        assert host == mode.encode() or (mode == "instance" and host.startswith(b"127.0.0.1:"))
+        assert got.one("X-Forwarded-Host") == b"shop.example"
+
+
 def test_request_of_http_1_0_may_name_no_host(scene: Scene) -> None:
     """HTTP/1.0 has no Host; the instance then sees its own address."""
     got = scene.forwards(request(host=None, version=b"HTTP/1.0"))
@@ -355,6 +366,21 @@ def test_request_without_an_instance_is_unavailable(scene: Scene) -> None:
     answer = scene.ask(request(target=b"/gone"))
     assert (answer.status, answer.code) == (503, "no_instance")
     assert answer.one("Retry-After") == b"1"
+
+
+def test_request_without_a_service_is_unavailable(scene: Scene) -> None:
+    """A route to a service that isn't there is 503."""
+    answer = scene.ask(request(target=b"/absent"))
+    assert (answer.status, answer.code) == (503, "no_service")
+
+
+def test_request_without_a_route_is_not_found() -> None:
+    """What nobody configured is 404, and reflects nothing."""
+    with staged(route("r", "/only")) as scene, scene.client() as client:
+        answer = client.send(request(target=b"/<script>", host=b"other.example")).answer()
+        assert (answer.status, answer.code) == (404, "no_route")
+        assert b"script" not in answer.body
+        assert client.send(request(target=b"/only")).answer().status == 200
 
 
 def test_instance_that_refuses_connections_is_a_bad_gateway(scene: Scene) -> None:

@@ -2,7 +2,8 @@
 
 Usage: gateway_process.py CONFIGURATION, a JSON object with ``settings`` (of the
 data plane), ``reactor`` (lean or stock) and ``changes`` ([kind, body] pairs).
-It prints the port it listens on, and then answers every line on its input with
+It prints the port it listens on, reads certificates again for an object of TLS
+settings by listener, and else answers every line on its input with
 a line of JSON: its counters, what its transports buffer, and its memory.
 """
 
@@ -27,6 +28,7 @@ def main(configuration: dict) -> None:
 
     from fengling_gateway.dataplane.plane import DataPlane
     from fengling_gateway.dataplane.settings import DataPlaneSettings
+    from fengling_gateway.supervisor.sockets import BACKLOG
     from tests.dataplane.snapshots import make_snapshot
 
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
@@ -37,7 +39,7 @@ def main(configuration: dict) -> None:
         rng=random.Random(1),
     )
     plane.apply(make_snapshot(*configuration["changes"]))
-    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     listening.setblocking(False)
     plane.listen("http", listening)
 
@@ -52,6 +54,10 @@ def main(configuration: dict) -> None:
         delimiter = b"\n"
 
         def lineReceived(self, line: bytes) -> None:
+            if line.startswith(b"{"):
+                problems = plane.read_certificates(json.loads(line))
+                self.sendLine(json.dumps(problems).encode())
+                return
             if line == b"drain":
                 plane.start_draining(10.0).addCallback(lambda _: self.sendLine(b"drained"))
                 return

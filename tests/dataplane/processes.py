@@ -21,10 +21,11 @@ ROOT = Path(__file__).parents[2]
 
 
 class Gateway:
-    """A running data plane."""
+    """A running data plane; ``logged`` are the lines of its log."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], logged: list[str]) -> None:
         self._process = process
+        self.logged = logged
         assert process.stdout is not None
         self.port = int(process.stdout.readline())
 
@@ -36,6 +37,11 @@ class Gateway:
     def drain(self) -> str:
         """Drain it; what it says when that is done."""
         return self._say("drain").strip()
+
+    def read_certificates(self, tls: dict[str, Any]) -> list[str]:
+        """Have it read the files of its listener again; what it finds wrong with them."""
+        problems: list[str] = json.loads(self._say(json.dumps({"http": tls})))
+        return problems
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -80,7 +86,7 @@ def running_gateway(*entities: Entity, reactor: str = "lean", **settings: Any) -
     reader = threading.Thread(target=logged.extend, args=(process.stderr,), daemon=True)
     reader.start()
     try:
-        yield Gateway(process)
+        yield Gateway(process, logged)
     finally:
         assert process.stdin is not None
         process.stdin.close()

@@ -1,0 +1,212 @@
+"""Whatever comes, the process lives on: no traceback, no leak, the next connection fine."""
+
+from __future__ import annotations
+
+import resource
+import threading
+from random import Random
+
+import pytest
+
+from tests.conformance.client import AnswerCutError, Client, post, request
+from tests.conformance.instance import chunked, head, ok
+from tests.conformance.judge import CutError
+from tests.conformance.mutations import mutant
+from tests.conformance.scene import Scene
+from tests.support.wait import wait_until
+
+SETTINGS = {"header_deadline": 60.0, "keepalive_requests": 1_000_000, "max_connections": 5000}
+
+
+@pytest.fixture
+def steady(scene: Scene) -> Scene:
+    """A scene that has all the connections and memory it needs."""
+    for _ in range(50):
+        scene.serves_others()
+    wait_until(lambda: scene.counter("connections_now") == 0)
+    scene.instance.begin()
+    return scene
+
+
+def exchange(scene: Scene, raw: bytes) -> None:
+    """Send this and end; take whatever comes."""
+    with scene.client() as client:
+        try:
+            client.send(raw).half_close()
+            while True:
+                client.answer(raw.split(b" ", 1)[0])
+        except (AnswerCutError, OSError):
+            pass
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_mutated_requests_are_forwarded_in_canonical_form_or_not_at_all(
+    steady: Scene, seed: int
+) -> None:
+    """Of requests that are nearly right, the instance gets nothing with a second reading."""
+    rng = Random(seed)
+    for _ in range(1000):
+        exchange(steady, mutant(rng))
+    steady.serves_others()
+    assert not steady.instance.unsafe, steady.instance.unsafe
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_hundred_thousand_mutated_requests_leave_nothing(steady: Scene) -> None:
+    """The same with many, and neither memory nor descriptors grow."""
+    rng = Random(2026)
+    for _ in range(10_000):
+        exchange(steady, mutant(rng))
+    before = steady.gateway.ask()
+    for turn in range(90_000):
+        exchange(steady, mutant(rng))
+        if turn % 1000 == 0:
+            assert not steady.instance.unsafe, steady.instance.unsafe
+            steady.instance.begin()
+    wait_until(lambda: steady.counter("connections_now") == 0)
+    after = steady.gateway.ask()
+    assert after["rss"] <= before["rss"] * 1.1
+    assert after["descriptors"] <= before["descriptors"] + 8
+
+
+def test_noise_is_refused(steady: Scene) -> None:
+    """Bytes of no protocol at all are 400 or an end."""
+    for seed in range(100):
+        noise = Random(seed).randbytes(300) + b"\r\n\r\n"
+        with steady.client() as client:
+            try:
+                assert client.send(noise).answer().status in (400, 408, 414, 431, 501)
+            except AnswerCutError:
+                pass
+    assert steady.instance.requests == []
+
+
+def test_clients_that_leave_cost_one_connection_each(steady: Scene) -> None:
+    """Clients that reset in every phase leave no descriptor, no exchange and no line of traceback."""
+    before = steady.gateway.ask()["descriptors"]
+    lines = len(steady.gateway.logged)
+    raws = (
+        *(b"G", request()[:-4], request(), request() * 5, post(b"x" * 100)[:-50]),
+        *(post(b"x" * 1000), request(target=b"//")),
+    )
+    steady.instance.responds(lambda _: (chunked(*[bytes(10_000)] * 10),))
+    for turn in range(700):
+        client = steady.client().send(raws[turn % len(raws)])
+        if turn % 3 == 0:
+            try:
+                client.socket.settimeout(0.01)
+                client.head()
+            except (OSError, AnswerCutError):
+                pass
+        client.reset()
+    wait_until(lambda: steady.counter("connections_now") == 0)
+    wait_until(lambda: steady.counter("in_flight_now") == 0)
+    wait_until(lambda: steady.counter("upstream_connections_now") <= 64)
+    wait_until(lambda: steady.gateway.ask()["descriptors"] <= before + 64)
+    assert len(steady.gateway.logged) - lines <= 700
+    assert "Traceback" not in "".join(steady.gateway.logged)
+
+
+def test_beginnings_hold_little_memory(steady: Scene) -> None:
+    """Ten kilobytes of a head that doesn't end cost about as much, and far less than a hundredfold."""
+    before = steady.gateway.ask()["rss"]
+    beginning = request(b"X: " + b"y" * 8000, b"Z: " + b"y" * 2000)[:-4]
+    clients = [steady.client().send(beginning) for _ in range(200)]
+    wait_until(lambda: steady.counter("connections_now") == 200)
+    wait_until(lambda: steady.counter("bytes_received") >= 200 * len(beginning))
+    grown = steady.gateway.ask()["rss"] - before
+    for client in clients:
+        client.close()
+    assert grown <= 200 * 64 * 1024
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        request(*[b"X%d: y" % number for number in range(100)]),
+        request(b"Cookie: " + b"; ".join(b"c%d=1" % number for number in range(900))),
+        request(target=b"/" + b"a/" * 4000),
+        request(target=b"/" + b"%61" * 2700),
+        request(target=b"/?" + b"&" * 8000),
+        request(b"Connection: " + b"," * 8000),
+        b"\r\n" * 8000,
+        b"\r\n" * 8000 + request(),
+        request() * 200,
+        post(b"")[:-4] + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 4000,
+        request(
+            b"Transfer-Encoding: chunked", method=b"POST", body=b"1\r\nx\r\n" * 8000 + b"0\r\n\r\n"
+        ),
+        request(b"Transfer-Encoding: chunked", method=b"POST", body=b"0" * 20_000),
+    ],
+)
+def test_costly_requests_cost_little(steady: Scene, raw: bytes) -> None:
+    """What is made to be expensive keeps the gateway busy for far less than a tenth of a second."""
+    before = steady.gateway.ask()["cpu"]
+    for _ in range(10):
+        exchange(steady, raw)
+    spent = steady.gateway.ask()["cpu"] - before
+    requests = max(1, raw.count(b"Host:")) * 10
+    assert spent / requests <= 0.1, spent
+
+
+def test_fast_instance_and_slow_client_resume_after_each_stall(steady: Scene) -> None:
+    """An answer that stalls again and again arrives byte for byte."""
+    block = Random(1).randbytes(1 << 20)
+    length = head(b"Content-Length: %d" % (8 * len(block)))
+    steady.instance.answers(length, *[block] * 8)
+    with steady.client(receive_buffer=4096) as client:
+        client.send(request())
+        client.head()
+        for _ in range(8):
+            threading.Event().wait(0.05)
+            assert client.data(len(block)) == block
+
+
+def test_answers_that_nobody_reads_are_given_up_with_their_clients(steady: Scene) -> None:
+    """Clients that vanish in the middle of long answers leave the pool as it was."""
+    before = steady.gateway.ask()["descriptors"]
+    steady.instance.responds(lambda _: (head(b"Content-Length: 10000000"), *[bytes(100_000)] * 100))
+    clients: list[Client] = [steady.client(receive_buffer=4096).send(request()) for _ in range(100)]
+    for client in clients:
+        client.head()
+        client.reset()
+    wait_until(lambda: steady.counter("in_flight_now") == 0)
+    wait_until(lambda: steady.counter("upstream_connections_now") <= 1)
+    wait_until(lambda: steady.gateway.ask()["descriptors"] <= before + 8)
+
+
+@pytest.mark.parametrize("number", [500, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1200)
+def test_malformed_answers_leave_nothing(steady: Scene, number: int) -> None:
+    """Answers that are nearly right cost their own clients only."""
+    rng = Random(number)
+    good = (ok(b"hello"), chunked(b"hello", b"world"), head(b"Content-Length: 20") + b"x")
+    for _ in range(number):
+        raw = bytearray(rng.choice(good))
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(raw))
+            raw[at : at + rng.randrange(3)] = rng.choice(
+                (b"\r", b"\n", b"\0", b":", b"9", b"", b"f")
+            )
+        steady.instance.answers(bytes(raw), "close")
+        with steady.client() as client:
+            try:
+                answer = client.send(request()).answer()
+                assert answer.status in (200, 502) or 200 < answer.status < 1000
+            except (AnswerCutError, CutError):
+                pass
+    steady.serves_others()
+
+
+def test_two_thousand_clients_at_once_find_room(steady: Scene) -> None:
+    """Clients that come in one moment are connected although nobody accepts, and served afterwards."""
+    # Half the descriptors are enough: here are both ends of half the connections.
+    number = min(2000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    with steady.gateway.frozen():
+        clients = [steady.client() for _ in range(number)]
+    for client in clients:
+        client.send(request())
+    for client in clients:
+        with client:
+            assert client.answer().status == 200

@@ -1,0 +1,59 @@
+"""Trailers come when everything has been decided, and decide nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.client import request
+from tests.conformance.instance import head
+from tests.conformance.scene import Scene
+
+CHUNKED = b"Transfer-Encoding: chunked"
+
+FORBIDDEN = (
+    *(b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Host: evil.example", b"Connection: x"),
+    *(
+        b"Authorization: Bearer x",
+        b"Cookie: a=b",
+        b"X-Forwarded-For: 1.2.3.4",
+        b"X-Tenant-Id: root",
+    ),
+    *(b"X_Tenant_Id: root", b"X_Forwarded_Proto: https", b"X-Real-IP: 1.2.3.4", b"Via: 1.1 x"),
+    *(b"Upgrade: h2c", b"TE: gzip", b"Trailer: X", b"Expect: 100-continue", b"X-Request-Id: x"),
+    *(b"Content-Type: x/y", b"Content-Encoding: gzip", b"Keep-Alive: x", b"Content_Length: 5"),
+)
+
+
+def with_trailer(line: bytes, *lines: bytes) -> bytes:
+    body = b"5\r\nhello\r\n0\r\n" + line + b"\r\n\r\n"
+    return request(CHUNKED, *lines, method=b"POST", body=body)
+
+
+@pytest.mark.parametrize("line", FORBIDDEN)
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_trailer_that_would_decide_something_is_dropped(
+    scene: Scene, line: bytes, is_announced: bool
+) -> None:
+    """What frames, routes, authenticates or identifies is nothing for a trailer."""
+    name = line.partition(b":")[0]
+    lines = (b"Trailer: " + name, b"TE: trailers") if is_announced else ()
+    got = scene.forwards(with_trailer(line, *lines))
+    assert got.body == b"hello"
+    assert name.lower() not in [key.lower() for key, _ in got.trailers]
+    if name != b"Transfer-Encoding":
+        assert line.partition(b": ")[2] not in got.all(name.decode())
+
+
+@pytest.mark.parametrize(
+    "line", [*FORBIDDEN[:6], b"Set-Cookie: a=b", b"Location: /", b"WWW-Authenticate: x", b"Age: 1"]
+)
+def test_trailer_of_an_answer_that_would_decide_something_is_dropped(
+    scene: Scene, line: bytes
+) -> None:
+    """The same holds for answers, whether or not the client wants trailers."""
+    name = line.partition(b":")[0]
+    body = b"5\r\nhello\r\n0\r\n" + line + b"\r\n\r\n"
+    scene.instance.answers(head(CHUNKED, b"Trailer: " + name) + body)
+    answer = scene.ask(request(b"TE: trailers", b"Connection: TE"))
+    assert answer.body == b"hello"
+    assert name.lower() not in [key.lower() for key, _ in answer.trailers]
