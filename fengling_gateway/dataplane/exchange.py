@@ -182,7 +182,7 @@ class Exchange(RequestSide):
             return
         self.status = 101
         self._phase = _TUNNEL
-        self._total_deadline = NEVER
+        self._total_deadline = self._body_due = NEVER
         plane = self._plane
         mask = plane.rng.getrandbits(32).to_bytes(4)
         tunnel = self._tunnel = Tunnel(self, upstream, protocol=protocol.lower(), mask=mask)
@@ -303,10 +303,15 @@ class Exchange(RequestSide):
 
     def deadline_passed(self, now: float) -> None:
         """Fail for whoever was too slow."""
-        phase = self._phase
         if now >= self._total_deadline:
             self.fail(ForwardError.TOTAL_TIMEOUT)
-        elif phase == _QUEUED:
+        elif now < self._phase_deadline:
+            self._judge_body()
+        else:
+            self._phase_overdue(self._phase)
+
+    def _phase_overdue(self, phase: int) -> None:
+        if phase == _QUEUED:
             self.fail(ForwardError.UPSTREAM_WAIT_TIMEOUT)
         elif phase == _CONNECTING:
             self._plane.counters.upstream_connects_failed += 1

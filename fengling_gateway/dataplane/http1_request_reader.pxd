@@ -20,6 +20,7 @@ cdef class RequestReader(AnswerWriter):
     cdef bint _has_begun_head, _is_reading
     cdef bint _is_paused, _is_blocked, _is_half_closed, _stopped_reading
     cdef public double deadline
+    cdef double _expires
 
     cdef _internal_error(self)
     cdef _close_half_closed(self)

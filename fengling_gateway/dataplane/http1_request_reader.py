@@ -43,6 +43,7 @@ class RequestReader(AnswerWriter):
     __slots__ = (
         "_decoder",
         "_exchange",
+        "_expires",
         "_has_begun_head",
         "_is_blocked",
         "_is_half_closed",
@@ -75,7 +76,8 @@ class RequestReader(AnswerWriter):
         self._stopped_reading = False
         self._tunnel: Tunnel | None = None
         self._served = 0
-        self._may_serve = request_limit(plane, peer.listener.keepalive_requests)
+        self._may_serve = round(about(plane, peer.listener.keepalive_requests)) or 1
+        self._expires = plane.sweeper.now + about(plane, peer.listener.keepalive_age)
         self.deadline = NEVER
 
     def _internal_error(self) -> None:
@@ -204,7 +206,11 @@ class RequestReader(AnswerWriter):
         self._has_begun_head = False
         self._has_sent = False
         self._served += 1
-        self._close_after = not head.keep_alive or self._served >= self._may_serve
+        self._close_after = (
+            not head.keep_alive
+            or self._served >= self._may_serve
+            or plane.sweeper.now >= self._expires
+        )
         if framing in {NO_BODY, 0}:
             self._phase = _ANSWERING
         else:
@@ -294,6 +300,6 @@ class RequestReader(AnswerWriter):
         answers.send(whole, method, error.status, pairs, body)
 
 
-def request_limit(plane: PlaneState, about: int) -> int:
-    """Return how many requests a connection may carry: a tenth more or less, lest all end at once."""
-    return max(1, round(about * (0.9 + 0.2 * plane.rng.random())))
+def about(plane: PlaneState, limit: float) -> float:
+    """Return a limit, a tenth more or less, lest all clients come back at the same time."""
+    return limit * (0.9 + 0.2 * plane.rng.random())

@@ -6,8 +6,8 @@ cdef class Listener:
     cdef public bytes scheme
     cdef public object limits, rarely, tls
     cdef list _balancers
-    cdef public double header_deadline, keepalive_idle
-    cdef public long long keepalive_requests
+    cdef public double header_deadline, keepalive_idle, keepalive_age, body_grace
+    cdef public long long keepalive_requests, min_body_bytes
 
 cdef class Peer:
     cdef public Listener listener

@@ -19,17 +19,22 @@ class Listener:
         name: what routes call it.
         scheme: ``http`` or ``https``.
         limits: of a request's head.
-        header_deadline, keepalive_idle, keepalive_requests: see `DataPlaneSettings`.
+        header_deadline, keepalive_idle, keepalive_requests, keepalive_age, body_grace: see
+            `DataPlaneSettings`.
+        min_body_bytes: how much of a body must have come after each `body_grace`.
         tls: its `ServerTls`; None where it speaks plain HTTP.
         rarely: what its connections log by.
     """
 
     __slots__ = (
         "_balancers",
+        "body_grace",
         "header_deadline",
+        "keepalive_age",
         "keepalive_idle",
         "keepalive_requests",
         "limits",
+        "min_body_bytes",
         "name",
         "rarely",
         "scheme",
@@ -47,6 +52,9 @@ class Listener:
         self.header_deadline = own.header_deadline
         self.keepalive_idle = own.keepalive_idle
         self.keepalive_requests = own.keepalive_requests
+        self.keepalive_age = own.keepalive_age
+        self.body_grace = own.body_grace
+        self.min_body_bytes = round(own.min_body_rate * own.body_grace)
 
     def __repr__(self) -> str:
         return f"<Listener {self.name}>"

@@ -27,7 +27,9 @@ cdef class RequestSide:
     cdef bytes _upgrade
     cdef object _tunnel, _farewell
     cdef bint _has_retried_fresh, _is_downstream_blocked, _is_upstream_blocked
-    cdef double _total_deadline, _started
+    cdef double _total_deadline, _phase_deadline, _body_due, _started
+    cdef long long _body_counted
+    cdef bint _was_held_up
 
     cpdef fail(self, error)
 
@@ -46,8 +48,13 @@ cdef class RequestSide:
     cpdef request_ended(self, list trailers)
     cpdef request_flush(self)
 
-    @cython.locals(deadline=double, total=double)
+    @cython.locals(deadline=double)
     cdef _arm(self, double seconds)
+
+    @cython.locals(total=double, due=double)
+    cdef _settle_deadline(self, double deadline)
+    cdef _watch_body(self)
+    cdef _judge_body(self)
     cdef _arm_first_byte(self)
     cdef _arm_idle(self)
     cdef _arm_progress(self)

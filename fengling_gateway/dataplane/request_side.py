@@ -49,6 +49,8 @@ class RequestSide:
 
     __slots__ = (
         "_attempts_left",
+        "_body_counted",
+        "_body_due",
         "_farewell",
         "_has_retried_fresh",
         "_held",
@@ -57,6 +59,7 @@ class RequestSide:
         "_is_upstream_blocked",
         "_peer",
         "_phase",
+        "_phase_deadline",
         "_plan",
         "_plane",
         "_pool",
@@ -72,6 +75,7 @@ class RequestSide:
         "_tunnel",
         "_upgrade",
         "_upstream",
+        "_was_held_up",
         "downstream",
         "head",
         "instance",
@@ -116,6 +120,12 @@ class RequestSide:
         self._is_downstream_blocked = False
         self._is_upstream_blocked = False
         self._total_deadline = NEVER
+        self._phase_deadline = NEVER
+        self._body_due = NEVER
+        self._body_counted = 0
+        self._was_held_up = False
+        if not self.is_request_ended:
+            self._watch_body()
         self._started = plane.seconds()
 
     def __repr__(self) -> str:
@@ -300,11 +310,13 @@ class RequestSide:
             if self._held is None:
                 self._held = []
             self._held.append(data)
+            self._was_held_up = True
             self.downstream.pause()
 
     def request_ended(self, trailers: list[Pair]) -> None:
         """Note that the request is complete; some of its trailers are passed on."""
         self.is_request_ended = True
+        self._body_due = NEVER
         if trailers:
             names = nominated(self.head.connection or b"")
             self._trailers = forwardable(trailers, self._plane.roles, names)
@@ -324,6 +336,7 @@ class RequestSide:
         self._is_upstream_blocked = True
         if not self.is_request_ended or self._tunnel is not None:
             # Else there is nothing to hold back, and whoever isn't read from can't be seen to leave.
+            self._was_held_up = True
             self.downstream.pause()
 
     def upstream_unblocked(self) -> None:
@@ -335,9 +348,36 @@ class RequestSide:
     # Deadlines
 
     def _arm(self, seconds: float) -> None:
-        deadline = self._plane.sweeper.now + seconds
-        total = self._total_deadline
-        self.downstream.deadline = deadline if deadline < total else total  # noqa: FURB136
+        deadline = self._phase_deadline = self._plane.sweeper.now + seconds
+        self._settle_deadline(deadline)
+
+    def _settle_deadline(self, deadline: float) -> None:
+        total, due = self._total_deadline, self._body_due
+        if total < deadline:  # noqa: PLR1730
+            deadline = total
+        self.downstream.deadline = deadline if deadline < due else due  # noqa: FURB136
+
+    def _watch_body(self) -> None:
+        """Judge after a while how fast the body has come."""
+        listener = self._peer.listener
+        self._body_counted = self._received
+        self._was_held_up = False
+        if listener.min_body_bytes:
+            self._body_due = self._plane.sweeper.now + listener.body_grace
+
+    def _judge_body(self) -> None:
+        """Fail for a client that sends too slowly; it is not judged by what we did not read."""
+        too_slow = self._received - self._body_counted < self._peer.listener.min_body_bytes
+        if self.is_request_ended:
+            self._body_due = NEVER
+        elif too_slow and not self._was_held_up:
+            self.fail(ForwardError.REQUEST_BODY_TIMEOUT)
+            return
+        else:
+            self._watch_body()
+            # Whoever does not read it now holds up what comes next, too.
+            self._was_held_up = self._upstream is None or self._is_upstream_blocked
+        self._settle_deadline(self._phase_deadline)
 
     def _arm_first_byte(self) -> None:
         timeout = self._plan.first_byte_timeout

@@ -25,6 +25,11 @@ class DataPlaneSettings:
         keepalive_idle: how long a client may think between two requests.
         keepalive_requests: how many it may send on one connection, give or take a
             tenth, lest all clients come back at the same time.
+        keepalive_age: how old a connection may be to carry another request, give or
+            take a tenth.
+        min_body_rate: bytes a second that a request's body must arrive at, while
+            it is waited for; 0 = any.
+        body_grace: over so many seconds that is judged.
         high_water_bytes: what may be buffered towards a peer before the other
             side is no longer read.
         low_water_bytes: what is left of that when reading goes on.
@@ -55,6 +60,9 @@ class DataPlaneSettings:
     header_deadline: float = 10.0
     keepalive_idle: float = 75.0
     keepalive_requests: int = 1000
+    keepalive_age: float = 3600.0
+    min_body_rate: int = 1000
+    body_grace: float = 10.0
     high_water_bytes: int = 64 * 1024
     low_water_bytes: int = 32 * 1024
     upstream_max_connections: int = 256

@@ -144,6 +144,17 @@ class LimitSettings(Section):
         default=75.0, description="Between two requests of a connection."
     )
     keepalive_requests: int = Field(default=1000, ge=1, description="Requests on one connection.")
+    keepalive_age: Seconds = Field(
+        default=3600.0, description="How old a connection may be to carry another request."
+    )
+    min_body_rate: int = Field(
+        default=1000,
+        ge=0,
+        description="Bytes a second that a request's body must arrive at; less: 408. 0: any.",
+    )
+    body_grace: Seconds = Field(
+        default=10.0, description="Over so long that is judged, from the body's beginning on."
+    )
     high_water_bytes: Size = Field(
         default=64 * 1024,
         ge=4096,
@@ -321,6 +332,7 @@ class GatewaySettings(Section):
         return DataPlaneSettings(
             **self.limits.model_dump(),
             worker_header=self.debug.worker_header,
+            via=f"fengling-{self.cluster}",
             transports="fast" if self.transport.fast else "stock",
         )
 

@@ -57,6 +57,18 @@ class KeepAliveTests(RigCase):
         self.assertEqual(head_of(client.take())[b"connection"], b"close")
         self.assertEqual(client.ended, "closed")
 
+    def test_age_of_a_connection_is_limited(self) -> None:
+        """The first request after an hour, a tenth more or less, is the last."""
+        rig = self.rig(HI, keepalive_idle=5000.0)
+        client = rig.ask(GET_HI)
+        rig.advance(3200)
+        client.take()
+        client.deliver(GET_HI)
+        self.assertNotIn(b"connection", head_of(client.take()))
+        rig.advance(800)
+        client.deliver(GET_HI)
+        self.assertEqual(head_of(client.take())[b"connection"], b"close")
+
 
 class HeadTests(RigCase):
     """Heads on their way in."""

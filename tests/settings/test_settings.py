@@ -454,10 +454,12 @@ class SampleTests:
 class DataPlaneTests:
     def test_limits_are_those_of_the_data_plane(self) -> None:
         """Same names, same defaults."""
-        assert load_settings(None, ENOUGH).data_plane() == DataPlaneSettings()
+        assert load_settings(None, ENOUGH).data_plane() == DataPlaneSettings(via="fengling-default")
         names = {field.name for field in dataclasses.fields(DataPlaneSettings)}
         limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
-        assert limits | {"worker_header", "transports"} == names
+        others = {"worker_header", "transports", "tls_transport", "via"}
+        of_listeners = {"listeners", "proxy_protocol", "tls"}
+        assert limits | others | of_listeners == names
 
     def test_debug_and_transport_reach_the_data_plane(self, tmp_path: Path) -> None:
         """They are sections of their own for operators only."""
