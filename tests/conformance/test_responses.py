@@ -22,11 +22,10 @@ def fails(scene: Scene, code: str) -> None:
         assert client.send(request(target=b"/same")).answer().body == b"GET /same"
 
 
-def is_cut(scene: Scene, raw: bytes = b"") -> None:
-    """Ask, and check that the answer begins and that its end is no clean one."""
-    with scene.client() as client, pytest.raises(AnswerCutError) as cut:
-        client.send(raw or request()).answer()
-    assert cut.value.answer is not None
+def is_cut(scene: Scene) -> None:
+    """Ask, and check that whatever begins has no clean end."""
+    with scene.client() as client, pytest.raises(AnswerCutError):
+        client.send(request()).answer()
 
 
 # Status
