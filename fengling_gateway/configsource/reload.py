@@ -214,7 +214,9 @@ class ReloadLoop:
         before = self.position
         result = stage.commit()
         unchanged = reading.target == before and not result.changes
-        self.position, self._known, self._held_target = reading.target, True, None
+        # (Of what comes unseen, the position is that of what was confirmed before.)
+        self.position, self._known = reading.target, True
+        self._held_target = self._confirmed = None
         self._hold(reading.held)
         if unchanged:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -95,13 +95,7 @@ class Narration:
                 rows=rows,
             )
         self._rejected({key: rejected[key] for key in result.newly_rejected})
-        for key in result.recovered[:_NAMED_REJECTIONS]:
-            _log.info(
-                "no longer rejected: {kind} {id}",
-                log_id="config.recovered",
-                kind=key.kind,
-                id=label(key.id),
-            )
+        self._recovered(result.recovered)
 
     def _rejected(self, rejections: Mapping[Key, Rejection]) -> None:
         found = (
@@ -127,6 +121,22 @@ class Narration:
                 "{count} entities are newly rejected; {more} more of their problems are in the status",
                 log_id="config.rejected_more",
                 count=len(rejections),
+                more=more,
+            )
+
+    def _recovered(self, recovered: Sequence[Key]) -> None:
+        for key in recovered[:_NAMED_REJECTIONS]:
+            _log.info(
+                "no longer rejected: {kind} {id}",
+                log_id="config.recovered",
+                kind=key.kind,
+                id=label(key.id),
+            )
+        more = len(recovered) - _NAMED_REJECTIONS
+        if more > 0:
+            _log.info(
+                "{more} more entities are no longer rejected",
+                log_id="config.recovered_more",
                 more=more,
             )
 

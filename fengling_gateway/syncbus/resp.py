@@ -11,6 +11,7 @@ counts as nonsense, and the end of a connection can be waited for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,14 @@ from fengling_gateway.syncbus.url import RedisAddress
 
 MAX_REPLY_BYTES: Final = 4 * 1024 * 1024
 """More than the states of a hundred nodes; a reply that has not ended by then has no end."""
+
+_LARGE_ARRAY: Final = re.compile(rb"\n[*%~>|][0-9]{5}")
+"""
+The head of a list of 10,000 or more; none of ours has as many. The parser makes room for them all
+before the first has come, and again for each list within.
+"""
+
+_HEAD_BYTES: Final = 7
 
 
 class _CarefulMixin:
@@ -45,12 +54,18 @@ class _CarefulMixin:
         self.gone: Deferred[None] = Deferred()
         self.end_reason = ""
         self._unanswered_bytes = 0
+        self._tail = b"\n"
         self.whenConnected().addCallback(  # type: ignore[attr-defined]
             lambda _: self._settle_usable(None)
         )
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         self._unanswered_bytes += len(data)
+        seen = self._tail + data
+        self._tail = seen[1 - _HEAD_BYTES :]
+        if _LARGE_ARRAY.search(seen):
+            self.refuse("a list too long")
+            return
         try:
             super().dataReceived(data, unpause)  # type: ignore[misc]
         except Exception as error:

@@ -88,12 +88,19 @@ class Assembly:
 
     def settings_changed(self, settings: GatewaySettings) -> None:
         """Workers that are started from now on take these settings; who we are stays."""
-        new = supervisor_settings(settings)
-        self.supervisor.settings = replace(
-            self.supervisor.settings,
-            drain_deadline=new.drain_deadline,
-            worker_configuration=new.worker_configuration,
-        )
+        self.supervisor.settings = with_changes(self.supervisor.settings, settings)
+
+
+def with_changes(running: SupervisorSettings, settings: GatewaySettings) -> SupervisorSettings:
+    """Return what a running supervisor goes on with after its settings were read again."""
+    new = supervisor_settings(settings)
+    # Redis stays the one that the supervisor itself talks to, until a restart.
+    redis = running.worker_configuration["redis"]
+    return replace(
+        running,
+        drain_deadline=new.drain_deadline,
+        worker_configuration={**new.worker_configuration, "redis": redis},
+    )
 
 
 class RuntimeLock:

@@ -343,6 +343,18 @@ class ReloadLoopTests(SynchronousTestCase):
         self.source.answer(at(1), [])
         self.assertEqual((self.loop.held, self.loop.config.count("route")), (None, 0))
 
+    def test_confirming_one_unseen_change_lets_no_other_pass(self) -> None:
+        """Neither has a revision of its own to tell them apart by."""
+        self.serve(1, *map(route, range(10)))
+        self.come_to_compare()
+        self.source.answer(at(1), [route(1), route(2)])
+        self.assertTrue(self.loop.confirm_here(1))
+        self.source.answer(at(1), [route(1), route(2)])
+        self.assertEqual((self.loop.held, self.loop.config.count("route")), (None, 2))
+        self.come_to_compare()
+        self.source.answer(at(1), [])
+        self.assertEqual(self.loop.held, Held(1, 2, 0, unseen=True))
+
     def test_compare_with_another_source_is_left_to_a_usual_look(self) -> None:
         """A replaced database must not slip in by the one look in a hundred that compares."""
         self.serve(1, route(1), route(2))

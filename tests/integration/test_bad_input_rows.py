@@ -8,6 +8,7 @@ an older schema may have it. Every row is made bad under load.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -446,11 +447,13 @@ class StoryTests:
         assert " more of their problems are in the status" in story.cold.log
 
     def test_repaired_rows_recover(self, story: Story) -> None:
-        """Nothing is rejected any more; the log says so of each."""
+        """Nothing is rejected any more; the log says so of each, or how many more there are."""
         assert story.repaired.rejected == {}
-        for bad in BAD:
-            for key, _ in keys_of(bad):
-                assert f"no longer rejected: {key}\n" in story.repaired.log
+        repaired = {key for bad in BAD for key, _ in keys_of(bad)}
+        named = set(re.findall(r"no longer rejected: (.+)\n", story.repaired.log))
+        # A busy gateway reads many repairs at once, and names a hundred of them.
+        more = re.findall(r"(\d+) more entities are no longer rejected\n", story.repaired.log)
+        assert len(repaired - named) <= sum(map(int, more))
         names = [name for name in story.repaired.metrics if "config_rejected_entit" in name]
         assert all(story.repaired.metrics[name] == 0 for name in names)
         assert story.repaired.validate.returncode == 0

@@ -219,7 +219,7 @@ class QuickstartTests:
             text=True,
         )
         maps = Path(f"/proc/{process.pid}/maps")
-        wait_until(lambda: "_posixsubprocess" in maps.read_text())
+        wait_until(lambda: "_zope_interface" in maps.read_text())
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         assert "Traceback" not in said

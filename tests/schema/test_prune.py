@@ -50,6 +50,20 @@ class PruneTests:
         session.run("SELECT fengling.prune()")
         assert logged(session) == [(4, "b"), (5, "b")]
 
+    def test_revision_by_a_clock_that_was_wrong_takes_no_young_ones_along(
+        self, session: Session
+    ) -> None:
+        """The clock was set back by years for a moment; what came before it is of this week."""
+        add_service(session, "a")
+        for name in ("x", "y", "z"):
+            session.run(f"UPDATE fengling.service SET name = '{name}'")
+        age(session, 1)
+        session.run(
+            "UPDATE fengling.revision SET committed_at = '1970-01-01' WHERE id = 3",
+            "SELECT fengling.prune()",
+        )
+        assert logged(session) == [(1, "a"), (2, "a"), (3, "a"), (4, "a")]
+
     def test_readers_behind_the_border_are_told(self, session: Session) -> None:
         """`pruned_to` is what makes them read everything."""
         add_service(session, "a", "b", "c")

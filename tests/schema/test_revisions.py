@@ -342,6 +342,15 @@ class ConstraintsImmediateTests:
         )
         assert changes(session) == [("service", "b", "create")]
 
+    def test_changed_early_and_back_later_is_no_change(self, session: Session) -> None:
+        """As in a transaction that makes its revision at the end."""
+        add_service(session, "a", "b")
+        session.run("BEGIN", "UPDATE fengling.service SET name = 'x'")
+        session.run("SET CONSTRAINTS ALL IMMEDIATE")
+        session.run("UPDATE fengling.service SET name = '' WHERE id = 'a'", "COMMIT")
+        assert changes(session) == [("service", "b", "update")]
+        assert session.value("SELECT changes FROM fengling.revision WHERE id = 3") == 1
+
     def test_rolled_back_to_before_it_takes_the_number_back(self, session: Session) -> None:
         """The head is a row as well."""
         session.run("BEGIN")

@@ -32,6 +32,25 @@ class NarrationCase(SynchronousTestCase):
         return lines
 
 
+class RecoveredTests(NarrationCase):
+    """`Narration.read`, of what is no longer rejected"""
+
+    def test_many_that_recover_are_named_in_part_and_counted(self) -> None:
+        """A hundred lines say enough, and the rest is not passed over in silence."""
+        at, after = Position("e", 1, "a"), Position("e", 2, "b")
+        recovered = tuple(Key("route", f"r{number}") for number in range(103))
+        self.narration.read(
+            Delta(at, after, 0, 0, ()),
+            Reading(after, at, (), [], None, 0),
+            StagedResult((), 0, 0, (), recovered),
+            {},
+        )
+        said = [line for line in self.said() if "no longer rejected" in line]
+        self.assertEqual(len(said), 101)
+        self.assertEqual(said[99], "info no longer rejected: route r99")
+        self.assertEqual(said[100], "info 3 more entities are no longer rejected")
+
+
 class HeldTests(NarrationCase):
     """`Narration.held`"""
 

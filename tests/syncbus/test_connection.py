@@ -256,6 +256,8 @@ class ReconnectTests(ConnectionCase):
         b"\x00\x01\x02\r\n",
         b":notanumber\r\n",
         b"+one reply\r\n+one too many\r\n",
+        b"*10000\r\n",
+        b"*2\r\n%99999999\r\n",
     ],
 )
 def test_nonsense_costs_the_connection_and_no_traceback(nonsense: bytes) -> None:
@@ -272,6 +274,29 @@ def test_nonsense_costs_the_connection_and_no_traceback(nonsense: bytes) -> None
     assert not endpoint.wires[0].open
     clock.advance(1)
     assert endpoint.attempts == 2
+    connection.stop()
+    clock.advance(0)
+
+
+def test_list_too_long_is_refused_before_there_is_room_for_it() -> None:
+    """Its head may come in pieces; the same in the middle of a text is none."""
+    clock = Clock()
+    endpoint = FakeEndpoint(clock)
+    connection = RedisConnection(
+        reactor=clock, address=parse_redis_url("redis://h"), rng=rng(), endpoint=endpoint
+    )
+    connection.start()
+    endpoint.wire.say(PONG)
+    text = []
+    connection.call("GET", "key").addBoth(text.append)
+    for piece in (b"$10\r\n", b"a*123456~7\r\n"):
+        endpoint.wire.say(piece)
+    assert text == [b"a*123456~7"]
+    for piece in (b"*1\r", b"\n*100", b"00"):
+        endpoint.wire.say(piece)
+    clock.advance(0)
+    assert not endpoint.wires[0].open
+    assert connection.last_error == "a list too long"
     connection.stop()
     clock.advance(0)
 

@@ -235,8 +235,13 @@ BEGIN
         RETURN NULL;
     END IF;
     IF joins THEN
-        DELETE FROM fengling.revision_change
-        WHERE revision = this.id AND before IS NULL AND after IS NULL;
+        DELETE FROM fengling.revision_change AS c
+        WHERE c.revision = this.id AND NOT CASE
+            WHEN c.before IS NULL OR c.after IS NULL OR c.entity = 'instance_health'
+            THEN c.before IS DISTINCT FROM c.after
+            ELSE fengling.differ(c.before - '{version,created_at,updated_at}'::text[],
+                                 c.after - '{version,created_at,updated_at}'::text[])
+            END;
         SELECT count(*)::integer AS written, change.routes AS routes,
                min(c.entity) AS entity, min(c.entity) = max(c.entity) AS one_entity,
                min(c.action) AS action, min(c.action) = max(c.action) AS one_action,

@@ -1,12 +1,17 @@
 -- Shortening the log. Of each entity, the version that was current at the border stays, so that
 -- there is always one to fall back on. Nothing here waits for writers or keeps them waiting.
 
--- The newest revision that is older than this. Nothing that a held revision may still need: what
--- is served ends at the baseline, and the way back to it from the tables is the log.
+-- The last of the revisions that are all older than this: a clock may have been set back, and one
+-- that seems old must not take younger ones before it along. Nothing that a held revision may
+-- still need: what is served ends at the baseline, and the way back to it from the tables is the
+-- log.
 CREATE FUNCTION fengling.border(kept interval) RETURNS bigint
 LANGUAGE sql STABLE
-RETURN (SELECT coalesce(max(r.id), -1) FROM fengling.revision AS r, fengling.head AS h
-        WHERE r.id < h.baseline_revision AND r.committed_at < now() - kept);
+RETURN (SELECT coalesce(max(r.id), -1) FROM fengling.revision AS r
+        WHERE kept IS NOT NULL AND r.id < least(
+            (SELECT h.baseline_revision FROM fengling.head AS h),
+            (SELECT min(young.id) FROM fengling.revision AS young
+             WHERE young.committed_at >= now() - kept)));
 
 CREATE FUNCTION fengling.prune_between(walked_to bigint, up_to bigint, config_to bigint,
     health_to bigint, OUT changes bigint, OUT revisions bigint)
