@@ -94,12 +94,13 @@ class Assembly:
 def with_changes(running: SupervisorSettings, settings: GatewaySettings) -> SupervisorSettings:
     """Return what a running supervisor goes on with after its settings were read again."""
     new = supervisor_settings(settings)
-    # Redis stays the one that the supervisor itself talks to, until a restart.
-    redis = running.worker_configuration["redis"]
+    before, after = running.worker_configuration, new.worker_configuration
+    # The cluster's name and the Redis that the supervisor itself talks to stay until a restart.
+    data_plane = {**after["data_plane"], "via": before["data_plane"]["via"]}
     return replace(
         running,
         drain_deadline=new.drain_deadline,
-        worker_configuration={**new.worker_configuration, "redis": redis},
+        worker_configuration={**after, "data_plane": data_plane, "redis": before["redis"]},
     )
 
 
