@@ -11,7 +11,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any, Final
 
-from fengling_gateway.model.checks import wrong_type
+from fengling_gateway.model.checks import text, wrong_type
 from fengling_gateway.model.problems import Report, shown, suggestion
 
 MAX_HEADER_NAME: Final = 100
@@ -57,6 +57,7 @@ _PROTOCOL: Final = re.compile(
     r"\*|[!#$%&'+.^_`|~0-9A-Za-z-]{1,50}(/[!#$%&'+.^_`|~0-9A-Za-z-]{1,50})?"
 )
 _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+_some_text: Final = text(200)
 _MAX_HOST: Final = 253
 _MAX_ADDRESS: Final = 300
 
@@ -77,6 +78,11 @@ def slug(value: Any, report: Report) -> Any:
             f"the first a letter or digit, not {shown(value)}",
         )
     return value
+
+
+def display_name(value: Any, report: Report) -> Any:
+    """What people call something; null for nothing."""
+    return "" if value is None else _some_text(value, report)
 
 
 def canonical_host(value: str) -> str | None:

@@ -23,6 +23,7 @@ from fengling_gateway.settings.environment import (
     read_value,
     section_of,
 )
+from fengling_gateway.settings.key_file import KeyFileError, read_key_file
 from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
 from fengling_gateway.settings.values import HIDDEN, may_hold_secret, shown_unless_secret
 
@@ -79,9 +80,11 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
             for one in contradictions(raw)
             if one.code != "required" or one.path not in missing
         ]
+    if settings is not None:
+        settings = _with_secret_keys(_resolved(settings, file), file, origins, problems)
     if problems or settings is None:
         raise SettingsError(problems)
-    return _resolved(settings, file)
+    return settings
 
 
 def _read_toml(file: Path, problems: list[Problem]) -> Raw:
@@ -201,6 +204,26 @@ def _near(location: Sequence[str | int]) -> str:
         elif isinstance(part, str):
             model = section_of(model.model_fields[part].annotation)
     return suggestion(location[-1], tuple(model.model_fields))
+
+
+def _with_secret_keys(
+    settings: GatewaySettings,
+    file: Path | None,
+    origins: Mapping[str, str],
+    problems: list[Problem],
+) -> GatewaySettings:
+    """Read the keys of secrets."""
+    named = settings.secrets.key_file
+    if named is None:
+        return settings
+    key = "secrets.key_file"
+    path = named if file is None or key in origins else file.parent / named
+    try:
+        secrets = settings.secrets.with_keys(path, read_key_file(path))
+    except KeyFileError as error:
+        problems.append(Problem(_with_origin(key, origins), "source", str(error)))
+        return settings
+    return settings.model_copy(update={"secrets": secrets})
 
 
 def _resolved(settings: GatewaySettings, file: Path | None) -> GatewaySettings:

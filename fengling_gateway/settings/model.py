@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from fengling_gateway.settings.cpus import available_cpus
 from fengling_gateway.settings.values import (
@@ -199,6 +199,31 @@ class ManagementSettings(Section):
         return split_address(self.address)
 
 
+class SecretsSettings(Section):
+    """What the secrets of the configuration, such as private keys, are encrypted with."""
+
+    key_file: Path | None = Field(
+        default=None,
+        description='A file with the keys, one "id:key" a line with 32 random bytes (openssl rand '
+        "-hex 32), the same on all hosts; relative to this one. The first key encrypts, all "
+        "decrypt. Nobody else may read it. Read again at each HUP, with all files that secrets "
+        "refer to.",
+        examples=["/etc/fengling/secret.keys"],
+    )
+    _keys: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the file holds."""
+        return self._keys
+
+    def with_keys(self, key_file: Path, keys: tuple[str, ...]) -> SecretsSettings:
+        """Return the same with what has been read from the file."""
+        changed = self.model_copy(update={"key_file": key_file})
+        changed._keys = keys
+        return changed
+
+
 class DrainSettings(Section):
     """How a worker stops."""
 
@@ -287,6 +312,7 @@ class GatewaySettings(Section):
     )
     limits: LimitSettings = LimitSettings()
     management: ManagementSettings = ManagementSettings()
+    secrets: SecretsSettings = SecretsSettings()
     drain: DrainSettings = DrainSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     log: LogSettings = LogSettings()
@@ -337,4 +363,6 @@ class GatewaySettings(Section):
                 ]
             elif mine != others:
                 changed.append(name)
+        if self.secrets.keys != other.secrets.keys and "secrets.key_file" not in changed:
+            changed.append("secrets.key_file")
         return changed

@@ -20,6 +20,7 @@ from fengling_gateway.model.validation import (
     validate,
 )
 from tests.model.strategies import GOOD, any_json, any_text, key_of, rows, settings_rows
+from tests.support.issued import SHOP
 
 
 def judge(kind: str, **changes: Any) -> Verdict:
@@ -440,7 +441,30 @@ class RejectedTests:
             ("service", {"connect_timeout": "PT0S"}, [("connect_timeout", "out_of_range")]),
             ("service", {"connect_timeout": None}, [("connect_timeout", "wrong_type")]),
             ("service", {"affinity": {}}, [("affinity", "unsupported")]),
-            ("service", {"tls": {}}, [("tls", "unsupported")]),
+            ("service", {"tls": {"verfy": False}}, [("tls.verfy", "unknown_field")]),
+            ("service", {"tls": {"verify": "no"}}, [("tls.verify", "wrong_type")]),
+            ("service", {"tls": {"ca": "/etc/ca.pem"}}, [("tls.ca", "bad_certificate")]),
+            ("service", {"tls": {"ca": SHOP.key}}, [("tls.ca", "bad_certificate")]),
+            ("service", {"tls": {"client_certificate": "a b"}}, [
+                ("tls.client_certificate", "bad_id"),
+            ]),
+            ("service", {"tls": {"sni": "*.shop.example"}}, [("tls.sni", "bad_host")]),
+            ("service", {"tls": {"sni": "10.0.0.1"}}, [("tls.sni", "bad_host")]),
+            ("service", {"tls": True}, [("tls", "wrong_type")]),
+            ("secret", {"value": ...}, [("value", "required")]),
+            ("secret", {"name": "x" * 201}, [("name", "too_long")]),
+            ("certificate", {"key_secret": ...}, [("key_secret", "required")]),
+            ("certificate", {"key_secret": None}, [("key_secret", "wrong_type")]),
+            ("certificate", {"hosts": ["1.2.3.4"]}, [("hosts[0]", "bad_host")]),
+            ("certificate", {"hosts": ["[::1]", "a b"]}, [
+                ("hosts[0]", "bad_host"), ("hosts[1]", "bad_host"),
+            ]),
+            ("certificate", {"hosts": ["a.shop.example", "a.b.shop.example", "*.example"]}, [
+                ("hosts[1]", "conflict"), ("hosts[2]", "conflict"),
+            ]),
+            ("certificate", {"chain": ...}, [("chain", "required")]),
+            ("certificate", {"chain": ""}, [("chain", "bad_certificate")]),
+            ("certificate", {"chain": "x" * 50_001}, [("chain", "too_long")]),
             ("service", {"health_check": 5}, [("health_check", "wrong_type")]),
             ("instance", {"service_id": ...}, [("service_id", "required")]),
             ("instance", {"service_id": None}, [("service_id", "wrong_type")]),

@@ -434,7 +434,9 @@ class SampleTests:
         lines = []
         for line in sample().splitlines():
             is_value = line.startswith("#") and not line.startswith("# ")
-            names_secret = any(word in line for word in ("keys =", "url =", "path =", "node ="))
+            names_secret = any(
+                word in line for word in ("keys =", "url =", "path =", "node =", "key_file =")
+            )
             lines.append(line[1:] if is_value and not names_secret else line)
         text = "\n".join(line for line in lines if not line.startswith("max_connections"))
         assert tomllib.loads(text)["limits"]["max_headers"] == 100
