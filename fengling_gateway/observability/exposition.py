@@ -115,11 +115,13 @@ class _Metrics:
         # By name: during a rolling restart there are two of one, and the newer one counts.
         revision: dict[str, int] = {}
         lag: dict[str, float] = {}
+        failed: dict[str, float] = {}
         for worker in self._status.get("workers", ()):
             state = str(worker.get("state"))
             states[state] = states.get(state, 0) + 1
             if worker.get("revision") is not None:
                 revision[worker["worker"]] = worker["revision"]
+            failed[worker["worker"]] = len(worker.get("failed") or ())
             if worker.get("lag_ms") is not None:
                 lag[worker["worker"]] = worker["lag_ms"] / 1000
         workers = metrics.WORKERS.gauge()
@@ -128,6 +130,7 @@ class _Metrics:
         yield workers
         yield _by_label(metrics.WORKER_REVISION, revision)
         yield _by_label(metrics.WORKER_LAG, lag)
+        yield _by_label(metrics.WORKER_FAILED, failed)
         deaths = metrics.WORKER_DEATHS.counter()
         deaths.add_metric([], self._status.get("deaths", 0))
         yield deaths
@@ -140,6 +143,8 @@ class _Metrics:
         rejected.update(self._status.get("rejected_by_kind", {}))
         yield _by_label(metrics.REJECTED, rejected)
         yield self._rejected_entities()
+        expiries = self._status.get("certificates_expire", {})
+        yield _by_label(metrics.CERTIFICATE_EXPIRY, expiries)
         yield _single(metrics.HELD, int(self._status.get("held") is not None))
         yield _single(metrics.AGE, self._status.get("config_age_s"))
         failures = metrics.FILE_FAILURES.counter()

@@ -127,6 +127,11 @@ WORKER_REVISION: Final = Declared(
 WORKER_LAG: Final = Declared(
     "fengling_worker_lag_seconds", "How late a worker's reactor ran what was due.", _WORKER
 )
+WORKER_FAILED: Final = Declared(
+    "fengling_config_worker_failed_entities",
+    "Valid entities that a worker can't make use of, as a certificate without its key; up to 100.",
+    _WORKER,
+)
 
 REVISION: Final = Declared("fengling_config_revision", "The revision this node has read.")
 ENTITIES: Final = Declared("fengling_config_entities", "Entities served, by kind.", ("kind",))
@@ -138,6 +143,11 @@ REJECTED_ENTITY: Final = Declared(
     "1 for each entity whose newest version is rejected and each code of a problem with it; "
     "of the first 100.",
     ("kind", "id", "code", "serving"),
+)
+CERTIFICATE_EXPIRY: Final = Declared(
+    "fengling_config_certificate_expiry_timestamp_seconds",
+    "When a certificate that is served expires; of the first 100 that do.",
+    ("id",),
 )
 HELD: Final = Declared(
     "fengling_config_held", "1 while a revision is held until somebody confirms it."

@@ -123,6 +123,20 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     assert found["fengling_build_info", (("version", "1.2.3"),)] == 1
 
 
+def test_certificates_are_shown_with_their_end_and_what_lacks_its_key() -> None:
+    """For an alert some days before, and for one at once."""
+    status = {
+        **STATUS,
+        "certificates_expire": {"shop": 2398291200},
+        "workers": [{"worker": "w0", "failed": {"certificate shop": "no key"}}, {"worker": "w1"}],
+    }
+    found = rendered(status=status)
+    name = "fengling_config_certificate_expiry_timestamp_seconds"
+    assert found[name, (("id", "shop"),)] == 2398291200
+    assert found["fengling_config_worker_failed_entities", (("worker", "w0"),)] == 1
+    assert found["fengling_config_worker_failed_entities", (("worker", "w1"),)] == 0
+
+
 def test_replaced_worker_that_drains_makes_no_second_series() -> None:
     """Two processes have one name then; a scrape with a sample twice is refused."""
     workers = [

@@ -1,0 +1,1 @@
+Certificates and their private keys are configuration: tables `certificate` and `secret`, sections of the file of the same names, and `tls` of a service. Keys are references to files or variables of the hosts, or encrypted with AES-256-GCM (`fenglingctl secret set`, `fenglingctl secret rotate`, `[secrets] key_file`); run `fenglingctl db upgrade` first, to schema 2.
