@@ -146,7 +146,8 @@ class DataPlane:
             settings = TlsSettings.from_json(values)
             report = partial(self._certificate_failed, listener)
             tls = self._server_tls[listener] = ServerTls(settings, report)
-            tls.read_files(settings)
+            for problem in tls.read_files(settings):
+                report(problem)
             tls.offer(self._client_tls.certificates.values())
         return tls
 
@@ -154,20 +155,22 @@ class DataPlane:
 
     def read_certificates(self, listeners: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """
-        Read the certificate files of all listeners again.
+        Read the certificate files of listeners again.
 
         Args:
             listeners: by name, what `TlsSettings.from_json` takes. What has
                 changed in it holds for the next handshake.
 
         Returns:
-            what is wrong; there, what was before goes on.
+            what is wrong, which the log has, too; there, what was before goes on.
         """
         problems: list[str] = []
         for name, tls in self._server_tls.items():
             if name in listeners:
                 found = tls.read_files(TlsSettings.from_json(listeners[name]))
-                problems += [f"listener {name}: {one}" for one in found]
+                for problem in found:
+                    self._certificate_failed(name, problem)
+                problems += found
         return problems
 
     def offer_certificates(self, certificates: Iterable[Certificate]) -> None:

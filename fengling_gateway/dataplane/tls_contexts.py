@@ -88,7 +88,8 @@ class ServerTls:
         Begin without certificates; `read_files` and `offer` bring them.
 
         Args:
-            report: told, once, of each certificate that can't be used or read.
+            report: told of a certificate of the table that can't be used, when it
+                is first asked for.
         """
         self._settings = settings
         self._report = report
@@ -126,8 +127,6 @@ class ServerTls:
         self._built.clear()
         self._settings, self._authorities, self._files = settings, authorities, files
         self._arrange()
-        for problem in problems:
-            self._report(problem)
         return problems
 
     def offer(self, certificates: Iterable[Certificate]) -> None:

@@ -70,6 +70,7 @@ class _Metrics:
         yield from _parts(metrics.REQUEST_ERRORS.counter, self._request_errors())
         yield from _parts(metrics.REQUEST_SECONDS.histogram, self._request_seconds())
         yield from self._plain_worker_values()
+        yield from _parts(metrics.HANDSHAKES_FAILED.counter, self._handshakes_failed())
         yield from self._worker_states()
         yield from self._config()
         yield from self._source()
@@ -97,6 +98,11 @@ class _Metrics:
             bounds = values.get("latency_bounds", ())
             for service, latency in values.get("latency", {}).items():
                 yield [worker, service], _cumulated(bounds, latency["buckets"]), latency["sum"]
+
+    def _handshakes_failed(self) -> Iterator[tuple[list[str], int]]:
+        for worker, values in self._workers.items():
+            for kind, count in sorted(values.get("tls_handshakes_failed", {}).items()):
+                yield [worker, kind], count
 
     def _plain_worker_values(self) -> Iterator[Metric]:
         for name, declared in metrics.WORKER_COUNTERS.items():

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
@@ -199,10 +199,8 @@ def _near(location: Sequence[str | int]) -> str:
     """Name what may be meant by the last part of a location."""
     model: Any = GatewaySettings
     for part in location[:-1]:
-        if part == "listeners":
-            model = ListenerSettings
-        elif isinstance(part, str):
-            model = section_of(model.model_fields[part].annotation)
+        if isinstance(part, str):
+            model = _section_within(model.model_fields[part].annotation)
     return suggestion(location[-1], tuple(model.model_fields))
 
 
@@ -226,9 +224,32 @@ def _with_secret_keys(
     return settings.model_copy(update={"secrets": secrets})
 
 
+def _section_within(annotation: Any) -> Any:
+    """Return the section that a field is, may be, or is a list of."""
+    found = map(section_of, (annotation, *get_args(annotation)))
+    return next(one for one in found if one is not None)
+
+
 def _resolved(settings: GatewaySettings, file: Path | None) -> GatewaySettings:
-    """Read the path of the file source as relative to the settings file."""
-    if file is None or settings.file.path is None:
+    """Read the paths of the file source and of certificates as relative to the settings file."""
+    if file is None:
         return settings
-    path = file.parent / settings.file.path
-    return settings.model_copy(update={"file": settings.file.model_copy(update={"path": path})})
+    update: dict[str, Any] = {"listeners": [_listener(one, file) for one in settings.listeners]}
+    if settings.file.path is not None:
+        path = file.parent / settings.file.path
+        update["file"] = settings.file.model_copy(update={"path": path})
+    return settings.model_copy(update=update)
+
+
+def _listener(listener: ListenerSettings, file: Path) -> ListenerSettings:
+    tls = listener.tls
+    if tls is None:
+        return listener
+    directory = file.absolute().parent  # workers read them again, wherever they are by then
+    certificates = [
+        one.model_copy(update={"chain": directory / one.chain, "key": directory / one.key})
+        for one in tls.certificates
+    ]
+    client_ca = None if tls.client_ca is None else directory / tls.client_ca
+    update = {"certificates": certificates, "client_ca": client_ca}
+    return listener.model_copy(update={"tls": tls.model_copy(update=update)})

@@ -172,6 +172,16 @@ def test_many_samples_come_in_pieces_of_one_metric() -> None:
     assert len(set(headers)) == len(headers)
 
 
+def test_failed_handshakes_are_told_apart() -> None:
+    """A refused certificate is another matter than a port scan."""
+    counters = Counters()
+    counters.tls_handshakes_failed = {"not_tls": 3, "certificate": 1}
+    found = rendered({"w0/1": counters.to_json()})
+    name = "fengling_tls_handshakes_failed_total"
+    assert found[name, (("kind", "not_tls"), ("worker", "w0"))] == 3
+    assert found[name, (("kind", "certificate"), ("worker", "w0"))] == 1
+
+
 def test_pairs_without_series_of_their_own_are_told() -> None:
     """By how many there are, beside what they have counted together."""
     counters = Counters(max_pairs=1)
@@ -199,7 +209,8 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|upstream|workers?|config|bus|management|log)[a-z_]*", one.name
+            r"fengling_(build|http|tls|upstream|workers?|config|bus|management|log)[a-z_]*",
+            one.name,
         ), one
         assert one.help.endswith("."), one
 
@@ -207,4 +218,5 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
 def test_every_plain_counter_of_a_data_plane_is_a_metric() -> None:
     """What is counted and never shown was counted for nothing."""
     plain = set(Counters().to_json()) - {"requests", "latency", "latency_bounds"}
+    plain.remove("tls_handshakes_failed")  # a metric of its own, by kind
     assert plain == metrics.WORKER_COUNTERS.keys() | metrics.WORKER_GAUGES.keys()
