@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 CODES: Final = {
-    "bad_address": "An instance's address is not http://host:port.",
+    "bad_address": "An instance's address is not http://host:port or https://host:port.",
     "bad_certificate": "What should be certificates is none, or they don't belong together.",
     "bad_duration": "A duration is neither a number of seconds nor text like 3s or PT3S.",
     "bad_header_name": "A header, cookie or query name has characters that none may have.",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from collections.abc import Callable
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ import yaml
 from fengling_gateway.auth.sealing import Sealer, parse_sealing_keys
 from tests.integration.gateway import GatewayProcess
 from tests.integration.world import lines_with, wait_for_line
-from tests.support.issued import SHOP, issue
+from tests.support.issued import ROOT, SHOP, issue
 from tests.support.wait import wait_until
 
 OLD, NEW = (f"{name}:{os.urandom(32).hex()}" for name in ("2025", "2026"))
@@ -37,6 +41,49 @@ def key_file(tmp_path: Path) -> Path:
     path.touch(mode=0o600)
     path.write_text(OLD)
     return path
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers with the name in the client's certificate."""
+
+    def do_GET(self) -> None:
+        connection: Any = self.connection
+        subject = dict(pair for (pair,) in connection.getpeercert()["subject"])
+        body = subject["commonName"].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Tests need no access log."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *args: Any) -> None:
+        """Some handshakes are meant to fail."""
+
+
+@pytest.fixture
+def strict_instance(tmp_path: Path) -> Iterator[int]:
+    """Return the port of an instance that wants a certificate from whoever calls it."""
+    own = issue("orders.internal", by=ROOT)
+    file = tmp_path / "instance.pem"
+    file.write_text(own.key + own.chain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    context.load_verify_locations(cadata=ROOT.pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 class CertificateTests:
@@ -87,6 +134,40 @@ class CertificateTests:
         assert len(lines_with(gateway, "certificate shop can be used again")) == workers
         assert gateway.get("/ok")[0] == 200
         assert set(gateway.manage("status")["certificates_expire"]) == {"other", "shop"}
+
+    def test_service_shows_its_certificate_to_an_instance(
+        self,
+        gateways: Callable[..., GatewayProcess],
+        migrated_database: str,
+        key_file: Path,
+        strict_instance: int,
+    ) -> None:
+        """From the tables to the handshake: authorities, name, client certificate and its key."""
+        connection = psycopg2.connect(migrated_database)
+        connection.autocommit = True
+        tls = {"ca": ROOT.pem, "client_certificate": "shop", "sni": "orders.internal"}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO fengling.secret (id, value) VALUES ('shop', %s);"
+                "INSERT INTO fengling.certificate (id, chain, key_secret)"
+                " VALUES ('shop', %s, 'shop');"
+                "INSERT INTO fengling.service (id, tls) VALUES ('s', %s), ('without', %s);"
+                "INSERT INTO fengling.instance (service_id, address) VALUES ('s', %s), ('without', %s);"
+                "INSERT INTO fengling.route (id, path, service_id) VALUES"
+                " ('a', '/a', 's'), ('b', '/b', 'without')",
+                (
+                    *(sealed(OLD), SHOP.chain, json.dumps(tls)),
+                    json.dumps({**tls, "client_certificate": None}),
+                    *[f"https://127.0.0.1:{strict_instance}"] * 2,
+                ),
+            )
+        connection.close()
+        gateway = gateways(
+            database=migrated_database, settings={"secrets": {"key_file": str(key_file)}}
+        )
+        gateway.wait_ready()
+        assert gateway.get("/a") == (200, b"shop.example")
+        assert gateway.get("/b")[0] == 502
 
     def test_database_and_disk_have_nothing_in_the_clear(
         self,

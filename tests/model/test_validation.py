@@ -496,14 +496,14 @@ class RejectedTests:
         [
             "", "10.0.0.5:80", "http://", "http:///a", "http://h/", "http://h/a", "http://h?a",
             "http://h#a", "http://u@h", "http://u:p@h", "http://h:0", "http://h:65536", "http://h:",
-            "http://h:8x", "http://h:٣", "https://h", "ftp://h", "http://a_b c", "http://1.2.3",
+            "http://h:8x", "http://h:٣", "https://h/", "ftp://h", "http://a_b c", "http://1.2.3",
             "http://999.1.1.1", "http://[::1", "http://[::g]", "http://::1", "http://h:80\n",
             "http://h\r\n", "unix:/a", "http://-a", "http://a..b", "http://é b", "http://" + "a" * 300,
             "http://[fe80::1%25eth0]:80", 5, None, [],
         ],
     )  # fmt: skip
     def test_address_is_rejected(self, address: Any) -> None:
-        """Only http://host:port, and one problem that says so."""
+        """Only http(s)://host:port, and one problem that says so."""
         ((path, _),) = problems("instance", address=address)
         assert path == "address"
 
@@ -516,6 +516,8 @@ class RejectedTests:
             ("http://[0:0::1]:80", "http://[::1]:80"),
             ("http://my_service:65535", "http://my_service:65535"),
             ("http://h:0080", "http://h:80"),
+            ("https://h", "https://h:443"),
+            ("HTTPS://h:80", "https://h:80"),
         ],
     )
     def test_address_is_accepted(self, address: str, canonical_address: str) -> None:
