@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -41,6 +42,15 @@ def key_file(tmp_path: Path) -> Path:
     path.touch(mode=0o600)
     path.write_text(OLD)
     return path
+
+
+def shown(gateway: GatewayProcess, name: str) -> int:
+    """Return the serial number of the certificate that a client is shown who asks for a name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=ROOT.pem)
+    plain = socket.create_connection(("127.0.0.1", gateway.port), timeout=10)
+    with context.wrap_socket(plain, server_hostname=name) as secure:
+        return int(str(secure.getpeercert()["serialNumber"]), 16)  # type: ignore[index]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -168,6 +178,41 @@ class CertificateTests:
         gateway.wait_ready()
         assert gateway.get("/a") == (200, b"shop.example")
         assert gateway.get("/b")[0] == 502
+
+    def test_client_is_shown_the_certificate_of_the_table(
+        self,
+        gateways: Callable[..., GatewayProcess],
+        migrated_database: str,
+        key_file: Path,
+    ) -> None:
+        """By the name it asks for; a renewed one at the next handshake, with no hangup."""
+        connection = psycopg2.connect(migrated_database)
+        connection.autocommit = True
+        renewed = issue("shop.example", by=ROOT, seed="renewed")
+        sealer = Sealer(parse_sealing_keys([OLD]), random_bytes=os.urandom)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO fengling.route (id, respond) VALUES ('ok', '{}');"
+                "INSERT INTO fengling.secret (id, value) VALUES ('shop', %s);"
+                "INSERT INTO fengling.certificate (id, chain, key_secret)"
+                " VALUES ('shop', %s, 'shop')",
+                (sealed(OLD), SHOP.chain),
+            )
+            gateway = gateways(
+                database=migrated_database,
+                settings={"secrets": {"key_file": str(key_file)}},
+                listener=["tls = {}"],
+            )
+            gateway.wait_ready()
+            assert shown(gateway, "shop.example") == SHOP.certificate.serial_number
+            assert shown(gateway, "a.shop.example") == SHOP.certificate.serial_number
+            cursor.execute(
+                "UPDATE fengling.secret SET value = %s; UPDATE fengling.certificate SET chain = %s",
+                (sealer.seal("shop", renewed.key.encode()), renewed.chain),
+            )
+            serial = renewed.certificate.serial_number
+            wait_until(lambda: {shown(gateway, "shop.example") for _ in range(20)} == {serial})
+        connection.close()
 
     def test_database_and_disk_have_nothing_in_the_clear(
         self,
