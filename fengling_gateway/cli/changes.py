@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final, Literal
 
 from fengling_gateway.cli.stored import as_stored, differ
+from fengling_gateway.model.certificates import is_reference
 from fengling_gateway.model.entity import KIND_INDEX, Key
-from fengling_gateway.model.validation import Accepted, refs_of, validate
+from fengling_gateway.model.validation import KNOWN_FIELDS, Accepted, refs_of, validate
 from fengling_gateway.routing.linter import Finding
 
 Row = Mapping[str, Any]
@@ -59,6 +61,41 @@ class Ownership:
     managed_by: str | None = None
     prune: bool = False
     take_over: bool = False
+
+
+def with_kept_values(
+    wanted: Mapping[Key, dict[str, Any]], current: Mapping[Key, Row]
+) -> dict[Key, dict[str, Any]]:
+    """
+    Return what is wanted, with the present values of secrets that it gives none.
+
+    That is how an export has those that are encrypted.
+    """
+    return {
+        key: {**row, "value": current[key].get("value")}
+        if key.kind == "secret" and "value" not in row and key in current
+        else row
+        for key, row in wanted.items()
+    }
+
+
+def shown_fields(change: Planned) -> tuple[FieldChange, ...]:
+    """Return the fields that change as anybody may see them: secrets that are no references are not."""
+    if change.key.kind != "secret":
+        return change.fields
+    return tuple(
+        FieldChange(one.name, _not_secret(one.before), _not_secret(one.after))
+        if one.name == "value"
+        else one
+        for one in change.fields
+    )
+
+
+def _not_secret(value: Any) -> Any:
+    """Return a reference, or that there is something else and how to tell it from another."""
+    if value is None or is_reference(value):
+        return value
+    return f"(encrypted, {sha256(str(value).encode()).hexdigest()[:12]})"
 
 
 class TakenError(Exception):
@@ -174,7 +211,8 @@ def _plain(key: Key, row: Row) -> dict[str, Any]:
     verdict = validate(key, dict(row))
     if isinstance(verdict, Accepted):
         fields: dict[str, Any] = json.loads(verdict.body)
-        return {name: as_stored(name, value) for name, value in fields.items()}
+        known = KNOWN_FIELDS[key.kind]
+        return {name: as_stored(name, value) for name, value in fields.items() if name in known}
     return {n: v for n, v in row.items() if n not in {"version", "created_at", "updated_at"}}
 
 

@@ -20,6 +20,8 @@ from fengling_gateway.cli.changes import (
     bodies_after,
     plan,
     references,
+    shown_fields,
+    with_kept_values,
 )
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import read_files, write_document
@@ -31,6 +33,7 @@ from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
 from fengling_gateway.cli.validation import find_oddities, report
 from fengling_gateway.configsource.file_entities import SECTIONS
+from fengling_gateway.model.certificates import is_sealed
 from fengling_gateway.model.entity import Key
 from fengling_gateway.routing.linter import Finding
 
@@ -88,7 +91,7 @@ def _signature(author: str | None, comment: str | None, force: bool) -> transact
     return transaction.Signature(author or user_name(), comment, force)
 
 
-def _signature_options(command: Callable[..., Any]) -> Any:
+def signature_options(command: Callable[..., Any]) -> Any:
     options = (
         click.option("-m", "--comment", help="Why; kept with the revision."),
         click.option("--author", help="Who; by default the user that runs this."),
@@ -122,7 +125,7 @@ def diff_command(files: tuple[str, ...], dsn: str, ownership: Ownership, output:
 @click.argument("files", nargs=-1, required=True)
 @database_option
 @_ownership_options
-@_signature_options
+@signature_options
 @output_option
 def apply_command(
     files: tuple[str, ...],
@@ -199,6 +202,15 @@ def export_command(dsn: str, full: bool, managed_by: str | None) -> None:
     if managed_by is not None:
         rows = {key: row for key, row in rows.items() if row.get("managed_by") == managed_by}
     click.echo(write_document(rows, full=full), nl=False)
+    if sealed := [key.id for key, row in rows.items() if is_sealed(row.get("value"))]:
+        note(
+            f"the values of {len(sealed)} encrypted secrets stay in the database "
+            f"({_some(sealed)}); apply leaves them as they are"
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(sorted(names)[:_NAMED]) + (", …" if len(names) > _NAMED else "")
 
 
 def _plan(
@@ -212,6 +224,7 @@ def _plan(
         current = database.read_rows(connection, KINDS)
         # Together with what is there, as gateways judge it: a route in the file may refer to a
         # service that is not, and of which they serve an older version.
+        wanted = with_kept_values(wanted, current)
         judged = judge({**current, **wanted}, lambda keys: database.read_history(connection, keys))
     wrong = {key: why for key, why in judged.rejected.items() if key in wanted}
     if wrong:
@@ -240,7 +253,7 @@ def _show(planned: _Plan, output: str, committed: transaction.Committed | None =
         line = f"{SIGNS[change.action]} {change.key}"
         out.print(Text(line, style=_STYLES[change.action]))
         if change.action == "update":
-            for field in change.fields:
+            for field in shown_fields(change):
                 out.print(f"    {field.name}: {_short(field.before)} → {_short(field.after)}")
     for one in warnings:
         out.print(Text(f"! route {one.route} {one.message}", style="magenta"))
@@ -258,7 +271,7 @@ def _plain(change: Planned) -> dict[str, Any]:
         "action": change.action,
         "kind": change.key.kind,
         "id": change.key.id,
-        "fields": {field.name: [field.before, field.after] for field in change.fields},
+        "fields": {field.name: [field.before, field.after] for field in shown_fields(change)},
     }
 
 

@@ -14,6 +14,7 @@ from fengling_gateway.cli.stored import DURATIONS, INSTANTS, differ
 from fengling_gateway.configsource.file_dump import write_yaml
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.configsource.reading import SourceError
+from fengling_gateway.model.certificates import CERTIFICATE, SECRET, is_reference
 from fengling_gateway.model.entity import KIND_INDEX, Key
 from fengling_gateway.model.times import parse_duration, shortest
 from fengling_gateway.model.validation import KNOWN_FIELDS, Accepted, validate
@@ -22,6 +23,7 @@ _REQUIRED: Final[dict[str, dict[str, Any]]] = {
     "instance": {"service_id": "s", "address": "http://a:1"},
     "route": {"service_id": "s"},
 }
+_DEFAULTS: Final = {"secret": SECRET.defaults, "certificate": CERTIFICATE.defaults}
 _SECTION_OF: Final = {kind: section for section, kind in SECTIONS.items()}
 _KEPT: Final = ("labels", "managed_by")
 
@@ -78,9 +80,11 @@ def write_document(rows: Mapping[Key, Mapping[str, Any]], *, full: bool) -> str:
 
 
 def written(key: Key, row: Mapping[str, Any], *, full: bool) -> dict[str, Any]:
-    """Return an entity's fields as people write them."""
+    """Return an entity's fields as people write them; of a secret, a reference or no value."""
     fields = {name: row[name] for name in _KEPT if row.get(name)}
     verdict = validate(key, dict(row))
+    if key.kind == "secret" and not is_reference(row.get("value")):
+        row = {name: value for name, value in row.items() if name != "value"}
     if not isinstance(verdict, Accepted):
         # Left as it is, so that nothing is lost; it is rejected wherever it goes.
         bookkeeping = {"id", "key", "version", "created_at", "updated_at", *_KEPT}
@@ -91,6 +95,8 @@ def written(key: Key, row: Mapping[str, Any], *, full: bool) -> dict[str, Any]:
         body = {n: v for n, v in body.items() if n not in usual or differ(usual[n], v)}
     body.pop("id", None)
     body.pop("key", None)
+    if key.kind == "secret" and "value" not in row:
+        del body["value"]
     texts = {name: _as_written(name, value, full=full) for name, value in body.items()}
     return (texts if full else _without_nulls(key, texts)) | fields
 
@@ -119,6 +125,8 @@ def default_fields(kind: str) -> dict[str, Any]:
     """Return what the fields of a kind hold when nothing is said of them."""
     if kind == "setting":
         return {}
+    if kind in _DEFAULTS:
+        return _DEFAULTS[kind]
     given = _REQUIRED.get(kind, {})
     key = Key(kind, "x")
     verdict = validate(key, given)

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "get": "serving",
     "proxy": "proxy",
     "reload": "serving",
+    "secret": "secrets",
     "status": "serving",
     "token": "tokens",
     "validate": "validation",

@@ -16,7 +16,10 @@ from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import output_option, print_value
 from fengling_gateway.cli.target import management_options
 
-LISTS: Final = ("routes", "services", "instances", "tenants", "settings", "workers", "rejected")
+LISTS: Final = (
+    *("routes", "services", "instances", "tenants", "certificates", "secrets", "settings"),
+    *("workers", "rejected"),
+)
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
 

@@ -64,6 +64,19 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         ("PATH", _field("path_prefix")),
         ("ENABLED", _field("enabled")),
     ),
+    "certificates": (
+        ("ID", _field("id")),
+        ("NAMES", _field("names")),
+        ("VALID UNTIL", lambda certificate: moment(certificate["not_after"])),
+        ("KEY", _field("key_secret")),
+        ("ENABLED", _field("enabled")),
+    ),
+    "secrets": (
+        ("ID", _field("id")),
+        ("NAME", _field("name")),
+        ("REFERENCE", _field("reference")),
+        ("ENCRYPTED WITH", _field("key")),
+    ),
     "settings": (("KEY", _field("key")), ("VALUE", _field("value"))),
 }
 
@@ -125,6 +138,7 @@ def print_status(status: Mapping[str, Any]) -> None:
             ("entities", _counts(status.get("entities") or {})),
             ("rejected", _warning(_counts(_rejected_by_kind(status)))),
             ("held", _warning(_held(status.get("held") or {}))),
+            *(("warning", _warning(one["message"])) for one in status.get("warnings") or ()),
         )
     )
     click.echo()

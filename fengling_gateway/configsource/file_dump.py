@@ -40,7 +40,19 @@ def _quotes(text: str) -> str | None:
     """Return the quotes that our reader needs; for other reasons PyYAML adds its own."""
     if not text.isprintable() and not text.replace("\n", "").isprintable():
         return '"'
+    if _is_block(text):
+        return "|"
     return None if plain_value(text) is text else "'"
+
+
+def _is_block(text: str) -> bool:
+    """Whether text is lines that people can read as they are: PEM above all."""
+    lines = text.split("\n")
+    return (
+        len(lines) > 3
+        and lines.pop() == ""
+        and all(line and line == line.strip() for line in lines)
+    )
 
 
 _Dumper.add_representer(str, _represent_text)

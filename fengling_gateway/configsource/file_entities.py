@@ -34,6 +34,8 @@ MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 SECTIONS: Final = {
     "settings": "setting",
     "tenants": "tenant",
+    "secrets": "secret",
+    "certificates": "certificate",
     "services": "service",
     "instances": "instance",
     "routes": "route",
@@ -115,7 +117,8 @@ class _Reader:
                 near = suggestion(name, tuple(SECTIONS))
                 yield f"{where}: {label(name)} is not a known section; {near}"
             elif content is not None and type(content) is not dict and type(content) is not list:
-                yield f"{where}: {name} must be a list or a mapping, not {shown(content)}"
+                given = _given(SECTIONS[name], content)
+                yield f"{where}: {name} must be a list or a mapping{given}"
             elif name == "settings" and type(content) is list:
                 yield f"{where}: settings must be a mapping from names to values"
 
@@ -144,7 +147,7 @@ class _Reader:
         """Add an entity; `name` is its id where the file has it outside the fields."""
         if type(values) is not dict:
             entity_id = name if type(name) is str and name else f"line-{line}"
-            problem = f"line {line}: must have fields, not be {shown(values)}"
+            problem = f"line {line}: must have fields{_given(kind, values)}"
             return self._put(Key(kind, entity_id), {}, line, [problem])
         problems = list(self._field_problems(kind, values))
         # An id is text, whatever it looks like: 08 is not 8, and 1e5 is one, too.
@@ -252,6 +255,11 @@ class _Reader:
         values = self._entities.rows.get(key)
         if values is not None:
             values.setdefault(SOURCE_PROBLEMS, []).append(problem)
+
+
+def _given(kind: str, value: Any) -> str:
+    """Say what is there instead, unless that may be a secret."""
+    return "" if kind == "secret" else f", not {shown(value)}"
 
 
 def _instance_id(values: dict[Any, Any]) -> str:

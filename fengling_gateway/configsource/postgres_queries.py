@@ -58,7 +58,8 @@ FROM fengling.head AS h LEFT JOIN LATERAL (
 
 # Everything of an incremental read in one statement, hence one snapshot and one round trip:
 # this is what stands between a commit and its being served.
-# (Materialized, or the planner may walk the whole index on entities for its order.)
+# (The log has no secrets, so a secret comes from its table; of the same snapshot, it is the one
+# that the log means. And materialized, or the planner may walk the whole index on entities for its order.)
 _CHANGES = f"""
 WITH head AS MATERIALIZED ({_HEAD.strip()}), target AS MATERIALIZED (
     SELECT CASE WHEN known AND epoch = %(epoch)s AND %(revision)s BETWEEN
@@ -69,7 +70,10 @@ WITH head AS MATERIALIZED ({_HEAD.strip()}), target AS MATERIALIZED (
     SELECT entity, entity_id, revision, after FROM fengling.revision_change
     WHERE revision > %(revision)s AND revision <= (SELECT revision FROM target)
 ), changed AS (
-    SELECT DISTINCT ON (entity, entity_id) entity, entity_id, after::text AS after
+    SELECT DISTINCT ON (entity, entity_id) entity, entity_id,
+        CASE entity WHEN 'secret' THEN (
+            SELECT row_to_json(t)::text FROM fengling.secret AS t WHERE t.id = entity_id)
+        ELSE after::text END AS after
     FROM recent ORDER BY entity, entity_id, revision DESC
 ), revisions AS (
     SELECT json_build_array(id, token::text, kind, extract(epoch FROM committed_at)::float8,
@@ -91,6 +95,7 @@ _PREPARE_CHANGES = f"PREPARE fengling_changes ({', '.join(_PREPARED.values())}) 
 }
 _EXECUTE_CHANGES = f"EXECUTE fengling_changes ({', '.join(f'%({name})s' for name in _PREPARED)})"
 
+# (Of secrets, those that have been made since: no other can change meanwhile.)
 _CHANGED_SINCE_HELD = """
 WITH recent AS MATERIALIZED (
     SELECT entity, entity_id, revision, before FROM fengling.revision_change
@@ -105,8 +110,15 @@ SELECT id, token::text, kind, extract(epoch FROM committed_at)::float8, author, 
 FROM fengling.revision WHERE id > %(after)s ORDER BY id DESC LIMIT %(limit)s
 """
 
-_HISTORY = """
-SELECT w.entity, w.entity_id, c.after::text, c.before::text
+# Of a secret's versions those count that have the value which it has now: there is no other.
+_IMAGE = """CASE w.entity WHEN 'secret' THEN c.{image} || coalesce((
+        SELECT jsonb_build_object('value', t.value) FROM fengling.secret AS t
+        WHERE t.id = w.entity_id
+        AND fengling.fingerprint(t.value) = c.{image} ->> 'fingerprint'), '{{}}')
+    ELSE c.{image} END::text"""
+
+_HISTORY = f"""
+SELECT w.entity, w.entity_id, {_IMAGE.format(image="after")}, {_IMAGE.format(image="before")}
 FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS w (entity, entity_id) CROSS JOIN LATERAL (
     SELECT v.revision, v.after,
            CASE WHEN row_number() OVER (ORDER BY v.revision) = 1 THEN v.before END AS before
@@ -122,7 +134,7 @@ FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS w (entity, entity_id) CROSS J
                     AND h.id >= r.revision AND h.id < back.at)))
           ORDER BY r.revision DESC LIMIT %(limit)s) AS v) AS c
 ORDER BY w.entity, w.entity_id, c.revision DESC
-"""
+"""  # noqa: S608 - of our own pieces
 
 
 class Head(NamedTuple):

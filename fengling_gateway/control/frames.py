@@ -62,6 +62,14 @@ class Message(IntEnum):
     """W→S: the last exchange has ended."""
     CLOSED = 14
     """W→S: the sockets' queues are empty, and nothing is accepted any more."""
+    RENEW = 15
+    """
+    S→W: `secrets`, as in `CONFIGURE`; `tls` of listeners, by name.
+
+    Take them, and read again the files that they name.
+    """
+    RENEWED = 16
+    """W→S: `failed`, as in `APPLIED`, after `RENEW`."""
 
 
 class FrameError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -143,8 +144,10 @@ class DataPlane:
         tls = self._server_tls.get(listener)
         if tls is None:
             settings = TlsSettings.from_json(values)
-            tls = self._server_tls[listener] = ServerTls(settings)
-            self._read_files(listener, tls, settings)
+            report = partial(self._certificate_failed, listener)
+            tls = self._server_tls[listener] = ServerTls(settings, report)
+            for problem in tls.read_files(settings):
+                report(problem)
             tls.offer(self._client_tls.certificates.values())
         return tls
 
@@ -152,19 +155,22 @@ class DataPlane:
 
     def read_certificates(self, listeners: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """
-        Read the certificate files of all listeners again.
+        Read the certificate files of listeners again.
 
         Args:
             listeners: by name, what `TlsSettings.from_json` takes. What has
                 changed in it holds for the next handshake.
 
         Returns:
-            what is wrong; there, what was before goes on.
+            what is wrong, which the log has, too; there, what was before goes on.
         """
         problems: list[str] = []
         for name, tls in self._server_tls.items():
             if name in listeners:
-                problems += self._read_files(name, tls, TlsSettings.from_json(listeners[name]))
+                found = tls.read_files(TlsSettings.from_json(listeners[name]))
+                for problem in found:
+                    self._certificate_failed(name, problem)
+                problems += found
         return problems
 
     def offer_certificates(self, certificates: Iterable[Certificate]) -> None:
@@ -179,12 +185,14 @@ class DataPlane:
             tls.offer(offered)
         self._client_tls.changed()
 
-    def _read_files(self, listener: str, tls: ServerTls, settings: TlsSettings) -> list[str]:
-        problems = [f"listener {listener}: {one}" for one in tls.read_files(settings)]
-        self._state.counters.tls_certificates_failed += len(problems)
-        for problem in problems:
-            _log.error("{problem}", problem=problem, log_id="tls.certificate_failed")
-        return problems
+    def _certificate_failed(self, listener: str, problem: str) -> None:
+        self._state.counters.tls_certificates_failed += 1
+        _log.error(
+            "listener {listener}: {problem}",
+            listener=listener,
+            problem=problem,
+            log_id="tls.certificate_failed",
+        )
 
     def _connection_closed(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from twisted.logger import Logger
-
 from fengling_gateway.dataplane.tls_certificates import (
     Certificate,
     CertificateError,
@@ -25,8 +23,6 @@ from fengling_gateway.dataplane.tls_certificates import (
 )
 from fengling_gateway.dataplane.tls_failures import TlsFailure
 from fengling_gateway.dataplane.tls_transport import TlsTransport
-
-_log = Logger()
 
 CIPHERS: Final = ":".join(
     f"ECDHE-{key}-{cipher}"
@@ -74,7 +70,6 @@ class ServerTls:
 
     Attributes:
         context: for the next handshake.
-        failed: how many times one of the table could not be used.
     """
 
     __slots__ = (
@@ -82,25 +77,31 @@ class ServerTls:
         "_built",
         "_by_name",
         "_files",
+        "_report",
         "_settings",
         "_stored",
         "context",
-        "failed",
     )
 
-    def __init__(self, settings: TlsSettings) -> None:
-        """Begin without certificates; `read_files` and `offer` bring them."""
+    def __init__(self, settings: TlsSettings, report: Callable[[str], None]) -> None:
+        """
+        Begin without certificates; `read_files` and `offer` bring them.
+
+        Args:
+            report: told of a certificate of the table that can't be used, when it
+                is first asked for.
+        """
         self._settings = settings
+        self._report = report
         self._authorities: str | None = None
         self._files: dict[tuple[str, str], Certificate] = {}
         self._stored: tuple[Certificate, ...] = ()
         self._by_name: dict[str, Certificate] = {}
         self._built: dict[Certificate, ssl.SSLContext | None] = {}
-        self.failed = 0
         self.context: ssl.SSLContext = self._new_context()
 
     def __repr__(self) -> str:
-        return f"<ServerTls names={len(self._by_name)} failed={self.failed}>"
+        return f"<ServerTls names={len(self._by_name)}>"
 
     # What changes
 
@@ -126,7 +127,6 @@ class ServerTls:
         self._built.clear()
         self._settings, self._authorities, self._files = settings, authorities, files
         self._arrange()
-        self.failed += len(problems)
         return problems
 
     def offer(self, certificates: Iterable[Certificate]) -> None:
@@ -187,8 +187,7 @@ class ServerTls:
             try:
                 load(context, certificate)
             except CertificateError as error:
-                self.failed += 1
-                _log.error("TLS: {error}", error=error)
+                self._report(str(error))
                 self._built[certificate] = None
             else:
                 self._built[certificate] = context
@@ -226,4 +225,4 @@ def check_authorities(path: str) -> str:
 
 def problems_with(settings: TlsSettings) -> list[str]:
     """Return what is wrong with a listener's files, a line for each."""
-    return ServerTls(settings).read_files(settings)
+    return ServerTls(settings, lambda _: None).read_files(settings)

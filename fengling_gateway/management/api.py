@@ -38,6 +38,8 @@ from fengling_gateway.observability.exposition import render_metrics
 SLICE_SECONDS: Final = 0.008
 """How long rendering metrics may keep the reactor, give or take a piece."""
 
+_LISTS: Final = ",".join(listing.KINDS)
+
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 _KEY: Final = re.compile(r"[a-z_]{1,50}/.{1,1000}", re.DOTALL)
@@ -110,7 +112,7 @@ class ManagementApi:
             return _json(request, {"complete": True, "workers": self._gateway.workers()})
         return _json(request, await maybeDeferred(self._gateway.fleet))
 
-    @app.route("/api/gateway/<any(routes,services,instances,tenants,settings):name>")
+    @app.route(f"/api/gateway/<any({_LISTS}):name>")
     def entities(self, request: Any, name: str) -> bytes:
         _only_get(request)
         no_other_parameters(request, {"limit", "after"})
@@ -145,7 +147,7 @@ class ManagementApi:
         following = None if last is None else f"{last['kind']}/{last['id']}"
         return _json(request, {"items": items[:limit], "next": following})
 
-    @app.route("/api/gateway/<any(routes,services,instances,tenants,settings):name>/<entity_id>")
+    @app.route(f"/api/gateway/<any({_LISTS}):name>/<entity_id>")
     def entity(self, request: Any, name: str, entity_id: str) -> bytes:
         _only_get(request)
         no_other_parameters(request, set())

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fengling_gateway.auth.sealing import sealed_with
 from fengling_gateway.model.entity import Key
 
 DEFAULT_LIMIT: Final = 100
@@ -19,6 +20,8 @@ KINDS: Final = {
     "services": "service",
     "instances": "instance",
     "tenants": "tenant",
+    "certificates": "certificate",
+    "secrets": "secret",
     "settings": "setting",
 }
 """The lists by their name in a path."""
@@ -78,10 +81,19 @@ class Listing:
 
 
 def shown(bodies: Mapping[Key, bytes], key: Key) -> Any:
-    """Return one entity as it is served; an instance with its health."""
-    entity = json.loads(bodies[key])
+    """Return one entity as it is served; an instance with its health, a secret without its value."""
+    entity: dict[str, Any] = json.loads(bodies[key])
+    if key.kind == "secret":
+        return _secret(entity)
     if key.kind == "instance":
         health = bodies.get(Key("instance_health", key.id))
         fields = json.loads(health) if health else {"health": "unknown", "reason": None}
         entity["health"] = {name: fields.get(name) for name in ("health", "reason")}
     return entity
+
+
+def _secret(entity: dict[str, Any]) -> dict[str, Any]:
+    """Return where a secret is, or with which key it is encrypted, and nothing else of its value."""
+    value = entity.pop("value")
+    key = sealed_with(value)
+    return entity | {"reference": value if key is None else None, "key": key}

@@ -206,6 +206,11 @@ class Record:
     def names(self) -> tuple[str, ...]:
         return self._known
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What the fields hold that have a default, when nothing is said of them."""
+        return {name: default for name, _, default in self._fields if default is not REQUIRED}
+
     def __call__(self, value: Any, report: Report) -> dict[str, Any]:
         record: dict[str, Any] = {}
         if type(value) is not dict:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from itertools import starmap
 from typing import Final, NamedTuple
 
-from fengling_gateway.model.entity import KIND_INDEX, KINDS, Key
+from fengling_gateway.model.entity import NUMBERED_KINDS, Key
 
 MAX_PART_BYTES: Final = 64 * 1024
 """Largest part of an encoded delta: what a worker decodes in one reactor turn."""
 
 _RECORD: Final = struct.Struct(">BBI")
 _REMOVED: Final = 0xFFFF_FFFF
+_NUMBERS: Final = {kind: number for number, kind in enumerate(NUMBERED_KINDS)}
 
 
 class Position(NamedTuple):
@@ -110,7 +111,7 @@ def encode_changes(changes: Iterable[Change]) -> Iterator[bytes]:
     for (kind, entity_id), body in changes:
         name = entity_id.encode()
         length = _REMOVED if body is None else len(body)
-        record = _RECORD.pack(KIND_INDEX[kind], len(name), length) + name + (body or b"")
+        record = _RECORD.pack(_NUMBERS[kind], len(name), length) + name + (body or b"")
         if part and size + len(record) > MAX_PART_BYTES:
             yield b"".join(part)
             part, size = [], 0
@@ -131,7 +132,7 @@ def decode_changes(part: bytes) -> Iterator[Change]:
     while offset < len(part):
         try:
             kind, name_length, length = _RECORD.unpack_from(part, offset)
-            key_kind = KINDS[kind]
+            key_kind = NUMBERED_KINDS[kind]
         except (struct.error, IndexError) as error:
             raise ValueError(f"no record at byte {offset} of {len(part)}") from error
         start = offset + _RECORD.size

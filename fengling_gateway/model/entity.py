@@ -14,10 +14,23 @@ import json
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-KINDS: Final = ("setting", "tenant", "service", "instance", "instance_health", "route")
+KINDS: Final = (
+    *("setting", "tenant", "secret", "certificate"),
+    *("service", "instance", "instance_health", "route"),
+)
 """Every kind, each after the kinds it may refer to."""
 
 KIND_INDEX: Final = {kind: index for index, kind in enumerate(KINDS)}
+
+NUMBERED_KINDS: Final = (
+    *("setting", "tenant", "service", "instance", "instance_health", "route"),
+    *("secret", "certificate"),
+)
+"""
+The kinds by the number they have in encoded deltas and last-known-good files.
+
+New ones come last: a supervisor and its workers may be of different versions.
+"""
 
 MAX_BODY_BYTES: Final = 60_000
 """Largest canonical body. It leaves a record room in one 64 KiB frame."""

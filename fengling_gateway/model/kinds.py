@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fengling_gateway.model.certificates import service_tls
 from fengling_gateway.model.checks import (
     Check,
     Field,
@@ -28,6 +29,7 @@ from fengling_gateway.model.hold import DEFAULT_MAX_REMOVED_SHARE
 from fengling_gateway.model.names import (
     IDENTITY_HEADERS,
     address,
+    display_name,
     edited_response_header,
     host,
     host_header,
@@ -48,14 +50,7 @@ BALANCING: Final = (
     "random",
 )
 
-_some_text: Final = text(200)
-
-
-def _display_name(value: Any, report: Report) -> Any:
-    return "" if value is None else _some_text(value, report)
-
-
-NAME: Final = Field("name", _display_name, "")
+NAME: Final = Field("name", display_name, "")
 ENABLED: Final = Field("enabled", boolean, True)
 
 # Rows are open-ended: a newer schema may have more columns than this code knows.
@@ -81,7 +76,7 @@ SERVICE: Final = Record(
     Field("tenant_spill", boolean, False),
     Field("health_check", optional(free_object), None),
     Field("affinity", unsupported("affinity"), None),
-    Field("tls", unsupported("TLS to instances"), None),
+    Field("tls", service_tls, None),
     Field("policies", policies, {}),
     open_ended=True,
 )

@@ -11,7 +11,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any, Final
 
-from fengling_gateway.model.checks import wrong_type
+from fengling_gateway.model.checks import text, wrong_type
 from fengling_gateway.model.problems import Report, shown, suggestion
 
 MAX_HEADER_NAME: Final = 100
@@ -57,6 +57,8 @@ _PROTOCOL: Final = re.compile(
     r"\*|[!#$%&'+.^_`|~0-9A-Za-z-]{1,50}(/[!#$%&'+.^_`|~0-9A-Za-z-]{1,50})?"
 )
 _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
+_some_text: Final = text(200)
 _MAX_HOST: Final = 253
 _MAX_ADDRESS: Final = 300
 
@@ -77,6 +79,11 @@ def slug(value: Any, report: Report) -> Any:
             f"the first a letter or digit, not {shown(value)}",
         )
     return value
+
+
+def display_name(value: Any, report: Report) -> Any:
+    """What people call something; null for nothing."""
+    return "" if value is None else _some_text(value, report)
 
 
 def canonical_host(value: str) -> str | None:
@@ -147,11 +154,11 @@ def address(value: Any, report: Report) -> Any:
             "bad_address", f"must be an address like http://10.0.0.5:8080, not {shown(value)}"
         )
         return None
-    name, port = canonical_host(parts["host"]), _port(parts["port"])
-    if parts["scheme"] == "https":
-        report.add("unsupported", "https:// to instances is not supported by this version")
-    elif parts["scheme"] != "http":
-        report.add("bad_address", f"must begin with http://, not {shown(value)}")
+    scheme = parts["scheme"]
+    name = canonical_host(parts["host"])
+    port = _port(parts["port"], _USUAL_PORTS.get(scheme, 0))
+    if scheme not in _USUAL_PORTS:
+        report.add("bad_address", f"must begin with http:// or https://, not {shown(value)}")
     elif parts["user"] is not None:
         # The value may hold a password, so it is not repeated.
         report.add("bad_address", "must have no user or password")
@@ -164,12 +171,12 @@ def address(value: Any, report: Report) -> Any:
         report.add("bad_host", f"must name a host or an IP address, not {shown(value)}")
     elif port is None:
         report.add("bad_address", f"must have a port from 1 to 65535, not {shown(value)}")
-    return f"http://{name}:{port}"
+    return f"{scheme}://{name}:{port}"
 
 
-def _port(given: str | None) -> int | None:
+def _port(given: str | None, usual: int = 0) -> int | None:
     if given is None:
-        return 80
+        return usual
     digits = given[1:]
     if digits.isascii() and digits.isdigit() and len(digits) <= 5 and 1 <= int(digits) <= 65535:
         return int(digits)

@@ -14,7 +14,8 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 CODES: Final = {
-    "bad_address": "An instance's address is not http://host:port.",
+    "bad_address": "An instance's address is not http://host:port or https://host:port.",
+    "bad_certificate": "What should be certificates is none, or they don't belong together.",
     "bad_duration": "A duration is neither a number of seconds nor text like 3s or PT3S.",
     "bad_header_name": "A header, cookie or query name has characters that none may have.",
     "bad_header_value": "A header value has line breaks, control or non-ASCII characters.",
@@ -24,6 +25,7 @@ CODES: Final = {
     "bad_network": "A network is not in CIDR form.",
     "bad_path": "A path or path template is malformed.",
     "bad_regex": "A regular expression is not one that RE2 compiles.",
+    "bad_secret": "A secret's value is neither a reference nor encrypted.",
     "bad_text": "Text has characters that cannot be stored or shown.",
     "bad_time": "A point in time is not ISO 8601 with an offset from UTC.",
     "body_not_allowed": "A response of this status has no body.",

@@ -14,6 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fengling_gateway.model.certificates import (
+    CERTIFICATE,
+    SECRET,
+    certificate_refs,
+    finish_certificate,
+    service_refs,
+)
 from fengling_gateway.model.checks import Field, Record, wrong_type
 from fengling_gateway.model.entity import MAX_BODY_BYTES, Key, canonical
 from fengling_gateway.model.hold import is_enabled
@@ -90,7 +97,9 @@ class _Kind:
 
 _KINDS: Final = {
     "tenant": _Kind(TENANT),
-    "service": _Kind(SERVICE),
+    "secret": _Kind(SECRET),
+    "certificate": _Kind(CERTIFICATE, certificate_refs, finish_certificate),
+    "service": _Kind(SERVICE, service_refs),
     "instance": _Kind(INSTANCE, instance_refs),
     "instance_health": _Kind(
         INSTANCE_HEALTH, instance_health_refs, id_columns=("id", "instance_id")
@@ -172,10 +181,12 @@ def _judge(key: Key, values: object, report: Report) -> tuple[bytes | None, froz
 
 def _refs_despite_problems(key: Key, kind: _Kind, body: dict[str, Any]) -> frozenset[Key]:
     """Return the references of a body with problems: those whose names are ids."""
-    named = {name: body.get(name) for name in ("service_id", "tenant_id")}
+    named = {name: body.get(name) for name in ("service_id", "tenant_id", "key_secret")}
     fields: dict[str, Any] = {n: v if type(v) is str else None for n, v in named.items()}
     split = body.get("split")
     fields["split"] = split if type(split) is dict else None
+    tls = body.get("tls")
+    fields["tls"] = tls if type(tls) is dict else None
     refs = kind.refs({**fields, kind.id_columns[0]: key.id})
     return frozenset(ref for ref in refs if is_slug(ref.id))
 

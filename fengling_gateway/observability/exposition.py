@@ -70,6 +70,7 @@ class _Metrics:
         yield from _parts(metrics.REQUEST_ERRORS.counter, self._request_errors())
         yield from _parts(metrics.REQUEST_SECONDS.histogram, self._request_seconds())
         yield from self._plain_worker_values()
+        yield from _parts(metrics.HANDSHAKES_FAILED.counter, self._handshakes_failed())
         yield from self._worker_states()
         yield from self._config()
         yield from self._source()
@@ -98,6 +99,11 @@ class _Metrics:
             for service, latency in values.get("latency", {}).items():
                 yield [worker, service], _cumulated(bounds, latency["buckets"]), latency["sum"]
 
+    def _handshakes_failed(self) -> Iterator[tuple[list[str], int]]:
+        for worker, values in self._workers.items():
+            for kind, count in sorted(values.get("tls_handshakes_failed", {}).items()):
+                yield [worker, kind], count
+
     def _plain_worker_values(self) -> Iterator[Metric]:
         for name, declared in metrics.WORKER_COUNTERS.items():
             counter = declared.counter()
@@ -115,11 +121,13 @@ class _Metrics:
         # By name: during a rolling restart there are two of one, and the newer one counts.
         revision: dict[str, int] = {}
         lag: dict[str, float] = {}
+        failed: dict[str, float] = {}
         for worker in self._status.get("workers", ()):
             state = str(worker.get("state"))
             states[state] = states.get(state, 0) + 1
             if worker.get("revision") is not None:
                 revision[worker["worker"]] = worker["revision"]
+            failed[worker["worker"]] = len(worker.get("failed") or ())
             if worker.get("lag_ms") is not None:
                 lag[worker["worker"]] = worker["lag_ms"] / 1000
         workers = metrics.WORKERS.gauge()
@@ -128,6 +136,7 @@ class _Metrics:
         yield workers
         yield _by_label(metrics.WORKER_REVISION, revision)
         yield _by_label(metrics.WORKER_LAG, lag)
+        yield _by_label(metrics.WORKER_FAILED, failed)
         deaths = metrics.WORKER_DEATHS.counter()
         deaths.add_metric([], self._status.get("deaths", 0))
         yield deaths
@@ -140,6 +149,8 @@ class _Metrics:
         rejected.update(self._status.get("rejected_by_kind", {}))
         yield _by_label(metrics.REJECTED, rejected)
         yield self._rejected_entities()
+        expiries = self._status.get("certificates_expire", {})
+        yield _by_label(metrics.CERTIFICATE_EXPIRY, expiries)
         yield _single(metrics.HELD, int(self._status.get("held") is not None))
         yield _single(metrics.AGE, self._status.get("config_age_s"))
         failures = metrics.FILE_FAILURES.counter()

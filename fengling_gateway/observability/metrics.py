@@ -59,6 +59,14 @@ REQUEST_SECONDS: Final = Declared(
     ("worker", "service"),
 )
 
+HANDSHAKES_FAILED: Final = Declared(
+    "fengling_tls_handshakes_failed_total",
+    "Handshakes with clients that failed, by kind: left (the client closed), timeout, "
+    "certificate (the client's), alert (the client refused), not_tls, nothing_in_common "
+    "(no version, cipher or certificate), other.",
+    ("worker", "kind"),
+)
+
 WORKER_COUNTERS: Final = {
     "connections_accepted": Declared(
         "fengling_http_connections_accepted_total", "Client connections accepted.", _WORKER
@@ -72,6 +80,19 @@ WORKER_COUNTERS: Final = {
         "fengling_http_received_bytes_total", "Bytes received from clients.", _WORKER
     ),
     "bytes_sent": Declared("fengling_http_sent_bytes_total", "Bytes sent to clients.", _WORKER),
+    "proxy_headers_refused": Declared(
+        "fengling_http_proxy_headers_refused_total",
+        "Connections closed because a balancer sent no PROXY header, or a malformed one.",
+        _WORKER,
+    ),
+    "tls_handshakes": Declared(
+        "fengling_tls_handshakes_total", "Handshakes with clients completed.", _WORKER
+    ),
+    "tls_certificates_failed": Declared(
+        "fengling_tls_certificates_failed_total",
+        "Certificates that could not be read or used; the log says which.",
+        _WORKER,
+    ),
     "retries": Declared(
         "fengling_upstream_retries_total", "Attempts after the first of an exchange.", _WORKER
     ),
@@ -91,6 +112,11 @@ WORKER_COUNTERS: Final = {
     "upstream_discarded": Declared(
         "fengling_upstream_discarded_total",
         "Connections to instances not kept because of what came over them.",
+        _WORKER,
+    ),
+    "upstream_tls_failed": Declared(
+        "fengling_upstream_tls_failed_total",
+        "TLS connections to instances that failed, in the handshake or later.",
         _WORKER,
     ),
     "upstream_bytes_received": Declared(
@@ -127,6 +153,11 @@ WORKER_REVISION: Final = Declared(
 WORKER_LAG: Final = Declared(
     "fengling_worker_lag_seconds", "How late a worker's reactor ran what was due.", _WORKER
 )
+WORKER_FAILED: Final = Declared(
+    "fengling_config_worker_failed_entities",
+    "Valid entities that a worker can't make use of, as a certificate without its key; up to 100.",
+    _WORKER,
+)
 
 REVISION: Final = Declared("fengling_config_revision", "The revision this node has read.")
 ENTITIES: Final = Declared("fengling_config_entities", "Entities served, by kind.", ("kind",))
@@ -138,6 +169,11 @@ REJECTED_ENTITY: Final = Declared(
     "1 for each entity whose newest version is rejected and each code of a problem with it; "
     "of the first 100.",
     ("kind", "id", "code", "serving"),
+)
+CERTIFICATE_EXPIRY: Final = Declared(
+    "fengling_config_certificate_expiry_timestamp_seconds",
+    "When a certificate that is served expires; of the first 100 that do.",
+    ("id",),
 )
 HELD: Final = Declared(
     "fengling_config_held", "1 while a revision is held until somebody confirms it."

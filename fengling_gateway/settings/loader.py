@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from fengling_gateway.settings.environment import (
     read_value,
     section_of,
 )
+from fengling_gateway.settings.key_file import KeyFileError, read_key_file
 from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
 from fengling_gateway.settings.values import HIDDEN, may_hold_secret, shown_unless_secret
 
@@ -79,9 +80,11 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
             for one in contradictions(raw)
             if one.code != "required" or one.path not in missing
         ]
+    if settings is not None:
+        settings = _with_secret_keys(_resolved(settings, file), file, origins, problems)
     if problems or settings is None:
         raise SettingsError(problems)
-    return _resolved(settings, file)
+    return settings
 
 
 def _read_toml(file: Path, problems: list[Problem]) -> Raw:
@@ -196,16 +199,57 @@ def _near(location: Sequence[str | int]) -> str:
     """Name what may be meant by the last part of a location."""
     model: Any = GatewaySettings
     for part in location[:-1]:
-        if part == "listeners":
-            model = ListenerSettings
-        elif isinstance(part, str):
-            model = section_of(model.model_fields[part].annotation)
+        if isinstance(part, str):
+            model = _section_within(model.model_fields[part].annotation)
     return suggestion(location[-1], tuple(model.model_fields))
 
 
-def _resolved(settings: GatewaySettings, file: Path | None) -> GatewaySettings:
-    """Read the path of the file source as relative to the settings file."""
-    if file is None or settings.file.path is None:
+def _with_secret_keys(
+    settings: GatewaySettings,
+    file: Path | None,
+    origins: Mapping[str, str],
+    problems: list[Problem],
+) -> GatewaySettings:
+    """Read the keys of secrets."""
+    named = settings.secrets.key_file
+    if named is None:
         return settings
-    path = file.parent / settings.file.path
-    return settings.model_copy(update={"file": settings.file.model_copy(update={"path": path})})
+    key = "secrets.key_file"
+    path = named if file is None or key in origins else file.parent / named
+    try:
+        secrets = settings.secrets.with_keys(path, read_key_file(path))
+    except KeyFileError as error:
+        problems.append(Problem(_with_origin(key, origins), "source", str(error)))
+        return settings
+    return settings.model_copy(update={"secrets": secrets})
+
+
+def _section_within(annotation: Any) -> Any:
+    """Return the section that a field is, may be, or is a list of."""
+    found = map(section_of, (annotation, *get_args(annotation)))
+    return next(one for one in found if one is not None)
+
+
+def _resolved(settings: GatewaySettings, file: Path | None) -> GatewaySettings:
+    """Read the paths of the file source and of certificates as relative to the settings file."""
+    if file is None:
+        return settings
+    update: dict[str, Any] = {"listeners": [_listener(one, file) for one in settings.listeners]}
+    if settings.file.path is not None:
+        path = file.parent / settings.file.path
+        update["file"] = settings.file.model_copy(update={"path": path})
+    return settings.model_copy(update=update)
+
+
+def _listener(listener: ListenerSettings, file: Path) -> ListenerSettings:
+    tls = listener.tls
+    if tls is None:
+        return listener
+    directory = file.absolute().parent  # workers read them again, wherever they are by then
+    certificates = [
+        one.model_copy(update={"chain": directory / one.chain, "key": directory / one.key})
+        for one in tls.certificates
+    ]
+    client_ca = None if tls.client_ca is None else directory / tls.client_ca
+    update = {"certificates": certificates, "client_ca": client_ca}
+    return listener.model_copy(update={"tls": tls.model_copy(update=update)})

@@ -11,7 +11,14 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from fengling_gateway.settings.cpus import available_cpus
 from fengling_gateway.settings.values import (
@@ -21,6 +28,7 @@ from fengling_gateway.settings.values import (
     Grace,
     Keys,
     Name,
+    Network,
     RedisUrl,
     Seconds,
     Silence,
@@ -39,6 +47,11 @@ class Section(BaseModel):
     """Settings that belong together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def keys_unlike(self, other: Section, prefix: str) -> list[str]:
+        """Name the keys in which two sections differ."""
+        fields = type(self).model_fields
+        return [prefix + key for key in fields if getattr(self, key) != getattr(other, key)]
 
 
 class DatabaseSettings(Section):
@@ -112,11 +125,68 @@ class SyncSettings(Section):
     )
 
 
+class CertificateFiles(Section):
+    """A certificate in files of this host."""
+
+    chain: Path = Field(description="PEM: the host's own certificate, then who issued it.")
+    key: Path = Field(description="PEM, not encrypted; it may be the same file.")
+
+
+class ListenerTlsSettings(Section):
+    """How a listener speaks TLS."""
+
+    certificates: list[CertificateFiles] = Field(
+        default=[],
+        max_length=1000,
+        description="Offered by the names in them, beside those of the table certificate.",
+    )
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    client_ca: Path | None = Field(
+        default=None, description="PEM: who issues clients' certificates."
+    )
+    client_auth: Literal["none", "optional", "required"] = "none"
+
+    @model_validator(mode="after")
+    def _can_verify(self) -> ListenerTlsSettings:
+        if (self.client_auth == "none") != (self.client_ca is None):
+            raise refuse(
+                "required", 'must have both client_ca and a client_auth but "none", or neither'
+            )
+        return self
+
+
 class ListenerSettings(Section):
     """An address that takes traffic. A route may name the listeners that it is for."""
 
     name: Name = Field(description="What routes call it (match.listeners).", examples=["http"])
     address: Address = Field(description="host:port.", examples=["0.0.0.0:8000"])
+    tls: ListenerTlsSettings | None = Field(
+        default=None,
+        description="With it the listener speaks TLS. certificates: files of this host; each "
+        "is shown to who asks for a name in it, the first one also to who asks for none or "
+        "another. Those of the table `certificate` join them. HUP reads the files again. "
+        'min_version: "1.2" (default) or "1.3". client_auth: "none" (default), "optional" or '
+        '"required" certificates of clients, verified by client_ca; an instance is told of '
+        "one by the header Client-Cert.",
+        examples=[
+            {
+                "certificates": [
+                    {
+                        "chain": "/etc/fengling/tls/fullchain.pem",
+                        "key": "/etc/fengling/tls/privkey.pem",
+                    }
+                ]
+            }
+        ],
+    )
+    proxy_protocol: list[Network] = Field(
+        default=[],
+        max_length=1000,
+        description="Balancers that begin each connection with a PROXY header (version 1 or 2), "
+        "from which the client's address is taken. From these it is required; others are not "
+        "believed.",
+        examples=[["10.0.0.0/8"]],
+    )
 
     def host_and_port(self) -> tuple[str, int]:
         return split_address(self.address)
@@ -210,6 +280,31 @@ class ManagementSettings(Section):
         return split_address(self.address)
 
 
+class SecretsSettings(Section):
+    """What the secrets of the configuration, such as private keys, are encrypted with."""
+
+    key_file: Path | None = Field(
+        default=None,
+        description='A file with the keys, one "id:key" a line with 32 random bytes (openssl rand '
+        "-hex 32), the same on all hosts; relative to this one. The first key encrypts, all "
+        "decrypt. Nobody else may read it. Read again at each HUP, with all files that secrets "
+        "refer to.",
+        examples=["/etc/fengling/secret.keys"],
+    )
+    _keys: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the file holds."""
+        return self._keys
+
+    def with_keys(self, key_file: Path, keys: tuple[str, ...]) -> SecretsSettings:
+        """Return the same with what has been read from the file."""
+        changed = self.model_copy(update={"key_file": key_file})
+        changed._keys = keys
+        return changed
+
+
 class DrainSettings(Section):
     """How a worker stops."""
 
@@ -255,6 +350,9 @@ class TransportSettings(Section):
     """The fast ways of reading and writing, and the stock ones to fall back to."""
 
     fast: bool = Field(default=True, description="Send at once and buffer the rest only.")
+    tls: Literal["fast", "stock"] = Field(
+        default="fast", description="TLS by the standard library, or Twisted's."
+    )
     reactor: Literal["lean", "stock"] = Field(
         default="lean",
         description="The event loop of workers. Without epoll it is the stock one anyway.",
@@ -298,6 +396,7 @@ class GatewaySettings(Section):
     )
     limits: LimitSettings = LimitSettings()
     management: ManagementSettings = ManagementSettings()
+    secrets: SecretsSettings = SecretsSettings()
     drain: DrainSettings = DrainSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     log: LogSettings = LogSettings()
@@ -334,6 +433,12 @@ class GatewaySettings(Section):
             worker_header=self.debug.worker_header,
             via=f"fengling-{self.cluster}",
             transports="fast" if self.transport.fast else "stock",
+            tls_transport=self.transport.tls,
+            listeners={
+                one.name: one.model_dump(mode="json", include={"tls", "proxy_protocol"})
+                for one in self.listeners
+                if one.tls is not None or one.proxy_protocol
+            },
         )
 
     def changed_keys(self, other: GatewaySettings) -> list[str]:
@@ -342,11 +447,25 @@ class GatewaySettings(Section):
         for name in type(self).model_fields:
             mine, others = getattr(self, name), getattr(other, name)
             if isinstance(mine, Section):
-                changed += [
-                    f"{name}.{key}"
-                    for key in type(mine).model_fields
-                    if getattr(mine, key) != getattr(others, key)
-                ]
+                changed += mine.keys_unlike(others, f"{name}.")
+            elif name == "listeners" and _where(mine) == _where(others):
+                for one, now in zip(mine, others, strict=True):
+                    changed += [key for key in _of_listener(one, now) if key not in changed]
             elif mine != others:
                 changed.append(name)
+        if self.secrets.keys != other.secrets.keys and "secrets.key_file" not in changed:
+            changed.append("secrets.key_file")
         return changed
+
+
+def _where(listeners: list[ListenerSettings]) -> list[tuple[str, str]]:
+    return [(one.name, one.address) for one in listeners]
+
+
+def _of_listener(one: ListenerSettings, other: ListenerSettings) -> list[str]:
+    """Name the keys in which two listeners differ; those within its TLS, if both have one."""
+    keys = one.keys_unlike(other, "listeners.")
+    if one.tls is not None and other.tls is not None and "listeners.tls" in keys:
+        keys.remove("listeners.tls")
+        keys += one.tls.keys_unlike(other.tls, "listeners.tls.")
+    return keys

@@ -81,6 +81,15 @@ def _written(value: Any, field: FieldInfo) -> str:
         if isinstance(unit, Unit):
             text = unit.write(value)
             return str(text) if text.isdigit() else json.dumps(text)
+    return _toml(value)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        pairs = (f"{key} = {_toml(inner)}" for key, inner in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(str(value) if isinstance(value, Path) else value)
 
 

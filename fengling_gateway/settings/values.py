@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from fengling_gateway.auth.keys import WeakKeyError, parse_keys
 from fengling_gateway.model.checks import Check
-from fengling_gateway.model.names import canonical_host, slug
+from fengling_gateway.model.names import canonical_host, network, slug
 from fengling_gateway.model.problems import Report, shown
 from fengling_gateway.model.times import duration, shortest
 
@@ -201,6 +201,7 @@ Size = Annotated[int, BeforeValidator(size), Unit(write_size)]
 
 Directory = Annotated[Path, BeforeValidator(_directory)]
 Name = Annotated[str, _by(slug)]
+Network = Annotated[str, _by(network)]
 Address = Annotated[str, BeforeValidator(_address)]
 RedisUrl = Annotated[str, BeforeValidator(_redis_url)]
 DatabaseUrl = Annotated[str, BeforeValidator(_database_url)]

@@ -57,7 +57,7 @@ class Served:
     last_compiled: dict[str, int] = field(default_factory=dict)
     deltas: int = 0
     failed: dict[str, str] = field(default_factory=dict)
-    """Entities that were found valid and that this worker could not compile, and why."""
+    """Entities that were found valid and that this worker can't make use of, and why."""
 
 
 class LinkUser(Protocol):
@@ -141,6 +141,10 @@ class WorkerLink:
             self.read_slots = slots
             self._send(Message.READ_SLOTS, {"slots": sorted(slots)})
 
+    def renew(self, values: dict[str, Any]) -> None:
+        """Have it take what a reread of the settings has brought."""
+        self._send(Message.RENEW, values)
+
     def drain(self, deadline: float, *, last: bool = False) -> None:
         """Have it finish and exit; `last` when nobody will read its sockets after it."""
         if self.state in (WorkerState.DRAINING, WorkerState.GONE):
@@ -198,6 +202,9 @@ class WorkerLink:
             served.propagation_seconds = values["applied_at"] - values["committed_at"]
         self._user.worker_applied(self)
 
+    def _renewed(self, values: dict[str, Any]) -> None:
+        self.served.failed = values["failed"]
+
     def _catch_up(self, values: dict[str, Any]) -> None:
         self._user.worker_asked(
             self,
@@ -228,6 +235,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] 
     Message.READY: WorkerLink._ready,
     Message.APPLIED: WorkerLink._applied,
     Message.CATCH_UP: WorkerLink._catch_up,
+    Message.RENEWED: WorkerLink._renewed,
     Message.HEARTBEAT: WorkerLink._heartbeat,
     Message.CLOSED: WorkerLink._closed,
     Message.DRAINED: WorkerLink._drained,

@@ -228,6 +228,17 @@ class Supervisor:
             **self.settings.worker_configuration,
         }
 
+    def renew_certificates(self) -> None:
+        """Have all workers take the keys of secrets that there are now, and read files again."""
+        told = self.settings.worker_configuration
+        listeners = told.get("data_plane", {}).get("listeners", {})
+        values = {
+            "secrets": told.get("secrets", {}),
+            "tls": {name: own["tls"] for name, own in listeners.items() if own.get("tls")},
+        }
+        for link in self.workers.links():
+            link.renew(values)
+
     def worker_asked(self, link: WorkerLink, question: CatchUp) -> None:
         self.distribution.answer(link, question)
 

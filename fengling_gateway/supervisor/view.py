@@ -18,6 +18,7 @@ from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.bus import NoBus
+from fengling_gateway.supervisor.certificates import CertificateWatch
 from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.values import position_values, rejection_values, worker_values
 from fengling_gateway.syncbus.messages import Command
@@ -48,6 +49,7 @@ class SupervisorView:
         self._supervisor = supervisor
         self._clock = clock
         self._dropped_log_lines = dropped_log_lines
+        self._certificates = CertificateWatch(supervisor.config)
 
     def status(self) -> dict[str, Any]:
         supervisor = self._supervisor
@@ -81,6 +83,8 @@ class SupervisorView:
             "rejected_total": len(supervisor.config.rejected),
             "rejected_by_kind": Counter(key.kind for key in supervisor.config.rejected),
             "entities": counts,
+            "warnings": self._certificates.warnings(time.time()),
+            "certificates_expire": self._certificates.expiries(),
             "workers": self.workers(),
             "deaths": supervisor.workers.deaths,
             "restarts": supervisor.workers.restarts,

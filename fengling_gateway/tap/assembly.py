@@ -160,6 +160,7 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
         worker_configuration={
             "data_plane": settings.data_plane().to_json(),
             "redis": None if redis is None else {"url": redis, "keys": settings.sync.keys},
+            "secrets": {"keys": list(settings.secrets.keys)},
             "orphan_grace": settings.supervision.orphan_grace,
             "drain_deadline": settings.drain.deadline,
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from twisted.python.usage import Options as UsageOptions
@@ -43,11 +44,33 @@ def load_or_exit(path: str | None) -> GatewaySettings:
     from fengling_gateway.settings import SettingsError, load_settings
 
     try:
-        return load_settings(path, os.environ)
+        settings = load_settings(path, os.environ)
     except SettingsError as error:
-        for problem in error.problems:
-            complain(str(problem))
-        sys.exit(EXIT_BAD_SETTINGS)
+        _exit(map(str, error.problems))
+    problems = certificate_problems(settings)
+    if problems:
+        _exit(problems)
+    return settings
+
+
+def certificate_problems(settings: GatewaySettings) -> list[str]:
+    """Return what is wrong with the certificates of listeners, a line for each."""
+    if all(one.tls is None for one in settings.listeners):
+        return []
+    from fengling_gateway.dataplane.tls_contexts import TlsSettings, problems_with
+
+    return [
+        f"listeners[{index}].tls: {problem}"
+        for index, one in enumerate(settings.listeners)
+        if one.tls is not None
+        for problem in problems_with(TlsSettings.from_json(one.tls.model_dump(mode="json")))
+    ]
+
+
+def _exit(problems: Iterable[str]) -> NoReturn:
+    for problem in problems:
+        complain(problem)
+    sys.exit(EXIT_BAD_SETTINGS)
 
 
 def complain(problem: str) -> None:

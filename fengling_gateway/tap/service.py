@@ -79,9 +79,11 @@ class GatewayService(Service):
         return stopped
 
     def _reload(self) -> None:
-        """HUP: read the settings again and look at the source; nothing is closed."""
+        """HUP: read settings and certificates again, look at the source; nothing is closed."""
         if self._reread is not None:
             self._reread_settings(self._reread)
+        # Also where no setting has changed: what a secret refers to may have.
+        self._parts.supervisor.renew_certificates()
         self._parts.supervisor.look("hangup")
 
     def _reread_settings(self, reread: Callable[[], GatewaySettings]) -> None:

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 _TOLD_TO_NEW_WORKERS: Final = (
-    *("limits.", "debug.worker_header", "transport.fast"),
+    *("limits.", "debug.worker_header", "transport.fast", "transport.tls"),
+    *("listeners.tls", "listeners.proxy_protocol"),
     *("drain.deadline", "supervision.orphan_grace"),
 )
 """Keys, or how they begin; what the supervisor uses, too, stays as it was until a restart."""
+
+_TAKEN_AT_ONCE: Final = ("secrets.key_file", "listeners.tls.")
+"""Keys, or how they begin, that workers are told of with the HUP itself."""
 
 
 def when_taken(changed: Sequence[str], *, can_replace_workers: bool) -> str:
@@ -20,6 +24,15 @@ def when_taken(changed: Sequence[str], *, can_replace_workers: bool) -> str:
         changed: at least one, like ``limits.max_headers``.
         can_replace_workers: False where the only worker is in the supervisor's process.
     """
+    at_once = [key for key in changed if key.startswith(_TAKEN_AT_ONCE)]
+    later = [key for key in changed if key not in at_once]
+    if not later:
+        return "all workers take it at once"
+    said = _when_taken(later, can_replace_workers=can_replace_workers)
+    return f"all workers take {', '.join(at_once)} at once; {said}" if at_once else said
+
+
+def _when_taken(changed: Sequence[str], *, can_replace_workers: bool) -> str:
     rolling = [
         key for key in changed if can_replace_workers and key.startswith(_TOLD_TO_NEW_WORKERS)
     ]

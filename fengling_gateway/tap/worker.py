@@ -9,6 +9,7 @@ fraction of a second, and there are many.
 from __future__ import annotations
 
 import gc
+import os
 import random
 import signal
 import socket
@@ -65,6 +66,18 @@ class Parts:
             settings=DataPlaneSettings.from_json(configuration["data_plane"]),
             worker_name=configuration["worker"],
             rng=self._rng,
+        )
+
+    def resolver(self, secrets: dict[str, Any]) -> Any:
+        from fengling_gateway.auth.sealing import parse_sealing_keys
+        from fengling_gateway.auth.secrets import SecretResolver
+        from fengling_gateway.worker.secret_file import read_secret_file
+
+        keys = secrets.get("keys")
+        return SecretResolver(
+            parse_sealing_keys(keys) if keys else (),
+            read_file=read_secret_file,
+            environment=os.environ,
         )
 
     def sockets(self, configuration: dict[str, Any]) -> dict[str, list[socket.socket]]:

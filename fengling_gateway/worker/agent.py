@@ -24,6 +24,7 @@ from fengling_gateway.model.delta import Position
 from fengling_gateway.worker.accepting import Accepting
 from fengling_gateway.worker.applier import Applied, Outcome
 from fengling_gateway.worker.catching_up import LostPlace
+from fengling_gateway.worker.certificates import Certificates
 from fengling_gateway.worker.parts import Subscriber, WorkerParts
 from fengling_gateway.worker.reports import Reports
 
@@ -59,6 +60,7 @@ class WorkerAgent:
         self._applier = parts.applier()
         self._reports = Reports(clock=clock, applier=self._applier, send=self._send)
         self._plane: Any = None
+        self._certificates: Certificates | None = None
         self._accepting: Any = None
         self._subscriber: Subscriber | None = None
         self._slots: frozenset[int] = frozenset()
@@ -127,6 +129,10 @@ class WorkerAgent:
     def _begin(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration
         self._plane = self._parts.data_plane(configuration)
+        self._certificates = Certificates(
+            resolver=self._parts.resolver(configuration.get("secrets", {})),
+            offer=self._plane.offer_certificates,
+        )
         self.sockets = self._parts.sockets(configuration)
         self._accepting = Accepting(plane=self._plane, sockets=self.sockets)
         self._slots = frozenset(configuration["read_slots"])
@@ -148,6 +154,14 @@ class WorkerAgent:
 
     def _drain(self, values: dict[str, Any]) -> None:
         self.drain(values["deadline"], last=values["last"])
+
+    def _renew(self, values: dict[str, Any]) -> None:
+        if self._certificates is None:
+            return
+        self.configuration["secrets"] = values["secrets"]
+        self._plane.read_certificates(values["tls"])
+        self._certificates.renew(self._parts.resolver(values["secrets"]))
+        self._send(Message.RENEWED, {"failed": self._certificates.failed()})
 
     def _request(self, values: dict[str, Any]) -> None:
         number = values["id"]
@@ -183,8 +197,11 @@ class WorkerAgent:
             self._lost_place.lost()
             return
         self._lost_place.found()
+        assert self._certificates is not None, "configured first"
         if applied.outcome is Outcome.APPLIED:
+            self._certificates.apply(self._applier.snapshot)
             self._plane.apply(self._applier.snapshot)
+        applied.failed.update(self._certificates.failed())
         self._reports.applied(applied)
         self._become_ready()
 
@@ -241,6 +258,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]]
     Message.CONFIGURE: WorkerAgent._configure,
     Message.READ_SLOTS: WorkerAgent._read_slots,
     Message.DRAIN: WorkerAgent._drain,
+    Message.RENEW: WorkerAgent._renew,
     Message.REQUEST: WorkerAgent._request,
 }
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from fengling_gateway.auth.secrets import SecretResolver
 from fengling_gateway.model.delta import Position
 from fengling_gateway.worker.applier import Applier
 
@@ -27,6 +28,9 @@ class WorkerParts(Protocol):
 
     def applier(self) -> Applier:
         """Return an applier with an empty snapshot."""
+
+    def resolver(self, secrets: dict[str, Any]) -> SecretResolver:
+        """Return what makes bytes of secrets; the argument is ``configuration["secrets"]``."""
 
     def sockets(self, configuration: dict[str, Any]) -> dict[str, list[Any]]:
         """Return the listening sockets by listener name, one per slot."""

@@ -229,15 +229,15 @@ class TestApply:
     ) -> None:
         """A service that is rejected does not stop everybody's routes; one that never was good does."""
         sql("INSERT INTO fengling.service (id) VALUES ('s')")
-        sql("UPDATE fengling.service SET tls = '{}'")
-        sql("INSERT INTO fengling.service (id, tls) VALUES ('new', '{}')")
+        sql("UPDATE fengling.service SET affinity = '{}'")
+        sql("INSERT INTO fengling.service (id, affinity) VALUES ('new', '{}')")
         text = "routes: [{id: r, service_id: s}]"
         assert run("diff", "-", stdin=text).exit_code == 1
         assert run("apply", "-", stdin=text).exit_code == 0
         assert (
             run("apply", "-", stdin=text.replace("service_id: s", "service_id: new")).exit_code == 2
         )
-        bad = "services: [{id: s, tls: {}}]"
+        bad = "services: [{id: s, affinity: {}}]"
         assert run("apply", "-", stdin=bad).exit_code == 2, "in the file it must be good"
 
     def test_a_held_revision_is_status_1(self, run: Run, file: Path, sql: Any) -> None:

@@ -90,7 +90,7 @@ def test_every_option_that_is_wrong_is_named(run: Run, settings: list[Any]) -> N
     result = run("proxy", "--to", "ftp://a:1", "--to", "http://[::1", "--listen", "nope")
     assert result.exit_code == 2
     [line] = result.stderr.splitlines()
-    assert '--to ftp://a:1: must begin with http://, not "ftp://a:1"; ' in line
+    assert '--to ftp://a:1: must begin with http:// or https://, not "ftp://a:1"; ' in line
     assert "--to http://[::1: " in line
     assert "; --listen nope: must be host:port" in line
     assert "routes.yaml" not in line

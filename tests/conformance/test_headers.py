@@ -218,8 +218,8 @@ def test_nothing_is_added_that_the_client_did_not_say(scene: Scene) -> None:
     """Absent User-Agent, Accept and Accept-Encoding stay absent."""
     got = scene.forwards(request())
     assert set(got.names) == {
-        *(b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"),
-        *(b"x-request-id", b"via"),
+        *(b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"),
+        b"via",
     }  # fmt: skip
 
 
@@ -265,6 +265,35 @@ def test_coded_content_passes_as_it_is(scene: Scene) -> None:
     assert answer.body == bomb
     got = scene.instance.whole_request()
     assert (got.body, got.one("Content-Encoding")) == (b"no gzip at all", b"gzip")
+
+
+# Via
+
+
+@pytest.mark.parametrize(
+    ("lines", "via"),
+    [
+        ((), b"1.1 fengling"),
+        ((b"Via: 1.0 a",), b"1.0 a, 1.1 fengling"),
+        ((b"Via: 1.0 a, 2 b (c)", b"Via: 1.1 d"), b"1.0 a, 2 b (c), 1.1 d, 1.1 fengling"),
+        ((b"Via: 1.1 fengling",), b"1.1 fengling, 1.1 fengling"),
+    ],
+)
+def test_gateway_adds_itself_to_via(scene: Scene, lines: tuple[bytes, ...], via: bytes) -> None:
+    """Who has forwarded a request is told to the next, in one line."""
+    assert scene.forwards(request(*lines)).one("Via") == via
+
+
+@pytest.mark.parametrize("times", [9, 10, 11])
+def test_loop_is_detected(scene: Scene, times: int) -> None:
+    """A request that has been here ten times is 508."""
+    raw = request(b"Via: " + b", ".join([b"1.1 fengling"] * times))
+    if times < 10:
+        assert (scene.forwards(raw).one("Via") or b"").count(b"fengling") == times + 1
+    else:
+        answer = scene.ask(raw)
+        assert (answer.status, answer.code) == (508, "loop_detected")
+        assert scene.instance.requests == []
 
 
 # Edits of a route

@@ -1,9 +1,10 @@
-"""Every limit at n - 1, n and n + 1: those that hold by default, and those of a setting."""
+"""Every limit at n - 1, n and n + 1: by default, by a setting, and by one of a listener."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -19,16 +20,19 @@ class Limits:
     line: int
     target: int
     headers: int
+    answer_head: int
+    """Of answers, the general one, whatever a listener says."""
+    answer_headers: int
 
 
-DEFAULTS = Limits(32 * 1024, 8 * 1024, 8 * 1024, 100)
-OWN = Limits(4096, 1000, 500, 20)
+DEFAULTS = Limits(32 * 1024, 8 * 1024, 8 * 1024, 100, 32 * 1024, 100)
+OWN = Limits(4096, 1000, 500, 20, 4096, 20)
 SMALL_BODY = route("small", "/small", policies={"limits": {"max_request_body": 1000}})
 NO_BODY = route("none", "/none", policies={"limits": {"max_request_body": 0}})
 UNLIMITED = route("unlimited", "/unlimited", policies={"limits": {"max_request_body": None}})
 
 
-@pytest.fixture(scope="module", params=["default", "own"])
+@pytest.fixture(scope="module", params=["default", "own", "listener's"])
 def _limited(request: pytest.FixtureRequest) -> Iterator[tuple[Scene, Limits]]:
     """A scene and its limits."""
     limits = DEFAULTS if request.param == "default" else OWN
@@ -38,7 +42,10 @@ def _limited(request: pytest.FixtureRequest) -> Iterator[tuple[Scene, Limits]]:
         "max_target_bytes": OWN.target,
         "max_headers": OWN.headers,
     }
-    settings = {} if request.param == "default" else given
+    settings: dict[str, Any] = {} if request.param == "default" else given
+    if request.param == "listener's":
+        settings = {"listeners": {"http": given}}
+        limits = replace(limits, answer_head=DEFAULTS.answer_head, answer_headers=100)
     with staged(SMALL_BODY, NO_BODY, UNLIMITED, **settings) as scene:
         yield scene, limits
 
@@ -117,9 +124,11 @@ def test_head_of_an_answer(limited: tuple[Scene, Limits], more: int) -> None:
     """An instance's head of the limit passes, a longer one is 502."""
     scene, limits = limited
     line = b"X: ".ljust(limits.line // 2, b"y")
-    raw = ok(b"", *[line] * (limits.head // (len(line) + 2) - 1))
-    raw = ok(b"", *[line] * raw.count(line), b"Y: ".ljust(limits.head + more - len(raw) - 2, b"z"))
-    assert len(raw) == limits.head + more
+    raw = ok(b"", *[line] * (limits.answer_head // (len(line) + 2) - 1))
+    raw = ok(
+        b"", *[line] * raw.count(line), b"Y: ".ljust(limits.answer_head + more - len(raw) - 2, b"z")
+    )
+    assert len(raw) == limits.answer_head + more
     scene.instance.answers(raw)
     answer = scene.ask(request())
     assert answer.status == (200 if more <= 0 else 502)
@@ -130,7 +139,9 @@ def test_head_of_an_answer(limited: tuple[Scene, Limits], more: int) -> None:
 def test_number_of_headers_of_an_answer(limited: tuple[Scene, Limits], more: int) -> None:
     """An instance's lines up to the limit pass, one more is 502."""
     scene, limits = limited
-    scene.instance.answers(head(*[b"X: y"] * (limits.headers + more - 1), b"Content-Length: 0"))
+    scene.instance.answers(
+        head(*[b"X: y"] * (limits.answer_headers + more - 1), b"Content-Length: 0")
+    )
     answer = scene.ask(request())
     assert answer.status == (200 if more <= 0 else 502)
     assert more <= 0 or answer.code == "response_headers_too_large"

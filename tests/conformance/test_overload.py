@@ -78,6 +78,14 @@ def test_slow_heads_cost_the_others_nothing(scene: Scene) -> None:
         client.close()
 
 
+def test_slow_head_on_a_used_connection_has_no_more_time(scene: Scene) -> None:
+    """However long a client may think between two requests, a head that it has begun is due."""
+    with scene.client() as client:
+        assert client.send(request()).answer().status == 200
+        assert client.send(request()[:-2]).answer().code == "header_timeout"
+        assert client.ends()
+
+
 def test_slow_instance_costs_the_others_nothing(scene: Scene) -> None:
     """Clients that wait for their answers are no reason for others to wait."""
     goes_on = threading.Event()

@@ -57,3 +57,48 @@ def test_trailer_of_an_answer_that_would_decide_something_is_dropped(
     answer = scene.ask(request(b"TE: trailers", b"Connection: TE"))
     assert answer.body == b"hello"
     assert name.lower() not in [key.lower() for key, _ in answer.trailers]
+
+
+@pytest.mark.parametrize("lines", [(), (b"Trailer: X-Sum",), (b"Trailer: X-Other",)])
+def test_trailer_of_a_request_is_passed_on(scene: Scene, lines: tuple[bytes, ...]) -> None:
+    """Announced or not, and not as a header."""
+    got = scene.forwards(with_trailer(b"X-Sum: abc", *lines))
+    assert got.trailers == [(b"X-Sum", b"abc")]
+    assert got.one("X-Sum") is None
+
+
+def test_trailer_that_connection_names_is_dropped(scene: Scene) -> None:
+    """Hop-by-hop is hop-by-hop, at the end too."""
+    assert scene.forwards(with_trailer(b"X-Sum: abc", b"Connection: x-sum")).trailers == []
+
+
+def test_trailer_of_an_answer_is_passed_on(scene: Scene) -> None:
+    """To a client that asks for it."""
+    scene.instance.answers(head(CHUNKED) + b"5\r\nhello\r\n0\r\nX-Sum: abc\r\n\r\n")
+    answer = scene.ask(request(b"TE: trailers", b"Connection: TE"))
+    assert (answer.body, answer.trailers) == (b"hello", [(b"X-Sum", b"abc")])
+    assert answer.all("X-Sum") == []
+
+
+def test_trailer_for_a_client_of_http_1_0_is_dropped(scene: Scene) -> None:
+    """Where there are no chunks, there is no place for it."""
+    scene.instance.answers(head(CHUNKED) + b"5\r\nhello\r\n0\r\nX-Sum: abc\r\n\r\n")
+    assert scene.ask(request(version=b"HTTP/1.0")).body == b"hello"
+
+
+@pytest.mark.parametrize(
+    "value", [b"trailers", b"Trailers", b"deflate, trailers", b"trailers;q=0.5"]
+)
+def test_wish_for_trailers_is_passed_on(scene: Scene, value: bytes) -> None:
+    """Of TE, that is what an instance has to know."""
+    got = scene.forwards(request(b"TE: " + value, b"Connection: TE"))
+    assert (got.one("TE"), got.one("Connection")) in ((b"trailers", b"TE"), (None, None))
+    if value.lower() == b"trailers":
+        assert got.one("TE") == b"trailers"
+
+
+@pytest.mark.parametrize("value", [b"gzip", b"deflate;q=0.5", b"", b"xtrailers"])
+def test_other_wishes_are_not(scene: Scene, value: bytes) -> None:
+    """Codings are each connection's own."""
+    got = scene.forwards(request(b"TE: " + value, b"Connection: TE"))
+    assert got.one("TE") is got.one("Connection") is None

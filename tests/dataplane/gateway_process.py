@@ -1,10 +1,12 @@
 """A data plane in a process of its own, for tests with real sockets.
 
 Usage: gateway_process.py CONFIGURATION, a JSON object with ``settings`` (of the
-data plane), ``reactor`` (lean or stock) and ``changes`` ([kind, body] pairs).
-It prints the port it listens on, reads certificates again for an object of TLS
-settings by listener, and else answers every line on its input with
-a line of JSON: its counters, what its transports buffer, and its memory.
+data plane), ``reactor`` (lean or stock), ``changes`` ([kind, body] pairs) and
+``certificates`` ([name, hosts, chain, key], as of the table). It prints the port
+it listens on. On its input it takes an object, TLS settings by listener, to
+read certificates again; a list, the certificates of the table from then on;
+else it answers with a line of JSON: its counters, what its transports buffer,
+and its memory.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ def main(configuration: dict) -> None:
 
     from fengling_gateway.dataplane.plane import DataPlane
     from fengling_gateway.dataplane.settings import DataPlaneSettings
+    from fengling_gateway.dataplane.tls_certificates import Certificate
     from fengling_gateway.supervisor.sockets import BACKLOG
     from tests.dataplane.snapshots import make_snapshot
 
@@ -38,6 +41,14 @@ def main(configuration: dict) -> None:
         worker_name="w1",
         rng=random.Random(1),
     )
+
+    def offer(certificates: list) -> None:
+        plane.offer_certificates(
+            Certificate(name, tuple(hosts), chain.encode(), key.encode())
+            for name, hosts, chain, key in certificates
+        )
+
+    offer(configuration["certificates"])
     plane.apply(make_snapshot(*configuration["changes"]))
     listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     listening.setblocking(False)
@@ -57,6 +68,10 @@ def main(configuration: dict) -> None:
             if line.startswith(b"{"):
                 problems = plane.read_certificates(json.loads(line))
                 self.sendLine(json.dumps(problems).encode())
+                return
+            if line.startswith(b"["):
+                offer(json.loads(line))
+                self.sendLine(b"offered")
                 return
             if line == b"drain":
                 plane.start_draining(10.0).addCallback(lambda _: self.sendLine(b"drained"))

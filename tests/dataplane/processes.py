@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ class Gateway:
     def drain(self) -> str:
         """Drain it; what it says when that is done."""
         return self._say("drain").strip()
+
+    def offer(self, *certificates: Any) -> None:
+        """Have it use these certificates of the table: id, names, chain, key."""
+        assert self._say(json.dumps(certificates)) == "offered\n"
 
     def read_certificates(self, tls: dict[str, Any]) -> list[str]:
         """Have it read the files of its listener again; what it finds wrong with them."""
@@ -70,8 +74,15 @@ class Gateway:
 
 
 @contextmanager
-def running_gateway(*entities: Entity, reactor: str = "lean", **settings: Any) -> Iterator[Gateway]:
-    configuration = {"settings": settings, "reactor": reactor, "changes": entities}
+def running_gateway(
+    *entities: Entity, reactor: str = "lean", certificates: Sequence[Any] = (), **settings: Any
+) -> Iterator[Gateway]:
+    configuration = {
+        "settings": settings,
+        "reactor": reactor,
+        "changes": entities,
+        "certificates": certificates,
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.dataplane.gateway_process", json.dumps(configuration)],
         stdin=subprocess.PIPE,

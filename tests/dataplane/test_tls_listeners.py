@@ -493,3 +493,46 @@ def test_reset_clients_leave_nothing_behind(tmp_path: Path, kinds: dict[str, Any
             client.close()
         wait_until(lambda: site.counter("connections_now") == 0)
         wait_until(lambda: site.gateway.ask()["descriptors"] <= before)
+
+
+@TRANSPORTS
+def test_certificates_of_the_table(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """They are offered by name beside the files, which win; one that is of no use is passed over."""
+    with running_site(tmp_path, settings=kinds) as site:
+
+        def shown(name: str) -> str:
+            with site.connect(name, site.context(check_hostname=False)) as client:
+                return _name_of(client)
+
+        c, odd, a = (AUTHORITY.issue(name) for name in ("c.example", "odd.example", "a.example"))
+        site.gateway.offer(
+            *(
+                ("c", ["c.example", "*.c.example"], c.chain.decode(), c.key.decode()),
+                ("odd", ["odd.example"], odd.chain.decode(), c.key.decode()),
+                ("a", ["a.example"], c.chain.decode(), c.key.decode()),
+            )
+        )
+        assert shown("c.example") == "c.example"
+        assert shown("x.c.example") == "c.example"
+        assert shown("odd.example") == "a.example"
+        assert shown("a.example") == "a.example"
+        wait_until(
+            lambda: any("does not fit the certificate odd" in line for line in site.gateway.logged)
+        )
+        site.gateway.offer(("c", ["d.example"], a.chain.decode(), a.key.decode()))
+        assert shown("c.example") == "a.example"
+        assert site.counter("tls_certificates_failed") == 1
+
+
+@TRANSPORTS
+def test_listener_without_files(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """The table may have all certificates; until then, and without a name, no handshake succeeds."""
+    with running_site(tmp_path, files=(), settings=kinds) as site:
+        with pytest.raises(ssl.SSLError):
+            site.ask()
+        made = AUTHORITY.issue("a.example", "127.0.0.1")
+        site.gateway.offer(("a", ["a.example"], made.chain.decode(), made.key.decode()))
+        assert "https" in site.ask()
+        with pytest.raises(ssl.SSLError):
+            site.ask("127.0.0.1")
+        assert site.handshakes_failed() == {"nothing_in_common": 2}

@@ -46,6 +46,8 @@ class GatewayProcess:
     node: str = "n1"
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     source: str = "database"
+    listener: Sequence[str] = ()
+    """More lines of its listener, as TOML."""
     port: int = field(default_factory=free_port)
     management_port: int = field(default_factory=free_port)
     program: Sequence[str] = (sys.executable, "-m", "fengling_gateway.tap.gateway")
@@ -189,6 +191,7 @@ class GatewayProcess:
             "[[listeners]]",
             'name = "http"',
             f'address = "127.0.0.1:{self.port}"',
+            *self.listener,
         ]
         for name, values in tables.items():
             lines.append(f"[{name}]")

@@ -11,6 +11,7 @@ import pytest
 from fengling_gateway import schema
 from fengling_gateway.embedded.ports import free_port
 from fengling_gateway.embedded.postgres import PostgresServer
+from fengling_gateway.schema.version import WANTED
 from tests.integration.conftest import Sql
 from tests.integration.gateway import GatewayProcess, Load
 from tests.integration.world import (
@@ -180,7 +181,7 @@ FAULTS: Final = [
         "schema-too-new",
         "UPDATE fengling.schema_version SET version_num = '0009'",
         "install a newer fengling-gateway",
-        "UPDATE fengling.schema_version SET version_num = '0001'",
+        f"UPDATE fengling.schema_version SET version_num = '{WANTED:04d}'",
     ),
 ]
 

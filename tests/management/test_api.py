@@ -91,6 +91,23 @@ class ApiTests(SynchronousTestCase):
         _, answer = self.ask("GET", "/api/gateway/instances/i1")
         self.assertEqual(answer["health"], {"health": "unhealthy", "reason": "refused"})
 
+    def test_a_secret_is_shown_without_its_value(self) -> None:
+        """Where it is, or what it is encrypted with."""
+        value = "aes256gcm:2026-11:" + "A" * 80
+        self.gateway.served = {
+            Key("secret", name): canonical({"id": name, "name": "", "value": text})
+            for name, text in (("a", value), ("b", "file:/run/b.key"))
+        }
+        _, page = self.ask("GET", "/api/gateway/secrets", scope=READ)
+        self.assertEqual(
+            page["items"],
+            [
+                {"id": "a", "name": "", "reference": None, "key": "2026-11"},
+                {"id": "b", "name": "", "reference": "file:/run/b.key", "key": None},
+            ],
+        )
+        self.assertEqual(self.ask("GET", "/api/gateway/secrets/a")[1], page["items"][0])
+
     def test_a_rejected_entity_is_404_with_the_reason(self) -> None:
         """Who looks for it learns why it is not there."""
         problems = [{"path": "route bad: path", "code": "template", "message": "no"}]
@@ -300,7 +317,7 @@ def test_the_document_has_every_operation() -> None:
         for path, operations in document()["paths"].items()
         for method in operations
     }
-    assert len(documented) == 20
+    assert len(documented) == 24
     for method, path in documented:
         adapter = ManagementApi.app.url_map.bind("gateway")
         adapter.match(path.replace("{id}", "x"), method=method)

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from fengling_gateway.model.entity import Key
+from tests.support.issued import ROOT, SEALED, SHOP
 
 # With lone surrogates, which Python's json accepts and UTF-8 can't say.
 any_text = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -36,6 +37,15 @@ GOOD: dict[str, dict[str, Any]] = {
         "path_prefix": "/acme",
         "limits": {},
     },
+    "secret": {"id": "shop-key", "name": "of the shop", "value": SEALED},
+    "certificate": {
+        "id": "shop",
+        "name": None,
+        "enabled": True,
+        "hosts": ["*.Shop.Example.", "shop.example"],
+        "chain": f"subject=shop\n{SHOP.chain}\n\n",
+        "key_secret": "shop-key",
+    },
     "service": {
         "id": "orders",
         "name": None,
@@ -49,7 +59,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "tenant_spill": False,
         "health_check": {"path": "/health"},
         "affinity": None,
-        "tls": None,
+        "tls": {"ca": ROOT.pem, "client_certificate": "shop", "sni": "Orders.internal"},
         "policies": {"limits": {"max_request_body": None}, "x-any": [1, {"a": None}]},
     },
     "instance": {

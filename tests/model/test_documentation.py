@@ -24,7 +24,9 @@ class DocumentationTests:
         )
         assert rows == CODES
 
-    @pytest.mark.parametrize("kind", ["tenant", "service", "instance", "route"])
+    @pytest.mark.parametrize(
+        "kind", ["tenant", "secret", "certificate", "service", "instance", "route"]
+    )
     def test_every_field_is_documented(self, kind: str) -> None:
         """In the section of its kind."""
         section = re.split(

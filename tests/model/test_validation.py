@@ -20,6 +20,7 @@ from fengling_gateway.model.validation import (
     validate,
 )
 from tests.model.strategies import GOOD, any_json, any_text, key_of, rows, settings_rows
+from tests.support.issued import SHOP
 
 
 def judge(kind: str, **changes: Any) -> Verdict:
@@ -440,7 +441,30 @@ class RejectedTests:
             ("service", {"connect_timeout": "PT0S"}, [("connect_timeout", "out_of_range")]),
             ("service", {"connect_timeout": None}, [("connect_timeout", "wrong_type")]),
             ("service", {"affinity": {}}, [("affinity", "unsupported")]),
-            ("service", {"tls": {}}, [("tls", "unsupported")]),
+            ("service", {"tls": {"verfy": False}}, [("tls.verfy", "unknown_field")]),
+            ("service", {"tls": {"verify": "no"}}, [("tls.verify", "wrong_type")]),
+            ("service", {"tls": {"ca": "/etc/ca.pem"}}, [("tls.ca", "bad_certificate")]),
+            ("service", {"tls": {"ca": SHOP.key}}, [("tls.ca", "bad_certificate")]),
+            ("service", {"tls": {"client_certificate": "a b"}}, [
+                ("tls.client_certificate", "bad_id"),
+            ]),
+            ("service", {"tls": {"sni": "*.shop.example"}}, [("tls.sni", "bad_host")]),
+            ("service", {"tls": {"sni": "10.0.0.1"}}, [("tls.sni", "bad_host")]),
+            ("service", {"tls": True}, [("tls", "wrong_type")]),
+            ("secret", {"value": ...}, [("value", "required")]),
+            ("secret", {"name": "x" * 201}, [("name", "too_long")]),
+            ("certificate", {"key_secret": ...}, [("key_secret", "required")]),
+            ("certificate", {"key_secret": None}, [("key_secret", "wrong_type")]),
+            ("certificate", {"hosts": ["1.2.3.4"]}, [("hosts[0]", "bad_host")]),
+            ("certificate", {"hosts": ["[::1]", "a b"]}, [
+                ("hosts[0]", "bad_host"), ("hosts[1]", "bad_host"),
+            ]),
+            ("certificate", {"hosts": ["a.shop.example", "a.b.shop.example", "*.example"]}, [
+                ("hosts[1]", "conflict"), ("hosts[2]", "conflict"),
+            ]),
+            ("certificate", {"chain": ...}, [("chain", "required")]),
+            ("certificate", {"chain": ""}, [("chain", "bad_certificate")]),
+            ("certificate", {"chain": "x" * 50_001}, [("chain", "too_long")]),
             ("service", {"health_check": 5}, [("health_check", "wrong_type")]),
             ("instance", {"service_id": ...}, [("service_id", "required")]),
             ("instance", {"service_id": None}, [("service_id", "wrong_type")]),
@@ -472,14 +496,14 @@ class RejectedTests:
         [
             "", "10.0.0.5:80", "http://", "http:///a", "http://h/", "http://h/a", "http://h?a",
             "http://h#a", "http://u@h", "http://u:p@h", "http://h:0", "http://h:65536", "http://h:",
-            "http://h:8x", "http://h:٣", "https://h", "ftp://h", "http://a_b c", "http://1.2.3",
+            "http://h:8x", "http://h:٣", "https://h/", "ftp://h", "http://a_b c", "http://1.2.3",
             "http://999.1.1.1", "http://[::1", "http://[::g]", "http://::1", "http://h:80\n",
             "http://h\r\n", "unix:/a", "http://-a", "http://a..b", "http://é b", "http://" + "a" * 300,
             "http://[fe80::1%25eth0]:80", 5, None, [],
         ],
     )  # fmt: skip
     def test_address_is_rejected(self, address: Any) -> None:
-        """Only http://host:port, and one problem that says so."""
+        """Only http(s)://host:port, and one problem that says so."""
         ((path, _),) = problems("instance", address=address)
         assert path == "address"
 
@@ -492,6 +516,8 @@ class RejectedTests:
             ("http://[0:0::1]:80", "http://[::1]:80"),
             ("http://my_service:65535", "http://my_service:65535"),
             ("http://h:0080", "http://h:80"),
+            ("https://h", "https://h:443"),
+            ("HTTPS://h:80", "https://h:80"),
         ],
     )
     def test_address_is_accepted(self, address: str, canonical_address: str) -> None:

@@ -123,6 +123,20 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     assert found["fengling_build_info", (("version", "1.2.3"),)] == 1
 
 
+def test_certificates_are_shown_with_their_end_and_what_lacks_its_key() -> None:
+    """For an alert some days before, and for one at once."""
+    status = {
+        **STATUS,
+        "certificates_expire": {"shop": 2398291200},
+        "workers": [{"worker": "w0", "failed": {"certificate shop": "no key"}}, {"worker": "w1"}],
+    }
+    found = rendered(status=status)
+    name = "fengling_config_certificate_expiry_timestamp_seconds"
+    assert found[name, (("id", "shop"),)] == 2398291200
+    assert found["fengling_config_worker_failed_entities", (("worker", "w0"),)] == 1
+    assert found["fengling_config_worker_failed_entities", (("worker", "w1"),)] == 0
+
+
 def test_replaced_worker_that_drains_makes_no_second_series() -> None:
     """Two processes have one name then; a scrape with a sample twice is refused."""
     workers = [
@@ -158,6 +172,16 @@ def test_many_samples_come_in_pieces_of_one_metric() -> None:
     assert len(set(headers)) == len(headers)
 
 
+def test_failed_handshakes_are_told_apart() -> None:
+    """A refused certificate is another matter than a port scan."""
+    counters = Counters()
+    counters.tls_handshakes_failed = {"not_tls": 3, "certificate": 1}
+    found = rendered({"w0/1": counters.to_json()})
+    name = "fengling_tls_handshakes_failed_total"
+    assert found[name, (("kind", "not_tls"), ("worker", "w0"))] == 3
+    assert found[name, (("kind", "certificate"), ("worker", "w0"))] == 1
+
+
 def test_pairs_without_series_of_their_own_are_told() -> None:
     """By how many there are, beside what they have counted together."""
     counters = Counters(max_pairs=1)
@@ -185,7 +209,8 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|upstream|workers?|config|bus|management|log)[a-z_]*", one.name
+            r"fengling_(build|http|tls|upstream|workers?|config|bus|management|log)[a-z_]*",
+            one.name,
         ), one
         assert one.help.endswith("."), one
 
@@ -193,4 +218,5 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
 def test_every_plain_counter_of_a_data_plane_is_a_metric() -> None:
     """What is counted and never shown was counted for nothing."""
     plain = set(Counters().to_json()) - {"requests", "latency", "latency_bounds"}
+    plain.remove("tls_handshakes_failed")  # a metric of its own, by kind
     assert plain == metrics.WORKER_COUNTERS.keys() | metrics.WORKER_GAUGES.keys()

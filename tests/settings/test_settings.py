@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fengling_gateway.dataplane.settings import DataPlaneSettings
+from fengling_gateway.dataplane.tls_contexts import TlsSettings
 from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
 from fengling_gateway.settings.cpus import available_cpus
 from fengling_gateway.settings.environment import OTHERS, known_keys, variable
@@ -164,6 +165,23 @@ class LoadTests:
         other = load('node = "n"\nworkers = 2\n[limits]\nmax_headers = 20\n', tmp_path)
         assert one.changed_keys(other) == ["workers", "limits.max_headers"]
         assert one.changed_keys(one) == []
+
+    def test_changed_keys_of_listeners_are_named(self, tmp_path: Path) -> None:
+        """What is within the TLS of a listener is taken sooner than TLS itself, or an address."""
+
+        def listener(*lines: str, name: str = "h") -> GatewaySettings:
+            text = "\n".join(("[[listeners]]", f'name = "{name}"', 'address = "h:80"', *lines))
+            return load(f'node = "n"\n{text}\n', tmp_path)
+
+        plain, tls = listener(), listener("tls = {}")
+        assert plain.changed_keys(tls) == ["listeners.tls"]
+        assert tls.changed_keys(listener('tls = { min_version = "1.3" }')) == [
+            "listeners.tls.min_version"
+        ]
+        assert plain.changed_keys(listener('proxy_protocol = ["10.0.0.0/8"]')) == [
+            "listeners.proxy_protocol"
+        ]
+        assert plain.changed_keys(listener(name="g")) == ["listeners"]
 
 
 class ProblemTests:
@@ -418,6 +436,31 @@ class ProblemTests:
             if not error.problems:
                 raise
 
+    def test_problems_within_tls_are_named(self, tmp_path: Path) -> None:
+        """With their paths, and what may be meant."""
+        found = problems(
+            """
+            [[listeners]]
+            name = "h"
+            address = "h:80"
+            proxy_protocol = ["10.0.0.1/8", "x"]
+            tls = { certificate = [], min_version = "1.1", certificates = [{ chain = "a" }] }
+            [[listeners]]
+            name = "g"
+            address = "h:81"
+            tls = { client_auth = "required" }
+            """,
+            tmp_path,
+        )
+        assert found == {
+            "listeners[0].proxy_protocol[0]": 'must have no bits beyond its prefix: 10.0.0.0/8, not "10.0.0.1/8"',
+            "listeners[0].proxy_protocol[1]": 'must be a network like 10.0.0.0/8, not "x"',
+            "listeners[0].tls.certificate": 'is not a known setting; did you mean "certificates"?',
+            "listeners[0].tls.certificates[0].key": "is required",
+            "listeners[0].tls.min_version": "must be '1.2' or '1.3', not \"1.1\"",
+            "listeners[1].tls": 'must have both client_ca and a client_auth but "none", or neither',
+        }
+
 
 class SampleTests:
     def test_sample_in_etc_is_up_to_date(self) -> None:
@@ -434,7 +477,11 @@ class SampleTests:
         lines = []
         for line in sample().splitlines():
             is_value = line.startswith("#") and not line.startswith("# ")
-            names_secret = any(word in line for word in ("keys =", "url =", "path =", "node ="))
+            no_defaults = (
+                *("keys =", "url =", "path =", "node =", "key_file ="),
+                *("tls = {", "proxy_protocol ="),
+            )
+            names_secret = any(word in line for word in no_defaults)
             lines.append(line[1:] if is_value and not names_secret else line)
         text = "\n".join(line for line in lines if not line.startswith("max_connections"))
         assert tomllib.loads(text)["limits"]["max_headers"] == 100
@@ -457,15 +504,43 @@ class DataPlaneTests:
         assert load_settings(None, ENOUGH).data_plane() == DataPlaneSettings(via="fengling-default")
         names = {field.name for field in dataclasses.fields(DataPlaneSettings)}
         limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
-        others = {"worker_header", "transports", "tls_transport", "via"}
-        of_listeners = {"listeners", "proxy_protocol", "tls"}
-        assert limits | others | of_listeners == names
+        others = {"worker_header", "transports", "tls_transport", "via", "listeners"}
+        assert limits | others | {"tls", "proxy_protocol"} == names
 
     def test_debug_and_transport_reach_the_data_plane(self, tmp_path: Path) -> None:
         """They are sections of their own for operators only."""
         settings = load("[debug]\nworker_header = true\n[transport]\nfast = false\n", tmp_path)
         assert settings.data_plane().worker_header is True
         assert settings.data_plane().transports == "stock"
+
+    def test_tls_and_proxy_protocol_reach_the_data_plane(self, tmp_path: Path) -> None:
+        """By listener, with files found from where the settings are, and fit for JSON."""
+        settings = load(
+            """
+            [[listeners]]
+            name = "plain"
+            address = "0.0.0.0:8000"
+            [[listeners]]
+            name = "tls"
+            address = "0.0.0.0:8443"
+            proxy_protocol = ["10.0.0.0/8", "192.0.2.1"]
+            tls = { certificates = [{ chain = "a.pem", key = "/k" }], client_ca = "ca.pem", client_auth = "optional" }
+            [transport]
+            tls = "stock"
+            """,
+            tmp_path,
+        )
+        plane = DataPlaneSettings.from_json(json.loads(json.dumps(settings.data_plane().to_json())))
+        assert plane.tls_transport == "stock"
+        assert plane.of_listener("plain").tls is None
+        own = plane.of_listener("tls")
+        assert own.proxy_protocol == ["10.0.0.0/8", "192.0.2.1/32"]
+        assert own.tls is not None
+        assert TlsSettings.from_json(own.tls) == TlsSettings(
+            certificates=((f"{tmp_path}/a.pem", "/k"),),
+            client_ca=f"{tmp_path}/ca.pem",
+            client_auth="optional",
+        )
 
 
 class CpuTests:

@@ -70,3 +70,12 @@ def test_only_worker_takes_nothing_while_it_runs() -> None:
     """It is in the process of the supervisor."""
     said = when_taken(["limits.max_headers"], can_replace_workers=False)
     assert said == "only a restart takes what has changed"
+
+
+def test_what_handshakes_take_needs_nothing() -> None:
+    """HUP itself tells workers of certificates; whether a listener has TLS, only new ones learn."""
+    said = when_taken(["listeners.tls.certificates", "listeners.tls"], can_replace_workers=True)
+    assert said == (
+        "all workers take listeners.tls.certificates at once; "
+        "a rolling restart (USR2) takes what has changed"
+    )

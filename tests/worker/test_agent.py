@@ -5,22 +5,27 @@ from __future__ import annotations
 import gc
 import json
 import random
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fengling_gateway.auth.sealing import Sealer, parse_sealing_keys
+from fengling_gateway.auth.secrets import SecretResolver
 from fengling_gateway.control.encoding import delta_frames
 from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Message
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.control.local_channel import LocalChannel
+from fengling_gateway.dataplane.tls_certificates import Certificate
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
 from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.routing.snapshot import CompileContext
 from fengling_gateway.worker.agent import WorkerAgent
 from fengling_gateway.worker.applier import Applier
+from tests.support.issued import SHOP
 
 
 def at(revision: int) -> Position:
@@ -33,6 +38,19 @@ def a_route(number: int) -> Change:
     verdict = validate(key, values)
     assert isinstance(verdict, Accepted), verdict
     return Change(key, verdict.body)
+
+
+def certificate(value: str) -> list[Change]:
+    """Return the shop's certificate, with its key as a secret of this value."""
+    found = []
+    for key, values in (
+        (Key("secret", "shop"), {"value": value}),
+        (Key("certificate", "shop"), {"chain": SHOP.chain, "key_secret": "shop"}),
+    ):
+        verdict = validate(key, values)
+        assert isinstance(verdict, Accepted), verdict
+        found.append(Change(key, verdict.body))
+    return found
 
 
 def hash_of(changes: list[Change]) -> int:
@@ -63,8 +81,17 @@ class FakePlane:
 
     def __init__(self) -> None:
         self.applied: list[Any] = []
+        self.certificates: list[dict[str, Certificate]] = []
+        self.files_read: list[Any] = []
         self.listening: list[tuple[str, Any]] = []
         self.drained: Deferred[None] = Deferred()
+
+    def offer_certificates(self, certificates: Iterable[Certificate]) -> None:
+        self.certificates.append({one.name: one for one in certificates})
+
+    def read_certificates(self, listeners: dict[str, Any]) -> list[str]:
+        self.files_read.append(listeners)
+        return []
 
     def apply(self, snapshot: Any) -> None:
         self.applied.append(snapshot)
@@ -103,6 +130,16 @@ class Parts:
         self.plane = FakePlane()
         self.context = FaultyContext()
         self.heard: Any = None
+        self.files: dict[str, str] = {}
+
+    def resolver(self, secrets: dict[str, Any]) -> SecretResolver:
+        keys = parse_sealing_keys(secrets["keys"]) if secrets.get("keys") else ()
+        return SecretResolver(keys, read_file=self._read_file, environment={})
+
+    def _read_file(self, path: str) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError(2, "No such file or directory")
+        return self.files[path].encode()
 
     def data_plane(self, configuration: dict[str, Any]) -> FakePlane:
         return self.plane
@@ -193,6 +230,56 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual(self.plane.applied[-1].routes.size, 1)
         order = [message for message, _ in self.supervisor.said]
         self.assertLess(order.index(Message.APPLIED), order.index(Message.READY))
+
+    def test_certificates_are_used_before_what_refers_to_them(self) -> None:
+        """In one turn: no request is served by the one without the other."""
+        self.parts.files["/shop.key"] = SHOP.key
+        self.configure()
+        self.channel.send_delta(full(1, certificate("file:/shop.key")))
+        self.turn()
+        (offered,) = self.plane.certificates
+        self.assertEqual(set(offered["shop"].hosts), {"shop.example", "*.shop.example"})
+        self.assertEqual(offered["shop"].key.decode(), SHOP.key)
+        self.assertEqual(self.supervisor.said_of(Message.APPLIED)[-1]["failed"], {})
+        self.channel.send_delta(full(2, [*certificate("file:/shop.key"), a_route(1)]))
+        self.turn()
+        self.assertEqual(len(self.plane.certificates), 1)
+
+    def test_certificate_without_its_key_is_reported_until_it_is_there(self) -> None:
+        """A renewal reads the file again; the supervisor hears of it."""
+        self.configure()
+        self.channel.send_delta(full(1, certificate("file:/shop.key")))
+        self.turn()
+        self.assertEqual(
+            self.supervisor.said_of(Message.APPLIED)[-1]["failed"],
+            {
+                "certificate shop": "secret shop can't be read from /shop.key: "
+                "No such file or directory"
+            },
+        )
+        self.parts.files["/shop.key"] = SHOP.key
+        self.channel.send(Message.RENEW, {"secrets": {}, "tls": {"https": {}}})
+        self.turn()
+        self.assertEqual(self.supervisor.said_of(Message.RENEWED), [{"failed": {}}])
+        self.assertEqual(set(self.plane.certificates[-1]), {"shop"})
+        self.assertEqual(self.plane.files_read, [{"https": {}}])
+
+    def test_renewal_brings_keys(self) -> None:
+        """What is encrypted with a new one can be opened then."""
+        text = f"new:{bytes(range(32)).hex()}"
+        sealed = Sealer(parse_sealing_keys([text]), random_bytes=bytes).seal(
+            "shop", SHOP.key.encode()
+        )
+        self.channel.send(
+            Message.RENEW, {"secrets": {"keys": [text]}, "tls": {}}
+        )  # too early to mean anything
+        self.configure()
+        self.channel.send_delta(full(1, certificate(sealed)))
+        self.turn()
+        self.assertIn("not here", str(self.supervisor.said_of(Message.APPLIED)[-1]["failed"]))
+        self.channel.send(Message.RENEW, {"secrets": {"keys": [text]}, "tls": {}})
+        self.turn()
+        self.assertEqual(set(self.plane.certificates[-1]), {"shop"})
 
     def test_configuration_on_its_way_is_worth_waiting_for(self) -> None:
         """100,000 routes compile longer than clients without any configuration wait."""

@@ -11,11 +11,13 @@ BEGIN
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA fengling TO %I', reader);
         EXECUTE format('REVOKE ALL ON fengling.pending_change, fengling.txn FROM %I', reader);
         EXECUTE format('GRANT EXECUTE ON FUNCTION fengling.epoch(), fengling.reload(text), '
-                       'fengling.confirm(bigint, text), fengling.prune_step() TO %I', reader);
+                       'fengling.confirm(bigint, text), fengling.prune_step(), '
+                       'fengling.fingerprint(text) TO %I', reader);
     END LOOP;
     IF to_regrole('fengling_console') IS NOT NULL THEN
         GRANT INSERT, UPDATE, DELETE ON fengling.setting, fengling.tenant, fengling.service,
-            fengling.instance, fengling.instance_health, fengling.route TO fengling_console;
+            fengling.instance, fengling.instance_health, fengling.route, fengling.secret,
+            fengling.certificate TO fengling_console;
         GRANT UPDATE (keep, keep_health) ON fengling.retention TO fengling_console;
         GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
         -- What CHECKs call runs with the rights of the writer.
@@ -24,7 +26,8 @@ BEGIN
             fengling.prune(interval, interval), fengling.refuse(text, text),
             fengling.has_only_text(jsonb, text), fengling.has_only_keys(jsonb, text[], text),
             fengling.are_policies(jsonb), fengling.are_hosts(text[]), fengling.is_path(text),
-            fengling.is_split(jsonb)
+            fengling.is_split(jsonb), fengling.is_secret_value(text),
+            fengling.are_certificates(text, text), fengling.is_tls(jsonb)
             TO fengling_console;
     END IF;
 END $$;

@@ -1,0 +1,1 @@
+TLS to instances is verified by the system's authorities or those of the service, may show a client certificate, and costs a fraction of what it did; a failure is 502 `tls_failed`, with the reason in the log.

@@ -1,0 +1,1 @@
+Listeners speak TLS: `[[listeners]] tls = { certificates = [{ chain, key }] }`, with certificates chosen by the name that a client asks for, read again on HUP without closing anything, and client certificates (`client_ca`, `client_auth`), which instances are told of by `Client-Cert`.
