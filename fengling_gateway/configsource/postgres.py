@@ -89,6 +89,7 @@ class PostgresSource:
                 events=ListenerEvents(
                     connected=partial(reactor.callFromThread, self._connected),
                     position=self._ahead.position,
+                    expected=partial(reactor.callFromThread, self._expected),
                     notified=self._notified_in_thread,
                     not_ahead=partial(reactor.callFromThread, self._not_ahead),
                     lost=partial(reactor.callFromThread, self._lost),
@@ -244,6 +245,9 @@ class PostgresSource:
         self.state.notifications += hint["count"]
         with self._ahead.offering(reading):
             self._hint("notification", hint)
+
+    def _expected(self, position: Position) -> None:
+        self._hint("expected", {"position": position})
 
     def _not_ahead(self, reason: str) -> None:
         self.state.notes["read ahead"] = reason

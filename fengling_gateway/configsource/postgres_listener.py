@@ -52,12 +52,14 @@ class ListenerEvents:
 
     Attributes:
         position: after which to read ahead; None to leave that.
+        expected: told of a position that is about to be read.
         notified: told of payloads, and what has been read since they arrived.
         not_ahead: told why no more is read ahead until the next ``connected``.
     """
 
     connected: Callable[[], None]
     position: Callable[[], Position | None]
+    expected: Callable[[Position], None]
     notified: Callable[[list[str], Reading | None], None]
     not_ahead: Callable[[str], None]
     lost: Callable[[str], None]
@@ -179,15 +181,18 @@ class Listener:
             return False
         reading = None
         try:
-            reading = self._read_ahead(ahead)
+            reading = self._read_ahead(ahead, payloads[-1])
         finally:
             self._events.notified(payloads, reading)
         return True
 
-    def _read_ahead(self, ahead: AheadReader) -> Reading | None:
+    def _read_ahead(self, ahead: AheadReader, payload: str) -> Reading | None:
         position = self._events.position()
         if position is None or ahead.problem is not None:
             return None
+        expected = announced_position(payload)
+        if expected is not None and expected.follows(position):
+            self._events.expected(expected)
         reading = ahead.read(position)
         if ahead.problem is not None:
             self._events.not_ahead(ahead.problem)
@@ -225,6 +230,16 @@ def merged(hint: dict[str, Any], payloads: Iterable[str]) -> dict[str, Any]:
         if is_reload:
             result["action"] = "reload"
     return result
+
+
+def announced_position(payload: str) -> Position | None:
+    """Return the position that a payload of our own names, unless it is held; else None."""
+    said = _said(payload)
+    details = said.get("details", {})
+    token = details.get("token")
+    if details.get("held") is not False or not isinstance(token, str) or "revision" not in said:
+        return None
+    return Position(said.get("epoch", ""), said["revision"], token)
 
 
 def _said(payload: str) -> dict[str, Any]:

@@ -24,8 +24,9 @@ OnHint = Callable[[str, dict[str, Any]], None]
 """
 Told that there may be something to read: a reason (one word) and details.
 
-Reasons: ``notification``, ``connected`` (again), ``changed``. A hint carries no
-truth; losing one costs time until the next poll and nothing else.
+Reasons: ``notification``, ``connected`` (again), ``changed``; before a
+notification perhaps ``expected``, with the ``position`` that it leads to. A hint
+carries no truth; losing one costs time until the next poll and nothing else.
 """
 
 

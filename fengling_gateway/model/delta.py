@@ -39,6 +39,10 @@ class Position(NamedTuple):
             self.revision == other.revision and self.token != other.token
         )
 
+    def follows(self, other: Position) -> bool:
+        """Whether it is further on in the same history."""
+        return self.epoch == other.epoch and self.revision > other.revision
+
 
 class Change(NamedTuple):
     """An entity's new canonical body; None where the entity is gone."""

@@ -66,15 +66,18 @@ class Distribution:
             if link.sent is None:
                 self._send_everything(link)
             elif (
-                (self._push or link.wants_more) and link.sent == before and link.queued < MAX_QUEUED
+                (self._push or link.wanted is not None)
+                and link.sent == before
+                and link.queued < MAX_QUEUED
             ):
-                link.wants_more = False
+                if link.wanted is not None and not link.wanted.is_after(delta.after):
+                    link.wanted = None
                 link.deliver([delta])
 
     def answer(self, link: WorkerLink, question: CatchUp) -> None:
         """Answer a worker that asks to catch up."""
         if question.reason == "heard":
-            self._answer_hearsay(link, question.wanted)
+            self._answer_hearsay(question.wanted)
         elif question.reason == "started":
             self.check(link)  # it may be on its way already
         else:
@@ -85,17 +88,22 @@ class Distribution:
         if self._log.head is not None and link.sent != (self._log.head, self._log.content_hash):
             self._continue(link)
 
-    def bring_all_up(self) -> None:
-        """An announcement has come: help up whoever is behind, before each asks for itself."""
-        for link in self._links():
-            if link.state is not WorkerState.GONE:
-                self.check(link)
-
-    def _answer_hearsay(self, asking: WorkerLink, wanted: Position | None) -> None:
-        if wanted is not None and wanted.is_after(self._log.head):
-            asking.wants_more = True
+    def _answer_hearsay(self, wanted: Position | None) -> None:
+        if wanted is None:
+            return
+        self.announced(wanted)
+        if wanted.is_after(self._log.head):
             self._heard(wanted)
-        self.bring_all_up()
+
+    def announced(self, position: Position) -> None:
+        """Help up whoever is behind a position, now or when it is here; each would ask for itself."""
+        is_news = position.is_after(self._log.head)
+        for link in self._links():
+            if link.state is WorkerState.GONE:
+                continue
+            if is_news:
+                link.wanted = position
+            self.check(link)
 
     def _continue(self, link: WorkerLink) -> None:
         if link.sent is None:

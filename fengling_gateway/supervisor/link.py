@@ -87,8 +87,8 @@ class WorkerLink:
         self.served = Served()
         self.sent: tuple[Position, int] | None = None
         """Position and content hash it will have once it has applied all that was queued."""
-        self.wants_more = False
-        """It has heard of a newer position than there was to send."""
+        self.wanted: Position | None = None
+        """A position that it is to have without the push, as soon as there is one."""
         self.read_slots: frozenset[int] = frozenset()
         self.accepts = True
         """Whether it may still accept connections."""

@@ -121,6 +121,7 @@ class Supervisor:
         )
         self.lag = LagProbe(clock=reactor)
         self._hearsay = Hearsay()
+        self._expected: Position | None = None
         self._legacies = Legacies()
         self._last_resort = LastResort(
             clock=reactor, journal=self.journal, loop=self.loop, restored=self._restored
@@ -200,13 +201,20 @@ class Supervisor:
         return self.loop.look(reason)
 
     def hint(self, reason: str, details: dict[str, Any]) -> None:
-        """The source may have something new."""
-        del details
+        """The source may have something new, or is about to."""
+        if reason == "expected":
+            # Whoever hears of it on Redis only needs not wait until it is read and served here.
+            self._expected = details["position"]
+            self.bus.announce(details["position"])
+            return
+        self._expected = None
         self.loop.look(reason)
 
     def announced(self, position: Position, reason: str = "announcement") -> None:
-        """A host, perhaps this one, serves this position."""
-        self.distribution.bring_all_up()
+        """A host, perhaps this one, serves this position or is about to."""
+        self.distribution.announced(position)
+        if position == self._expected:
+            return  # its notification is on the way
         now = self._clock.seconds()
         if self._hearsay.is_worth_a_look(position, self.loop.position, now=now):
             self.loop.look(reason)

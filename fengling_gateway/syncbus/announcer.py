@@ -61,11 +61,14 @@ class Announcer:
         self._next: Position | None = None
         self._latest: Position | None = None
         self._heard: Position | None = None
+        self._said: Position | None = None
         self._under_way = False
         self._silence: IDelayedCall | None = None
 
     def announce(self, position: Position) -> None:
-        """Make it known, now or when Redis is back. Never raises."""
+        """Make it known, once, now or when Redis is back. Never raises."""
+        if position == self._latest and (self._under_way or position == self._said):
+            return
         self._next = self._latest = position
         self._start()
 
@@ -117,6 +120,7 @@ class Announcer:
             # A Redis that refuses writes or scripts may still publish.
             await self._publish(position)
             return True
+        self._said = position  # by us, or by who was first
         if reply is None:
             return False
         self._counters["announcements_sent"] += 1

@@ -30,6 +30,13 @@ from fengling_gateway.worker.reports import Reports
 
 _log = Logger()
 
+HEARSAY_SECONDS: Final = 0.01
+"""
+After so long without what was announced it is asked for.
+
+The supervisor has heard of it, too, and most likely is about to send it.
+"""
+
 
 class WorkerAgent:
     """
@@ -67,6 +74,8 @@ class WorkerAgent:
         self._ready = False
         self._draining = False
         self._patience: Any = None
+        self._wanted: Position | None = None
+        self._asking: Any = None
         self._lost_place = LostPlace(clock=clock, ask=self._ask_for_the_way)
         self.sockets: dict[str, list[Any]] = {}
         self.configuration: dict[str, Any] = {}
@@ -226,9 +235,17 @@ class WorkerAgent:
             self._patience.cancel()
 
     def _heard(self, announced: Position) -> None:
-        """Redis has a position that is newer: ask for it without waiting for the push."""
-        if announced.is_after(self._applier.position):
-            self._reports.catch_up("heard", announced)
+        """Redis has a position that is newer: ask for it, unless it comes in a moment anyway."""
+        if not announced.is_after(self._applier.position):
+            return
+        self._wanted = announced
+        if self._asking is None:
+            self._asking = self._clock.callLater(HEARSAY_SECONDS, self._ask_for_wanted)
+
+    def _ask_for_wanted(self) -> None:
+        self._asking = None
+        if self._wanted is not None and self._wanted.is_after(self._applier.position):
+            self._reports.catch_up("heard", self._wanted)
 
     # The end
 
@@ -239,6 +256,9 @@ class WorkerAgent:
     def stop(self) -> Deferred[None]:
         """Stop the timers, the subscription and the data plane, which is drained already."""
         self._lose_patience()
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
         self._lost_place.found()
         self._reports.stop()
         stopping = [self._plane.stop()]

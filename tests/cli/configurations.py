@@ -96,7 +96,10 @@ def _instance(entity_id: str, number: int, services: list[str], tenants: list[st
         # (One per service, address and tenant.)
         "address": st.just(f"http://10.0.0.5:{8000 + number}"),
     }
-    fields = {"weight": st.integers(0, 65535), "zone": texts.filter(bool)}
+    fields = {
+        "weight": st.integers(0, 65535),
+        "zone": texts.filter(lambda zone: 0 < len(zone) <= 100),
+    }
     return _row(entity_id, needed, {**fields, "tenant_id": st.sampled_from([None, *tenants])})
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from fengling_gateway.configsource import postgres_listener
-from fengling_gateway.configsource.postgres_listener import merged
+from fengling_gateway.configsource.postgres_listener import announced_position, merged
 from fengling_gateway.configsource.reading import SourceError
+from fengling_gateway.model.delta import Position
 from tests.configsource.postgres_pooler import DeafPooler
 from tests.configsource.postgres_source import SourceInTest
 from tests.schema.session import Session, add_service
@@ -103,6 +104,49 @@ class NotificationTests:
         assert source.hints[-1][1]["revision"] == 10_000
         assert sum(details["count"] for _, details in source.hints) == 10_000
         assert len(source.hints) < 1000
+
+
+class ExpectedTests:
+    """What is told before it is read."""
+
+    def test_position_is_told_before_the_reading(
+        self, source: SourceInTest, session: Session
+    ) -> None:
+        """It is the very one that the reading then leads to."""
+        source.listening()
+        source.read()
+        add_service(session, "hello")
+        expected = source.hint("expected")
+        token = str(session.value("SELECT token FROM fengling.revision WHERE id = 1"))
+        epoch = session.value("SELECT fengling.epoch()")
+        assert expected["position"] == Position(epoch, 1, token)
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            "",
+            "[]",
+            '{"epoch": "e", "revision": 5}',
+            '{"epoch": "e", "revision": 5, "details": {"held": false}}',
+            '{"epoch": "e", "revision": 5, "details": {"held": false, "token": 7}}',
+            '{"epoch": "e", "revision": 5, "details": {"held": true, "token": "t"}}',
+            '{"epoch": "e", "details": {"held": false, "token": "t"}}',
+            '{"epoch": "e", "revision": 5, "details": ["held", "token"]}',
+        ],
+    )
+    def test_other_payloads_name_no_position(self, payload: str) -> None:
+        """Whoever else writes them; and a revision that is held is served by nobody."""
+        assert announced_position(payload) is None
+
+    def test_position_must_follow_what_is_known(self) -> None:
+        """In the same history, further on; another one has to be read first."""
+        here = Position("e", 4, "t4")
+        said = '{"epoch": "e", "revision": 5, "details": {"held": false, "token": "t5"}}'
+        position = announced_position(said)
+        assert position == Position("e", 5, "t5")
+        assert position.follows(here)
+        for other in (Position("e", 5, "t5"), Position("e", 4, "t9"), Position("f", 5, "t5")):
+            assert not other.follows(position)
 
 
 class MergedTests:

@@ -34,6 +34,7 @@ class SecretTests:
         events = ListenerEvents(
             connected=lambda: None,
             position=lambda: None,
+            expected=lambda _position: None,
             notified=lambda _payloads, _reading: None,
             not_ahead=lambda _reason: None,
             lost=lost,

@@ -253,10 +253,27 @@ class DistributionTests(TestCase):
             if hear == "a worker":
                 distribution.answer(workers[0].link, workers[0].question("heard", config.position))
             else:
-                distribution.bring_all_up()
-            distribution.bring_all_up()
+                distribution.announced(config.position)
+            distribution.announced(config.position)
             sent = [[len(delta.changes) for delta in worker.wire.deltas] for worker in workers]
             self.assertEqual(sent, [[1], [1]], hear)
+
+    def test_worker_that_waits_for_more_than_comes_goes_on_waiting(self) -> None:
+        """Two revisions announced at once may be read one by one."""
+        config, worker = Config(), Worker()
+        distribution = Distribution(
+            log=DeltaLog(),
+            links=lambda: [worker.link],
+            bodies=lambda: config.bodies,
+            heard=lambda position: None,
+            push=False,
+        )
+        distribution.publish(config.change(1, b"a"))
+        worker.take(10)
+        distribution.announced(Position("e", 3, "t3"))
+        for body in (b"b", b"c", b"d"):
+            distribution.publish(config.change(1, body))
+        self.assertEqual([one.after.revision for one in worker.wire.deltas], [2, 3])
 
 
 class Follower:

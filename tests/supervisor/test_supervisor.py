@@ -165,6 +165,35 @@ class SupervisorTests(SynchronousTestCase):
         self.supervisor.announced(at(2))
         self.assertEqual(self.happened.count("sent 2"), 1)
 
+    def test_what_is_expected_is_announced_before_it_is_read(self) -> None:
+        """Redis takes its time meanwhile; whoever has heard by then is served with the first."""
+        self.supervise(push=False)
+        self.source.answer(at(1), route(1))
+        looks = self.supervisor.loop.looks
+        self.supervisor.hint("expected", {"position": at(2)})
+        self.assertEqual(self.happened[-1], "announced 2")
+        self.supervisor.announced(at(2))
+        self.assertEqual(self.supervisor.loop.looks, looks, "its notification is on the way")
+        self.supervisor.hint("notification", {"count": 1})
+        self.source.answer(at(2), route(2), before=at(1))
+        self.assertEqual(self.happened.count("sent 2"), 1)
+        self.supervisor.look("test")
+        self.source.answer(at(3), route(3), before=at(2))
+        self.assertNotIn("sent 3", self.happened, "of this nobody has heard")
+
+    def test_what_was_expected_and_never_came_is_looked_for(self) -> None:
+        """The notification may be lost after all; others may know more."""
+        self.source.answer(at(1), route(1))
+        looks = self.supervisor.loop.looks
+        self.supervisor.hint("expected", {"position": at(2)})
+        self.supervisor.announced(at(3))
+        self.assertEqual(self.supervisor.loop.looks, looks + 1)
+        self.source.answer(at(1), before=at(1))
+        self.supervisor.hint("lost", {})
+        self.source.answer(at(1), before=at(1))
+        self.supervisor.announced(at(2))
+        self.assertEqual(self.supervisor.loop.looks, looks + 3)
+
     def test_another_epoch_is_looked_for_once_a_second(self) -> None:
         """By what other hosts announce, and by what workers have heard of it."""
         self.source.answer(at(1), route(1))

@@ -167,6 +167,21 @@ def test_a_newer_position_replaces_one_that_failed() -> None:
     assert bench.redis.waiting == []
 
 
+def test_the_same_is_announced_once() -> None:
+    """When it is expected and when it is served; but again if it could not be said."""
+    bench = Bench()
+    bench.announcer.announce(position(7))
+    bench.announcer.announce(position(7))
+    bench.redis.answer(FIRST)
+    bench.announcer.announce(position(7))
+    assert bench.redis.waiting == []
+    bench.announcer.announce(position(8))
+    bench.redis.answer(BusError("away"))
+    bench.redis.answer(BusError("away"))
+    bench.announcer.announce(position(8))
+    assert bench.offered() == [b"8"]
+
+
 def test_stopping_leaves_no_timer() -> None:
     """Also in the middle of waiting for the winner."""
     bench = Bench()

@@ -23,7 +23,7 @@ from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
 from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.routing.snapshot import CompileContext
-from fengling_gateway.worker.agent import WorkerAgent
+from fengling_gateway.worker.agent import HEARSAY_SECONDS, WorkerAgent
 from fengling_gateway.worker.applier import Applier
 from tests.support.issued import SHOP
 
@@ -368,11 +368,29 @@ class WorkerAgentTests(SynchronousTestCase):
         self.configure()
         self.channel.send_delta(full(3, [a_route(1)]))
         self.turn()
-        for revision in (2, 3, 4):
+        for revision in (2, 3, 4, 5):
             self.parts.heard(at(revision))
         self.turn()
-        wanted = [one["wanted"] for one in self.supervisor.said_of(Message.CATCH_UP)[1:]]
-        self.assertEqual(wanted, [["e", 4, "t4"]])
+        self.assertEqual(self.wanted(), [], "it may be on the way")
+        self.clock.advance(HEARSAY_SECONDS)
+        self.turn()
+        self.assertEqual(self.wanted(), [["e", 5, "t5"]])
+
+    def test_what_has_come_meanwhile_is_not_asked_for(self) -> None:
+        """The supervisor hears the same, and mostly is faster."""
+        self.configure()
+        self.channel.send_delta(full(3, [a_route(1)]))
+        self.turn()
+        self.parts.heard(at(4))
+        self.channel.send_delta(full(4, [a_route(2)]))
+        self.turn()
+        self.clock.advance(HEARSAY_SECONDS)
+        self.turn()
+        self.assertEqual(self.wanted(), [])
+
+    def wanted(self) -> list[Any]:
+        """What it has asked for because of announcements."""
+        return [one["wanted"] for one in self.supervisor.said_of(Message.CATCH_UP)[1:]]
 
     def test_slots_are_read_as_told(self) -> None:
         """It takes a sibling's socket over and gives it back."""

@@ -303,7 +303,8 @@ BEGIN
              WHEN entity IN ('instance', 'instance_health') THEN 'instance' ELSE 'gateway' END,
         CASE WHEN one_action THEN action ELSE 'update' END,
         this.id,
-        jsonb_build_object('kind', this.kind, 'held', this.held, 'changes', this.changes)
+        jsonb_build_object('kind', this.kind, 'held', this.held, 'changes', this.changes,
+                           'token', this.token)
         || CASE WHEN this.changes = 1 AND entity_id ~ '^[A-Za-z0-9._-]{1,100}$'
                 THEN jsonb_build_object('entity', entity, 'id', entity_id) ELSE '{}' END);
     IF this.held THEN
