@@ -25,12 +25,14 @@ from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.tunnel import GO_AWAY_SECONDS, Tunnel
 from fengling_gateway.http.forward_error import CLIENT_CLOSED_REQUEST, ForwardError
+from fengling_gateway.http.forwarded import hops
 from fengling_gateway.http.framing import NO_BODY, TUNNEL
 from fengling_gateway.http.headers import RESPONSE_ROLES, Pair
 from fengling_gateway.http.response_head import ResponseHead
 from fengling_gateway.http.trailers import forwardable
 from fengling_gateway.http.transforms import NO_EDITS
 from fengling_gateway.routing.plan import ForwardPlan
+from fengling_gateway.routing.route import Route
 
 _QUEUED: Final = phases.QUEUED
 _CONNECTING: Final = phases.CONNECTING
@@ -64,6 +66,10 @@ class Exchange(RequestSide):
         head = self.head
         self._tenant = snapshot.tenants.resolve(head.host, head.path)
         route = snapshot.routes.match(head, self._tenant, plane.wall)
+        if head.has_encoded_slash and not self._takes_encoded_slashes(route):
+            self.downstream.end_connection()
+            self.fail(ForwardError.INVALID_TARGET)
+            return
         if route is None:
             self.fail(ForwardError.NO_ROUTE)
             return
@@ -81,7 +87,7 @@ class Exchange(RequestSide):
             self.fail(ForwardError.BODY_TOO_LARGE)
             return
         service = snapshot.services.get(plan.service_id)
-        if head.via is not None and head.via.count(plane.via[1]) >= MAX_HOPS:
+        if head.via is not None and hops(head.via, plane.via[1]) >= MAX_HOPS:
             self.fail(ForwardError.LOOP_DETECTED)
             return
         if service is None or not service.enabled:
@@ -98,6 +104,10 @@ class Exchange(RequestSide):
             self.fail(ForwardError.NO_INSTANCE)
             return
         self._attempt(instance, False)
+
+    def _takes_encoded_slashes(self, route: Route | None) -> bool:
+        plan: Any = None if route is None else route.plan
+        return plan is not None and plan.takes_encoded_slashes
 
     def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
         """Answer by ourselves, and be over."""

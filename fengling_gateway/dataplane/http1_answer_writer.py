@@ -41,6 +41,9 @@ class AnswerWriter:
         """Whether the connection ends with the answer that begins now."""
         raise NotImplementedError
 
+    def end_connection(self) -> None:
+        self._close_after = True
+
     def send_interim(self, status: int, reason: bytes, pairs: list[Pair]) -> None:
         out = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
         for name, value in pairs:

@@ -95,6 +95,11 @@ class UpstreamPool:
     def connection_made(self, connection: UpstreamConnection, exchange: Exchange) -> None:
         """Give a connection that was opened for `exchange` to it."""
         del self._dialing[exchange]
+        if not connection.is_alive():
+            # Over already, or it greets: either way what it has said would answer no request.
+            connection.discard()
+            exchange.upstream_failed(ForwardError.CONNECT_FAILED, is_reused=False)
+            return
         connection.lend(exchange)
         exchange.connected(connection)
 

@@ -30,6 +30,9 @@ class DownstreamStream(Protocol):
 
     deadline: float
 
+    def end_connection(self) -> None:
+        """Let the answer that is about to begin be the connection's last."""
+
     def send_interim(self, status: int, reason: bytes, pairs: list[Pair]) -> None:
         """Send an interim (1xx) head."""
 

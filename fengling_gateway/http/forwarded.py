@@ -30,6 +30,16 @@ def forwarded_pairs(head: RequestHead, peer: bytes, scheme: bytes) -> list[Pair]
     return pairs
 
 
+def hops(via: bytes, ours: bytes) -> int:
+    """
+    Return how often a Via header names us.
+
+    Args:
+        ours: what we say there, protocol and pseudonym.
+    """
+    return sum(entry.split()[:2] == ours.split() for entry in via.split(b","))
+
+
 def peer_address(host: str) -> str:
     """Return a peer's address, an IPv4-mapped one (``::ffff:192.0.2.1``) in IPv4 form."""
     return host[7:] if host.startswith("::ffff:") and "." in host else host

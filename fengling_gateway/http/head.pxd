@@ -6,7 +6,7 @@ cdef int _PERCENT, _BACKSLASH, _DOT, _HASH, _UNDERSCORE
 
 cdef class RequestHead:
     cdef public str listener, peer
-    cdef public bint is_trusted, keep_alive, expects_continue, takes_trailers
+    cdef public bint is_trusted, keep_alive, expects_continue, takes_trailers, has_encoded_slash
     cdef public list headers, forward
     cdef dict _by_name
     cdef public bytes method, target, path, query, host, host_header, connection, upgrade, trailer, via

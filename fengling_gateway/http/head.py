@@ -73,6 +73,7 @@ class RequestHead:
         listener, peer, is_trusted: where it came from, and whether that peer's
             word on forwarded headers counts.
         method, target, path, query: of the first line; `target` in origin form.
+        has_encoded_slash: whether the path holds a ``%2F``, which few routes take.
         host: normalised; `host_header` as it was written.
         headers: every line, as received.
         forward: the lines that are passed on as they are.
@@ -94,6 +95,7 @@ class RequestHead:
         "forwarded_host",
         "forwarded_proto",
         "framing",
+        "has_encoded_slash",
         "headers",
         "host",
         "host_header",
@@ -126,6 +128,7 @@ class RequestHead:
         self.query = b""
         self.host = b""
         self.host_header: bytes | None = None
+        self.has_encoded_slash = False
         self.framing = NO_BODY
         self.minor = 1
         self.keep_alive = True
@@ -299,7 +302,7 @@ def _settle_target(head: RequestHead) -> None:
             target = _from_absolute(head)
         path, _, head.query = target.partition(b"?")
         if _PERCENT in path or _BACKSLASH in path or _DOT in path or path.find(b"//") >= 0:
-            check_path(path)
+            head.has_encoded_slash = check_path(path)
     except ValueError as error:
         kind = ForwardError.INVALID_TARGET if head.host else ForwardError.INVALID_HOST
         raise HeadError(kind, str(error)) from None

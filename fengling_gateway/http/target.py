@@ -15,7 +15,8 @@ from typing import Final
 _PERCENT: Final = re.compile(rb"%(..)?", re.DOTALL)
 _HEX_PAIR: Final = re.compile(rb"[0-9A-Fa-f]{2}")
 _ENCODED: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
-_NEVER_ENCODED: Final = frozenset(b"/\\;?#\x7f") | frozenset(range(0x20))
+_NEVER_ENCODED: Final = frozenset(b"\\;?#\x7f") | frozenset(range(0x20))
+_ENCODED_SLASH: Final = re.compile(rb"%2[Ff]")
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 
 _HOST_BYTES: Final = b"abcdefghijklmnopqrstuvwxyz0123456789-._~"
@@ -23,17 +24,29 @@ _IP_LITERAL: Final = re.compile(rb"\[([0-9a-f:.]{2,45})\](?::([0-9]{0,5}))?")
 _MAX_HOST_BYTES: Final = 255
 
 
-def check_path(path: bytes) -> None:
+def check_path(path: bytes) -> bool:
     """
     Refuse a path with more than one reading.
 
+    Returns:
+        Whether it has encoded slashes, which a route may let pass. It has one
+        reading then for those who decode them, and another for those who don't.
+
     Raises:
-        ValueError: saying which rule it breaks.
+        ValueError: saying which rule it breaks, in either reading.
     """
-    if b"%" in path:
-        _check_encoding(path)
     if b"\\" in path:
         raise ValueError("back-slash")
+    if b"%" not in path:
+        _check_segments(path)
+        return False
+    _check_encoding(path)
+    decoded, slashes = _ENCODED_SLASH.subn(b"/", path)
+    _check_segments(decoded)
+    return slashes > 0
+
+
+def _check_segments(path: bytes) -> None:
     if b"//" in path:
         raise ValueError("empty segment")
     if b"/." in path or b"%2" in path:

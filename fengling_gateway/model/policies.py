@@ -15,6 +15,7 @@ from fengling_gateway.model.checks import (
     Check,
     Field,
     Record,
+    boolean,
     free_value,
     integer,
     list_of,
@@ -52,14 +53,15 @@ connect_timeout: Final = duration(MIN_TIMEOUT, MAX_CONNECT_TIMEOUT)
 _path_fields: Final = Record(
     Field("strip", or_null(plain_path), None),
     Field("prefix", or_null(plain_path), None),
+    Field("encoded_slashes", boolean, False),
 )
 
 
 def _path(value: Any, report: Report) -> Any:
     before = len(report.found)
     edit = _path_fields(value, report)
-    if len(report.found) == before and edit["strip"] is None and edit["prefix"] is None:
-        report.add("empty", "must have strip, prefix or both")
+    if len(report.found) == before and not any(edit.values()):
+        report.add("empty", "must have strip, prefix or encoded_slashes")
     return edit
 
 

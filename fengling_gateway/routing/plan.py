@@ -52,6 +52,7 @@ class ForwardPlan:
             has its own policies, so go on with ``branches[split.pick()]``.
         connect_timeout, first_byte_timeout, idle_timeout: seconds that override
             the service's; None = as the service says.
+        takes_encoded_slashes: whether ``%2F`` may stand in the path; it passes as it is.
         total_timeout: seconds for the whole exchange; None = unlimited. It does
             not bind tunnels.
         tunnel_timeout: seconds without a word from either side.
@@ -73,6 +74,7 @@ class ForwardPlan:
         "rewrite_path",
         "service_id",
         "split",
+        "takes_encoded_slashes",
         "total_timeout",
         "tunnel_timeout",
         "upgrades",
@@ -85,7 +87,9 @@ class ForwardPlan:
         self.service_id = service_id
         self.split: Split | None = None
         self.branches: dict[str, ForwardPlan] | None = None
-        self.rewrite_path = PathEdit.compile(policies.get("path"))
+        path = policies.get("path") or NO_POLICIES
+        self.rewrite_path = PathEdit.compile(path)
+        self.takes_encoded_slashes: bool = path.get("encoded_slashes") or False
         self.request_headers = edits(policies.get("request_headers")).sparing(identity)
         self.response_headers = edits(policies.get("response_headers"))
         self.connect_timeout = _seconds(timeouts.get("connect"))
@@ -121,6 +125,7 @@ class RedirectPlan:
     """Answer with a redirect."""
 
     __slots__ = ("location", "response_headers", "status")
+    takes_encoded_slashes = False
 
     def __init__(self, redirect: Mapping[str, Any], response_headers: HeaderEdits) -> None:
         self.status: int = redirect["status"]
@@ -139,6 +144,7 @@ class RespondPlan:
     """
 
     __slots__ = ("body", "headers", "response_headers", "status")
+    takes_encoded_slashes = False
 
     def __init__(self, respond: Mapping[str, Any], response_headers: HeaderEdits) -> None:
         self.status: int = respond["status"]

@@ -21,6 +21,7 @@ ENTITIES = [
     answering_route("moved", "/moved/{**rest}",
         redirect={"status": 308, "location": "{path}{query}"}),
     service("gone"), route("gone", "/gone", service_id="gone"),
+    route("slashes", "/slashes/{**rest}", policies={"path": {"encoded_slashes": True}}),
     route("absent", "/absent", service_id="absent"),
     service("dead"), instance("dead", service_id="dead", address="http://127.0.0.1:1"),
     route("dead", "/dead/{**rest}", service_id="dead"),
@@ -63,6 +64,15 @@ def test_path_with_two_readings_is_refused(scene: Scene, path: bytes) -> None:
 def test_ambiguous_encoding_is_refused(scene: Scene, path: bytes) -> None:
     """Encoded delimiters, double, overlong and broken encodings are refused."""
     scene.refuses(request(target=path), code="invalid_target")
+
+
+def test_encoded_slash_passes_where_the_route_says_so(scene: Scene) -> None:
+    """It is part of a segment; what it would hide from those who decode it is still refused."""
+    for path in (b"/slashes/@scope%2Fname", b"/slashes/a%2fb/c"):
+        assert scene.forwards(request(target=path)).target == path
+    for path in (b"/slashes/..%2fadmin", b"/slashes/a%2f..%2f..%2fadmin", b"/slashes%2f%2fadmin"):
+        scene.refuses(request(target=path), code="invalid_target")
+    scene.refuses(request(target=b"/slashes%2Fa"), code="invalid_target")
 
 
 @pytest.mark.parametrize("target", [b"/x#/admin", b"/x#", b"/x?y#z", b"/#", b"#/admin"])

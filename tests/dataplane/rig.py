@@ -28,7 +28,9 @@ class Transport:
         is_reading: whether the gateway wants to read.
     """
 
-    def __init__(self, reactor: MemoryReactorClock, protocol: Any) -> None:
+    def __init__(
+        self, reactor: MemoryReactorClock, protocol: Any, unread: bytes | None = None
+    ) -> None:
         self._reactor = reactor
         self.protocol = protocol
         self.sent = b""
@@ -37,6 +39,8 @@ class Transport:
         self.is_lost = False
         self.producer: Any = None
         self._socket, self._far_end = socket.socketpair()
+        if unread is not None:
+            self.leave_unread(unread)
         protocol.makeConnection(self)
 
     # What the gateway calls
@@ -191,9 +195,14 @@ class Rig:
         """Addresses that connections were opened to."""
         return [(host, port) for host, port, *_ in self.reactor.tcpClients]
 
-    def accept(self) -> Transport:
-        """Let the instance accept the oldest connection that is being opened."""
-        return Transport(self.reactor, self._next_connector().connected())
+    def accept(self, unread: bytes | None = None) -> Transport:
+        """
+        Let the instance accept the oldest connection that is being opened.
+
+        Args:
+            unread: what it has said by then, see `Transport.leave_unread`.
+        """
+        return Transport(self.reactor, self._next_connector().connected(), unread)
 
     def refuse(self) -> None:
         """Let opening the oldest connection that is being opened fail."""

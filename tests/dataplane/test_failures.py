@@ -158,6 +158,17 @@ class ConnectTests(FailureCase):
         client.lose()
         self.assertEqual(state.in_flight, 0)
 
+    def test_instance_that_speaks_first_or_hangs_up_gets_no_request(self) -> None:
+        """What it has said would be taken for an answer; another instance may have the request."""
+        for said in (OK, b"220 mail\r\n", b""):
+            rig = self.rig(instance("j", address="http://192.0.2.2:80"))
+            client = rig.ask(POST)
+            first = rig.accept(said)
+            self.assertEqual((first.sent, first.ended), (b"", "aborted"))
+            second = rig.accept()
+            second.deliver(OK)
+            self.assertEqual(status_of(client.sent), 200)
+
 
 class PoolTests(FailureCase):
     """Connections that are used again."""

@@ -47,8 +47,11 @@ def test_plain_paths_pass(path: bytes) -> None:
         b"/pub/..;/admin",
         b"/pub/..;x=y/admin",
         b"/pub\\..\\admin",
-        b"/a%2fb",
-        b"/a%2Fb",
+        b"/a%2f..%2fb",
+        b"/a%2F%2e%2E/b",
+        b"/a/%2fb",
+        b"/a%2f%2Fb",
+        b"/%2f",
         b"/a%5cb",
         b"/a%00",
         b"/a%0d",
@@ -115,3 +118,12 @@ def test_what_is_no_host_is_refused(value: bytes) -> None:
     """User names, paths, lists and the like are no hosts."""
     with pytest.raises(ValueError, match="malformed"):
         normal_host(value)
+
+
+@pytest.mark.parametrize(
+    ("path", "has"),
+    [(b"/a%2fb", True), (b"/@scope%2Fname", True), (b"/a/b", False), (b"/%41", False)],
+)
+def test_encoded_slashes_are_told(path: bytes, has: bool) -> None:
+    """A route decides of them."""
+    assert check_path(path) is has

@@ -152,7 +152,7 @@ class CanonicalTests:
             "redirect": None,
             "respond": None,
             "policies": {
-                "path": {"strip": "/api", "prefix": None},
+                "path": {"strip": "/api", "prefix": None, "encoded_slashes": False},
                 "request_headers": {"set": {"X-A": "a"}, "add": {}, "remove": ["x-b"]},
                 "response_headers": None,
                 "timeouts": {
