@@ -34,6 +34,9 @@ class Certificate(NamedTuple):
     chain: bytes
     key: bytes
 
+    def __repr__(self) -> str:
+        return f"<Certificate {self.name}>"
+
 
 def read_certificate(chain: str, key: str) -> Certificate:
     """
