@@ -66,7 +66,8 @@ class _StockTransport(TLSMemoryBIOProtocol):
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
         if self.broke is not None and self._handshakeDone and reason is not None:
-            self.broke(_failure_of(reason, has_heard=True))
+            if not reason.check(SSL.SysCallError):  # which is TCP's end without that of TLS
+                self.broke(_failure_of(reason, has_heard=True))
         super()._tlsShutdownFinished(reason)
 
     def loseWriteConnection(self) -> None:
@@ -116,7 +117,7 @@ class _Handshake(Protocol):
 
 def _failure_of(reason: Failure, *, has_heard: bool) -> TlsFailure:
     error: Any = reason.value
-    if isinstance(error, SSL.Error) and error.args and error.args[0]:
+    if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         return failure_named(error.args[0][-1][2])
     if type(error).__module__.startswith(("service_identity", "twisted.internet._sslverify")):
         return TlsFailure(CERTIFICATE, f"certificate verify failed: {type(error).__name__}")
