@@ -65,9 +65,10 @@ class _StockTransport(TLSMemoryBIOProtocol):
         super().dataReceived(bytes)
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        if self.broke is not None and self._handshakeDone and reason is not None:
-            if not reason.check(SSL.SysCallError):  # which is TCP's end without that of TLS
-                self.broke(_failure_of(reason, has_heard=True))
+        # (A SysCallError is TCP's end without that of TLS.)
+        is_broken = reason is not None and not reason.check(SSL.SysCallError)
+        if reason is not None and is_broken and self._handshakeDone and self.broke is not None:
+            self.broke(_failure_of(reason, has_heard=True))
         super()._tlsShutdownFinished(reason)
 
     def loseWriteConnection(self) -> None:
