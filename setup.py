@@ -35,6 +35,7 @@ COMPILED_MODULES: tuple[str, ...] = (
     "fengling_gateway.dataplane.state",
     "fengling_gateway.dataplane.sweeper",
     "fengling_gateway.dataplane.transports",
+    "fengling_gateway.dataplane.tls_transport",
     "fengling_gateway.dataplane.lean_epoll",
 )
 """

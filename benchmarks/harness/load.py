@@ -88,8 +88,12 @@ def parse_outcome(text: str) -> LoadOutcome:
 class LoadGenerator:
     """Starts load on ports of the loopback interface, on the given cores."""
 
-    def __init__(self, children: Children, *, cpus: frozenset[int] | None) -> None:
+    def __init__(
+        self, children: Children, *, cpus: frozenset[int] | None, scheme: str = "http"
+    ) -> None:
+        """`scheme` may be ``https`` where there is wrk."""
         self._children = children
+        self._scheme = scheme
         self._cpus = cpus
         self._runs = 0
         self.wrk = shutil.which("wrk")
@@ -127,7 +131,9 @@ class LoadGenerator:
             script = Path(self._children.directory, f"traffic-{pause_ms}.lua")
             script.write_text(wrk_script(pause_ms=pause_ms))
             command += ["-s", str(script)]
-        return [*command, f"http://127.0.0.1:{port}/"]
+        if traffic == "closing":
+            command += ["-H", "Connection: close"]
+        return [*command, f"{self._scheme}://127.0.0.1:{port}/"]
 
     @staticmethod
     def _python_command(

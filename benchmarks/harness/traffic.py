@@ -3,7 +3,8 @@
 *Realistic* traffic walks over a few dozen paths with query strings, carries
 the headers of an ordinary client and a ``traceparent`` that is new in every
 request: nothing can win by remembering identical bytes. *Plain* is the request
-that wrk sends when told nothing.
+that wrk sends when told nothing, and *closing*, which only wrk can, the same
+with a new connection for each.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ _CADDYFILE: Final = """\
     level ERROR
   }}
 }}
-http://:{port} {{
+{scheme}://:{port} {{
   bind 127.0.0.1
+  {tls}
   reverse_proxy {servers} {{
     lb_policy round_robin
     transport http {{
@@ -35,6 +36,8 @@ def _command(binary: str, site: Site) -> list[str]:
         _CADDYFILE.format(
             directory=site.directory,
             port=site.port,
+            scheme="https" if site.tls else "http",
+            tls=f"tls {site.tls} {site.tls} {{\n    protocols tls1.3\n  }}" if site.tls else "",
             servers=site.each_upstream("127.0.0.1:{port}").replace("\n", " "),
         ),
     )

@@ -29,7 +29,25 @@ def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _listener(port: int) -> dict[str, Any]:
+def _tls(path: str) -> dict[str, Any]:
+    file = {"filename": path}
+    context = {
+        "tls_certificates": [{"certificate_chain": file, "private_key": file}],
+        "tls_params": {
+            "tls_minimum_protocol_version": "TLSv1_3",
+            "tls_maximum_protocol_version": "TLSv1_3",
+        },
+    }
+    return {
+        "name": "tls",
+        "typed_config": {
+            "@type": f"{_PACKAGE}.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": context,
+        },
+    }
+
+
+def _listener(port: int, tls: str | None) -> dict[str, Any]:
     routes = [{"match": {"prefix": "/"}, "route": {"cluster": "instances"}}]
     manager = {
         "@type": _MANAGER,
@@ -38,7 +56,9 @@ def _listener(port: int) -> dict[str, Any]:
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
         "http_filters": [{"name": "router", "typed_config": {"@type": _ROUTER}}],
     }
-    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    chain: dict[str, Any] = {"filters": [{"name": "http", "typed_config": manager}]}
+    if tls is not None:
+        chain["transport_socket"] = _tls(tls)
     return {"name": "traffic", "address": _address(port), "filter_chains": [chain]}
 
 
@@ -58,7 +78,7 @@ def _cluster(ports: tuple[int, ...]) -> dict[str, Any]:
 def _command(binary: str, site: Site) -> list[str]:
     bootstrap = {
         "static_resources": {
-            "listeners": [_listener(site.port)],
+            "listeners": [_listener(site.port, site.tls)],
             "clusters": [_cluster(site.upstream_ports)],
         }
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from benchmarks.harness.children import Child, Children
@@ -11,10 +13,43 @@ from benchmarks.harness.cores import Cores
 from benchmarks.harness.programs import beside_python
 from benchmarks.peers.peer import Program, Site
 
+_SETTINGS: Final = """\
+workers = 1
+source = "file"
+runtime_dir = "{directory}"
+state_dir = "{directory}"
+[file]
+path = "{routes}"
+[management]
+enabled = false
+[[listeners]]
+name = "tls"
+address = "127.0.0.1:{port}"
+tls = {{ min_version = "1.3", certificates = [{{ chain = "{tls}", key = "{tls}" }}] }}
+"""
+
 
 def _command(binary: str, site: Site) -> list[str]:
+    if site.tls is not None:
+        return _tls_command(binary, site)
     instances = (f"--to=http://127.0.0.1:{port}" for port in site.upstream_ports)
     return [binary, "proxy", f"--listen=127.0.0.1:{site.port}", *instances, "--workers=1"]
+
+
+def _tls_command(binary: str, site: Site) -> list[str]:
+    instances = [
+        {"id": f"i{port}", "address": f"http://127.0.0.1:{port}"} for port in site.upstream_ports
+    ]
+    configuration = {
+        "services": [{"id": "s", "instances": instances}],
+        "routes": [{"id": "r", "path": "/{**rest}", "service_id": "s"}],
+    }
+    routes = site.write("routes.yaml", json.dumps(configuration))  # which is YAML, too
+    settings = _SETTINGS.format(
+        directory=site.directory, routes=routes, port=site.port, tls=site.tls
+    )
+    gateway = str(Path(binary).with_name("fengling-gateway"))
+    return [gateway, "--config", site.write("gateway.toml", settings)]
 
 
 @dataclass(frozen=True, slots=True)

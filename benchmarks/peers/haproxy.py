@@ -22,8 +22,8 @@ defaults
   timeout http-request 10s
   timeout http-keep-alive 75s
 frontend traffic
-  bind 127.0.0.1:{port}
-  http-request set-header X-Forwarded-Proto http
+  bind 127.0.0.1:{port}{tls}
+  http-request set-header X-Forwarded-Proto {scheme}
   default_backend instances
 backend instances
   balance roundrobin
@@ -36,6 +36,8 @@ def _command(binary: str, site: Site) -> list[str]:
         "haproxy.cfg",
         _CONFIGURATION.format(
             port=site.port,
+            tls=f" ssl crt {site.tls} ssl-min-ver TLSv1.3" if site.tls else "",
+            scheme="https" if site.tls else "http",
             servers=site.each_upstream("  server at{port} 127.0.0.1:{port}"),
         ),
     )

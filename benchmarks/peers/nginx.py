@@ -14,7 +14,7 @@ _HTTP: Final = """\
     keepalive 64;
   }}
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     location / {{
       proxy_pass http://instances;
       proxy_http_version 1.1;
@@ -28,7 +28,12 @@ _HTTP: Final = """\
 
 def _command(binary: str, site: Site) -> list[str]:
     servers = site.each_upstream("    server 127.0.0.1:{port};")
-    http = _HTTP.format(servers=servers, port=site.port)
+    tls = (
+        f" ssl; ssl_certificate {site.tls}; ssl_certificate_key {site.tls}; ssl_protocols TLSv1.3"
+        if site.tls
+        else ""
+    )
+    http = _HTTP.format(servers=servers, port=site.port, tls=tls)
     return nginx_command(binary, site.directory, "nginx", http, workers=1)
 
 

@@ -13,11 +13,17 @@ from benchmarks.harness.cores import Cores
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a peer listens, what it forwards to, and a directory for its files."""
+    """
+    Where a peer listens, what it forwards to, and a directory for its files.
+
+    ``tls`` is the path of a file with a certificate and its key, in this order,
+    where the peer is to speak TLS 1.3; only some can.
+    """
 
     directory: Path
     port: int
     upstream_ports: tuple[int, ...]
+    tls: str | None = None
 
     def write(self, name: str, text: str) -> str:
         """Write one of the peer's files; returns its path."""

@@ -77,7 +77,7 @@ class DataPlane:
             wall_clock=time.time,
             dial=self._dial,
         )
-        self._client_tls = ClientTls(self._state)
+        self._client_tls, self._new_server_tls = _tls_kind(settings.tls_transport, self._state)
         self._server_tls: dict[str, ServerTls] = {}
         self._ports: set[ListeningSocket] = set()
         self._connections: set[Connection] = set()
@@ -145,7 +145,7 @@ class DataPlane:
         if tls is None:
             settings = TlsSettings.from_json(values)
             report = partial(self._certificate_failed, listener)
-            tls = self._server_tls[listener] = ServerTls(settings, report)
+            tls = self._server_tls[listener] = self._new_server_tls(settings, report)
             for problem in tls.read_files(settings):
                 report(problem)
             tls.offer(self._client_tls.certificates.values())
@@ -293,6 +293,15 @@ class DataPlane:
                 connection.break_off(ForwardError.DRAIN_DEADLINE)
             except Exception:
                 _log.failure("{connection} could not be broken off", connection=connection)
+
+
+def _tls_kind(kind: str, state: PlaneState) -> tuple[ClientTls, type[ServerTls]]:
+    """Return the TLS towards instances, and the class of that of listeners."""
+    if kind == "fast":
+        return ClientTls(state), ServerTls
+    from fengling_gateway.dataplane.tls_stock import StockClientTls, StockServerTls
+
+    return StockClientTls(state), StockServerTls
 
 
 class _UpstreamFactory(ClientFactory):

@@ -34,6 +34,9 @@ class Certificate(NamedTuple):
     chain: bytes
     key: bytes
 
+    def __repr__(self) -> str:
+        return f"<Certificate {self.name}>"
+
 
 def read_certificate(chain: str, key: str) -> Certificate:
     """
@@ -107,7 +110,7 @@ def load(context: ssl.SSLContext, certificate: Certificate, key_name: str = "its
         CertificateError: they are no such thing, or don't belong together.
     """
     # The key first: OpenSSL takes the first certificate and the first key that it finds.
-    with _as_file(certificate.key + b"\n" + certificate.chain) as path:
+    with as_file(certificate.key + b"\n" + certificate.chain) as path:
         try:
             context.load_cert_chain(path, password=_no_passphrase)
         except ssl.SSLError as error:
@@ -128,7 +131,8 @@ def _no_passphrase() -> bytes:
 
 
 @contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
+def as_file(content: bytes) -> Iterator[str]:
+    """Give the path of a file that holds `content` and that nobody else can read, for a moment."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
         try:

@@ -97,8 +97,8 @@ class ServerTls:
         self._files: dict[tuple[str, str], Certificate] = {}
         self._stored: tuple[Certificate, ...] = ()
         self._by_name: dict[str, Certificate] = {}
-        self._built: dict[Certificate, ssl.SSLContext | None] = {}
-        self.context: ssl.SSLContext = self._new_context()
+        self._built: dict[Certificate, Any] = {}
+        self.context: Any = self._new_context()
 
     def __repr__(self) -> str:
         return f"<ServerTls names={len(self._by_name)}>"
@@ -162,15 +162,16 @@ class ServerTls:
         """Return what shakes hands with a client; see `TlsTransport`."""
         return TlsTransport(self.context, server_hostname=None, build=build, failed=failed)
 
-    def _choose(
-        self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext
-    ) -> None:
+    def _choose(self, connection: Any, name: str | None, _: ssl.SSLContext | None) -> None:
         """Show a client the certificate for the name it asks for."""
         certificate = None if name is None else self.certificate_for(name)
         if certificate is not None:
             context = self._context_of(certificate)
             if context is not None:
-                connection.context = context
+                self._use(connection, context)
+
+    def _use(self, connection: Any, context: Any) -> None:
+        connection.context = context
 
     def certificate_for(self, name: str) -> Certificate | None:
         """Return the certificate for a name that a client asks for; None: the listener's first."""
@@ -178,14 +179,14 @@ class ServerTls:
         found = self._by_name.get(name)
         return found if found is not None else self._by_name.get("*." + name.partition(".")[2])
 
-    def _context_of(self, certificate: Certificate) -> ssl.SSLContext | None:
+    def _context_of(self, certificate: Certificate) -> Any:
         """Return the context of a certificate; None where it can't be used."""
         # Made when it is first asked for: it takes a millisecond and 20 KB, and
         # there may be thousands.
         if certificate not in self._built:
             context = self._new_context()
             try:
-                load(context, certificate)
+                self._load(context, certificate)
             except CertificateError as error:
                 self._report(str(error))
                 self._built[certificate] = None
@@ -193,7 +194,10 @@ class ServerTls:
                 self._built[certificate] = context
         return self._built[certificate]
 
-    def _new_context(self) -> ssl.SSLContext:
+    def _load(self, context: Any, certificate: Certificate) -> None:
+        load(context, certificate)
+
+    def _new_context(self) -> Any:
         settings = self._settings
         context = new_context(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[settings.min_version]

@@ -77,7 +77,7 @@ class ClientTls:
         if known is not None and known[0] == wanted:
             return known[1]
         tls = wanted[0]
-        terms = Terms(self._context(*wanted), tls.sni or instance.host)
+        terms = self._new_terms(*wanted, tls.sni or instance.host)
         if len(self._terms) >= MAX_CONTEXTS:
             self._terms.clear()
         self._terms[key] = wanted, terms
@@ -103,6 +103,11 @@ class ClientTls:
         name = tls.client_certificate
         return tls, None if name is None else self.certificates.get(name)
 
+    def _new_terms(
+        self, tls: ServiceTls, certificate: Certificate | None, server_hostname: str
+    ) -> Terms:
+        return Terms(self._context(tls, certificate), server_hostname)
+
     def _context(self, tls: ServiceTls, certificate: Certificate | None) -> ssl.SSLContext:
         if tls.client_certificate is not None and certificate is None:
             raise CertificateError(f"there is no certificate {tls.client_certificate} to show")
@@ -112,10 +117,14 @@ class ClientTls:
             context = self._contexts[key] = client_context(tls, certificate)
         return context
 
-    def _transport(self, connection: Any, terms: Terms) -> TlsTransport:
+    def failed(self, connection: Any, failure: TlsFailure) -> None:
+        """Tell that there will be no connection."""
+        self.report(connection.instance, failure)
+        connection.connect_failed(ForwardError.TLS_FAILED)
+
+    def _transport(self, connection: Any, terms: Terms) -> Any:
         def failed(failure: TlsFailure) -> None:
-            self.report(connection.instance, failure)
-            connection.connect_failed(ForwardError.TLS_FAILED)
+            self.failed(connection, failure)
 
         return TlsTransport(
             terms.context,
@@ -145,7 +154,7 @@ class _Factory(ClientFactory):
 
     noisy = False
 
-    def __init__(self, connection: Any, transport: TlsTransport) -> None:
+    def __init__(self, connection: Any, transport: Any) -> None:
         self._connection = connection
         self._transport = transport
 

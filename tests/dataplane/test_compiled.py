@@ -23,6 +23,9 @@ TESTS = [
     "tests/dataplane/test_lean_epoll.py",
     "tests/dataplane/test_sockets.py",
     "tests/dataplane/test_sweeper.py",
+    "tests/dataplane/test_proxy_headers.py",
+    "tests/dataplane/test_tls_instances.py",
+    "tests/dataplane/test_tls_listeners.py",
 ]
 
 

@@ -1,0 +1,164 @@
+"""CPU per request over TLS 1.3, and per handshake, of one worker, against the peers.
+
+As `benchmarks.proxy`, with the same certificate (ECDSA, P-256) for all. First
+requests on connections that are kept, then a connection with a full handshake
+for each request. The load does as much of a handshake as the proxy, so that on
+few cores it sets the pace; CPU per handshake is the figure to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import proxy
+from benchmarks.harness import malformed, report
+from benchmarks.harness.children import (
+    Children,
+    StartError,
+    exit_on_signals,
+    free_port,
+    scratch_directory,
+)
+from benchmarks.harness.cores import Cores, divide_available
+from benchmarks.harness.load import LoadGenerator
+from benchmarks.harness.programs import on_path
+from benchmarks.harness.traffic import HOST
+from benchmarks.harness.upstream import Upstream, start_upstream
+from benchmarks.peers import EXTRAS, PEERS, Peer
+from benchmarks.peers.peer import Site
+
+_PEERS: Final = ("fengling", "nginx", "haproxy", "envoy", "caddy")
+_KINDS: Final = {"keep-alive": "realistic", "handshakes": "closing"}
+"""Row sets, and the traffic of each."""
+
+
+def make_certificate(directory: Path) -> str:
+    """
+    Return the path of a file with a new certificate for this machine, and its key.
+
+    Raises:
+        StartError: openssl is not installed, or refuses.
+    """
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    command = [
+        *(on_path("openssl") or "openssl", "req", "-x509", "-nodes", "-days", "2"),
+        *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        *("-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1"),
+        *("-keyout", str(key), "-out", str(certificate)),
+    ]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise StartError(f"openssl makes no certificate: {error}") from None
+    both = directory / "both.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    return str(both)
+
+
+def start_contestant(
+    peer: Peer, children: Children, upstream: Upstream, cores: Cores, certificate: str
+) -> proxy.Contestant:
+    """
+    Start one proxy and see that it forwards over TLS.
+
+    Raises:
+        StartError: it did not start, or does not forward.
+    """
+    directory = children.directory / f"{peer.name}.d"
+    directory.mkdir()
+    site = Site(directory, free_port(), tuple(upstream.ports.values()), certificate)
+    child = peer.start(children, site, cores)
+    child.wait_until(lambda: _forwards(site.port, certificate), 15)
+    return proxy.Contestant(peer.name, child, site.port)
+
+
+def _forwards(port: int, certificate: str) -> bool:
+    context = ssl.create_default_context(cafile=certificate)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    request = f"GET /hello?a=1 HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+    answer = b""
+    with (
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), 2.0) as plain,
+        context.wrap_socket(plain, server_hostname=HOST) as connection,
+    ):
+        connection.sendall(request.encode())
+        answer = connection.recv(65536)
+    return malformed.succeeded(answer)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench tls", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
+    parser.add_argument("--only", metavar="NAMES", help="for example fengling,nginx")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="length of a round")
+    options = parser.parse_args(arguments)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (2.0 if options.quick else 5.0)
+    wanted = options.only.split(",") if options.only else _PEERS
+    options.peers = [peer for peer in (*PEERS, *EXTRAS) if peer.name in wanted]
+    if len(options.peers) != len(wanted):
+        parser.error(f"argument --only: some of these can't: {', '.join(wanted)}")
+    return options
+
+
+def run(options: argparse.Namespace, children: Children) -> list[dict[str, Any]]:
+    cores = divide_available()
+    load = LoadGenerator(children, cpus=cores.others, scheme="https")
+    if load.wrk is None:
+        raise StartError("wrk is needed for TLS (apt install wrk)")
+    print(f"{report.machine()}\n{cores.describe()}; load by {load.describe()}")
+    upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
+    certificate = make_certificate(children.directory)
+    contestants = []
+    for peer in options.peers:
+        if peer.find() is None:
+            print(f"{peer.name}: skipped, not installed ({peer.install})")
+            continue
+        contestants.append(start_contestant(peer, children, upstream, cores, certificate))
+        print(f"{peer.name}: started", flush=True)
+    rows = []
+    for kind, traffic in _KINDS.items():
+        print(
+            f"\n{kind}: {options.connections} connections, {options.rounds} x {options.seconds:g} s"
+        )
+        for contestant in contestants:
+            contestant.samples.clear()
+        options.traffic = traffic
+        proxy.run_rounds(contestants, load, options)
+        found = [{**contestant.row(), "kind": kind} for contestant in contestants]
+        print(f"\n{proxy.format_rows(found, {})}")
+        rows += found
+    return rows
+
+
+def main() -> None:
+    options = parse()
+    exit_on_signals()
+    try:
+        with Children(scratch_directory("bench-")) as children:
+            rows = run(options, children)
+    except StartError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    conditions = {key: getattr(options, key) for key in ("connections", "rounds", "seconds")}
+    report.write(options.json, "tls", rows, conditions)
+    problems = proxy.verdict(rows, {})
+    if problems:
+        sys.exit("\n".join(problems))
+
+
+if __name__ == "__main__":
+    main()

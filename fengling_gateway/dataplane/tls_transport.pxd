@@ -1,0 +1,21 @@
+# Types for compiling tls_transport.py; without a compiler this file has no effect.
+
+cdef class Terms:
+    cdef public object context, server_hostname
+    cdef public bint hold
+
+cdef class TlsTransport:
+    cdef object _broke, _build, _failed, _incoming, _outgoing, _poll, _protocol
+    cdef object _tls, _transport
+    cdef Terms _terms
+    cdef bint _can_write, _has_ended, _has_heard, _is_open
+    cdef public bint was_truncated
+
+    cpdef write(self, data)
+    cpdef bint is_quiet(self) except -1
+    cdef bint _shake_hands(self) except -1
+    cdef _tell_failure(self, failure)
+    cdef _read(self)
+    cdef _ended(self)
+    cdef _say_the_end(self)
+    cdef _flush(self)
