@@ -540,3 +540,30 @@ def test_listener_without_files(tmp_path: Path, kinds: dict[str, Any]) -> None:
         with pytest.raises(ssl.SSLError):
             site.ask("127.0.0.1")
         assert site.handshakes_failed() == {"nothing_in_common": 2}
+
+
+@TRANSPORTS
+def test_no_name_gets_around_client_certificates(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """They are asked for, and verified, whichever certificate the client is shown."""
+    clients = Authority("Clients")
+    (tmp_path / "clients.pem").write_bytes(clients.pem)
+    with running_site(
+        tmp_path,
+        files=(("a.example",), ("b.example",)),
+        settings=kinds,
+        client_ca=str(tmp_path / "clients.pem"),
+        client_auth="required",
+    ) as site:
+        made = AUTHORITY.issue("c.example")
+        site.gateway.offer(("c", ["c.example"], made.chain.decode(), made.key.decode()))
+        for name in ("a.example", "b.example", "c.example"):
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                site.ask(name)
+            stranger, known = site.context(), site.context()
+            for context, authority in ((stranger, Authority("Others")), (known, clients)):
+                paths = authority.issue("alice").write(tmp_path, "client")
+                context.load_cert_chain(paths["chain"], paths["key"])
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                site.ask(name, stranger)
+            assert "Client-Cert: :" in site.ask(name, known)
+        wait_until(lambda: site.handshakes_failed() == {"certificate": 6})
