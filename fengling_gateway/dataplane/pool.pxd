@@ -11,6 +11,8 @@ cdef class UpstreamPool:
     cdef dict _dialing
     cdef public int size
 
+    cpdef bint is_crowded(self) except -1
+
     @cython.locals(connection=UpstreamConnection, idle=list)
     cpdef UpstreamConnection take_idle(self, exchange)
 

@@ -46,6 +46,11 @@ class UpstreamPool:
             f" queued={len(self._queue)}>"
         )
 
+    def is_crowded(self) -> bool:
+        """Whether more than half of the connections there may be are busy."""
+        busy = self.size - len(self._idle)
+        return 2 * busy > self._plane.settings.upstream_max_connections
+
     def take_idle(self, exchange: Exchange) -> UpstreamConnection | None:
         """Lend an idle connection, of which the reactor need not know all yet; None without any."""
         idle = self._idle

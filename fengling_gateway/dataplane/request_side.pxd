@@ -29,7 +29,11 @@ cdef class RequestSide:
     cdef bint _has_retried_fresh, _is_downstream_blocked, _is_upstream_blocked
     cdef double _total_deadline, _phase_deadline, _body_due, _started
     cdef long long _body_counted
-    cdef bint _was_held_up
+    cdef bint _was_held_up, _is_waiting_for_body
+
+    cdef bint _waits_for_body(self) except -1
+    cdef _body_suffices(self)
+    cdef _hold(self, bytes data)
 
     cpdef fail(self, error)
 

@@ -57,6 +57,7 @@ class RequestSide:
         "_interims",
         "_is_downstream_blocked",
         "_is_upstream_blocked",
+        "_is_waiting_for_body",
         "_peer",
         "_phase",
         "_phase_deadline",
@@ -124,6 +125,7 @@ class RequestSide:
         self._body_due = NEVER
         self._body_counted = 0
         self._was_held_up = False
+        self._is_waiting_for_body = False
         if not self.is_request_ended:
             self._watch_body()
         self._started = plane.seconds()
@@ -146,6 +148,8 @@ class RequestSide:
         pool: UpstreamPool = instance.pool
         if pool is None:
             pool = instance.pool = UpstreamPool(instance, self._plane)
+        if not self.is_request_ended and pool.is_crowded() and self._waits_for_body():
+            return
         if not must_be_fresh:
             upstream = pool.take_idle(exchange)
             if upstream is not None:
@@ -153,6 +157,31 @@ class RequestSide:
                 return
         self._pool = pool
         pool.connect(exchange)
+
+    def _waits_for_body(self) -> bool:
+        """
+        Wait until there is enough of the body to keep a connection busy.
+
+        Many clients whose bodies trickle in would else hold every connection to
+        an instance. Where there are enough a body is passed on as it comes.
+        """
+        is_enough = self._received >= self._plane.settings.high_water_bytes
+        if is_enough or self.head.expects_continue:
+            return False
+        self._is_waiting_for_body = True
+        self._phase = _SENDING
+        self._arm_idle()
+        self.downstream.resume()
+        return True
+
+    def _body_suffices(self) -> None:
+        """Go on with what `_waits_for_body` has put off."""
+        instance = self.instance
+        self._is_waiting_for_body = False
+        if instance is not None:
+            instance.in_flight -= 1
+            instance.picked -= 1
+            self._attempt(instance, False)
 
     def queued(self) -> None:
         """Note that the pool is full, and a connection will be given when one is free."""
@@ -307,11 +336,19 @@ class RequestSide:
             self._upstream.send_data(data)
             self._arm_progress()
         else:
-            if self._held is None:
-                self._held = []
-            self._held.append(data)
+            self._hold(data)
+
+    def _hold(self, data: bytes) -> None:
+        if self._held is None:
+            self._held = []
+        self._held.append(data)
+        if not self._is_waiting_for_body:
             self._was_held_up = True
             self.downstream.pause()
+        elif self._received >= self._plane.settings.high_water_bytes:
+            self._body_suffices()
+            if self._upstream is None:
+                self.downstream.pause()
 
     def request_ended(self, trailers: list[Pair]) -> None:
         """Note that the request is complete; some of its trailers are passed on."""
@@ -320,7 +357,9 @@ class RequestSide:
         if trailers:
             names = nominated(self.head.connection or b"")
             self._trailers = forwardable(trailers, self._plane.roles, names)
-        if self._upstream is not None:
+        if self._is_waiting_for_body:
+            self._body_suffices()
+        elif self._upstream is not None:
             if self._phase == _SENDING:
                 self._phase = _WAITING
                 self._arm_first_byte()
@@ -376,7 +415,9 @@ class RequestSide:
         else:
             self._watch_body()
             # Whoever does not read it now holds up what comes next, too.
-            self._was_held_up = self._upstream is None or self._is_upstream_blocked
+            self._was_held_up = self._is_upstream_blocked or (
+                self._upstream is None and not self._is_waiting_for_body
+            )
         self._settle_deadline(self._phase_deadline)
 
     def _arm_first_byte(self) -> None:

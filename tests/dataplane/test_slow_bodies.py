@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.dataplane.rig import make_rig, status_of
+from tests.dataplane.rig import OK, Rig, Transport, body_of, make_rig, status_of
 from tests.dataplane.snapshots import route, service
 from tests.dataplane.test_forwarding import RigCase
 
@@ -98,3 +98,66 @@ class SlowBodyTests(RigCase):
         self.assertEqual(client.take(), b"")
         rig.advance(1.2)
         self.assertEqual(status_of(client.take()), 504)
+
+
+class CrowdTests(RigCase):
+    """Bodies that trickle in while more than half of an instance's connections are busy."""
+
+    def crowd(self) -> tuple[Rig, Transport]:
+        """A rig with one connection left, and an upload that has not got it."""
+        rig = self.rig(upstream_max_connections=4)
+        for _ in range(3):
+            rig.ask(UPLOAD + b"a")
+            rig.accept()
+        return rig, rig.ask(UPLOAD + b"a")
+
+    def test_slow_uploads_leave_connections_for_others(self) -> None:
+        """And are given up when they are too slow, without an instance having been asked."""
+        rig, upload = self.crowd()
+        self.assertEqual(len(rig.dials), 3)
+        other = rig.ask()
+        rig.accept().deliver(OK)
+        self.assertEqual(status_of(other.take()), 200)
+        self.assertTrue(upload.is_reading)
+        rig.advance(10.2)
+        self.assertEqual(status_of(upload.take()), 408)
+
+    def test_upload_goes_on_when_it_is_complete(self) -> None:
+        """With all that has come, in order."""
+        rig, upload = self.crowd()
+        for _ in range(9):
+            upload.deliver(b"b" * 5000)
+            rig.advance(1)
+        self.assertEqual(len(rig.dials), 3)
+        upload.deliver(b"c" * (99_999 - 45_000))
+        upstream = rig.accept()
+        self.assertEqual(body_of(upstream.sent), b"a" + b"b" * 45_000 + b"c" * 54_999)
+        upstream.deliver(OK)
+        self.assertEqual(status_of(upload.take()), 200)
+
+    def test_upload_goes_on_when_there_is_enough_of_it(self) -> None:
+        """No more is kept than is buffered anywhere."""
+        rig, upload = self.crowd()
+        upload.deliver(b"b" * 65_534)
+        self.assertEqual(len(rig.dials), 3)
+        upload.deliver(b"c")
+        self.assertFalse(upload.is_reading)
+        upstream = rig.accept()
+        self.assertTrue(upload.is_reading)
+        self.assertEqual(len(body_of(upstream.take())), 65_536)
+        upload.deliver(b"d" * 34_464)
+        self.assertEqual(len(upstream.sent), 34_464)
+        upstream.deliver(OK)
+        self.assertEqual(status_of(upload.take()), 200)
+
+    def test_client_that_waits_to_be_told_is_asked_for(self) -> None:
+        """Its body would never come (RFC 9110, 10.1.1)."""
+        rig, _ = self.crowd()
+        rig.ask(UPLOAD.replace(b"Host", b"Expect: 100-continue\r\nHost"))
+        self.assertEqual(len(rig.dials), 4)
+
+    def test_client_that_leaves_meanwhile_leaves_nothing(self) -> None:
+        """Its instance's count included; see `Rig.close`."""
+        rig, upload = self.crowd()
+        upload.lose()
+        self.assertEqual(rig.counters()["in_flight_now"], 3)
