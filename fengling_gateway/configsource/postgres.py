@@ -89,7 +89,7 @@ class PostgresSource:
                 events=ListenerEvents(
                     connected=partial(reactor.callFromThread, self._connected),
                     position=self._ahead.position,
-                    expected=partial(reactor.callFromThread, self._expected),
+                    expected=self._expected_in_thread,
                     notified=self._notified_in_thread,
                     not_ahead=partial(reactor.callFromThread, self._not_ahead),
                     lost=partial(reactor.callFromThread, self._lost),
@@ -229,6 +229,13 @@ class PostgresSource:
         return reading
 
     # What the listening thread reports
+
+    def _expected_in_thread(self, position: Position) -> None:
+        with self._lock:
+            is_overtaken = bool(self._untold)
+        # The notification joins one that is still to be told: then nothing would come behind this.
+        if not is_overtaken:
+            self._reactor.callFromThread(self._expected, position)
 
     def _notified_in_thread(self, payloads: list[str], reading: Reading | None) -> None:
         with self._lock:

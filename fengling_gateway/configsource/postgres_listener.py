@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import select
 import threading
@@ -86,6 +87,7 @@ class Listener:
         self._events = events
         self._jitter = jitter
         self._connection: Guarded | None = None
+        self._believes = True
         self._stopped = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
 
@@ -191,9 +193,15 @@ class Listener:
         if position is None or ahead.problem is not None:
             return None
         expected = announced_position(payload)
-        if expected is not None and expected.follows(position):
+        if expected is not None and not expected.follows(position):
+            expected = None
+        if expected is not None and self._believes:
             self._events.expected(expected)
         reading = ahead.read(position)
+        if expected is not None and reading is not None:
+            # Any user of the database can send such payloads. Whoever names what does not exist
+            # is to disturb the cluster once, not as often as they like.
+            self._believes = not expected.follows(reading.target)
         if ahead.problem is not None:
             self._events.not_ahead(ahead.problem)
         return reading
@@ -203,6 +211,9 @@ class Listener:
         if connection is not None:
             connection.close()
 
+
+_MAX_REVISION: Final = 2**63 - 1
+_TOKEN: Final = re.compile(r"[0-9a-f-]{36}")
 
 _KNOWN: Final[dict[str, type]] = {
     "eventType": str,
@@ -236,10 +247,13 @@ def announced_position(payload: str) -> Position | None:
     """Return the position that a payload of our own names, unless it is held; else None."""
     said = _said(payload)
     details = said.get("details", {})
-    token = details.get("token")
-    if details.get("held") is not False or not isinstance(token, str) or "revision" not in said:
+    revision, token = said.get("revision"), details.get("token")
+    if details.get("held") is not False or not isinstance(token, str):
         return None
-    return Position(said.get("epoch", ""), said["revision"], token)
+    # What others would not take for a position is not to reach them under our signature.
+    if type(revision) is not int or revision > _MAX_REVISION or not _TOKEN.fullmatch(token):
+        return None
+    return Position(said.get("epoch", ""), revision, token)
 
 
 def _said(payload: str) -> dict[str, Any]:

@@ -209,7 +209,7 @@ class SyncBus:
 
     def announce(self, position: Position) -> None:
         """
-        Make it known that this position is served here: a reason for others to look.
+        Make it known that this position is served here, or is about to be: a reason for others to look.
 
         Never raises and never waits. While Redis is away the newest position is
         kept, and announced when it is back.

@@ -238,14 +238,16 @@ class WorkerAgent:
         """Redis has a position that is newer: ask for it, unless it comes in a moment anyway."""
         if not announced.is_after(self._applier.position):
             return
-        self._wanted = announced
+        # Announcements may overtake each other.
+        if self._wanted is None or announced.is_after(self._wanted):
+            self._wanted = announced
         if self._asking is None:
             self._asking = self._clock.callLater(HEARSAY_SECONDS, self._ask_for_wanted)
 
     def _ask_for_wanted(self) -> None:
-        self._asking = None
-        if self._wanted is not None and self._wanted.is_after(self._applier.position):
-            self._reports.catch_up("heard", self._wanted)
+        wanted, self._asking, self._wanted = self._wanted, None, None
+        if wanted is not None and wanted.is_after(self._applier.position):
+            self._reports.catch_up("heard", wanted)
 
     # The end
 

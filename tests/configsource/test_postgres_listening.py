@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import random
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import pytest
 
-from fengling_gateway.configsource import postgres_listener
+from fengling_gateway.configsource import postgres, postgres_listener
+from fengling_gateway.configsource.postgres import PostgresSource
 from fengling_gateway.configsource.postgres_listener import announced_position, merged
 from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.model.delta import Position
+from tests.configsource.postgres_loop import ThreadLoop
 from tests.configsource.postgres_pooler import DeafPooler
-from tests.configsource.postgres_source import SourceInTest
+from tests.configsource.postgres_source import Settings, SourceInTest
 from tests.schema.session import Session, add_service
+
+TOKEN: Final = "0b9a8f7c-6d5e-4f3a-9d0e-5a7c3b1f4826"
 
 
 class NotificationTests:
@@ -132,20 +139,73 @@ class ExpectedTests:
             '{"epoch": "e", "revision": 5, "details": {"held": true, "token": "t"}}',
             '{"epoch": "e", "details": {"held": false, "token": "t"}}',
             '{"epoch": "e", "revision": 5, "details": ["held", "token"]}',
+            '{"epoch": "e", "revision": 5, "details": {"held": false, "token": "\\ud800"}}',
+            f'{{"epoch": "e", "revision": 5, "details": {{"held": false, "token": "{36 * "t"}"}}}}',
+            f'{{"epoch": "e", "revision": true, "details": {{"held": false, "token": "{TOKEN}"}}}}',
+            f'{{"epoch": "e", "revision": {2**63}, "details": {{"held": false, "token": "{TOKEN}"}}}}',
         ],
     )
     def test_other_payloads_name_no_position(self, payload: str) -> None:
         """Whoever else writes them; and a revision that is held is served by nobody."""
         assert announced_position(payload) is None
 
+    def test_who_names_what_does_not_exist_is_believed_once(
+        self, source: SourceInTest, session: Session
+    ) -> None:
+        """Any user of the database can, and would have the whole cluster look each time."""
+        source.listening()
+        source.read()
+        told: list[int] = []
+
+        def hinted(reason: str, details: dict[str, Any]) -> None:
+            if reason == "expected":
+                told.append(details["position"].revision)
+
+        source.on_hint = hinted
+        epoch = session.value("SELECT fengling.epoch()")
+        for revision in (7, 8, 9):
+            said = {"epoch": epoch, "revision": revision}
+            payload = json.dumps({**said, "details": {"held": False, "token": TOKEN}})
+            session.rows("SELECT pg_notify('gateway_config_changed', %s)", payload)
+            source.hint("notification")
+            source.read()
+        assert told == [7]
+        for name in ("first", "second"):  # what is true makes up for it
+            add_service(session, name)
+            source.hint("notification")
+            source.read()
+        assert told == [7, 2]
+
+    def test_nothing_is_expected_behind_its_notification(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It would be waited for in vain."""
+        made: list[Any] = []
+        monkeypatch.setattr(postgres, "Listener", lambda *_, events, **__: made.append(events))
+        loop = ThreadLoop()
+        hints: list[str] = []
+        PostgresSource(
+            reactor=loop,
+            settings=Settings("postgresql://h"),
+            on_hint=lambda reason, _: hints.append(reason),
+            rng=random.Random(1),
+        )
+        [events] = made
+        for revision in (1, 2):  # while the reactor is busy
+            events.expected(Position("e", revision, TOKEN))
+            events.notified(["{}"], None)
+        loop.until(lambda: "notification" in hints)
+        loop.turn()
+        assert hints == ["expected", "notification"]
+
     def test_position_must_follow_what_is_known(self) -> None:
         """In the same history, further on; another one has to be read first."""
         here = Position("e", 4, "t4")
-        said = '{"epoch": "e", "revision": 5, "details": {"held": false, "token": "t5"}}'
+        said = f'{{"epoch": "e", "revision": 5, "details": {{"held": false, "token": "{TOKEN}"}}}}'
         position = announced_position(said)
-        assert position == Position("e", 5, "t5")
+        assert position == Position("e", 5, TOKEN)
         assert position.follows(here)
-        for other in (Position("e", 5, "t5"), Position("e", 4, "t9"), Position("f", 5, "t5")):
+        for other in (Position("e", 5, TOKEN), Position("e", 4, "t9"), Position("f", 5, "t5")):
             assert not other.follows(position)
 
 

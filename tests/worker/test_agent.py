@@ -388,6 +388,19 @@ class WorkerAgentTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.wanted(), [])
 
+    def test_older_announcement_behind_a_newer_one_changes_nothing(self) -> None:
+        """Hosts announce what they know when they come to it; the newest is what is missing."""
+        self.configure()
+        self.channel.send_delta(full(3, [a_route(1)]))
+        self.turn()
+        for revision in (5, 4):
+            self.parts.heard(at(revision))
+        self.channel.send_delta(full(4, [a_route(2)]))
+        self.turn()
+        self.clock.advance(HEARSAY_SECONDS)
+        self.turn()
+        self.assertEqual(self.wanted(), [["e", 5, "t5"]])
+
     def wanted(self) -> list[Any]:
         """What it has asked for because of announcements."""
         return [one["wanted"] for one in self.supervisor.said_of(Message.CATCH_UP)[1:]]
