@@ -65,7 +65,12 @@ class ReadingTests:
         source.listening()
         before = source.read().target
         readings: list[Any] = []
-        source.on_hint = lambda *_: readings.append(source.source.read(before))
+
+        def read(reason: str, _details: Any) -> None:
+            if reason == "notification":
+                readings.append(source.source.read(before))
+
+        source.on_hint = read
         session.run("INSERT INTO fengling.secret (id, value) VALUES ('k', 'env:KEY')")
         source.loop.until(lambda: readings)
         reading = source.loop.result(readings[0])
