@@ -239,6 +239,9 @@ def test_instance_that_speaks_first_answers_nobody_else(scene: Scene) -> None:
     scene.instance.greets(ok(b"POISON"))
     scene.ask(request())
     scene.instance.greets(b"")
+    # Its answer proper comes unasked then. A request that left before could not be told from
+    # the one that it answers, by nobody.
+    wait_until(lambda: scene.counter("upstream_connections_now") == 0)
     for turn in range(10):
         target = b"/%d" % turn
         assert scene.ask(request(target=target)).body == b"GET " + target
