@@ -9,6 +9,7 @@ from typing import Final
 
 from fengling_gateway.auth.keys import WeakKeyError
 from fengling_gateway.auth.sealing import parse_sealing_keys
+from fengling_gateway.settings.values import HIDDEN, may_hold_secret
 
 MAX_FILE_BYTES: Final = 64 * 1024
 
@@ -35,7 +36,9 @@ def read_key_file(path: Path) -> tuple[str, ...]:
             _require_private(os.fstat(descriptor))
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise KeyFileError(f"can't be read from {path}: {error.strerror}") from None
+        # Somebody may have put the key itself here, or a URL.
+        named = HIDDEN if may_hold_secret(str(path)) else path
+        raise KeyFileError(f"can't be read from {named}: {error.strerror}") from None
     except KeyFileError as error:
         raise KeyFileError(f"{path} {error}") from None
     if len(content) > MAX_FILE_BYTES:
