@@ -52,11 +52,13 @@ class RecordingInstance:
     Attributes:
         requests: whose heads have arrived, in that order.
         unsafe: why something that arrived is no canonical request.
+        greeted: the numbers of the connections on which the greeting was said.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.unsafe: list[str] = []
+        self.greeted: set[int] = set()
         self._scripts: deque[tuple[tuple[Step, ...], tuple[Step, ...]]] = deque()
         self._respond: Respond | None = None
         self._greeting = b""
@@ -66,6 +68,7 @@ class RecordingInstance:
     def begin(self) -> None:
         """Forget what was, for the next test."""
         self.requests = []
+        self.greeted = set()
         self._scripts.clear()
         self._respond = None
         self._greeting = b""
@@ -114,7 +117,9 @@ class RecordingInstance:
         number = next(self._numbers)
         self._open.add(number)
         stream = Stream(connection)
-        connection.sendall(self._greeting)
+        if self._greeting:
+            self.greeted.add(number)
+            connection.sendall(self._greeting)
         try:
             while (request := read_head(stream)) is not None:
                 request.connection = number
