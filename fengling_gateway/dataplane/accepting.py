@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
 
 from fengling_gateway.dataplane.http1_downstream import DownstreamConnection
 from fengling_gateway.dataplane.listener import Listener, Peer
 from fengling_gateway.dataplane.opening import Opening
+from fengling_gateway.dataplane.ports import Doorkeeper
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.forwarded import peer_address
 from fengling_gateway.http.problem import REASONS, problem_body
+
+_log = Logger()
 
 Connection = DownstreamConnection | Opening
 
@@ -37,6 +41,18 @@ class ListeningSocket:
         self._port.numberAccepts = _MAX_PENDING
         self._port.doRead()
 
+    def pause(self) -> None:
+        """Leave who comes in the socket's queue until `resume`."""
+        if self in self._ports:
+            self._port.is_held = True
+            self._port.stopReading()
+
+    def resume(self) -> None:
+        """Accept again."""
+        if self in self._ports:
+            self._port.is_held = False
+            self._port.startReading()
+
     def stop_accepting(self) -> None:
         """Accept no more, at once. What is queued on the socket stays there for others."""
         if self in self._ports:
@@ -44,7 +60,7 @@ class ListeningSocket:
             self._port.stopListening()
 
 
-class DownstreamFactory(ServerFactory):
+class DownstreamFactory(Doorkeeper):
     """Makes the protocols of accepted connections."""
 
     noisy = False
@@ -71,8 +87,9 @@ class DownstreamFactory(ServerFactory):
 
     def buildProtocol(self, addr: Any) -> Any:
         """Return a protocol for a connection; beyond the cap, one that says so and closes."""
-        if len(self._connections) >= self._max_connections:
-            return _Refusal(self._state)
+        refusal = self.refusal()  # where the port has not asked
+        if refusal is not None:
+            return _Refusal(refusal)
         self._state.counters.connections_accepted += 1
         listener = self._listener
         address = peer_address(addr.host)
@@ -86,6 +103,38 @@ class DownstreamFactory(ServerFactory):
         self._connections.add(connection)
         return connection
 
+    def refusal(self) -> bytes | None:
+        if len(self._connections) < self._max_connections:
+            return None
+        return self._refuse()
+
+    def short_of(self, error: OSError) -> bytes:
+        state, listener = self._state, self._listener
+        state.counters.descriptors_short += 1
+        if listener.rarely.is_time("accept", state.sweeper.now):
+            _log.error(
+                "listener {listener}: a client can't be accepted: {error}; of others, nothing is "
+                "said for a minute",
+                listener=listener.name,
+                error=os.strerror(error.errno or 0),
+                log_id="accept.failed",
+            )
+        return self._refuse()
+
+    def _refuse(self) -> bytes:
+        """Count a client that is not served; return what it is told."""
+        state = self._state
+        state.counters.connections_refused += 1
+        if self._listener.tls is not None:
+            return b""  # which it would not understand
+        error = ForwardError.CONNECTION_LIMIT
+        body = problem_body(error, state.new_request_id())
+        return (
+            b"HTTP/1.1 503 %b\r\nContent-Type: application/problem+json\r\n"
+            b"X-Gateway-Error: %b\r\nRetry-After: 1\r\nContent-Length: %d\r\n"
+            b"Connection: close\r\n\r\n%b" % (REASONS[503], error.code.encode(), len(body), body)
+        )
+
     def _opened(self, opening: Opening, peer: Peer) -> DownstreamConnection:
         """Return what comes in the place of a connection's opening."""
         connection = DownstreamConnection(self._state, peer, self._on_closed)
@@ -95,21 +144,14 @@ class DownstreamFactory(ServerFactory):
 
 
 class _Refusal:
-    """Answers a connection beyond the cap with 503, without reading from it."""
+    """Answers a connection beyond the cap, without reading from it."""
 
-    def __init__(self, state: PlaneState) -> None:
-        self._state = state
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
 
     def makeConnection(self, transport: Any) -> None:
         """Answer and close."""
-        error = ForwardError.CONNECTION_LIMIT
-        self._state.counters.connections_refused += 1
-        body = problem_body(error, self._state.new_request_id())
-        transport.write(
-            b"HTTP/1.1 503 %b\r\nContent-Type: application/problem+json\r\n"
-            b"X-Gateway-Error: %b\r\nRetry-After: 1\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%b" % (REASONS[503], error.code.encode(), len(body), body)
-        )
+        transport.write(self._answer)
         transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:

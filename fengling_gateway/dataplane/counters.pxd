@@ -18,6 +18,8 @@ cdef class Counters:
     cdef public long long upstream_discarded, upstream_queued_now, upstream_reused
     cdef public long long proxy_headers_refused, tls_certificates_failed, tls_handshakes
     cdef public long long upstream_tls_failed
+    cdef public long long accept_pauses, connections_shed, descriptors_short
+    cdef public long long memory_limit_now, memory_now, overload_now
     cdef public dict routes, tls_handshakes_failed
     cdef dict _latencies, _others
     cdef set _folded, _late

@@ -73,6 +73,11 @@ class Counters:
     Everything a data plane counts. Names ending in ``_now`` are gauges.
 
     Attributes:
+        accept_pauses: how often nothing was accepted for a while.
+        connections_shed: idle ones closed because memory was short.
+        descriptors_short: how often a client could not be accepted for want of a descriptor.
+        memory_limit_now: bytes that may be used; 0: any number.
+        overload_now: the `overload.Level`.
         tls_handshakes_failed: by `tls_failures.KINDS`.
         routes: by ids of route and service, where they have a place of their own.
     """
@@ -84,12 +89,18 @@ class Counters:
         "_max_histograms",
         "_max_pairs",
         "_others",
+        "accept_pauses",
         "bytes_received",
         "bytes_sent",
         "connections_accepted",
         "connections_now",
         "connections_refused",
+        "connections_shed",
+        "descriptors_short",
         "in_flight_now",
+        "memory_limit_now",
+        "memory_now",
+        "overload_now",
         "proxy_headers_refused",
         "retries",
         "routes",
@@ -108,12 +119,18 @@ class Counters:
     )
 
     def __init__(self, max_pairs: int = MAX_PAIRS) -> None:
+        self.accept_pauses = 0
         self.bytes_received = 0
         self.bytes_sent = 0
         self.connections_accepted = 0
         self.connections_now = 0
         self.connections_refused = 0
+        self.connections_shed = 0
+        self.descriptors_short = 0
         self.in_flight_now = 0
+        self.memory_limit_now = 0
+        self.memory_now = 0
+        self.overload_now = 0
         self.proxy_headers_refused = 0
         self.retries = 0
         self.tls_certificates_failed = 0

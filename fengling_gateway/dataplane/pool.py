@@ -90,6 +90,8 @@ class UpstreamPool:
         counters = self._plane.counters
         counters.upstream_connects += 1
         counters.upstream_connections_now += 1
+        if counters.upstream_connections_now > self._plane.max_upstream:
+            self._plane.spare_upstream()
         connection = UpstreamConnection(self, self._plane, self._instance.instance)
         self._dialing[exchange] = connection
         exchange.connecting()
@@ -173,6 +175,13 @@ class UpstreamPool:
         for connection in [one for one in self._idle if one.idle_until <= now]:
             self._idle.remove(connection)
             connection.close()
+
+    def close_oldest(self) -> bool:
+        """Close the connection that has been idle longest; False where none is."""
+        if not self._idle:
+            return False
+        self._idle.pop(0).close()
+        return True
 
     def close_idle(self) -> None:
         """Close every connection that carries no exchange."""

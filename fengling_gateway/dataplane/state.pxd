@@ -11,13 +11,14 @@ cdef class PlaneState:
     cdef public str worker_name
     cdef public Counters counters
     cdef public Sweeper sweeper
-    cdef public bint is_draining
+    cdef public bint is_draining, is_shedding
+    cdef public long long max_upstream
     cdef public set pools
     cdef public double wall
     cdef public tuple date, trust, via
     cdef public Revision revision
     cdef public dict roles, tunnels
-    cdef object _wall_clock
+    cdef object _wall_clock, _look
     cdef list _unchecked
     cdef bytes _request_prefix
     cdef long long _next_request

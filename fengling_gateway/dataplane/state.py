@@ -17,6 +17,8 @@ from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair, request_roles
 from fengling_gateway.routing.snapshot import Snapshot
 
+NO_BOUND: Final = 1 << 30
+
 TUNNELS_PER_SWEEP: Final = 1000
 """How many are looked at in a turn after a configuration has changed."""
 
@@ -52,11 +54,15 @@ class PlaneState:
         via: the Via header of a request that has none.
         tunnels: exchanges that have become one, in this order.
         is_draining: whether answers end their connections.
+        is_shedding: whether they do, and nothing is forwarded, for want of memory.
+        max_upstream: connections to instances that there are descriptors for; beyond
+            that, one is opened only where another that is idle is closed.
         dial: opens a connection to an instance, for an `UpstreamConnection`, and
             returns its connector; None where it has failed, of which it tells later.
     """
 
     __slots__ = (
+        "_look",
         "_next_request",
         "_request_prefix",
         "_unchecked",
@@ -65,7 +71,9 @@ class PlaneState:
         "date",
         "dial",
         "is_draining",
+        "is_shedding",
         "limits",
+        "max_upstream",
         "pools",
         "revision",
         "rng",
@@ -90,7 +98,12 @@ class PlaneState:
         rng: Random,
         wall_clock: Callable[[], float],
         dial: Callable[[Any], Any],
+        look: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """
+        Args:
+            look: called after each sweep, with the sweeper's time.
+        """
         self.settings = settings
         self.worker_name = worker_name
         self.rng = rng
@@ -103,6 +116,9 @@ class PlaneState:
         self.seconds = clock.seconds
         self.sweeper = Sweeper(clock=clock, swept=self._swept)
         self.is_draining = False
+        self.is_shedding = False
+        self.max_upstream = NO_BOUND
+        self._look = look
         self.pools: set[Any] = set()
         self._wall_clock = wall_clock
         self._request_prefix = b"%08x%08x-" % (rng.getrandbits(32), rng.getrandbits(32))
@@ -152,6 +168,13 @@ class PlaneState:
             pool.sweep(now)
         if self._unchecked:
             self._check_tunnels()
+        self._look(now)
+
+    def spare_upstream(self) -> None:
+        """Close a connection that an instance is not asked over, if there is one."""
+        for pool in self.pools:
+            if pool.close_oldest():
+                return
 
     def _check_tunnels(self) -> None:
         """End tunnels that the snapshot no longer wants, some at a time."""

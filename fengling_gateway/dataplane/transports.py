@@ -23,6 +23,8 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import ClientFactory, ServerFactory
 
+from fengling_gateway.dataplane.ports import FastPort
+
 READ_BYTES: Final = 64 * 1024
 
 
@@ -208,14 +210,14 @@ class FastTransports:
         server: Any = type("FastServer", (FastServer,), marks)
         client: Any = type("FastClient", (FastClient,), marks)
 
-        class FastPort(tcp.Port):
+        class Port(FastPort):
             transport = server
 
         class FastConnector(tcp.Connector):
             def _makeTransport(self) -> Any:
                 return client(self.host, self.port, self.bindAddress, self, self.reactor)
 
-        self._port = FastPort
+        self._port = Port
         self._connector = FastConnector
 
     def listen(self, reactor: Any, listening: socket.socket, factory: ServerFactory) -> Any:

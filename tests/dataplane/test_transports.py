@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from fengling_gateway.dataplane.ports import Doorkeeper
 from fengling_gateway.dataplane.transports import FastTransports, StockTransports, Transports
 from tests.support.wait import eventually
 
@@ -66,7 +67,7 @@ class FastTransportsTests(TestCase):
         listening = socket.create_server(("127.0.0.1", 0))
         listening.setblocking(False)
         self.addCleanup(listening.close)
-        accepting = protocol.ServerFactory()
+        accepting = Doorkeeper()
         accepting.buildProtocol = lambda _: self.near  # type: ignore[method-assign, assignment]
         port = transports.listen(self.reactor, listening, accepting)
         self.addCleanup(port.stopListening)
