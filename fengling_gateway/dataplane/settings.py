@@ -39,7 +39,11 @@ class DataPlaneSettings:
         upstream_max_idle: unused connections kept to one instance.
         upstream_queue: requests that may wait for one of those connections.
         upstream_queue_timeout: how long they wait.
-        max_connections: from clients; None = what the descriptor limit allows.
+        max_connections: from clients; None = what the descriptor limit allows, which
+            more never is.
+        max_memory: what this worker may use, see `overload`; None = its share of what
+            there is, see `memory.share_of_worker`.
+        workers: how many share it.
         max_metric_pairs: of a route and a service that have series of their own
             in /metrics; later ones are counted together, see `counters`.
         worker_header: whether answers name the worker and the revision it
@@ -71,6 +75,8 @@ class DataPlaneSettings:
     upstream_queue: int = 1024
     upstream_queue_timeout: float = 3.0
     max_connections: int | None = None
+    max_memory: int | None = None
+    workers: int = 1
     max_metric_pairs: int = 2000
     worker_header: bool = False
     transports: Literal["fast", "stock"] = "fast"

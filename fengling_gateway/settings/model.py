@@ -155,6 +155,41 @@ class ListenerTlsSettings(Section):
         return self
 
 
+class ListenerLimitSettings(Section):
+    """What the clients of one listener may take, before they are refused or cut off."""
+
+    max_head_bytes: Size = Field(
+        default=32 * 1024, ge=1024, description="Of a request's or response's head; more: 431."
+    )
+    max_header_line_bytes: Size = Field(
+        default=8 * 1024, ge=256, description="Of one header line; more: 431."
+    )
+    max_target_bytes: Size = Field(
+        default=8 * 1024, ge=256, description="Of a request target; more: 414."
+    )
+    max_headers: int = Field(
+        default=100, ge=10, le=10_000, description="Lines in a head; more: 431."
+    )
+    header_deadline: Seconds = Field(
+        default=10.0, description="For a whole head, however its bytes trickle in; then 408."
+    )
+    keepalive_idle: Seconds = Field(
+        default=75.0, description="Between two requests of a connection."
+    )
+    keepalive_requests: int = Field(default=1000, ge=1, description="Requests on one connection.")
+    keepalive_age: Seconds = Field(
+        default=3600.0, description="How old a connection may be to carry another request."
+    )
+    min_body_rate: int = Field(
+        default=1000,
+        ge=0,
+        description="Bytes a second that a request's body must arrive at; less: 408. 0: any.",
+    )
+    body_grace: Seconds = Field(
+        default=10.0, description="Over so long that is judged, from the body's beginning on."
+    )
+
+
 class ListenerSettings(Section):
     """An address that takes traffic. A route may name the listeners that it is for."""
 
@@ -187,44 +222,29 @@ class ListenerSettings(Section):
         "believed.",
         examples=[["10.0.0.0/8"]],
     )
+    limits: ListenerLimitSettings = Field(
+        default=ListenerLimitSettings(),
+        description="What holds here in place of [limits]; of that: "
+        f"{', '.join(ListenerLimitSettings.model_fields)}.",
+        examples=[{"header_deadline": "5s", "keepalive_idle": "10m"}],
+    )
+
+    def data_plane(self) -> dict[str, Any]:
+        """What of it concerns a worker's data plane."""
+        values = self.limits.model_dump(exclude_unset=True)
+        if self.tls is not None:
+            values["tls"] = self.tls.model_dump(mode="json")
+        if self.proxy_protocol:
+            values["proxy_protocol"] = self.proxy_protocol
+        return values
 
     def host_and_port(self) -> tuple[str, int]:
         return split_address(self.address)
 
 
-class LimitSettings(Section):
+class LimitSettings(ListenerLimitSettings):
     """What a client or an instance may take of this host, before it is refused or cut off."""
 
-    max_head_bytes: Size = Field(
-        default=32 * 1024, ge=1024, description="Of a request's or response's head; more: 431."
-    )
-    max_header_line_bytes: Size = Field(
-        default=8 * 1024, ge=256, description="Of one header line; more: 431."
-    )
-    max_target_bytes: Size = Field(
-        default=8 * 1024, ge=256, description="Of a request target; more: 414."
-    )
-    max_headers: int = Field(
-        default=100, ge=10, le=10_000, description="Lines in a head; more: 431."
-    )
-    header_deadline: Seconds = Field(
-        default=10.0, description="For a whole head, however its bytes trickle in; then 408."
-    )
-    keepalive_idle: Seconds = Field(
-        default=75.0, description="Between two requests of a connection."
-    )
-    keepalive_requests: int = Field(default=1000, ge=1, description="Requests on one connection.")
-    keepalive_age: Seconds = Field(
-        default=3600.0, description="How old a connection may be to carry another request."
-    )
-    min_body_rate: int = Field(
-        default=1000,
-        ge=0,
-        description="Bytes a second that a request's body must arrive at; less: 408. 0: any.",
-    )
-    body_grace: Seconds = Field(
-        default=10.0, description="Over so long that is judged, from the body's beginning on."
-    )
     high_water_bytes: Size = Field(
         default=64 * 1024,
         ge=4096,
@@ -251,8 +271,17 @@ class LimitSettings(Section):
     )
     max_connections: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="From clients, in each worker. Unset: what the descriptor limit allows.",
+        description="From clients, in each worker; at most, and if unset, what the descriptor "
+        "limit allows.",
         examples=[10000],
+    )
+    max_memory: Annotated[Size, Field(ge=32 << 20)] | None = Field(
+        default=None,
+        description="Of each worker's process. From 85 % of it on new requests are answered 503 "
+        "and idle connections closed; from 95 % on no connection is accepted. Unset: what the "
+        "control group or the machine has, but 512MiB (at most a quarter) for the supervisor, "
+        "divided by the workers.",
+        examples=["2GiB"],
     )
     max_metric_pairs: int = Field(
         default=2000,
@@ -430,15 +459,12 @@ class GatewaySettings(Section):
 
         return DataPlaneSettings(
             **self.limits.model_dump(),
+            workers=self.worker_count(),
             worker_header=self.debug.worker_header,
             via=f"fengling-{self.cluster}",
             transports="fast" if self.transport.fast else "stock",
             tls_transport=self.transport.tls,
-            listeners={
-                one.name: one.model_dump(mode="json", include={"tls", "proxy_protocol"})
-                for one in self.listeners
-                if one.tls is not None or one.proxy_protocol
-            },
+            listeners={one.name: values for one in self.listeners if (values := one.data_plane())},
         )
 
     def changed_keys(self, other: GatewaySettings) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fengling_gateway.settings.environment import section_of
@@ -66,8 +67,8 @@ def _field_lines(path: str, key: str, field: FieldInfo) -> Iterator[str]:
     has_default = not field.is_required() and field.default_factory is None and field.default
     example = field.examples[0] if field.examples else None
     value = field.default if has_default or field.default is False else example
-    if value is None:
-        value = field.default
+    if value is None or isinstance(value, BaseModel):
+        value = example or field.default
     yield f"{'' if is_set else '#'}{key} = {_written(value, field)}"
 
 

@@ -18,6 +18,7 @@ from fengling_gateway.dataplane.tls_contexts import TlsSettings
 from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
 from fengling_gateway.settings.cpus import available_cpus
 from fengling_gateway.settings.environment import OTHERS, known_keys, variable
+from fengling_gateway.settings.model import ListenerLimitSettings
 from fengling_gateway.settings.sample import sample
 
 KEY = f"a:{secrets.token_hex(32)}"
@@ -181,6 +182,7 @@ class LoadTests:
         assert plain.changed_keys(listener('proxy_protocol = ["10.0.0.0/8"]')) == [
             "listeners.proxy_protocol"
         ]
+        assert plain.changed_keys(listener("limits = { max_headers = 50 }")) == ["listeners.limits"]
         assert plain.changed_keys(listener(name="g")) == ["listeners"]
 
 
@@ -479,11 +481,11 @@ class SampleTests:
             is_value = line.startswith("#") and not line.startswith("# ")
             no_defaults = (
                 *("keys =", "url =", "path =", "node =", "key_file ="),
-                *("tls = {", "proxy_protocol ="),
+                *("tls = {", "proxy_protocol =", "#limits =", "#max_connections", "#max_memory"),
             )
             names_secret = any(word in line for word in no_defaults)
             lines.append(line[1:] if is_value and not names_secret else line)
-        text = "\n".join(line for line in lines if not line.startswith("max_connections"))
+        text = "\n".join(lines)
         assert tomllib.loads(text)["limits"]["max_headers"] == 100
         assert load(text, tmp_path, FENGLING_NODE="n") == load_settings(
             None, {**ENOUGH, "FENGLING_NODE": "n"}
@@ -501,10 +503,12 @@ class SampleTests:
 class DataPlaneTests:
     def test_limits_are_those_of_the_data_plane(self) -> None:
         """Same names, same defaults."""
-        assert load_settings(None, ENOUGH).data_plane() == DataPlaneSettings(via="fengling-default")
+        assert load_settings(
+            None, {**ENOUGH, "FENGLING_WORKERS": "3"}
+        ).data_plane() == DataPlaneSettings(via="fengling-default", workers=3)
         names = {field.name for field in dataclasses.fields(DataPlaneSettings)}
         limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
-        others = {"worker_header", "transports", "tls_transport", "via", "listeners"}
+        others = {"worker_header", "transports", "tls_transport", "via", "listeners", "workers"}
         assert limits | others | {"tls", "proxy_protocol"} == names
 
     def test_debug_and_transport_reach_the_data_plane(self, tmp_path: Path) -> None:
@@ -541,6 +545,48 @@ class DataPlaneTests:
             client_ca=f"{tmp_path}/ca.pem",
             client_auth="optional",
         )
+
+    def test_limits_of_a_listener_reach_the_data_plane(self, tmp_path: Path) -> None:
+        """What it says holds there, whatever the default is; else what [limits] says."""
+        settings = load(
+            """
+            [[listeners]]
+            name = "plain"
+            address = "0.0.0.0:8000"
+            [[listeners]]
+            name = "slow"
+            address = "0.0.0.0:8002"
+            limits = { header_deadline = "1m", max_head_bytes = "64KiB", max_headers = 100 }
+            [limits]
+            header_deadline = "5s"
+            keepalive_idle = "7s"
+            max_headers = 50
+            """,
+            tmp_path,
+        )
+        plane = DataPlaneSettings.from_json(json.loads(json.dumps(settings.data_plane().to_json())))
+        plain, slow = plane.of_listener("plain"), plane.of_listener("slow")
+        assert (plain.header_deadline, plain.keepalive_idle, plain.max_headers) == (5.0, 7.0, 50)
+        assert (slow.header_deadline, slow.keepalive_idle, slow.max_headers) == (60.0, 7.0, 100)
+        assert slow.max_head_bytes == 64 * 1024
+        assert [one.name for one in settings.listeners] == ["plain", "slow"]
+
+    def test_limits_of_a_listener_are_checked(self, tmp_path: Path) -> None:
+        """As those of all; what is no listener's can't be set there."""
+        assert problems(
+            """
+            [[listeners]]
+            name = "h"
+            address = "h:80"
+            limits = { max_headers = 1, upstream_queue = 1, header_deadlin = "1s" }
+            """,
+            tmp_path,
+        ) == {
+            "listeners[0].limits.header_deadlin": 'is not a known setting; did you mean "header_deadline"?',
+            "listeners[0].limits.max_headers": "must be at least 10, not 1",
+            "listeners[0].limits.upstream_queue": "is not a known setting; known: "
+            + ", ".join(ListenerLimitSettings.model_fields),
+        }
 
 
 class CpuTests:

@@ -1,0 +1,1 @@
+A listener may have limits of its own: `[[listeners]] limits = { header_deadline = "5s" }`.
