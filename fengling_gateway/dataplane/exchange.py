@@ -83,6 +83,9 @@ class Exchange(RequestSide):
             plan = plan.branches[plan.split.pick()]
         self._plan = plan
         self._service_id = plan.service_id
+        if plane.is_shedding:
+            self.fail(ForwardError.OVERLOADED)
+            return
         if plan.max_request_body is not None and head.framing > plan.max_request_body:
             self.fail(ForwardError.BODY_TOO_LARGE)
             return

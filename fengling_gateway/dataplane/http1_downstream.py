@@ -158,7 +158,8 @@ class DownstreamConnection(RequestReader):
 
     def _is_last(self) -> bool:
         # Answered before it was asked to the end: the rest is not worth reading.
-        return self._phase == _READING_BODY or self._plane.is_draining
+        plane = self._plane
+        return self._phase == _READING_BODY or plane.is_draining or plane.is_shedding
 
     def send_end(self, trailers: list[Pair]) -> None:
         if self._chunks_out:
@@ -208,14 +209,20 @@ class DownstreamConnection(RequestReader):
 
     # Ends
 
-    def close_idle(self, idle_since: float) -> None:
-        """Close if no request is under way, and has not been since then (on the sweeper's clock)."""
+    def idle_since(self) -> float:
+        """Return since when no request is under way, on the sweeper's clock; `NEVER` if one is."""
         if self._exchange is not None or self._phase != _READING_HEAD or self._raw:
-            return
+            return NEVER
         listener = self._peer.listener
         timeout = listener.keepalive_idle if self._served else listener.header_deadline
-        if self.deadline - timeout <= idle_since:
-            self._close_now()
+        return self.deadline - timeout
+
+    def close_idle(self, idle_since: float) -> bool:
+        """Close if no request is under way, and has not been since then; return whether it does."""
+        if self.idle_since() > idle_since:
+            return False
+        self._close_now()
+        return True
 
     def break_off(self, error: ForwardError) -> None:
         """Fail the exchange that is under way, if any, and close; called again, abort."""

@@ -150,9 +150,14 @@ class Opening:
             self._count_handshake(TIMEOUT)
         self._break_off()
 
-    def close_idle(self, idle_since: float) -> None:
+    def idle_since(self) -> float:
+        """Return `NEVER`: it has a deadline for what it does."""
+        return NEVER
+
+    def close_idle(self, idle_since: float) -> bool:
         """Close for a drain: whatever is under way, no request has come yet."""
         self._break_off()
+        return True
 
     def break_off(self, error: ForwardError) -> None:
         """Close at once."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from heapq import nsmallest
 from random import Random
 from typing import Any, Final
 
@@ -22,6 +23,13 @@ from fengling_gateway.dataplane.accepting import (
 )
 from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
 from fengling_gateway.dataplane.listener import Listener
+from fengling_gateway.dataplane.memory import (
+    ResidentMemory,
+    share_of_worker,
+    trimmer,
+    whole_memory,
+)
+from fengling_gateway.dataplane.overload import Level, Overload
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.tls_certificates import Certificate, CertificateError
@@ -47,6 +55,9 @@ own on a connection that has just been closed.
 
 _DRAIN_TICK_SECONDS: Final = 0.1
 
+SHED_PER_LOOK: Final = 500
+"""Idle connections closed at each look while memory is short: some 20 ms, 1,000 a second."""
+
 
 class DataPlane:
     """
@@ -55,10 +66,17 @@ class DataPlane:
     Args:
         reactor: a real one, or a `MemoryReactorClock` with stock transports.
         rng: for balancing and the ids of requests.
+        resident: returns the memory of this process; None: reads it.
     """
 
     def __init__(
-        self, *, reactor: Any, settings: DataPlaneSettings, worker_name: str, rng: Random
+        self,
+        *,
+        reactor: Any,
+        settings: DataPlaneSettings,
+        worker_name: str,
+        rng: Random,
+        resident: Callable[[], int | None] | None = None,
     ) -> None:
         self._reactor = reactor
         self._transports: Transports = (
@@ -69,6 +87,7 @@ class DataPlane:
             if settings.transports == "fast"
             else StockTransports()
         )
+        clients = connection_cap()
         self._state = PlaneState(
             clock=reactor,
             settings=settings,
@@ -76,12 +95,21 @@ class DataPlane:
             rng=rng,
             wall_clock=time.time,
             dial=self._dial,
+            look=self._look,
         )
+        self._state.max_upstream = clients
         self._client_tls, self._new_server_tls = _tls_kind(settings.tls_transport, self._state)
         self._server_tls: dict[str, ServerTls] = {}
         self._ports: set[ListeningSocket] = set()
         self._connections: set[Connection] = set()
-        self._max_connections = settings.max_connections or connection_cap()
+        self._max_connections = min(settings.max_connections or clients, clients)
+        self._memory = ResidentMemory()
+        self._overload = Overload(
+            limit_bytes=settings.max_memory or share_of_worker(settings.workers, whole_memory()),
+            resident=resident or self._memory,
+            trim=trimmer(),
+            changed=self._overload_changed,
+        )
         self._drained: Deferred[None] | None = None
         self._drain_seconds = self._drain_deadline = 0.0
         self._is_past_deadline = False
@@ -110,6 +138,8 @@ class DataPlane:
     def counters(self) -> dict[str, Any]:
         """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
         counters = self._state.counters
+        counters.memory_now = self._overload.resident_bytes
+        counters.memory_limit_now = self._overload.limit_bytes
         values = counters.to_json()
         counters.make_room(self._state.snapshot.names)
         return values
@@ -134,6 +164,8 @@ class DataPlane:
         )
         port = ListeningSocket(self._transports.listen(self._reactor, sock, factory), self._ports)
         self._ports.add(port)
+        if self._overload.level is Level.PAUSED:
+            port.pause()
         return port
 
     def _tls_of(self, listener: str) -> ServerTls | None:
@@ -150,6 +182,36 @@ class DataPlane:
                 report(problem)
             tls.offer(self._client_tls.certificates.values())
         return tls
+
+    # Overload
+
+    @property
+    def overload(self) -> Level:
+        """What is done without at present for want of memory."""
+        return self._overload.level
+
+    def _look(self, now: float) -> None:
+        """Look at memory, now and then; while it is short, close what is idle."""
+        if self._overload.look(now) and self._overload.level:
+            self._close_idle_longest(now - DRAIN_IDLE_SECONDS)
+
+    def _overload_changed(self, level: Level) -> None:
+        state = self._state
+        state.counters.overload_now = level
+        state.is_shedding = level >= Level.SHEDDING
+        if level is Level.PAUSED:
+            state.counters.accept_pauses += 1
+        for port in self._ports:
+            if level is Level.PAUSED:
+                port.pause()
+            else:
+                port.resume()
+
+    def _close_idle_longest(self, idle_since: float) -> None:
+        connections = nsmallest(SHED_PER_LOOK, self._connections, key=_idle_since)
+        for connection in connections:
+            if connection.idle_since() <= idle_since and connection.close_idle(idle_since):
+                self._state.counters.connections_shed += 1
 
     # Certificates
 
@@ -285,6 +347,7 @@ class DataPlane:
         for pool in list(self._state.pools):
             pool.close_idle()
         self._state.sweeper.stop()
+        self._memory.close()
         return succeed(None)
 
     def _break_all_off(self) -> None:
@@ -302,6 +365,10 @@ def _tls_kind(kind: str, state: PlaneState) -> tuple[ClientTls, type[ServerTls]]
     from fengling_gateway.dataplane.tls_stock import StockClientTls, StockServerTls
 
     return StockClientTls(state), StockServerTls
+
+
+def _idle_since(connection: Connection) -> float:
+    return connection.idle_since()
 
 
 class _UpstreamFactory(ClientFactory):

@@ -76,6 +76,21 @@ WORKER_COUNTERS: Final = {
         "Client connections closed at once because there were too many.",
         _WORKER,
     ),
+    "connections_shed": Declared(
+        "fengling_http_connections_shed_total",
+        "Idle client connections closed because memory was short.",
+        _WORKER,
+    ),
+    "descriptors_short": Declared(
+        "fengling_http_accepts_failed_total",
+        "Client connections that could not be accepted for want of a descriptor or memory.",
+        _WORKER,
+    ),
+    "accept_pauses": Declared(
+        "fengling_http_accept_pauses_total",
+        "How often accepting was paused because memory was short.",
+        _WORKER,
+    ),
     "bytes_received": Declared(
         "fengling_http_received_bytes_total", "Bytes received from clients.", _WORKER
     ),
@@ -131,6 +146,20 @@ WORKER_GAUGES: Final = {
     "folded_now": Declared(
         "fengling_http_folded_pairs",
         "Pairs of route and service that count as the route other (limits.max_metric_pairs).",
+        _WORKER,
+    ),
+    "overload_now": Declared(
+        "fengling_worker_overload_level",
+        "What is done without because memory is short: 0 nothing, 1 new requests and idle "
+        "connections, 2 new connections, too.",
+        _WORKER,
+    ),
+    "memory_now": Declared(
+        "fengling_worker_memory_bytes", "Resident memory of a worker's process.", _WORKER
+    ),
+    "memory_limit_now": Declared(
+        "fengling_worker_memory_limit_bytes",
+        "What a worker may use before it is short of memory; 0: any number.",
         _WORKER,
     ),
     "connections_now": Declared("fengling_http_connections", "Client connections open.", _WORKER),

@@ -96,6 +96,8 @@ class WorkerLink:
         self.longest_lag_ms = 0.0
         self.blocked_ms = 0.0
         self.longest_blocked_ms = 0.0
+        self.overload = "none"
+        """What it does without for want of memory: none, shedding or paused."""
         self.started_at = clock.seconds()
         self.last_heard = clock.seconds()
         self._clock = clock
@@ -221,6 +223,7 @@ class WorkerLink:
         self.longest_lag_ms = max(self.longest_lag_ms, self.lag_ms)
         self.blocked_ms = values["blocked_ms"]
         self.longest_blocked_ms = max(self.longest_blocked_ms, self.blocked_ms)
+        self.overload = values.get("overload", "none")
         self._user.worker_beat(self)
 
     def _closed(self, values: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ def worker_values(link: WorkerLink) -> dict[str, Any]:
         "longest_lag_ms": link.longest_lag_ms,
         "blocked_ms": link.blocked_ms,
         "longest_blocked_ms": link.longest_blocked_ms,
+        "overload": link.overload,
         "deltas": served.deltas,
         "failed": served.failed,
         "last_delta": {

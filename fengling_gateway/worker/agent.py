@@ -65,7 +65,9 @@ class WorkerAgent:
         self._configured = configured
         self._channel: Channel | None = None
         self._applier = parts.applier()
-        self._reports = Reports(clock=clock, applier=self._applier, send=self._send)
+        self._reports = Reports(
+            clock=clock, applier=self._applier, send=self._send, overload=self._overload
+        )
         self._plane: Any = None
         self._certificates: Certificates | None = None
         self._accepting: Any = None
@@ -271,6 +273,10 @@ class WorkerAgent:
     def _send(self, message: Message, values: dict[str, Any] | None = None) -> None:
         if self._channel is not None:
             self._channel.send(message, values)
+
+    def _overload(self) -> str:
+        name: str = self._plane.overload.name
+        return name.lower()
 
     def _log_failure(self, failure: Failure, what: str) -> None:
         _log.failure("worker: {what} failed", what=what, failure=failure)

@@ -24,6 +24,7 @@ class Reports:
     Args:
         applier: has what is served.
         send: sends a message with its values.
+        overload: the name of what is done without for want of memory.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Reports:
         clock: IReactorTime,
         applier: Applier,
         send: Callable[[Message, dict[str, Any]], None],
+        overload: Callable[[], str],
     ) -> None:
         self._clock = clock
+        self._overload = overload
         self._applier = applier
         self._send = send
         self._lag = LagProbe(clock=clock)
@@ -87,5 +90,6 @@ class Reports:
                 "lag_ms": round(lag, 1),
                 "blocked_ms": round(blocked, 1),
                 "revision": position.revision if position else None,
+                "overload": self._overload(),
             },
         )

@@ -1,12 +1,13 @@
 """A data plane in a process of its own, for tests with real sockets.
 
 Usage: gateway_process.py CONFIGURATION, a JSON object with ``settings`` (of the
-data plane), ``reactor`` (lean or stock), ``changes`` ([kind, body] pairs) and
-``certificates`` ([name, hosts, chain, key], as of the table). It prints the port
-it listens on. On its input it takes an object, TLS settings by listener, to
-read certificates again; a list, the certificates of the table from then on;
-else it answers with a line of JSON: its counters, what its transports buffer,
-and its memory.
+data plane), ``reactor`` (lean or stock), ``changes`` ([kind, body] pairs),
+``certificates`` ([name, hosts, chain, key], as of the table) and ``descriptors``
+(how many it may have; null: as many as we). It prints the port it listens on. On
+its input it takes an object, TLS settings by listener, to read certificates
+again; a list, the certificates of the table from then on; "use N", to hold so
+much memory, in pieces, in place of what it held before; else it answers with a
+line of JSON: its counters, what its transports buffer, and its memory.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 
 
 def main(configuration: dict) -> None:
+    limit_descriptors(configuration["descriptors"])
     if configuration["reactor"] == "lean":
         from fengling_gateway.dataplane import lean_epoll
 
@@ -61,6 +63,8 @@ def main(configuration: dict) -> None:
             if hasattr(transport, "_tempDataLen")
         ]
 
+    held: list[bytearray] = []
+
     class Asked(LineReceiver):
         delimiter = b"\n"
 
@@ -72,6 +76,10 @@ def main(configuration: dict) -> None:
             if line.startswith(b"["):
                 offer(json.loads(line))
                 self.sendLine(b"offered")
+                return
+            if line.startswith(b"use "):
+                held[:] = [bytearray(b"x" * 4096) for _ in range(int(line[4:]) // 4096)]
+                self.sendLine(b"used")
                 return
             if line == b"drain":
                 plane.start_draining(10.0).addCallback(lambda _: self.sendLine(b"drained"))
@@ -94,6 +102,11 @@ def main(configuration: dict) -> None:
     sys.stdout.write(f"{listening.getsockname()[1]}\n")
     sys.stdout.flush()
     reactor.run()
+
+
+def limit_descriptors(number: int | None) -> None:
+    if number is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
 
 
 def resident_bytes() -> int:

@@ -34,6 +34,10 @@ class Gateway:
         answer: dict[str, Any] = json.loads(self._say(""))
         return answer
 
+    def use(self, size: int) -> None:
+        """Have it hold so many bytes of memory, beside what it needs."""
+        assert self._say(f"use {size}") == "used\n"
+
     def drain(self) -> str:
         """Drain it; what it says when that is done."""
         return self._say("drain").strip()
@@ -75,13 +79,18 @@ class Gateway:
 
 @contextmanager
 def running_gateway(
-    *entities: Entity, reactor: str = "lean", certificates: Sequence[Any] = (), **settings: Any
+    *entities: Entity,
+    reactor: str = "lean",
+    certificates: Sequence[Any] = (),
+    descriptors: int | None = None,
+    **settings: Any,
 ) -> Iterator[Gateway]:
     configuration = {
         "settings": settings,
         "reactor": reactor,
         "changes": entities,
         "certificates": certificates,
+        "descriptors": descriptors,
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.dataplane.gateway_process", json.dumps(configuration)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from fengling_gateway.dataplane.accepting import ListeningSocket
 from fengling_gateway.dataplane.plane import DataPlane
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.routing.snapshot import Snapshot
@@ -146,8 +148,33 @@ class Connector:
         self.failed(UserError())
 
 
+class Port:
+    """A listening socket; the reactor reads it or not."""
+
+    def __init__(self) -> None:
+        self.is_reading = True
+        self.is_held = False
+
+    def startReading(self) -> None:
+        self.is_reading = True
+
+    def stopReading(self) -> None:
+        self.is_reading = False
+
+    stopListening = stopReading
+
+
 class Reactor(MemoryReactorClock):
-    """Its connectors behave as real ones do."""
+    """Its connectors and ports behave as real ones do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: list[Port] = []
+
+    def adoptStreamPort(self, *args: Any) -> Any:
+        super().adoptStreamPort(*args)
+        self.ports.append(Port())
+        return self.ports[-1]
 
     def connectTCP(self, *args: Any, **kwargs: Any) -> Any:
         super().connectTCP(*args, **kwargs)
@@ -158,7 +185,12 @@ class Reactor(MemoryReactorClock):
 class Rig:
     """A data plane with everything around it."""
 
-    def __init__(self, *entities: Entity, **settings: Any) -> None:
+    def __init__(
+        self,
+        *entities: Entity,
+        resident: Callable[[], int | None] | None = None,
+        **settings: Any,
+    ) -> None:
         self.reactor = Reactor()
         self.reactor.advance(1000)
         self.plane = DataPlane(
@@ -166,11 +198,12 @@ class Rig:
             settings=DataPlaneSettings(transports="stock", **settings),
             worker_name="w1",
             rng=Random(1),
+            resident=resident,
         )
         if entities:
             self.apply(*entities)
         self._listening = socket.socket()
-        self.port = self.plane.listen("http", self._listening)
+        self.port = self.listen()
         self._factory = self.reactor.adoptedPorts[-1][2]
         self._dialed = 0
 
@@ -178,6 +211,15 @@ class Rig:
         snapshot = make_snapshot(*entities)
         self.plane.apply(snapshot)
         return snapshot
+
+    def listen(self) -> ListeningSocket:
+        """Listen, once more."""
+        return self.plane.listen("http", self._listening)
+
+    @property
+    def is_accepting(self) -> list[bool]:
+        """Of each port, whether it is read."""
+        return [port.is_reading for port in self.reactor.ports]
 
     def client(self, peer: str = "198.51.100.7") -> Transport:
         """A new client."""

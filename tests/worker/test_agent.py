@@ -18,6 +18,7 @@ from fengling_gateway.control.encoding import delta_frames
 from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Message
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.control.local_channel import LocalChannel
+from fengling_gateway.dataplane.overload import Level
 from fengling_gateway.dataplane.tls_certificates import Certificate
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
@@ -78,6 +79,8 @@ class FakePort:
 
 class FakePlane:
     """Remembers what it is told."""
+
+    overload = Level.NONE
 
     def __init__(self) -> None:
         self.applied: list[Any] = []

@@ -1,0 +1,1 @@
+A worker whose memory runs short (`[limits] max_memory`, or its share of the host's) answers new requests with 503 and `Retry-After` (`overloaded`), closes idle connections, and at last accepts none, until there is memory again; metrics, the log and `workers[].overload` of the status say so.
