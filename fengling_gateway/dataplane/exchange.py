@@ -83,9 +83,6 @@ class Exchange(RequestSide):
             plan = plan.branches[plan.split.pick()]
         self._plan = plan
         self._service_id = plan.service_id
-        if plane.is_shedding:
-            self.fail(ForwardError.OVERLOADED)
-            return
         if plan.max_request_body is not None and head.framing > plan.max_request_body:
             self.fail(ForwardError.BODY_TOO_LARGE)
             return
@@ -102,9 +99,9 @@ class Exchange(RequestSide):
             self._total_deadline = plane.sweeper.now + plan.total_timeout
         if head.upgrade is not None:
             self._upgrade = plan.upgrade_to(head.upgrade)
-        instance = service.pick(self._tenant, plane.rng)
+        instance = None if plane.is_shedding else service.pick(self._tenant, plane.rng)
         if instance is None:
-            self.fail(ForwardError.NO_INSTANCE)
+            self.fail(ForwardError.OVERLOADED if plane.is_shedding else ForwardError.NO_INSTANCE)
             return
         self._attempt(instance, False)
 
