@@ -39,8 +39,14 @@ _ENDS: Final = {Level.SHEDDING: 0.80, Level.PAUSED: 0.90}
 LOOK_SECONDS: Final = 0.5
 """How often memory is looked at."""
 
-TRIM_SECONDS: Final = 10.0
-"""How often, at most, the C library is asked to give memory back: it takes some ms a GiB."""
+TRIM_SECONDS: Final = 2.0
+"""
+How often, at most, the C library is asked to give memory back.
+
+That takes 100 to 200 ms for each GiB that there is to give, and up to 40 ms where there is nothing.
+Without it nearly all of what a burst has taken would look as if it were in use: of 293 MiB, of
+which connections that have gone had 240, 291 were left.
+"""
 
 _SAYINGS: Final = {
     Level.NONE: "everything is served again",
@@ -104,7 +110,7 @@ class Overload:
         self._next_look = now + LOOK_SECONDS
         self._read()
         level = self._judged()
-        if level > Level.NONE and self._trim is not None and now >= self._next_trim:
+        if self._may_be_less(level, now) and self._trim is not None:
             self._next_trim = now + TRIM_SECONDS
             self._trim()
             self._read()
@@ -112,6 +118,10 @@ class Overload:
         if level is not self.level:
             self._change(level)
         return True
+
+    def _may_be_less(self, level: Level, now: float) -> bool:
+        """Whether to have what is free given back; when some is, there may be more."""
+        return level < self.level or (level > Level.NONE and now >= self._next_trim)
 
     def _read(self) -> None:
         self.resident_bytes = self._resident() or 0

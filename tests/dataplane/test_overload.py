@@ -112,6 +112,15 @@ class TestOverload:
         overload.look(now)
         assert changes == [Level.SHEDDING, Level.NONE]
 
+    def test_giving_back_follows_relief(self) -> None:
+        """Where memory begins to be free, all of it that is free counts at once."""
+        overload, memory, changes = self.watch()
+        memory.used = 96 * MIB
+        overload.look(1.0)
+        memory.used, memory.free = 89 * MIB, 50 * MIB
+        overload.look(1.0 + LOOK_SECONDS)
+        assert changes == [Level.PAUSED, Level.NONE]
+
     def test_each_change_is_one_line(self) -> None:
         """However long a level lasts, it is told once."""
         overload, memory, _ = self.watch()
