@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import socket
 import threading
+import time
 from random import Random
 
 import pytest
@@ -121,25 +123,25 @@ def test_beginnings_hold_little_memory(steady: Scene) -> None:
     assert grown <= 200 * 64 * 1024
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        request(*[b"X%d: y" % number for number in range(100)]),
-        request(b"Cookie: " + b"; ".join(b"c%d=1" % number for number in range(900))),
-        request(target=b"/" + b"a/" * 4000),
-        request(target=b"/" + b"%61" * 2700),
-        request(target=b"/?" + b"&" * 8000),
-        request(b"Connection: " + b"," * 8000),
-        b"\r\n" * 8000,
-        b"\r\n" * 8000 + request(),
-        request() * 200,
-        post(b"")[:-4] + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 4000,
-        request(
-            b"Transfer-Encoding: chunked", method=b"POST", body=b"1\r\nx\r\n" * 8000 + b"0\r\n\r\n"
-        ),
-        request(b"Transfer-Encoding: chunked", method=b"POST", body=b"0" * 20_000),
-    ],
-)
+COSTLY = [
+    request(*[b"X%d: y" % number for number in range(100)]),
+    request(b"Cookie: " + b"; ".join(b"c%d=1" % number for number in range(900))),
+    request(target=b"/" + b"a/" * 4000),
+    request(target=b"/" + b"%61" * 2700),
+    request(target=b"/?" + b"&" * 8000),
+    request(b"Connection: " + b"," * 8000),
+    b"\r\n" * 8000,
+    b"\r\n" * 8000 + request(),
+    request() * 200,
+    post(b"")[:-4] + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 4000,
+    request(
+        b"Transfer-Encoding: chunked", method=b"POST", body=b"1\r\nx\r\n" * 8000 + b"0\r\n\r\n"
+    ),
+    request(b"Transfer-Encoding: chunked", method=b"POST", body=b"0" * 20_000),
+]
+
+
+@pytest.mark.parametrize("raw", COSTLY)
 def test_costly_requests_cost_little(steady: Scene, raw: bytes) -> None:
     """What is made to be expensive keeps the gateway busy for far less than a tenth of a second."""
     before = steady.gateway.ask()["cpu"]
@@ -148,6 +150,90 @@ def test_costly_requests_cost_little(steady: Scene, raw: bytes) -> None:
     spent = steady.gateway.ask()["cpu"] - before
     requests = max(1, raw.count(b"Host:")) * 10
     assert spent / requests <= 0.1, spent
+
+
+MALFORMED = [
+    request()[:-2] + b"X: " + b"y" * 10_000,
+    request()[:-2] + b"X : y\r\n" * 1200 + b"\r\n",
+    request()[:-2] + b" folded\r\n" * 1000 + b"\r\n",
+    request(b"Content-Length: 1", b"Content-Length: 2", b"X: " + b"y" * 8000),
+    request(*[b"Host: example.com"] * 90, b"X: " + b"y" * 8000),
+    request(target=b"/" + b"../" * 2600),
+    request(target=b"/" + b"%2e%2e%2f" * 900),
+    request(target=b"/" + b"%" * 8000),
+    request(target=b"/" + b"\xff" * 8000),
+    request(b"Transfer-Encoding: " + b"chunked," * 1000),
+    request(b"Connection: " + b"a," * 4000),
+    request(b"X-Forwarded-For: " + b"1," * 4000),
+    post(b"")[:-4] + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 1600,
+    request(b"Transfer-Encoding: chunked", method=b"POST", body=b"1;" + b"a" * 10_000),
+    request(b"Transfer-Encoding: chunked", method=b"POST", body=b"1\r\nx\r\n" * 1600 + b"g\r\n"),
+    request(b"Transfer-Encoding: chunked", method=b"POST", body=b"0\r\n" + b"X: y\r\n" * 1600),
+    b"\0" * 10_000,
+    b"\r" * 10_000,
+    b"\n" * 10_000,
+    b"\x16\x03\x01\x02\x00" * 2000,
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 10_000,
+    request()[:-4] + b"\r\n\r\n" * 2500,
+]
+
+
+def rough_client_cpu(raw: bytes, port: int, turns: int) -> float:
+    """Send this so many times with as little as a client can do; return the CPU that it took."""
+    began = time.thread_time()
+    for _ in range(turns):
+        with socket.socket() as client:
+            client.connect(("127.0.0.1", port))
+            try:
+                client.sendall(raw)
+                client.shutdown(socket.SHUT_WR)
+                client.recv(65536)
+            except ConnectionError:
+                pass
+    return time.thread_time() - began
+
+
+@pytest.mark.parametrize("raw", [*COSTLY, *MALFORMED])
+def test_no_payload_costs_a_hundredfold(steady: Scene, raw: bytes) -> None:
+    """Of CPU, the gateway spends less than 100 times what the client does; of time, nobody waits."""
+    turns = 30
+    before = steady.gateway.ask()["cpu"]
+    client = rough_client_cpu(raw, steady.gateway.port, turns)
+    wait_until(lambda: steady.counter("connections_now") == 0)
+    spent = steady.gateway.ask()["cpu"] - before
+    # Of pipelined requests, each is one that the instance answers, too.
+    assert spent <= 100 * client * max(1, raw.count(b"Host:")), (spent, client)
+
+
+def test_no_payload_holds_a_hundredfold(steady: Scene) -> None:
+    """Whatever is sent, and left unfinished: far less than a megabyte is held for each 10 kB."""
+    for raw in MALFORMED:
+        steady.client().send(raw).close()
+    wait_until(lambda: steady.counter("connections_now") == 0)
+    before = steady.gateway.ask()["peak_rss"]
+    clients = [steady.client().send(raw) for raw in MALFORMED for _ in range(10)]
+    wait_until(lambda: steady.when_still("bytes_received", 1))
+    grown = steady.gateway.ask()["peak_rss"] - before
+    for client in clients:
+        client.close()
+    assert grown <= len(clients) * 100_000, grown / len(clients)
+
+
+def test_ten_thousand_clients_that_leave_leave_no_line(steady: Scene) -> None:
+    """A flood of resets, in every phase of a request, writes no traceback and floods no log."""
+    lines = len(steady.gateway.logged)
+    before = steady.gateway.ask()["descriptors"]
+    raws = (b"", b"G", request()[:-4], request(), post(b"x" * 100)[:-50], b"\0\r\n\r\n")
+    began = time.monotonic()
+    for turn in range(10_000):
+        steady.client().send(raws[turn % len(raws)]).reset()
+    wait_until(lambda: steady.counter("connections_now") == 0, timeout=60)
+    seconds = time.monotonic() - began
+    wait_until(lambda: steady.counter("in_flight_now") == 0)
+    wait_until(lambda: steady.gateway.ask()["descriptors"] <= before + 64)
+    written = steady.gateway.logged[lines:]
+    assert "Traceback" not in "".join(written)
+    assert len(written) <= 100 * seconds
 
 
 def test_fast_instance_and_slow_client_resume_after_each_stall(steady: Scene) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests.conformance.client import Client, request
-from tests.conformance.instance import ok
-from tests.conformance.scene import Scene
+from tests.conformance.instance import RecordingInstance, ok
+from tests.conformance.scene import Scene, staged
+from tests.dataplane.processes import running_instance
+from tests.dataplane.snapshots import Entity, answering_route, instance, route, service
 from tests.support.wait import wait_until
 
 CAP = 30
@@ -99,3 +103,196 @@ def test_slow_instance_costs_the_others_nothing(scene: Scene) -> None:
     for client in waiting:
         with client:
             assert client.answer().body == b"late"
+
+
+def test_refusal_takes_no_time(scene: Scene) -> None:
+    """At the cap a client is told within 50 ms of its coming."""
+    clients = connected(scene, CAP)
+    took = []
+    for _ in range(20):
+        began = time.monotonic()
+        with scene.client() as client:
+            assert client.send(request()).answer().code == "connection_limit"
+        took.append(time.monotonic() - began)
+    for one in clients:
+        one.close()
+    assert sorted(took)[10] <= 0.05, took
+
+
+# Memory
+
+MIB = 1 << 20
+MEMORY = 250 * MIB
+HEALTH = answering_route("health", "/health", respond={"status": 200, "headers": {}, "body": "ok"})
+
+
+@pytest.fixture
+def short() -> Iterator[Scene]:
+    """A scene whose memory can run short."""
+    with staged(HEALTH, max_memory=MEMORY) as scene:
+        yield scene
+
+
+def use(scene: Scene, share: float) -> None:
+    """Have the gateway use so much of its memory."""
+    scene.gateway.use(0)
+    wait_until(lambda: scene.gateway.ask()["rss"] < 0.5 * MEMORY, timeout=20)
+    scene.gateway.use(round(share * MEMORY) - scene.gateway.ask()["rss"])
+
+
+def level(scene: Scene, expected: int) -> None:
+    wait_until(lambda: scene.counter("overload_now") == expected, timeout=20)
+
+
+def test_new_requests_are_refused_while_memory_is_short(short: Scene) -> None:
+    """From 85 % of it on; what is under way goes on, and all is well again when there is memory."""
+    goes_on = threading.Event()
+    short.instance.answers(goes_on, ok(b"late"))
+    with short.client() as under_way, short.client() as idle:
+        under_way.send(request(target=b"/late"))
+        wait_until(lambda: len(short.instance.requests) == 1)
+        assert idle.send(request(target=b"/health")).answer().status == 200
+        use(short, 0.9)
+        level(short, 1)
+        assert idle.ends()
+        for _ in range(10):
+            answer = short.ask(request())
+            assert (answer.status, answer.code) == (503, "overloaded")
+            assert answer.one("Retry-After") == b"1"
+            assert answer.is_last
+        assert short.ask(request(target=b"/health")).body == b"ok"
+        goes_on.set()
+        answer = under_way.answer()
+        assert (answer.status, answer.body) == (200, b"late")
+        assert answer.is_last
+    short.gateway.use(0)
+    level(short, 0)
+    short.serves_others()
+    said = [line for line in short.gateway.logged if "memory:" in line]
+    assert len(said) == 2, said
+    assert short.counter("connections_shed") == 1
+    assert short.failures("overloaded") == 10
+
+
+def test_nobody_is_accepted_while_memory_is_out(short: Scene) -> None:
+    """From 95 % on clients wait in the queue, and are served when there is memory."""
+    use(short, 0.97)
+    level(short, 2)
+    waiting = [short.client().send(request(target=b"/turn/1")) for _ in range(20)]
+    threading.Event().wait(0.3)
+    assert short.counter("connections_accepted") == short.counter("connections_now") == 0
+    short.gateway.use(0)
+    for client in waiting:
+        with client:
+            assert client.answer().status == 200
+    assert short.counter("accept_pauses") == 1
+
+
+def test_memory_of_clients_that_have_left_is_memory_again(short: Scene) -> None:
+    """What beginnings of heads have taken does not count any more when their clients are gone."""
+    beginning = request(*[b"X%d: %b" % (turn, b"y" * 3000) for turn in range(10)])[:-2]
+    clients = []
+    while short.counter("overload_now") == 0 and len(clients) < 10_000:
+        clients += [short.client().send(beginning) for _ in range(200)]
+    assert short.counter("overload_now") > 0
+    # Here and there one stays, and what lies beside it with it.
+    for client in [one for turn, one in enumerate(clients) if turn % 50]:
+        client.close()
+    level(short, 0)
+    assert short.counter("connections_now") > 0
+    assert short.gateway.ask()["rss"] < 0.8 * MEMORY
+    short.serves_others()
+    for client in clients:
+        client.close()
+
+
+# Descriptors
+
+POOLS = 40
+DESCRIPTORS = 300
+
+
+def pools(address: str) -> list[Entity]:
+    """Routes to services of their own, which one instance serves."""
+    return [
+        one
+        for name in (f"p{number}" for number in range(POOLS))
+        for one in (
+            route(name, f"/{name}", service_id=name),
+            service(name),
+            instance(name, service_id=name, address=address),
+        )
+    ]
+
+
+def test_idle_connections_to_instances_make_room() -> None:
+    """Whoever a client is let in for finds a descriptor for the way to its instance, too."""
+    one = RecordingInstance()
+    with (
+        running_instance(one.serve) as address,
+        staged(*pools(address), descriptors=DESCRIPTORS) as small,
+    ):
+        cap = (DESCRIPTORS - 256) // 2
+        for number in range(POOLS):
+            assert small.ask(request(target=b"/p%d" % number)).status == 200
+        wait_until(lambda: small.counter("upstream_connections_now") <= cap)
+        goes_on = threading.Event()
+        for _ in range(cap):
+            one.answers(goes_on, ok(b"x"))
+        clients = connected(small, cap)
+        for number, client in enumerate(clients):
+            client.send(request(target=b"/p%d" % number))
+        wait_until(lambda: small.counter("in_flight_now") == cap)
+        wait_until(lambda: small.counter("upstream_connections_now") <= cap)
+        goes_on.set()
+        for client in clients:
+            with client:
+                assert client.answer().status == 200
+        assert len(small.gateway.descriptors()) <= DESCRIPTORS
+
+
+@pytest.fixture
+def narrow() -> Iterator[Scene]:
+    """A scene whose descriptors can be taken from it; then it can't be asked anything, either."""
+    with staged() as scene:
+        scene.serves_others()
+        wait_until(lambda: scene.counter("connections_now") == 0)
+        yield scene
+
+
+def lines_of_refusals(scene: Scene) -> list[str]:
+    return [line for line in scene.gateway.logged if "can't be accepted" in line]
+
+
+def test_clients_without_a_descriptor_are_told(narrow: Scene) -> None:
+    """When none is left, clients are 503, at little cost; when there are some, they are served."""
+    narrow.gateway.limit_descriptors(narrow.gateway.descriptors()[-1] + 3)
+    clients = [narrow.client() for _ in range(50)]
+    for client in clients[10:]:
+        answer = client.answer()
+        assert (answer.status, answer.code) == (503, "connection_limit")
+        assert client.ends()
+    spent = narrow.gateway.cpu_seconds
+    threading.Event().wait(1)
+    assert narrow.gateway.cpu_seconds - spent <= 0.1
+    narrow.gateway.limit_descriptors(1000)
+    for client in clients:
+        client.close()
+    narrow.serves_others()
+    assert len(lines_of_refusals(narrow)) == 1
+    assert narrow.counter("descriptors_short") >= 40
+
+
+def test_worker_without_any_descriptor_does_not_spin(narrow: Scene) -> None:
+    """When not even one can be lent, clients wait; the reactor does not ask again and again."""
+    narrow.gateway.limit_descriptors(narrow.gateway.descriptors()[0] + 1)
+    clients = [narrow.client().send(request()) for _ in range(10)]
+    wait_until(lambda: lines_of_refusals(narrow))
+    spent = narrow.gateway.cpu_seconds
+    threading.Event().wait(1)
+    assert narrow.gateway.cpu_seconds - spent <= 0.1
+    narrow.gateway.limit_descriptors(1000)
+    for client in clients:
+        with client:
+            assert client.answer().status == 200
+    assert len(lines_of_refusals(narrow)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -33,6 +34,21 @@ class Gateway:
         """Its counters, buffers and memory."""
         answer: dict[str, Any] = json.loads(self._say(""))
         return answer
+
+    def limit_descriptors(self, number: int) -> None:
+        """Let it have so many from now on."""
+        _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (number, hard))
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has used, as the system counts: a hundredth is the least."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self) -> list[int]:
+        """Those that it has open."""
+        return sorted(int(one) for one in os.listdir(f"/proc/{self._process.pid}/fd"))
 
     def use(self, size: int) -> None:
         """Have it hold so many bytes of memory, beside what it needs."""
