@@ -11,6 +11,7 @@ class Instance(NamedTuple):
     """
     One address of a service, as configured in one revision.
 
+    ``is_named`` says whether its host is a name, and no IP address.
     ``authority`` is what a Host header addressed to it says. ``health`` is what
     the console last reported (unknown, healthy or unhealthy), ``state`` what an
     operator wants (ready, drain or maintenance).
@@ -27,6 +28,7 @@ class Instance(NamedTuple):
     state: str
     health: str
     zone: str | None
+    is_named: bool = False
 
     @property
     def is_ready(self) -> bool:
@@ -60,6 +62,8 @@ def compile_instance(body: dict[str, Any], health: str) -> Instance:
         state=body["state"],
         health=health,
         zone=body["zone"],
+        # What is canonical and ends in a number is an address; see `canonical_host`.
+        is_named=not (host.endswith("]") or host.rpartition(".")[2].isdigit()),
     )
 
 

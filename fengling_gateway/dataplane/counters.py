@@ -97,6 +97,9 @@ class Counters:
         "connections_refused",
         "connections_shed",
         "descriptors_short",
+        "dns_lookups",
+        "dns_lookups_failed",
+        "dns_stale_uses",
         "in_flight_now",
         "memory_limit_now",
         "memory_now",
@@ -127,6 +130,9 @@ class Counters:
         self.connections_refused = 0
         self.connections_shed = 0
         self.descriptors_short = 0
+        self.dns_lookups = 0
+        self.dns_lookups_failed = 0
+        self.dns_stale_uses = 0
         self.in_flight_now = 0
         self.memory_limit_now = 0
         self.memory_now = 0

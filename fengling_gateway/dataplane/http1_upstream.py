@@ -100,6 +100,14 @@ class UpstreamConnection(AnswerReader):
         if self._connector is not None:
             self._connector.disconnect()
 
+    def seconds_left(self) -> float:
+        """Return how long opening it may still take."""
+        exchange = self._exchange
+        if exchange is None:
+            return 0.0
+        left: float = exchange.downstream.deadline - self._plane.sweeper.now
+        return left
+
     def makeConnection(self, transport: Any) -> None:
         """Take the transport: the connection is open."""
         self._transport = transport
@@ -141,6 +149,14 @@ class UpstreamConnection(AnswerReader):
             # What it reads may have been an answer to nothing, and the end of this connection.
             return self._is_quiet() and self._phase == _IDLE
         return self._unread is None or not self._unread(0)
+
+    def retire(self) -> None:
+        """Carry no other exchange: what it leads to is no longer the instance."""
+        if self._phase == _IDLE and self._transport is not None:
+            self._pool.forget(self)
+            self.close()
+        else:
+            self._is_quiet, self._unread = None, _is_no_more
 
     def lend(self, exchange: Exchange) -> None:
         """Serve `exchange` until its answer has ended."""
@@ -309,6 +325,11 @@ class UpstreamConnection(AnswerReader):
         if self._raw:
             return ForwardError.MALFORMED_RESPONSE
         return ForwardError.NO_RESPONSE if self._request_ended else ForwardError.REQUEST_SEND_FAILED
+
+
+def _is_no_more(_: int) -> list[Any]:
+    """Stand in for what asks the socket of a connection that is not to be used again."""
+    return [True]
 
 
 # Not by a decorator: a compiled class takes none.

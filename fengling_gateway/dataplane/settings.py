@@ -52,6 +52,12 @@ class DataPlaneSettings:
             Twisted's own.
         via: what this gateway calls itself in Via headers.
         tls_transport: "fast" is by the standard library, "stock" Twisted's.
+        dns_servers: addresses and ports of whom to ask for names of instances, in
+            place of those in resolv.conf.
+        dns_timeout: how long looking a name up may take.
+        dns_min_ttl, dns_max_ttl: bounds of how long an answer is kept.
+        dns_max_stale: for how long beyond that it is used while there is no other.
+        dns_resolv_conf, dns_hosts: paths of the files that say how names are resolved.
         proxy_protocol: networks whose connections begin with a PROXY header.
         tls: of a listener, as `TlsSettings.from_json` takes it; None for plain HTTP.
         listeners: by a listener's name, what holds there instead.
@@ -82,6 +88,13 @@ class DataPlaneSettings:
     transports: Literal["fast", "stock"] = "fast"
     via: str = "fengling"
     tls_transport: Literal["fast", "stock"] = "fast"
+    dns_servers: Sequence[Sequence[Any]] = ()
+    dns_timeout: float = 2.0
+    dns_min_ttl: float = 1.0
+    dns_max_ttl: float = 300.0
+    dns_max_stale: float = 86400.0
+    dns_resolv_conf: str = "/etc/resolv.conf"
+    dns_hosts: str = "/etc/hosts"
     proxy_protocol: Sequence[str] = ()
     tls: Mapping[str, Any] | None = None
     listeners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -118,6 +118,7 @@ class ForwardError(Enum):
     UPSTREAM_WAIT_TIMEOUT = _US, _CONNECT, 503, _NEVER, "No connection to the instance became free."
 
     # Reaching the instance
+    RESOLVE_FAILED = _UP, _CONNECT, 502, _OTHER, "The name of the instance could not be resolved."
     CONNECT_FAILED = _UP, _CONNECT, 502, _OTHER, "The instance could not be reached."
     TLS_FAILED = _UP, _CONNECT, 502, _OTHER, "No TLS connection to the instance came about."
     CONNECT_TIMEOUT = _UP, _CONNECT, 504, _OTHER, "The instance could not be reached in time."

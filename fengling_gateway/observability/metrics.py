@@ -108,6 +108,17 @@ WORKER_COUNTERS: Final = {
         "Certificates that could not be read or used; the log says which.",
         _WORKER,
     ),
+    "dns_lookups": Declared("fengling_dns_lookups_total", "Names of instances looked up.", _WORKER),
+    "dns_lookups_failed": Declared(
+        "fengling_dns_lookups_failed_total",
+        "Names of instances that could not be resolved; the log says which.",
+        _WORKER,
+    ),
+    "dns_stale_uses": Declared(
+        "fengling_dns_stale_uses_total",
+        "Connections to the last good address of a name that can't be resolved any more.",
+        _WORKER,
+    ),
     "retries": Declared(
         "fengling_upstream_retries_total", "Attempts after the first of an exchange.", _WORKER
     ),

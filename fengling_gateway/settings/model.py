@@ -28,11 +28,13 @@ from fengling_gateway.settings.values import (
     Grace,
     Keys,
     Name,
+    NameServer,
     Network,
     RedisUrl,
     Seconds,
     Silence,
     Size,
+    name_server,
     refuse,
     split_address,
 )
@@ -292,6 +294,36 @@ class LimitSettings(ListenerLimitSettings):
     )
 
 
+class DnsSettings(Section):
+    """How names of instances are resolved, beside /etc/hosts and /etc/resolv.conf."""
+
+    servers: list[NameServer] = Field(
+        default=[],
+        max_length=3,
+        description="Whom to ask in place of the nameservers in resolv.conf.",
+        examples=[["10.0.0.53", "10.0.1.53:5353"]],
+    )
+    timeout: Seconds = Field(
+        default=2.0,
+        description="For looking a name up. Then its last good addresses are used, or the "
+        "attempt fails.",
+    )
+    min_ttl: Seconds = Field(
+        default=1.0, description="How long addresses are kept at least, whatever the answer says."
+    )
+    max_ttl: Seconds = Field(default=300.0, description="How long they are kept at most.")
+    max_stale: Grace = Field(
+        default=86400.0,
+        description="For how long beyond that they are used while the name can't be resolved.",
+    )
+
+    @model_validator(mode="after")
+    def _has_room(self) -> DnsSettings:
+        if self.min_ttl > self.max_ttl:
+            raise refuse("out_of_range", "must have a min_ttl that is at most its max_ttl")
+        return self
+
+
 class ManagementSettings(Section):
     """The management API, /metrics, /livez and /readyz."""
 
@@ -424,6 +456,7 @@ class GatewaySettings(Section):
         default=[ListenerSettings(name="http", address="0.0.0.0:8000")], min_length=1, max_length=50
     )
     limits: LimitSettings = LimitSettings()
+    dns: DnsSettings = DnsSettings()
     management: ManagementSettings = ManagementSettings()
     secrets: SecretsSettings = SecretsSettings()
     drain: DrainSettings = DrainSettings()
@@ -460,6 +493,11 @@ class GatewaySettings(Section):
         return DataPlaneSettings(
             **self.limits.model_dump(),
             workers=self.worker_count(),
+            dns_servers=tuple(name_server(one) for one in self.dns.servers),
+            dns_timeout=self.dns.timeout,
+            dns_min_ttl=self.dns.min_ttl,
+            dns_max_ttl=self.dns.max_ttl,
+            dns_max_stale=self.dns.max_stale,
             worker_header=self.debug.worker_header,
             via=f"fengling-{self.cluster}",
             transports="fast" if self.transport.fast else "stock",

@@ -7,6 +7,7 @@ A value in the environment is text, so every type also takes its text.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -31,6 +32,7 @@ _MAY_BE_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{40,}")
 _WORD_OF_A_PATH: Final = re.compile(r"(?=.{0,24}\Z)[A-Za-z]?[a-z]*[0-9]{0,4}")
 _ADDRESS: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 
+_DNS_PORT: Final = 53
 
 Refused = PydanticCustomError
 
@@ -135,6 +137,32 @@ def split_address(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(parts["port"])
 
 
+def name_server(value: str) -> tuple[str, int]:
+    """
+    Split the address of a DNS server, ``10.0.0.53``, ``10.0.0.53:5353`` or ``[fd00::53]:53``.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    try:
+        return str(ip_address(value.removeprefix("[").removesuffix("]"))), _DNS_PORT
+    except ValueError:
+        host, port = split_address(value)
+        return str(ip_address(host)), port
+
+
+def _name_server(value: Any) -> Any:
+    try:
+        name_server(value if isinstance(value, str) else "")
+    except ValueError:
+        raise refuse(
+            "bad_address",
+            "must be an IP address like 10.0.0.53, with or without a port, not "
+            + shown_unless_secret(value),
+        ) from None
+    return value
+
+
 def _address(value: Any) -> Any:
     try:
         split_address(value if isinstance(value, str) else "")
@@ -203,6 +231,7 @@ Directory = Annotated[Path, BeforeValidator(_directory)]
 Name = Annotated[str, _by(slug)]
 Network = Annotated[str, _by(network)]
 Address = Annotated[str, BeforeValidator(_address)]
+NameServer = Annotated[str, BeforeValidator(_name_server)]
 RedisUrl = Annotated[str, BeforeValidator(_redis_url)]
 DatabaseUrl = Annotated[str, BeforeValidator(_database_url)]
 Keys = Annotated[list[str], BeforeValidator(_keys)]

@@ -7,7 +7,8 @@ data plane), ``reactor`` (lean or stock), ``changes`` ([kind, body] pairs),
 its input it takes an object, TLS settings by listener, to read certificates
 again; a list, the certificates of the table from then on; "use N", to hold so
 much memory, in pieces, in place of what it held before; else it answers with a
-line of JSON: its counters, what its transports buffer, and its memory.
+line of JSON: its counters, the names that it has resolved, what its transports
+buffer, and its memory.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import random
 import resource
 import socket
 import sys
+import threading
 
 
 def main(configuration: dict) -> None:
@@ -86,6 +88,8 @@ def main(configuration: dict) -> None:
                 return
             answer = {
                 "counters": plane.counters(),
+                "names": plane.resolved_names(),
+                "threads": threading.active_count(),
                 "buffered": max(buffered(), default=0),
                 "rss": resident_bytes(),
                 "cpu": sum(os.times()[:2]),

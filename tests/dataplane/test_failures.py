@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tempfile import NamedTemporaryFile
+
 from twisted.internet.error import ConnectionLost
 
 from fengling_gateway.http.forward_error import ForwardError
@@ -114,9 +116,12 @@ class ConnectTests(FailureCase):
 
     def test_secure_instance_is_never_sent_plain_text(self) -> None:
         """An https address is connected to by TLS, for its own name."""
-        rig = self.rig(instance(address="https://secure.example:8443"))
+        hosts = self.enterContext(NamedTemporaryFile("w"))
+        hosts.write("192.0.2.9 secure.example\n")
+        hosts.flush()
+        rig = self.rig(instance(address="https://secure.example:8443"), dns_hosts=hosts.name)
         client = rig.ask()
-        self.assertEqual(rig.dials, [("secure.example", 8443)])
+        self.assertEqual(rig.dials, [("192.0.2.9", 8443)])
         upstream = rig.accept()
         self.assertEqual(upstream.sent[:2], b"\x16\x03")
         self.assertIn(b"secure.example", upstream.sent)

@@ -209,7 +209,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|tls|upstream|workers?|config|bus|management|log)[a-z_]*",
+            r"fengling_(build|http|tls|dns|upstream|workers?|config|bus|management|log)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one

@@ -482,6 +482,7 @@ class SampleTests:
             no_defaults = (
                 *("keys =", "url =", "path =", "node =", "key_file ="),
                 *("tls = {", "proxy_protocol =", "#limits =", "#max_connections", "#max_memory"),
+                "#servers =",
             )
             names_secret = any(word in line for word in no_defaults)
             lines.append(line[1:] if is_value and not names_secret else line)
@@ -509,7 +510,26 @@ class DataPlaneTests:
         names = {field.name for field in dataclasses.fields(DataPlaneSettings)}
         limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
         others = {"worker_header", "transports", "tls_transport", "via", "listeners", "workers"}
-        assert limits | others | {"tls", "proxy_protocol"} == names
+        dns = {f"dns_{name}" for name in type(load_settings(None, ENOUGH).dns).model_fields}
+        dns |= {"dns_resolv_conf", "dns_hosts"}
+        assert limits | dns | others | {"tls", "proxy_protocol"} == names
+
+    def test_dns_servers_reach_the_data_plane(self, tmp_path: Path) -> None:
+        """With their ports, and fit for JSON."""
+        settings = load('[dns]\nservers = ["10.0.0.53", "[fd00::53]:5353", "fd00::1"]\n', tmp_path)
+        plane = json.loads(json.dumps(settings.data_plane().to_json()))
+        assert plane["dns_servers"] == [["10.0.0.53", 53], ["fd00::53", 5353], ["fd00::1", 53]]
+
+    @pytest.mark.parametrize("server", ["dns.example", "dns.example:53", "10.0.0.53:0", ""])
+    def test_dns_server_without_an_ip_address_is_refused(self, server: str, tmp_path: Path) -> None:
+        """Who would resolve its name?"""
+        with pytest.raises(SettingsError, match=r"dns\.servers\[0\].*must be an IP address"):
+            load(f'[dns]\nservers = ["{server}"]\n', tmp_path)
+
+    def test_dns_ttls_that_leave_no_room_are_refused(self, tmp_path: Path) -> None:
+        """The least is at most the most."""
+        with pytest.raises(SettingsError, match=r"dns.*must have a min_ttl"):
+            load('[dns]\nmin_ttl = "10m"\n', tmp_path)
 
     def test_debug_and_transport_reach_the_data_plane(self, tmp_path: Path) -> None:
         """They are sections of their own for operators only."""

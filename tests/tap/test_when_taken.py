@@ -22,6 +22,7 @@ CHANGED: Final = (
     "false",
     "true",
     "stock",
+    "10.0.0.53",
     "debug",
     "json",
     "x",

@@ -1,0 +1,300 @@
+"""Instances that have names: from the DNS server to the connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from fengling_gateway.http.forward_error import ForwardError
+from tests.dataplane.dns_server import DnsServer
+from tests.dataplane.processes import Gateway, read_head, running_gateway, silent_address
+from tests.dataplane.rig import GET, OK, Rig, status_of
+from tests.dataplane.snapshots import Entity, instance, plain, service
+from tests.support.wait import wait_until
+
+ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+
+
+class Instances:
+    """One port at several addresses of this host; each answers with its address."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *given: object) -> None:
+        self._stack.close()
+
+    def listen(self, address: str) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        listening = socket.create_server((address, self.port), family=family)
+        self.port = listening.getsockname()[1]
+        self._stack.callback(listening.close)
+        self._stack.callback(listening.shutdown, socket.SHUT_RDWR)
+        threading.Thread(target=_accept, args=(listening, address.encode()), daemon=True).start()
+
+
+def _accept(listening: socket.socket, name: bytes) -> None:
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        threading.Thread(target=_serve, args=(connection, name), daemon=True).start()
+
+
+def _serve(connection: socket.socket, name: bytes) -> None:
+    with connection:
+        try:
+            while True:
+                read_head(connection)
+                head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+                connection.sendall(head % len(name) + name)
+        except OSError:
+            pass
+
+
+@contextmanager
+def named(
+    dns: DnsServer, port: int, *more: Entity, host: str = "orders.example", **settings: Any
+) -> Iterator[Gateway]:
+    """A gateway with one instance that has a name."""
+    entities = plain(*more, address=f"http://{host}:{port}")
+    settings = {"dns_servers": [dns.address], "dns_hosts": "/dev/null", **settings}
+    with running_gateway(*entities, **settings) as gateway:
+        yield gateway
+
+
+def ask(gateway: Gateway) -> tuple[int, str, str]:
+    """Status, body and error of one request."""
+    with gateway.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    error = head.partition(b"X-Gateway-Error: ")[2].partition(b"\r\n")[0]
+    return int(answer.split(b" ")[1]), body.decode(), error.decode()
+
+
+ONCE = {"upstream_max_idle": 0}
+"""Settings with which each request has a connection of its own."""
+
+
+class DialingTests:
+    def test_connections_spread_over_addresses(self) -> None:
+        """Each begins with another one; no thread helps."""
+        with Instances() as instances:
+            for address in (ONE, TWO, THREE):
+                instances.listen(address)
+            zone = {"orders.example": {"A": [ONE, TWO, THREE]}}
+            with DnsServer(zone) as dns, named(dns, instances.port, **ONCE) as gateway:
+                threads = gateway.ask()["threads"]
+                answers = [ask(gateway)[1] for _ in range(9)]
+                assert {answers.count(one) for one in (ONE, TWO, THREE)} == {3}
+                assert len(dns.asked) == 2
+                asked = gateway.ask()
+                assert asked["threads"] == threads
+                assert asked["names"][0]["addresses"] == [ONE, TWO, THREE]
+                assert asked["counters"]["dns_lookups"] == 1
+
+    def test_address_that_refuses_is_passed_over(self) -> None:
+        """Within the attempt; and for a while it is tried last."""
+        with Instances() as instances:
+            instances.listen(TWO)
+            zone = {"orders.example": {"A": [ONE, TWO], "AAAA": ["::1"]}}
+            with DnsServer(zone) as dns, named(dns, instances.port, **ONCE) as gateway:
+                assert [ask(gateway)[:2] for _ in range(4)] == [(200, TWO)] * 4
+                assert gateway.ask()["counters"]["upstream_connects_failed"] == 0
+
+    def test_address_that_is_silent_is_passed_over(self) -> None:
+        """It has its share of the connect timeout."""
+        with Instances() as instances, silent_address() as address:
+            instances.port = int(address.rpartition(":")[2])
+            instances.listen(TWO)
+            zone = {"orders.example": {"A": [ONE, TWO]}}
+            slow = service(connect_timeout=1.0)
+            with DnsServer(zone) as dns, named(dns, instances.port, slow, **ONCE) as gateway:
+                assert [ask(gateway)[:2] for _ in range(3)] == [(200, TWO)] * 3
+
+    def test_addresses_that_all_refuse_fail(self) -> None:
+        """As one that does."""
+        with Instances() as instances:
+            instances.listen(THREE)
+            zone = {"orders.example": {"A": [ONE, TWO]}}
+            with DnsServer(zone) as dns, named(dns, instances.port) as gateway:
+                assert ask(gateway)[0::2] == (502, "connect_failed")
+                assert gateway.ask()["counters"]["upstream_connects_failed"] == 1
+
+    def test_ipv6_is_used_where_there_is_nothing_else(self) -> None:
+        """An instance need not have an IPv4 address."""
+        with Instances() as instances:
+            instances.listen("::1")
+            zone = {"orders.example": {"AAAA": ["::1"]}}
+            with DnsServer(zone) as dns, named(dns, instances.port) as gateway:
+                assert ask(gateway)[:2] == (200, "::1")
+
+    def test_name_of_the_hosts_file_needs_no_server(self, tmp_path: Path) -> None:
+        """Short names as well."""
+        (tmp_path / "hosts").write_text("127.0.0.2 orders\n")
+        with Instances() as instances, DnsServer() as dns:
+            instances.listen(TWO)
+            hosts = str(tmp_path / "hosts")
+            with named(dns, instances.port, host="orders", dns_hosts=hosts) as gateway:
+                assert ask(gateway)[:2] == (200, TWO)
+            assert dns.asked == []
+
+    def test_stock_transports_resolve_too(self) -> None:
+        """Twisted's own, should the others be switched off."""
+        with Instances() as instances:
+            instances.listen(ONE)
+            zone = {"orders.example": {"A": [ONE]}}
+            with (
+                DnsServer(zone) as dns,
+                named(dns, instances.port, transports="stock") as gateway,
+            ):
+                assert ask(gateway)[:2] == (200, ONE)
+
+
+class FailureTests:
+    def test_name_that_is_missing_fails(self) -> None:
+        """With an error of its own."""
+        with DnsServer() as dns, named(dns, 80) as gateway:
+            assert ask(gateway)[0::2] == (502, "resolve_failed")
+            values = gateway.ask()
+            assert values["counters"]["dns_lookups_failed"] == 1
+            assert values["names"][0]["last_error"] is not None
+            wait_until(lambda: any("can't be resolved" in line for line in gateway.logged))
+
+    def test_silent_server_fails_after_the_timeout(self) -> None:
+        """If the connect timeout has not ended before."""
+        zone = {"orders.example": {"silent": True}}
+        slow = service(connect_timeout=10.0)
+        with DnsServer(zone) as dns, named(dns, 80, slow, dns_timeout=0.3) as gateway:
+            assert ask(gateway)[0::2] == (502, "resolve_failed")
+
+    def test_connect_timeout_holds_for_resolving(self) -> None:
+        """The client does not wait any longer."""
+        zone = {"orders.example": {"silent": True}}
+        fast = service(connect_timeout=0.2)
+        with DnsServer(zone) as dns, named(dns, 80, fast, dns_timeout=1.0) as gateway:
+            assert ask(gateway)[0::2] == (504, "connect_timeout")
+            assert gateway.ask()["counters"]["upstream_connections_now"] == 0
+
+    def test_another_instance_is_tried(self) -> None:
+        """Nothing has been sent."""
+        with Instances() as instances, DnsServer() as dns:
+            instances.listen(ONE)
+            other = instance("j", address=f"http://{ONE}:{instances.port}")
+            with named(dns, instances.port, other, **ONCE) as gateway:
+                assert {ask(gateway)[0] for _ in range(4)} == {200}
+
+    def test_last_good_address_goes_on(self) -> None:
+        """When the name is gone; then the change is followed."""
+        with Instances() as instances:
+            instances.listen(ONE)
+            instances.listen(TWO)
+            zone: Any = {"orders.example": {"A": [ONE], "ttl": 1}}
+            with DnsServer(zone) as dns, named(dns, instances.port, **ONCE) as gateway:
+                assert ask(gateway)[:2] == (200, ONE)
+                dns.zone = {}
+
+                def is_stale() -> bool:
+                    assert ask(gateway)[:2] == (200, ONE)
+                    return bool(gateway.ask()["counters"]["dns_stale_uses"])
+
+                wait_until(is_stale)
+                dns.zone = {"orders.example": {"A": [TWO], "ttl": 1}}
+                wait_until(lambda: ask(gateway)[:2] == (200, TWO))
+                wait_until(lambda: any("resolved again" in line for line in gateway.logged))
+
+    def test_kept_connection_follows_a_change(self) -> None:
+        """One that is used all the time would else lead to the old address for ever."""
+        with Instances() as instances:
+            instances.listen(ONE)
+            instances.listen(TWO)
+            zone: Any = {"orders.example": {"A": [ONE], "ttl": 1}}
+            with DnsServer(zone) as dns, named(dns, instances.port) as gateway:
+                assert ask(gateway)[:2] == (200, ONE)
+                dns.zone = {"orders.example": {"A": [TWO], "ttl": 1}}
+                wait_until(lambda: ask(gateway)[:2] == (200, TWO))
+                assert gateway.ask()["counters"]["upstream_connects"] == 2
+
+
+class DrainTests:
+    def test_nothing_is_left_after_a_drain(self) -> None:
+        """No refresh keeps a socket open."""
+        with Instances() as instances:
+            instances.listen(ONE)
+            zone = {"orders.example": {"A": [ONE], "ttl": 1}}
+            with DnsServer(zone) as dns, named(dns, instances.port) as gateway:
+                assert ask(gateway)[0] == 200
+                assert gateway.drain() == "drained"
+                asked = len(dns.asked)
+                assert gateway.ask()["names"] == []
+                assert len(dns.asked) == asked
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """In memory; the file hosts knows ``orders``."""
+    (tmp_path / "hosts").write_text("10.0.0.1 orders\n10.0.0.2 orders\n")
+    files = {"dns_hosts": str(tmp_path / "hosts"), "dns_resolv_conf": str(tmp_path / "none")}
+    rig = Rig(*plain(address="http://orders:8080"), **files)
+    yield rig
+    rig.close()
+
+
+class RigTests:
+    def test_client_that_leaves_ends_the_attempt(self, rig: Rig) -> None:
+        """And the address is none the worse for it."""
+        client = rig.ask()
+        assert rig.dials == [("10.0.0.1", 8080)]
+        client.lose()
+        rig.settle()
+        assert rig.counters()["upstream_connections_now"] == 0
+        rig.ask()
+        rig.ask()
+        assert rig.dials[1:] == [("10.0.0.2", 8080), ("10.0.0.1", 8080)]
+
+    def test_second_address_is_tried(self, rig: Rig) -> None:
+        """When the first one refuses; the answer is as ever."""
+        client = rig.ask()
+        rig.refuse()
+        assert rig.dials == [("10.0.0.1", 8080), ("10.0.0.2", 8080)]
+        rig.accept().deliver(OK)
+        assert status_of(client.sent) == 200
+        assert rig.counters()["upstream_connects_failed"] == 0
+
+    def test_attempt_that_takes_too_long_fails(self, rig: Rig) -> None:
+        """Each address had its share, and all together the connect timeout."""
+        client = rig.ask()
+        rig.advance(20)
+        assert rig.dials == [("10.0.0.1", 8080), ("10.0.0.2", 8080)]
+        assert status_of(client.sent) == ForwardError.CONNECT_TIMEOUT.status
+        assert rig.counters()["upstream_connections_now"] == 0
+
+    def test_name_of_an_instance_that_goes_is_forgotten(self, rig: Rig) -> None:
+        """A revision later."""
+        rig.ask()
+        assert [one["name"] for one in rig.plane.resolved_names()] == ["orders"]
+        state = rig.plane.snapshot.services["s"].states[0]  # type: ignore[union-attr]
+        rig.plane.apply(rig.plane.snapshot._replace(retired=(state,)))  # type: ignore[union-attr]
+        assert rig.plane.resolved_names() == []
+
+    def test_ip_address_is_not_looked_up(self, rig: Rig) -> None:
+        """Nor remembered."""
+        rig.apply(*plain(address="http://192.0.2.1:8080"))
+        rig.client().deliver(GET)
+        assert rig.dials == [("192.0.2.1", 8080)]
+        assert rig.plane.resolved_names() == []
+        assert rig.counters()["dns_lookups"] == 0
