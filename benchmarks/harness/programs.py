@@ -13,7 +13,7 @@ _NGINX: Final = """\
 pid {directory}/{name}.pid;
 error_log stderr crit;
 worker_processes {workers};
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
   client_body_temp_path {directory}/{name}-body;
   proxy_temp_path {directory}/{name}-proxy;
@@ -35,7 +35,9 @@ def beside_python(name: str) -> str | None:
     return shutil.which(name, path=str(Path(sys.executable).parent)) or on_path(name)
 
 
-def nginx_command(binary: str, directory: Path, name: str, http: str, *, workers: int) -> list[str]:
+def nginx_command(
+    binary: str, directory: Path, name: str, http: str, *, workers: int, connections: int = 4096
+) -> list[str]:
     """
     Write a configuration with `http` inside, and answer with what runs it in the foreground.
 
@@ -46,6 +48,13 @@ def nginx_command(binary: str, directory: Path, name: str, http: str, *, workers
     path = directory / f"{name}.conf"
     user = "user root;\n" if os.geteuid() == 0 else ""
     path.write_text(
-        _NGINX.format(user=user, directory=directory, name=name, workers=workers, http=http)
+        _NGINX.format(
+            user=user,
+            directory=directory,
+            name=name,
+            workers=workers,
+            connections=connections,
+            http=http,
+        )
     )
     return [binary, "-e", "stderr", "-p", str(directory), "-c", str(path)]

@@ -10,7 +10,7 @@ from benchmarks.peers.peer import Program, Site
 _CONFIGURATION: Final = """\
 global
   nbthread 1
-  maxconn 4096
+  maxconn {connections}
 defaults
   mode http
   option http-keep-alive
@@ -36,6 +36,7 @@ def _command(binary: str, site: Site) -> list[str]:
         "haproxy.cfg",
         _CONFIGURATION.format(
             port=site.port,
+            connections=site.connections,
             tls=f" ssl crt {site.tls} ssl-min-ver TLSv1.3" if site.tls else "",
             scheme="https" if site.tls else "http",
             servers=site.each_upstream("  server at{port} 127.0.0.1:{port}"),

@@ -34,7 +34,9 @@ def _command(binary: str, site: Site) -> list[str]:
         else ""
     )
     http = _HTTP.format(servers=servers, port=site.port, tls=tls)
-    return nginx_command(binary, site.directory, "nginx", http, workers=1)
+    return nginx_command(
+        binary, site.directory, "nginx", http, workers=1, connections=site.connections
+    )
 
 
 NGINX: Final = Program("nginx", "apt install nginx-light", lambda: on_path("nginx"), _command)

@@ -17,13 +17,15 @@ class Site:
     Where a peer listens, what it forwards to, and a directory for its files.
 
     ``tls`` is the path of a file with a certificate and its key, in this order,
-    where the peer is to speak TLS 1.3; only some can.
+    where the peer is to speak TLS 1.3; only some can. ``connections`` is how many
+    it has to have room for, on both sides, where it has to be told.
     """
 
     directory: Path
     port: int
     upstream_ports: tuple[int, ...]
     tls: str | None = None
+    connections: int = 4096
 
     def write(self, name: str, text: str) -> str:
         """Write one of the peer's files; returns its path."""

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import propagation, proxy
+from benchmarks import idle, propagation, proxy
 from benchmarks.harness import (
     changes,
     cores,
@@ -266,6 +266,18 @@ class ProxyBenchTests:
         assert proxy.verdict(rows, passes) == []
         ours = self.contestant("fengling", failed=1).row()
         assert len(proxy.verdict([*rows, ours], {**passes, "fengling": ["bare-lf"]})) == 2
+
+    def test_idle_connections_of_ours_have_a_budget(self):
+        """More than 12 KiB for one of ours is a verdict; the cheapest is shown first."""
+        rows = [
+            {"name": name, "bytes_per_connection": cost, "connections": 10, "base_mb": 1, "mb": 2}
+            for name, cost in (("caddy", 99_999), ("fengling", 12_288), ("nginx", 500))
+        ]
+        shown = idle.format_rows(rows).splitlines()[2:]
+        assert [line.split()[0] for line in shown] == ["nginx", "fengling", "caddy"]
+        assert idle.verdict(rows) == []
+        rows[1]["bytes_per_connection"] += 1
+        assert len(idle.verdict(rows)) == 1
 
     def test_unknown_peer_is_named(self):
         """A misspelt name does not silently measure nothing."""

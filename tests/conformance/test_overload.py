@@ -188,6 +188,24 @@ def test_nobody_is_accepted_while_memory_is_out(short: Scene) -> None:
     assert short.counter("accept_pauses") == 1
 
 
+def test_idle_connections_cost_little() -> None:
+    """A connection that has carried a request and waits for the next takes at most 12 KiB."""
+    number = 2000
+    with staged(keepalive_idle=600.0) as scene:
+        scene.instance.responds(lambda _: (ok(b"x" * 100),))
+        for _ in range(100):
+            assert scene.ask(request()).status == 200
+        before = scene.gateway.ask()["rss"]
+        clients = [scene.client() for _ in range(number)]
+        for client in clients:
+            assert client.send(request(b"Cookie: a=b; c=d")).answer().status == 200
+        grown = scene.gateway.ask()["rss"] - before
+        assert scene.counter("connections_now") == number
+        for client in clients:
+            client.close()
+    assert grown <= number * 12 * 1024, grown / number
+
+
 def test_memory_of_clients_that_have_left_is_memory_again(short: Scene) -> None:
     """What beginnings of heads have taken does not count any more when their clients are gone."""
     beginning = request(*[b"X%d: %b" % (turn, b"y" * 3000) for turn in range(10)])[:-2]
