@@ -1,23 +1,82 @@
-"""Opening a connection to an instance that has a name: its addresses, one after the other."""
+"""Opening connections to instances that have names: their addresses, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.protocol import ClientFactory
 
-from fengling_gateway.dataplane.resolver import Resolver
+from fengling_gateway.balancing.instance import Instance
+from fengling_gateway.dataplane.dns_files import NameFiles
+from fengling_gateway.dataplane.dns_lookups import Lookups
+from fengling_gateway.dataplane.resolver import Resolver, ResolverLimits
 from fengling_gateway.http.forward_error import ForwardError
 
 if TYPE_CHECKING:
     from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
+    from fengling_gateway.dataplane.state import PlaneState
+    from fengling_gateway.dataplane.transports import Transports
 
 MAX_TRIES: Final = 8
 """Addresses that one connection tries; others have others as their first."""
 
 HOPELESS_SECONDS: Final = 0.25
 """An address that has not accepted for so long when its time is over has failed."""
+
+
+MAX_SHOWN: Final = 1000
+"""Names that a worker tells of; those that can't be resolved come first."""
+
+
+class NamedInstances:
+    """The instances of a worker that have names."""
+
+    def __init__(self, *, reactor: Any, plane: PlaneState, transports: Transports) -> None:
+        settings = plane.settings
+        self._reactor = reactor
+        self._transports = transports
+        files = NameFiles(
+            resolv_conf=settings.dns_resolv_conf,
+            hosts=settings.dns_hosts,
+            servers=tuple((host, port) for host, port in settings.dns_servers),
+        )
+        self._resolver = Resolver(
+            clock=reactor,
+            lookups=Lookups(reactor=reactor, files=files),
+            limits=ResolverLimits(
+                timeout=settings.dns_timeout,
+                min_ttl=settings.dns_min_ttl,
+                max_ttl=settings.dns_max_ttl,
+                max_stale=settings.dns_max_stale,
+            ),
+            counters=plane.counters,
+        )
+
+    def __repr__(self) -> str:
+        return f"<NamedInstances {self._resolver}>"
+
+    def dial(self, connection: UpstreamConnection, factory: ClientFactory) -> Dialing:
+        """Open a connection, and return what stands for its connector."""
+        dialing = Dialing(
+            reactor=self._reactor,
+            resolver=self._resolver,
+            transports=self._transports,
+            connection=connection,
+            factory=factory,
+        )
+        dialing.start()
+        return dialing
+
+    def retired(self, instance: Instance) -> None:
+        """Note that an instance is gone; nobody looks its name up any more, if it was the last."""
+        self._resolver.release(instance.host, user_of(instance))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return what is known of names; see `Resolver.to_json`."""
+        return self._resolver.to_json(MAX_SHOWN)
+
+    def stop(self) -> None:
+        self._resolver.stop()
 
 
 class Dialing:
@@ -27,7 +86,6 @@ class Dialing:
     Of the time that there is, each address gets an equal share of what is left.
 
     Args:
-        connect: opens a connection to an address by a factory, and returns its connector.
         factory: makes the protocol, once.
     """
 
@@ -36,16 +94,18 @@ class Dialing:
         *,
         reactor: Any,
         resolver: Resolver,
-        connect: Callable[[str, ClientFactory], Any],
+        transports: Transports,
         connection: UpstreamConnection,
         factory: ClientFactory,
     ) -> None:
         self._reactor = reactor
         self._resolver = resolver
-        self._connect = connect
+        self._transports = transports
         self._connection = connection
         self._factory = factory
-        self._name = connection.instance.host
+        instance = connection.instance
+        self._name = instance.host
+        self._port = instance.port
         self._left: list[str] = []
         self._address = ""
         self._began = 0.0
@@ -89,7 +149,9 @@ class Dialing:
         if self._left:
             share = self._connection.seconds_left() / (len(self._left) + 1)
             self._call = self._reactor.callLater(max(0.0, share), self._too_slow)
-        self._connector = self._connect(self._address, _Try(self, self._factory))
+        self._connector = self._transports.connect(
+            self._reactor, self._address, self._port, _Try(self, self._factory)
+        )
 
     def _too_slow(self) -> None:
         self._call = None
@@ -152,6 +214,6 @@ class _Try(ClientFactory):
         self._dialing.lost()
 
 
-def user_of(instance: Any) -> tuple[str, str, int]:
+def user_of(instance: Instance) -> tuple[str, str, int]:
     """Return what stands for an instance with `Resolver`: one at another address is another."""
     return (instance.id, instance.scheme, instance.port)

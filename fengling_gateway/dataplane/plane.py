@@ -21,9 +21,7 @@ from fengling_gateway.dataplane.accepting import (
     ListeningSocket,
     connection_cap,
 )
-from fengling_gateway.dataplane.dialing import Dialing, user_of
-from fengling_gateway.dataplane.dns_files import NameFiles
-from fengling_gateway.dataplane.dns_lookups import Lookups
+from fengling_gateway.dataplane.dialing import NamedInstances
 from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
 from fengling_gateway.dataplane.listener import Listener
 from fengling_gateway.dataplane.memory import (
@@ -33,7 +31,6 @@ from fengling_gateway.dataplane.memory import (
     whole_memory,
 )
 from fengling_gateway.dataplane.overload import Level, Overload
-from fengling_gateway.dataplane.resolver import Resolver, ResolverLimits
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.tls_certificates import Certificate, CertificateError
@@ -61,9 +58,6 @@ _DRAIN_TICK_SECONDS: Final = 0.1
 
 SHED_PER_LOOK: Final = 500
 """Idle connections closed at each look while memory is short: some 20 ms, 1,000 a second."""
-
-MAX_NAMES_SHOWN: Final = 1000
-"""Names of instances that a worker tells of; those that can't be resolved come first."""
 
 
 class DataPlane:
@@ -107,7 +101,9 @@ class DataPlane:
         self._state.max_upstream = clients
         self._client_tls, self._new_server_tls = _tls_kind(settings.tls_transport, self._state)
         self._server_tls: dict[str, ServerTls] = {}
-        self._resolver = _new_resolver(reactor, self._state)
+        self._named = NamedInstances(
+            reactor=reactor, plane=self._state, transports=self._transports
+        )
         self._ports: set[ListeningSocket] = set()
         self._connections: set[Connection] = set()
         self._max_connections = min(settings.max_connections or clients, clients)
@@ -143,7 +139,7 @@ class DataPlane:
             if instance.pool is not None:
                 instance.pool.close_idle()
             if instance.instance.is_named:
-                self._resolver.release(instance.instance.host, user_of(instance.instance))
+                self._named.retired(instance.instance)
 
     def counters(self) -> dict[str, Any]:
         """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
@@ -155,8 +151,8 @@ class DataPlane:
         return values
 
     def resolved_names(self) -> list[dict[str, Any]]:
-        """Return what is known of the names of instances, fit for JSON; see `Resolver.to_json`."""
-        return self._resolver.to_json(MAX_NAMES_SHOWN)
+        """Return what is known of the names of instances, fit for JSON."""
+        return self._named.to_json()
 
     # Listening
 
@@ -282,15 +278,7 @@ class DataPlane:
             if instance.scheme == "https":
                 factory = self._client_tls.factory(connection)
             if instance.is_named:
-                dialing = Dialing(
-                    reactor=self._reactor,
-                    resolver=self._resolver,
-                    connect=partial(self._connect, instance.port),
-                    connection=connection,
-                    factory=factory,
-                )
-                dialing.start()
-                return dialing
+                return self._named.dial(connection, factory)
             return self._transports.connect(self._reactor, instance.host, instance.port, factory)
         except CertificateError as error:
             self._client_tls.report(instance, no_terms(error))
@@ -302,9 +290,6 @@ class DataPlane:
             _log.error("{connection} can't be opened: {error}", connection=connection, error=error)
             self._reactor.callLater(0, connection.connect_failed)
             return None
-
-    def _connect(self, port: int, address: str, factory: ClientFactory) -> Any:
-        return self._transports.connect(self._reactor, address, port, factory)
 
     # Ends
 
@@ -363,7 +348,7 @@ class DataPlane:
             loop.stop()
             for pool in list(self._state.pools):
                 pool.close_idle()
-            self._resolver.stop()
+            self._named.stop()
             if self._drained is not None and not self._drained.called:
                 self._drained.callback(None)
 
@@ -374,7 +359,7 @@ class DataPlane:
         self._break_all_off()
         for pool in list(self._state.pools):
             pool.close_idle()
-        self._resolver.stop()
+        self._named.stop()
         self._state.sweeper.stop()
         self._memory.close()
         return succeed(None)
@@ -398,23 +383,6 @@ def _tls_kind(kind: str, state: PlaneState) -> tuple[ClientTls, type[ServerTls]]
 
 def _idle_since(connection: Connection) -> float:
     return connection.idle_since()
-
-
-def _new_resolver(reactor: Any, state: PlaneState) -> Resolver:
-    settings = state.settings
-    files = NameFiles(
-        resolv_conf=settings.dns_resolv_conf,
-        hosts=settings.dns_hosts,
-        servers=tuple((host, port) for host, port in settings.dns_servers),
-    )
-    limits = ResolverLimits(
-        timeout=settings.dns_timeout,
-        min_ttl=settings.dns_min_ttl,
-        max_ttl=settings.dns_max_ttl,
-        max_stale=settings.dns_max_stale,
-    )
-    lookups = Lookups(reactor=reactor, files=files)
-    return Resolver(clock=reactor, lookups=lookups, limits=limits, counters=state.counters)
 
 
 class _UpstreamFactory(ClientFactory):

@@ -22,8 +22,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from fengling_gateway.dataplane.counters import Counters
-from fengling_gateway.dataplane.dns_addresses import in_turn
 from fengling_gateway.dataplane.dns_outcome import Found, Missing, Outcome, Unknown
+from fengling_gateway.dataplane.known_name import Connection, KnownName
 
 _log = Logger()
 
@@ -39,24 +39,11 @@ MAX_WAITERS: Final = 10_000
 REFRESH_SHARE: Final = 0.8
 """The share of its TTL after which a name in use is looked up again."""
 
-IN_USE_SECONDS: Final = 60.0
-"""For so long after it has been asked for, a name is kept up to date."""
-
 RETRY_SECONDS: Final = 1.0
 """After a lookup that failed, nobody is asked for so long."""
 
-GONE_SECONDS: Final = 5.0
-"""
-An address that answers have not named for so long is gone.
-
-Some servers name a few of many, others each time: connections to all of them stay.
-"""
-
 MAX_MISSING_SECONDS: Final = 5.0
 """For so long at most a name is believed to be missing, whatever its zone says."""
-
-FAILED_SECONDS: Final = 10.0
-"""For so long an address that could not be connected to is tried after the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,68 +80,6 @@ class Lookups(Protocol):
     def new(self, name: str, done: Callable[[Outcome], None]) -> Lookup: ...
 
 
-class Connection(Protocol):
-    """A connection to an address of a name."""
-
-    def retire(self) -> None:
-        """Serve nobody any more but who is being served."""
-
-
-class _Name:
-    """
-    What is known of a name. Times are the reactor's.
-
-    Attributes:
-        users: instances that lead to it.
-        error: why the last lookup failed; None where it did not.
-        retry_at: before that, nobody is asked again after a failure.
-        failed: addresses that could not be connected to, and until when that counts.
-        connections: that are open, with the addresses that they lead to.
-        absent: addresses of theirs that the last answer did not name, with what retires them.
-    """
-
-    __slots__ = (
-        "absent",
-        "addresses",
-        "call",
-        "connections",
-        "deadline",
-        "error",
-        "failed",
-        "found_at",
-        "lookup",
-        "name",
-        "retry_at",
-        "ttl",
-        "turn",
-        "used_at",
-        "users",
-        "waiters",
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.users: set[Hashable] = set()
-        self.addresses: tuple[str, ...] = ()
-        self.found_at = self.ttl = self.used_at = self.retry_at = 0.0
-        self.error: str | None = None
-        self.failed: dict[str, float] = {}
-        self.connections: dict[Connection, str] = {}
-        self.absent: dict[str, Any] = {}
-        self.turn = 0
-        self.waiters: dict[Callable[[list[str]], None], None] = {}
-        self.lookup: Lookup | None = None
-        self.call: Any = None
-        self.deadline: Any = None
-
-    def __repr__(self) -> str:
-        return f"<_Name {self.name} {self.addresses}>"
-
-    def holds(self, now: float) -> bool:
-        """Whether its TTL has not ended."""
-        return bool(self.addresses) and now < self.found_at + self.ttl
-
-
 class Resolver:
     """Resolves names, for one worker."""
 
@@ -165,9 +90,9 @@ class Resolver:
         self._lookups = lookups
         self._limits = limits
         self._counters = counters
-        self._names: dict[str, _Name] = {}
-        self._line: deque[_Name] = deque()
-        self._running: set[_Name] = set()
+        self._names: dict[str, KnownName] = {}
+        self._line: deque[KnownName] = deque()
+        self._running: set[KnownName] = set()
         self._waiting = 0
         self._is_stopped = False
 
@@ -199,7 +124,7 @@ class Resolver:
         if known.lookup is None or (known.error is not None and self._is_usable(known, now)):
             return self._in_turn(known, now)
         if self._waiting >= MAX_WAITERS:
-            return []
+            return self._in_turn(known, now)
         self._waiting += 1
         known.waiters[told] = None
         return None
@@ -216,20 +141,19 @@ class Resolver:
         """Note that there is a connection to an address of a name."""
         known = self._names.get(name)
         if known is not None:
-            known.failed.pop(address, None)
-            known.connections[connection] = address
+            known.connected(address, connection)
 
     def disconnected(self, name: str, connection: Connection) -> None:
         """Note that a connection is no more."""
         known = self._names.get(name)
         if known is not None:
-            known.connections.pop(connection, None)
+            known.disconnected(connection)
 
     def not_connected(self, name: str, address: str) -> None:
         """Note that an address of a name could not be connected to."""
         known = self._names.get(name)
-        if known is not None and address in known.addresses:
-            known.failed[address] = self._clock.seconds() + FAILED_SECONDS
+        if known is not None:
+            known.not_connected(address)
 
     def release(self, name: str, user: Hashable) -> None:
         """Note that a user is gone; a name without any is forgotten."""
@@ -264,56 +188,47 @@ class Resolver:
 
     # What is known
 
-    def _new_name(self, name: str) -> _Name:
+    def _new_name(self, name: str) -> KnownName:
         if len(self._names) >= MAX_NAMES:
             self._drop(next(iter(self._names.values())))
-        known = self._names[name] = _Name(name)
+        known = self._names[name] = KnownName(name, self._clock)
         return known
 
-    def _is_usable(self, known: _Name, now: float) -> bool:
+    def _is_usable(self, known: KnownName, now: float) -> bool:
         """Whether addresses may be used although their TTL has ended."""
         until = known.found_at + known.ttl + self._limits.max_stale
         return bool(known.addresses) and now < until
 
-    def _in_turn(self, known: _Name, now: float) -> list[str]:
+    def _in_turn(self, known: KnownName, now: float) -> list[str]:
         """Return the addresses for one connection."""
         if not known.holds(now):
             if not self._is_usable(known, now):
                 return []
             self._counters.dns_stale_uses += 1
-        if known.failed:
-            known.failed = {one: until for one, until in known.failed.items() if now < until}
-        known.turn += 1
-        return in_turn(known.addresses, known.turn - 1, known.failed)
+        return known.next_turn(now)
 
-    def _keep_up(self, known: _Name, now: float) -> None:
+    def _keep_up(self, known: KnownName, now: float) -> None:
         """Have a name looked up again before its TTL ends."""
         if known.call is None and known.lookup is None:
             due = max(known.found_at + known.ttl * REFRESH_SHARE, known.retry_at)
             known.call = self._clock.callLater(max(0.0, due - now), self._due, known)
 
-    def _due(self, known: _Name) -> None:
+    def _due(self, known: KnownName) -> None:
         known.call = None
-        idle = self._clock.seconds() - known.used_at
-        if known.connections or idle < max(IN_USE_SECONDS, known.ttl):
+        if known.is_in_use(self._clock.seconds()):
             self._look_up(known)
 
-    def _drop(self, known: _Name) -> None:
+    def _drop(self, known: KnownName) -> None:
         """Forget a name; who waits for it is told, and nobody else."""
         if self._names.get(known.name) is known:
             del self._names[known.name]
-        if known.call is not None:
-            known.call.cancel()
-            known.call = None
-        for call in known.absent.values():
-            call.cancel()
-        known.absent, known.connections = {}, {}
+        known.drop()
         if not known.waiters:
             self._end_lookup(known)
 
     # Lookups
 
-    def _look_up(self, known: _Name) -> None:
+    def _look_up(self, known: KnownName) -> None:
         if known.call is not None:
             known.call.cancel()
             known.call = None
@@ -335,7 +250,7 @@ class Resolver:
             if known.lookup is not None:
                 known.lookup.start()
 
-    def _end_lookup(self, known: _Name) -> None:
+    def _end_lookup(self, known: KnownName) -> None:
         lookup, known.lookup = known.lookup, None
         if lookup is None:
             return
@@ -349,10 +264,10 @@ class Resolver:
         if not self._is_stopped:
             self._start_lookups()
 
-    def _overdue(self, known: _Name) -> None:
+    def _overdue(self, known: KnownName) -> None:
         self._looked_up(known, Unknown(f"no answer in {self._limits.timeout:g} s"))
 
-    def _looked_up(self, known: _Name, outcome: Outcome) -> None:
+    def _looked_up(self, known: KnownName, outcome: Outcome) -> None:
         self._end_lookup(known)
         if isinstance(outcome, Found):
             self._succeeded(known, outcome)
@@ -370,31 +285,13 @@ class Resolver:
             if known.addresses:
                 self._keep_up(known, now)
 
-    def _succeeded(self, known: _Name, found: Found) -> None:
-        addresses = known.addresses = found.addresses
-        known.ttl = min(max(found.ttl, self._limits.min_ttl), self._limits.max_ttl)
-        known.found_at = self._clock.seconds()
-        known.retry_at = 0.0
-        known.failed = {one: until for one, until in known.failed.items() if one in addresses}
-        self._look_for_absent(known)
+    def _succeeded(self, known: KnownName, found: Found) -> None:
         if known.error is not None:
-            known.error = None
             _log.info("{name} can be resolved again", name=known.name, log_id="dns.resolved")
+        ttl = min(max(found.ttl, self._limits.min_ttl), self._limits.max_ttl)
+        known.found(found.addresses, ttl)
 
-    def _look_for_absent(self, known: _Name) -> None:
-        """Give addresses that connections lead to some time to be named again."""
-        absent = {*known.connections.values()}.difference(known.addresses)
-        for address in known.absent.keys() - absent:
-            known.absent.pop(address).cancel()
-        for address in absent - known.absent.keys():
-            known.absent[address] = self._clock.callLater(GONE_SECONDS, self._gone, known, address)
-
-    def _gone(self, known: _Name, address: str) -> None:
-        del known.absent[address]
-        for connection in [one for one, where in known.connections.items() if where == address]:
-            connection.retire()
-
-    def _failed(self, known: _Name, reason: str, seconds: float) -> None:
+    def _failed(self, known: KnownName, reason: str, seconds: float) -> None:
         self._counters.dns_lookups_failed += 1
         known.retry_at = self._clock.seconds() + seconds
         if known.error is None:
@@ -409,7 +306,7 @@ class Resolver:
             )
         known.error = reason
 
-    def _tell(self, known: _Name, addresses: list[str] | None) -> None:
+    def _tell(self, known: KnownName, addresses: list[str] | None) -> None:
         """Tell all who wait for a name; None: what is known."""
         waiters, known.waiters = known.waiters, {}
         self._waiting -= len(waiters)
