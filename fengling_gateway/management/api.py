@@ -112,6 +112,13 @@ class ManagementApi:
             return _json(request, {"complete": True, "workers": self._gateway.workers()})
         return _json(request, await maybeDeferred(self._gateway.fleet))
 
+    @app.route("/api/gateway/names", methods=["GET"])
+    async def names(self, request: Any) -> bytes:
+        no_other_parameters(request, set())
+        known = await maybeDeferred(self._gateway.names)
+        workers = [{"worker": name, "names": names} for name, names in sorted(known.items())]
+        return _json(request, {"workers": workers})
+
     @app.route(f"/api/gateway/<any({_LISTS}):name>")
     def entities(self, request: Any, name: str) -> bytes:
         _only_get(request)

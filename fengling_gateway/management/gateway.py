@@ -71,5 +71,8 @@ class ManagedGateway(Protocol):
     def counters(self) -> Deferred[dict[str, dict[str, Any]]]:
         """Return the counters of each worker that answers, by its name."""
 
+    def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
+        """Return the names of instances that each worker that answers knows, by its name."""
+
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether every worker serves one good configuration, and why not."""

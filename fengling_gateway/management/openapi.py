@@ -23,6 +23,31 @@ _WORKERS: Final[Schema] = {
         "workers": {"type": "array", "items": _OBJECT},
     },
 }
+_NAME: Final[Schema] = {
+    "type": "object",
+    "required": ["name", "addresses", "age_s", "ttl_s", "last_error"],
+    "properties": {
+        "name": _TEXT,
+        "addresses": {"type": "array", "items": _TEXT},
+        "age_s": {"type": ["number", "null"], "description": "Seconds since they were found."},
+        "ttl_s": {"type": ["number", "null"], "description": "How long they hold, in seconds."},
+        "last_error": {"type": ["string", "null"], "description": "Null: it did not fail."},
+    },
+}
+_NAMES: Final[Schema] = {
+    "type": "object",
+    "required": ["workers"],
+    "properties": {
+        "workers": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["worker", "names"],
+                "properties": {"worker": _TEXT, "names": {"type": "array", "items": _NAME}},
+            },
+        }
+    },
+}
 _PAGE: Final[Schema] = {
     "type": "object",
     "required": ["items", "next"],
@@ -114,6 +139,14 @@ def _reads() -> Schema:
                 READ,
                 _WORKERS,
                 parameters=[_parameter("node", {"enum": ["all", "self"], "default": "all"})],
+            )
+        },
+        "/api/gateway/names": {
+            "get": _operation(
+                "The names of instances that each worker of this node has looked up: their "
+                "addresses, how old they are, and why the last lookup failed",
+                READ,
+                _NAMES,
             )
         },
     }

@@ -276,8 +276,15 @@ class SupervisorView:
 
     def counters(self) -> Deferred[dict[str, Any]]:
         """Return the counters of every worker that answers, by worker name."""
+        return self._ask_workers("counters")
+
+    def names(self) -> Deferred[dict[str, Any]]:
+        """Return the names that every worker that answers has looked up, by worker name."""
+        return self._ask_workers("names")
+
+    def _ask_workers(self, question: str) -> Deferred[dict[str, Any]]:
         links = [one for one in self._supervisor.workers.links() if one.state.value != "starting"]
-        asked = DeferredList([one.ask("counters") for one in links], consumeErrors=True)
+        asked = DeferredList([one.ask(question) for one in links], consumeErrors=True)
         return asked.addCallback(
             lambda results: {
                 f"{link.name}/{link.pid}": answer

@@ -191,6 +191,9 @@ class WorkerAgent:
     def _counters(self, values: dict[str, Any]) -> Any:
         return self._plane.counters()
 
+    def _names(self, values: dict[str, Any]) -> Any:
+        return self._plane.resolved_names()
+
     # Deltas
 
     def _finish_delta(self) -> None:
@@ -293,4 +296,5 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]]
 _ANSWERS: Final[dict[str, Callable[[WorkerAgent, dict[str, Any]], Any]]] = {
     "explain": WorkerAgent._explain,
     "counters": WorkerAgent._counters,
+    "names": WorkerAgent._names,
 }

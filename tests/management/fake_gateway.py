@@ -54,6 +54,7 @@ class FakeGateway:
         self.reload_answer: dict[str, Any] = {"behind": [], "complete": True}
         self.fleet_answer: dict[str, Any] = {"complete": True, "workers": [{"worker": "w0"}]}
         self.worker_counters: dict[str, dict[str, Any]] = {}
+        self.worker_names: dict[str, list[dict[str, Any]]] = {}
         self.failure: Exception | None = None
 
     def status(self) -> dict[str, Any]:
@@ -110,6 +111,9 @@ class FakeGateway:
 
     def counters(self) -> Deferred[dict[str, dict[str, Any]]]:
         return succeed(self.worker_counters)
+
+    def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
+        return succeed(self.worker_names)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         return self.is_ready, {"state": "serving"}

@@ -156,6 +156,21 @@ class ApiTests(SynchronousTestCase):
         status, _ = self.ask("POST", "/api/gateway/confirm", body={"revision": 412})
         self.assertEqual((status, self.gateway.asked), (200, [("confirm", 412, "ops")]))
 
+    def test_names_are_those_of_each_worker(self) -> None:
+        """Each resolves for itself."""
+        name = {
+            "name": "orders",
+            "addresses": ["10.0.0.1"],
+            "age_s": 2.0,
+            "ttl_s": 30.0,
+            "last_error": None,
+        }
+        self.gateway.worker_names = {"w1/8": [], "w0/7": [name]}
+        status, answer = self.ask("GET", "/api/gateway/names", scope=READ)
+        self.assertEqual(status, 200)
+        workers = [{"worker": "w0/7", "names": [name]}, {"worker": "w1/8", "names": []}]
+        self.assertEqual(answer, {"workers": workers})
+
     def test_explain_needs_reading_only(self) -> None:
         """It changes nothing."""
         request = {"method": "GET", "host": "a.example", "path": "/x", "headers": {"a": "b"}}
@@ -317,7 +332,7 @@ def test_the_document_has_every_operation() -> None:
         for path, operations in document()["paths"].items()
         for method in operations
     }
-    assert len(documented) == 24
+    assert len(documented) == 25
     for method, path in documented:
         adapter = ManagementApi.app.url_map.bind("gateway")
         adapter.match(path.replace("{id}", "x"), method=method)

@@ -111,6 +111,9 @@ class FakePlane:
     def counters(self) -> dict[str, int]:
         return {"requests": 3}
 
+    def resolved_names(self) -> list[dict[str, str]]:
+        return [{"name": "orders"}]
+
 
 class FaultyContext(CompileContext):
     """Compiles until the test says that it has had enough."""
@@ -460,11 +463,13 @@ class WorkerAgentTests(SynchronousTestCase):
         self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters"})
         self.channel.send(Message.REQUEST, {"id": 2, "ask": "explain", "request": {"path": "/r1"}})
         self.channel.send(Message.REQUEST, {"id": 3, "ask": "nonsense"})
+        self.channel.send(Message.REQUEST, {"id": 4, "ask": "names"})
         self.turn()
         answers = self.supervisor.said_of(Message.ANSWER)
         self.assertEqual(answers[0], {"id": 1, "answer": {"requests": 3}})
         self.assertEqual(answers[1]["answer"]["route"], "r1")
         self.assertIn("KeyError", answers[2]["error"])
+        self.assertEqual(answers[3], {"id": 4, "answer": [{"name": "orders"}]})
         self.flushLoggedErrors(KeyError)
 
     def test_answer_that_no_frame_can_carry_is_an_error(self) -> None:
