@@ -58,6 +58,7 @@ class FastPort(tcp.Port):
 
     # Twisted's, declared for this class.
     factory: Any
+    disconnecting: Any
     reactor: Any
     socket: socket.socket
     transport: Any
@@ -135,7 +136,7 @@ class FastPort(tcp.Port):
         self._retry = None
         if self._spare is None:
             self._spare = _open_spare()
-        if not self.is_held:
+        if not self.is_held and not self.disconnecting:
             self.startReading()
 
     def _give_spare(self) -> bool:

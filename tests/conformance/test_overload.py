@@ -129,7 +129,7 @@ HEALTH = answering_route("health", "/health", respond={"status": 200, "headers":
 @pytest.fixture
 def short() -> Iterator[Scene]:
     """A scene whose memory can run short."""
-    with staged(HEALTH, max_memory=MEMORY) as scene:
+    with staged(HEALTH, max_memory=MEMORY, header_deadline=60.0) as scene:
         yield scene
 
 
@@ -248,7 +248,12 @@ def test_idle_connections_to_instances_make_room() -> None:
     one = RecordingInstance()
     with (
         running_instance(one.serve) as address,
-        staged(*pools(address), descriptors=DESCRIPTORS) as small,
+        staged(
+            *pools(address),
+            descriptors=DESCRIPTORS,
+            max_connections=1000,
+            upstream_idle_timeout=60.0,
+        ) as small,
     ):
         cap = (DESCRIPTORS - 256) // 2
         for number in range(POOLS):
@@ -258,6 +263,8 @@ def test_idle_connections_to_instances_make_room() -> None:
         for _ in range(cap):
             one.answers(goes_on, ok(b"x"))
         clients = connected(small, cap)
+        with small.client() as one_too_many:
+            assert one_too_many.answer().code == "connection_limit"
         for number, client in enumerate(clients):
             client.send(request(target=b"/p%d" % number))
         wait_until(lambda: small.counter("in_flight_now") == cap)
