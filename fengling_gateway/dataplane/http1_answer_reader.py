@@ -161,8 +161,8 @@ class AnswerReader(RequestWriter):
             pieces = decoder.feed(data)
         except ValueError:
             raise HeadError(ForwardError.MALFORMED_RESPONSE_BODY) from None
-        for piece in pieces:
-            exchange.response_data(piece)
+        if pieces:
+            exchange.response_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if decoder.is_done:
             self._left = -1 if decoder.rest else 0
 

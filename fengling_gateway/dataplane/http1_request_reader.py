@@ -245,8 +245,9 @@ class RequestReader(AnswerWriter):
         except ValueError:
             exchange.request_malformed()
             return
-        for piece in pieces:
-            exchange.request_data(piece)
+        if pieces:
+            # As one: chunks of a byte each are cheap to send, and are not to be dear to pass on.
+            exchange.request_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if decoder.is_done:
             if decoder.rest:
                 self._keep(decoder.rest)
