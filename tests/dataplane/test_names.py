@@ -266,6 +266,58 @@ class RigTests:
         rig.ask()
         assert rig.dials[1:] == [("10.0.0.2", 8080), ("10.0.0.1", 8080)]
 
+    def test_address_that_was_silent_for_long_is_tried_last(self, rig: Rig) -> None:
+        """Whoever gave it up: a client or a deadline."""
+        client = rig.ask()
+        rig.advance(1)
+        client.lose()
+        rig.settle()
+        rig.ask()
+        rig.ask()
+        assert rig.dials == [("10.0.0.1", 8080), ("10.0.0.2", 8080), ("10.0.0.2", 8080)]
+
+    def test_connection_in_use_is_not_used_again_when_its_address_is_gone(
+        self, rig: Rig, tmp_path: Path
+    ) -> None:
+        """The exchange on it goes on; the next one goes elsewhere."""
+        client = rig.ask()
+        upstream = rig.accept()
+        (tmp_path / "hosts").write_text("10.0.0.3 orders\n")
+        rig.advance(10)
+        upstream.deliver(OK)
+        assert status_of(client.sent) == 200
+        rig.ask()
+        assert rig.dials[1:] == [("10.0.0.3", 8080)]
+
+    def test_idle_connection_is_closed_when_its_address_is_gone(
+        self, rig: Rig, tmp_path: Path
+    ) -> None:
+        """Nobody will need it."""
+        (tmp_path / "hosts").write_text("10.0.0.3 orders\n")
+        rig.ask()
+        upstream = rig.accept()
+        (tmp_path / "hosts").write_text("10.0.0.4 orders\n")
+        rig.advance(5)
+        upstream.deliver(OK)
+        rig.advance(3)
+        assert upstream.ended is None
+        rig.advance(2)
+        assert upstream.ended == "closed"
+
+    def test_name_is_looked_up_no_more_when_its_connections_are_closed(self, rig: Rig) -> None:
+        """A minute later."""
+        rig.ask()
+        upstream = rig.accept()
+        upstream.deliver(OK)
+        rig.advance(20)
+        assert upstream.is_lost
+        rig.reactor.tcpClients[0][2].clientConnectionLost(None, None)
+        rig.advance(50)
+        lookups = rig.counters()["dns_lookups"]
+        assert lookups > 10
+        rig.advance(20)
+        assert rig.counters()["dns_lookups"] == lookups
+
     def test_second_address_is_tried(self, rig: Rig) -> None:
         """When the first one refuses; the answer is as ever."""
         client = rig.ask()

@@ -177,11 +177,15 @@ class AskingTests:
     def test_names_are_bounded(self, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
         """The one looked up longest ago goes."""
         monkeypatch.setattr(module, "MAX_NAMES", 2)
-        for name in ("a", "b", "c"):
+        for name in ("a", "b"):
             names.ask(name)
-            names.end(Found((ONE,), 60.0), name)
-        assert [one["name"] for one in names.resolver.to_json(10)] == ["b", "c"]
-        assert [names.ask("b"), names.ask("a")] == [[ONE], WAITS]
+            names.end(Found((ONE,), 10.0), name)
+            names.pass_(1)
+        names.pass_(6.5)
+        names.end(Found((ONE,), 60.0), "a")
+        names.ask("c")
+        assert [one["name"] for one in names.resolver.to_json(10)] == ["a", "c"]
+        assert [names.ask("a"), names.ask("b")] == [[ONE], WAITS]
 
     def test_stopped_resolver_knows_nothing(self, names: Names) -> None:
         """Who waits is told so."""
