@@ -26,6 +26,7 @@ TESTS = [
     "tests/dataplane/test_proxy_headers.py",
     "tests/dataplane/test_tls_instances.py",
     "tests/dataplane/test_tls_listeners.py",
+    "tests/dataplane/test_names.py",
 ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,9 +14,16 @@ import pytest
 
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.dns_server import DnsServer
-from tests.dataplane.processes import Gateway, read_head, running_gateway, silent_address
+from tests.dataplane.processes import (
+    Gateway,
+    read_head,
+    running_gateway,
+    running_instance,
+    silent_address,
+)
 from tests.dataplane.rig import GET, OK, Rig, status_of
 from tests.dataplane.snapshots import Entity, instance, plain, service
+from tests.dataplane.test_tls_instances import TRANSPORTS, TRUSTING, Secure
 from tests.support.wait import wait_until
 
 ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -41,6 +49,10 @@ class Instances:
         self._stack.callback(listening.close)
         self._stack.callback(listening.shutdown, socket.SHUT_RDWR)
         threading.Thread(target=_accept, args=(listening, address.encode()), daemon=True).start()
+
+
+def serving(name: bytes) -> Callable[[Any], None]:
+    return partial(_serve, name=name)
 
 
 def _accept(listening: socket.socket, name: bytes) -> None:
@@ -228,6 +240,28 @@ class FailureTests:
                 dns.zone = {"orders.example": {"A": [TWO], "ttl": 1}}
                 wait_until(lambda: ask(gateway)[:2] == (200, TWO))
                 assert gateway.ask()["counters"]["upstream_connects"] == 2
+
+
+class TlsTests:
+    @TRANSPORTS
+    def test_certificate_is_verified_for_the_name(
+        self, kinds: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """Whatever address it is at; a change of that is followed here, too."""
+        secure = Secure(tmp_path, serving(b"TLS"))
+        tls = service(tls=TRUSTING)
+        zone: Any = {"i.example": {"A": [TWO, ONE], "ttl": 1}}
+        with running_instance(secure.serve) as address, DnsServer(zone) as dns:
+            named_address = address.replace("http://127.0.0.1", "https://i.example")
+            entities = plain(tls, address=named_address)
+            settings = {"dns_servers": [dns.address], "dns_hosts": "/dev/null", **kinds}
+            with running_gateway(*entities, **settings) as gateway:
+                assert ask(gateway)[:2] == (200, "TLS")
+                assert ask(gateway)[:2] == (200, "TLS")
+                assert secure.names == ["i.example"]
+                dns.zone = {"i.example": {"A": [TWO], "ttl": 1}}
+                wait_until(lambda: ask(gateway)[0::2] == (502, "connect_failed"))
+                assert secure.connections == 1
 
 
 class DrainTests:
