@@ -95,8 +95,10 @@ def with_changes(running: SupervisorSettings, settings: GatewaySettings) -> Supe
     """Return what a running supervisor goes on with after its settings were read again."""
     new = supervisor_settings(settings)
     before, after = running.worker_configuration, new.worker_configuration
-    # The cluster's name and the Redis that the supervisor itself talks to stay until a restart.
-    data_plane = {**after["data_plane"], "via": before["data_plane"]["via"]}
+    # The cluster's name, how many workers share the memory, and the Redis that the supervisor
+    # itself talks to stay until a restart.
+    stays = {key: before["data_plane"][key] for key in ("via", "workers")}
+    data_plane = {**after["data_plane"], **stays}
     return replace(
         running,
         drain_deadline=new.drain_deadline,

@@ -19,6 +19,7 @@ CHANGED: Final = (
     "200",
     "2000",
     "100000",
+    "64MiB",
     "false",
     "true",
     "stock",
