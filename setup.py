@@ -23,6 +23,7 @@ COMPILED_MODULES: tuple[str, ...] = (
     "fengling_gateway.http.framing",
     "fengling_gateway.dataplane.listener",
     "fengling_gateway.dataplane.exchange",
+    "fengling_gateway.dataplane.exchange_base",
     "fengling_gateway.dataplane.request_side",
     "fengling_gateway.dataplane.http1_answer_writer",
     "fengling_gateway.dataplane.http1_request_reader",

@@ -1,6 +1,6 @@
 """One request and its answer: what happens, whatever the protocol on either side.
 
-An exchange is driven by four parties:
+An exchange is driven by five parties:
 
 1. the downstream codec: `begin`, `request_data`, `request_ended`,
    `request_flush`, `downstream_blocked`, `downstream_unblocked`,
@@ -10,7 +10,8 @@ An exchange is driven by four parties:
    `upstream_failed`;
 3. the pool, which finds it a connection: `connecting`, `connected`,
    `upstream_failed`;
-4. the sweeper, through the downstream stream: `deadline_passed`.
+4. the sweeper, through the downstream stream: `deadline_passed`;
+5. the tunnel, once it has become one: `arm`, `tunnel_ended`.
 
 It keeps the compiled objects that it began with, whatever is applied meanwhile.
 Once it is over it is deaf.
@@ -23,7 +24,7 @@ from typing import Any, Final
 from fengling_gateway.dataplane import answers, phases
 from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.sweeper import NEVER
-from fengling_gateway.dataplane.tunnel import GO_AWAY_SECONDS, Tunnel
+from fengling_gateway.dataplane.tunnel import Tunnel
 from fengling_gateway.http.forward_error import CLIENT_CLOSED_REQUEST, ForwardError
 from fengling_gateway.http.forwarded import hops
 from fengling_gateway.http.framing import NO_BODY, TUNNEL
@@ -86,10 +87,10 @@ class Exchange(RequestSide):
         if plan.max_request_body is not None and head.framing > plan.max_request_body:
             self.fail(ForwardError.BODY_TOO_LARGE)
             return
-        service = snapshot.services.get(plan.service_id)
         if head.via is not None and hops(head.via, plane.via[1]) >= MAX_HOPS:
             self.fail(ForwardError.LOOP_DETECTED)
             return
+        service = snapshot.services.get(plan.service_id)
         if service is None or not service.enabled:
             self.fail(ForwardError.NO_SERVICE)
             return
@@ -194,58 +195,29 @@ class Exchange(RequestSide):
         self._phase = _TUNNEL
         self._total_deadline = self._body_due = NEVER
         plane = self._plane
-        mask = plane.rng.getrandbits(32).to_bytes(4)
-        tunnel = self._tunnel = Tunnel(self, upstream, protocol=protocol.lower(), mask=mask)
-        plane.tunnels[self] = None
+        tunnel = self._tunnel = Tunnel(
+            self,
+            upstream,
+            protocol.lower(),
+            route_id=self._route_id,
+            timeout=self._plan.tunnel_timeout,
+            mask=plane.rng.getrandbits(32).to_bytes(4),
+        )
+        plane.tunnels[tunnel] = None
         pairs = [*response.forward, (b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
-        self.tunnel_moved()
+        tunnel.moved()
         upstream.begin_tunnel(tunnel)
         self.downstream.send_head(101, response.reason, pairs, TUNNEL)
         self.downstream.begin_tunnel(tunnel)
 
-    def tunnel_moved(self) -> None:
-        """Start the tunnel's deadline anew: something was said."""
-        if self._phase == _TUNNEL and self._farewell is None:
-            self._arm(self._plan.tunnel_timeout)
-
-    def tunnel_ended(self) -> None:
-        """Close what both sides have ended."""
+    def tunnel_ended(self, reason: ForwardError | None) -> None:
+        """Close what both sides have ended; `reason` says why they were asked to, if they were."""
         upstream, self._upstream = self._upstream, None
         seconds = self._finish()
         if upstream is not None:
             upstream.close_tunnel()
         self.downstream.close_tunnel()
-        self._record(101, seconds, self._farewell)
-
-    def go_away(self, reason: ForwardError) -> None:
-        """End a tunnel: its peers are told, and have a moment to end it themselves."""
-        if self._phase == _TUNNEL and self._tunnel is not None and self._farewell is None:
-            self._farewell = reason
-            self._arm(GO_AWAY_SECONDS)
-            self._tunnel.go_away()
-
-    @property
-    def is_going_away(self) -> bool:
-        """Whether its tunnel is being ended."""
-        return self._farewell is not None
-
-    @property
-    def is_orphan(self) -> bool:
-        """Whether its route or its instance is no longer configured."""
-        if self.instance is None or self.instance.retired:
-            return True
-        route = self._plane.snapshot.routes.get(self._route_id)
-        return route is None or not route.enabled
-
-    def _tunnel_overdue(self) -> None:
-        if self._farewell is not None:
-            self.fail(self._farewell)
-        elif (self._is_downstream_blocked and self.downstream.has_moved()) or (
-            self._is_upstream_blocked and self._upstream is not None and self._upstream.has_moved()
-        ):
-            self.tunnel_moved()
-        else:
-            self.go_away(ForwardError.TUNNEL_IDLE_TIMEOUT)
+        self._record(101, seconds, reason)
 
     # Ends
 
@@ -295,8 +267,8 @@ class Exchange(RequestSide):
         that next, and what might fail comes after it.
         """
         plane = self._plane
-        if self._phase == _TUNNEL:
-            plane.tunnels.pop(self, None)
+        if self._tunnel is not None:
+            plane.tunnels.pop(self._tunnel, None)
         self._phase = _OVER
         self.downstream.deadline = NEVER
         if self.instance is not None:
@@ -337,7 +309,7 @@ class Exchange(RequestSide):
             else:
                 self.fail(ForwardError.RESPONSE_SEND_TIMEOUT)
         elif self._is_upstream_blocked:
-            if self._upstream is not None and self._upstream.has_moved():
+            if self._upstream_has_moved():
                 self._arm_progress()
             else:
                 self.fail(ForwardError.REQUEST_SEND_TIMEOUT)
@@ -346,3 +318,19 @@ class Exchange(RequestSide):
             self.fail(
                 ForwardError.FIRST_BYTE_TIMEOUT if waiting else ForwardError.REQUEST_BODY_TIMEOUT
             )
+
+    def _tunnel_overdue(self) -> None:
+        tunnel = self._tunnel
+        if tunnel is None:
+            return
+        if tunnel.farewell is not None:
+            self.fail(tunnel.farewell)
+        elif (self._is_downstream_blocked and self.downstream.has_moved()) or (
+            self._is_upstream_blocked and self._upstream_has_moved()
+        ):
+            tunnel.moved()
+        else:
+            tunnel.go_away(ForwardError.TUNNEL_IDLE_TIMEOUT)
+
+    def _upstream_has_moved(self) -> bool:
+        return self._upstream is not None and self._upstream.has_moved()

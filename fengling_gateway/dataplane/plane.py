@@ -336,11 +336,11 @@ class DataPlane:
 
     def _end_tunnels(self, now: float) -> None:
         """End as many as are due for all to be told by half of the time, one after the other."""
-        tunnels = [one for one in self._state.tunnels if not one.is_going_away]
+        tunnels = [one for one in self._state.tunnels if one.farewell is None]
         left = self._drain_deadline - self._drain_seconds / 2 - now
         ticks = max(1, round(left / _DRAIN_TICK_SECONDS))
-        for exchange in tunnels[: -(-len(tunnels) // ticks)]:
-            exchange.go_away(ForwardError.DRAIN_DEADLINE)
+        for tunnel in tunnels[: -(-len(tunnels) // ticks)]:
+            tunnel.go_away(ForwardError.DRAIN_DEADLINE)
 
     def _end_drain(self) -> None:
         loop, self._drain_loop = self._drain_loop, None

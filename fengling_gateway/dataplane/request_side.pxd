@@ -1,41 +1,17 @@
 # Types for compiling request_side.py; without a compiler this file has no effect.
 cimport cython
 
-from fengling_gateway.dataplane.listener cimport Peer
+from fengling_gateway.dataplane.exchange_base cimport ExchangeBase
 from fengling_gateway.dataplane.pool cimport UpstreamPool
-from fengling_gateway.dataplane.state cimport PlaneState, Revision
 from fengling_gateway.http.head cimport RequestHead
 
-cdef long long CHUNKED, NO_BODY
-cdef int _ROUTING, _QUEUED, _CONNECTING, _SENDING, _WAITING, _ANSWERING, _OVER
+cdef long long CHUNKED
+cdef int _QUEUED, _CONNECTING, _SENDING, _WAITING, _OVER
 
-cdef class RequestSide:
-    cdef PlaneState _plane
-    cdef Revision _revision
-    cdef public object downstream, instance
-    cdef public RequestHead head
-    cdef public bytes request_id
-    cdef public bint is_request_ended
-    cdef public int status
-    cdef Peer _peer
-    cdef str _route_id, _service_id, _tenant
-    cdef object _plan, _service, _upstream
-    cdef UpstreamPool _pool
-    cdef int _phase, _attempts_left, _interims
-    cdef long long _received
-    cdef list _held, _trailers
-    cdef bytes _upgrade
-    cdef object _tunnel, _farewell
-    cdef bint _has_retried_fresh, _is_downstream_blocked, _is_upstream_blocked
-    cdef double _total_deadline, _phase_deadline, _body_due, _started
-    cdef long long _body_counted
-    cdef bint _was_held_up, _is_waiting_for_body
-
+cdef class RequestSide(ExchangeBase):
     cdef bint _waits_for_body(self) except -1
     cdef _body_suffices(self)
     cdef _hold(self, bytes data)
-
-    cpdef fail(self, error)
 
     @cython.locals(pool=UpstreamPool)
     cdef _attempt(self, instance, bint must_be_fresh)
@@ -51,14 +27,3 @@ cdef class RequestSide:
     cpdef request_data(self, bytes data)
     cpdef request_ended(self, list trailers)
     cpdef request_flush(self)
-
-    @cython.locals(deadline=double)
-    cdef _arm(self, double seconds)
-
-    @cython.locals(total=double, due=double)
-    cdef _settle_deadline(self, double deadline)
-    cdef _watch_body(self)
-    cdef _judge_body(self)
-    cdef _arm_first_byte(self)
-    cdef _arm_idle(self)
-    cdef _arm_progress(self)

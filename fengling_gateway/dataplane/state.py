@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from random import Random
 from time import gmtime, strftime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -16,6 +16,9 @@ from fengling_gateway.dataplane.sweeper import Sweeper
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair, request_roles
 from fengling_gateway.routing.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from fengling_gateway.dataplane.tunnel import Tunnel
 
 NO_BOUND: Final = 1 << 30
 
@@ -111,8 +114,8 @@ class PlaneState:
         self.counters = Counters(settings.max_metric_pairs)
         self.limits = settings.head_limits()
         self.via: Pair = (b"Via", b"1.1 " + settings.via.encode())
-        self.tunnels: dict[Any, None] = {}
-        self._unchecked: list[Any] = []
+        self.tunnels: dict[Tunnel, None] = {}
+        self._unchecked: list[Tunnel] = []
         self.seconds = clock.seconds
         self.sweeper = Sweeper(clock=clock, swept=self._swept)
         self.is_draining = False
@@ -182,9 +185,9 @@ class PlaneState:
             self._unchecked[:TUNNELS_PER_SWEEP],
             self._unchecked[TUNNELS_PER_SWEEP:],
         )
-        for exchange in some:
-            if exchange in self.tunnels and exchange.is_orphan:
-                exchange.go_away(ForwardError.TUNNEL_WITHDRAWN)
+        for tunnel in some:
+            if tunnel in self.tunnels and not tunnel.is_wanted(self.snapshot):
+                tunnel.go_away(ForwardError.TUNNEL_WITHDRAWN)
 
     def _read_wall_clock(self) -> None:
         before = int(self.wall)

@@ -1,9 +1,9 @@
 """Two connections that have left HTTP (a 101): bytes are relayed both ways until both sides end.
 
-A tunnel is the rest of an exchange and has its deadline and back-pressure. It
-lives on whatever is applied, as long as its route and its instance exist; then,
-or when the worker drains, it is ended in the words of its protocol where these
-are known, which is WebSocket.
+A tunnel is the rest of an exchange and has its back-pressure. It lives on
+whatever is applied, as long as its route and its instance exist; then, or when
+it is silent for too long or the worker drains, it is ended in the words of its
+protocol where these are known, which is WebSocket.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from fengling_gateway.http.websocket import GOING_AWAY, FrameBorders, close_fram
 if TYPE_CHECKING:
     from fengling_gateway.dataplane.exchange import Exchange
     from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
+    from fengling_gateway.http.forward_error import ForwardError
+    from fengling_gateway.routing.snapshot import Snapshot
 
 GO_AWAY_SECONDS: Final = 5.0
 """How long peers have to end after they were told; then the connections are broken off."""
@@ -75,36 +77,50 @@ class _Way:
 
 
 class Tunnel:
-    """What an exchange has become."""
+    """
+    What an exchange has become.
+
+    Attributes:
+        farewell: why it is being ended; None while it is not.
+    """
 
     __slots__ = (
         "_downstream",
         "_exchange",
         "_from_client",
         "_from_instance",
+        "_instance",
         "_is_framed",
-        "_is_going_away",
+        "_route_id",
+        "_timeout",
         "_upstream",
+        "farewell",
     )
 
     def __init__(
         self,
         exchange: Exchange,
         upstream: UpstreamStream,
-        *,
         protocol: bytes,
+        *,
+        route_id: str,
+        timeout: float,
         mask: bytes,
     ) -> None:
         """
         Args:
             protocol: in lower case; WebSocket is ended by frames that say so.
+            timeout: seconds for which neither side need say anything.
             mask: four random bytes for a WebSocket frame of ours to the instance.
         """
         self._exchange = exchange
+        self._instance = exchange.instance
+        self._route_id = route_id
+        self._timeout = timeout
         downstream: DownstreamStream = exchange.downstream
         self._downstream = downstream
         self._upstream = upstream
-        self._is_going_away = False
+        self.farewell: ForwardError | None = None
         to_instance, to_client = upstream.send_data, downstream.send_data
         self._is_framed = protocol == b"websocket"
         if self._is_framed:
@@ -120,15 +136,15 @@ class Tunnel:
 
     def client_data(self, data: bytes) -> None:
         """Relay what the client says."""
-        self._from_client.relay(data, self._is_going_away)
+        self._from_client.relay(data, self.farewell is not None)
         self._upstream.flush()
-        self._exchange.tunnel_moved()
+        self.moved()
 
     def instance_data(self, data: bytes) -> None:
         """Relay what the instance says."""
-        self._from_instance.relay(data, self._is_going_away)
+        self._from_instance.relay(data, self.farewell is not None)
         self._downstream.flush()
-        self._exchange.tunnel_moved()
+        self.moved()
 
     def client_ended(self) -> None:
         """Note that the client will say no more; the instance is told, and may go on."""
@@ -144,11 +160,24 @@ class Tunnel:
             self._downstream.half_close()
             self._end_with_both()
 
-    def go_away(self) -> None:
-        """Ask both sides to end; the exchange sees to it that they do in time."""
-        if self._is_going_away:
+    def is_wanted(self, snapshot: Snapshot) -> bool:
+        """Whether its route and its instance are still configured."""
+        if self._instance is None or self._instance.retired:
+            return False
+        route = snapshot.routes.get(self._route_id)
+        return route is not None and route.enabled
+
+    def moved(self) -> None:
+        """Start its deadline anew: something was said."""
+        if self.farewell is None:
+            self._exchange.arm(self._timeout)
+
+    def go_away(self, reason: ForwardError) -> None:
+        """Tell both sides to end, and give them a moment to do it themselves."""
+        if self.farewell is not None:
             return
-        self._is_going_away = True
+        self.farewell = reason
+        self._exchange.arm(GO_AWAY_SECONDS)
         for way in (self._from_client, self._from_instance):
             way.cut()
         self._upstream.flush()
@@ -159,4 +188,4 @@ class Tunnel:
 
     def _end_with_both(self) -> None:
         if self._from_client.has_ended and self._from_instance.has_ended:
-            self._exchange.tunnel_ended()
+            self._exchange.tunnel_ended(self.farewell)

@@ -323,8 +323,8 @@ class EndTests(TunnelCase):
         """The configuration no longer wants it."""
 
         def retire(rig: Rig) -> None:
-            (exchange,) = rig.plane._state.tunnels
-            exchange.instance.retired = True
+            (tunnel,) = rig.plane._state.tunnels
+            tunnel._instance.retired = True
             rig.apply(*plain())
 
         removals: list[Callable[[Rig], Any]] = [
