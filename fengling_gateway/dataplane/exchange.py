@@ -127,6 +127,8 @@ class Exchange(RequestSide):
             self.fail(ForwardError.MALFORMED_RESPONSE)
         elif self.head.minor and (response.status != 100 or self.head.expects_continue):
             self.downstream.send_interim(response.status, response.reason, response.forward)
+            if response.status == 100 and self._phase == _WAITING and not self.is_request_ended:
+                self._body_begins()
 
     def response_begun(self, response: ResponseHead, framing: int) -> None:
         """Pass the answer's head on."""

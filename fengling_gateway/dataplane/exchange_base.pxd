@@ -40,6 +40,7 @@ cdef class ExchangeBase:
     cdef _settle_deadline(self, double deadline)
     cdef _watch_body(self)
     cdef _judge_body(self)
+    cdef bint _awaits_continue(self) except -1
     cdef _arm_first_byte(self)
     cdef _arm_idle(self)
     cdef _arm_progress(self)

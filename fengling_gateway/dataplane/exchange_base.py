@@ -152,7 +152,7 @@ class ExchangeBase:
         too_slow = self._received - self._body_counted < self._peer.listener.min_body_bytes
         if self.is_request_ended:
             self._body_due = NEVER
-        elif too_slow and not self._was_held_up:
+        elif too_slow and not self._was_held_up and not self._awaits_continue():
             self.fail(ForwardError.REQUEST_BODY_TIMEOUT)
             return
         else:
@@ -162,6 +162,10 @@ class ExchangeBase:
                 self._upstream is None and not self._is_waiting_for_body
             )
         self._settle_deadline(self._phase_deadline)
+
+    def _awaits_continue(self) -> bool:
+        """Whether the client waits to be asked for its body, and has not been."""
+        return self.head.expects_continue and not self._received and self._phase != _SENDING
 
     def _arm_first_byte(self) -> None:
         timeout = self._plan.first_byte_timeout

@@ -12,6 +12,7 @@ cdef class RequestSide(ExchangeBase):
     cdef bint _waits_for_body(self) except -1
     cdef _body_suffices(self)
     cdef _hold(self, bytes data)
+    cdef _body_begins(self)
 
     @cython.locals(pool=UpstreamPool)
     cdef _attempt(self, instance, bint must_be_fresh)

@@ -117,7 +117,9 @@ class RequestSide(ExchangeBase):
             upstream.send_end(self._trailers)
             self.downstream.resume()
         else:
-            self._arm_idle()
+            if head.expects_continue and not self._received:
+                self._phase = _WAITING  # the client for the instance to ask
+            self._arm_progress()
             upstream.flush()
             if not self._is_upstream_blocked:
                 self.downstream.resume()
@@ -230,9 +232,18 @@ class RequestSide(ExchangeBase):
             self.fail(ForwardError.BODY_TOO_LARGE)
         elif self._upstream is not None:
             self._upstream.send_data(data)
-            self._arm_progress()
+            if self._phase == _WAITING:
+                self._body_begins()
+            else:
+                self._arm_progress()
         else:
             self._hold(data)
+
+    def _body_begins(self) -> None:
+        """Wait for the body of a client that has been told to continue, or does so unasked."""
+        self._phase = _SENDING
+        self._watch_body()
+        self._arm_idle()
 
     def _hold(self, data: bytes) -> None:
         if self._held is None:

@@ -7,6 +7,8 @@ from tests.dataplane.snapshots import route, service
 from tests.dataplane.test_forwarding import RigCase
 
 UPLOAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"
+EXPECTING = UPLOAD.replace(b"Host", b"Expect: 100-continue\r\nHost")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class SlowBodyTests(RigCase):
@@ -57,6 +59,53 @@ class SlowBodyTests(RigCase):
         upstream.unblock()
         rig.advance(20.5)
         self.assertEqual(status_of(client.take()), 408)
+
+    def test_client_that_waits_to_be_asked_is_not_slow(self) -> None:
+        """From 100 Continue on it is, as if it had just begun."""
+        rig = self.rig(service(first_byte_timeout=30.0, idle_timeout=60.0))
+        client = rig.ask(EXPECTING)
+        upstream = rig.accept()
+        rig.advance(25)
+        self.assertEqual(client.take(), b"")
+        upstream.deliver(CONTINUE)
+        self.assertEqual(client.take(), CONTINUE)
+        rig.advance(9.8)
+        self.assertEqual(client.take(), b"")
+        rig.advance(0.4)
+        self.assertEqual(status_of(client.take()), 408)
+
+    def test_client_that_no_longer_waits_is_judged_from_then_on(self) -> None:
+        """It may have asked somebody who does not know what to say."""
+        rig = self.rig(service(first_byte_timeout=30.0, idle_timeout=60.0))
+        client = rig.ask(EXPECTING)
+        rig.accept()
+        rig.advance(19)
+        client.deliver(b"a")
+        rig.advance(9.8)
+        self.assertEqual(client.take(), b"")
+        rig.advance(0.4)
+        self.assertEqual(status_of(client.take()), 408)
+
+    def test_instance_that_asks_for_nothing_and_says_nothing_is_too_slow(self) -> None:
+        """The client is not to blame for a body that nobody has asked for."""
+        rig = self.rig(service(first_byte_timeout=15.0, idle_timeout=60.0))
+        client = rig.ask(EXPECTING)
+        rig.accept()
+        rig.advance(15.2)
+        sent = client.take()
+        self.assertEqual(status_of(sent), 504)
+        self.assertIn(b"X-Gateway-Error: first_byte_timeout\r\n", sent)
+
+    def test_answer_to_a_client_that_is_not_asked_may_take_its_time(self) -> None:
+        """Its body is not missed: the answer has declined it."""
+        rig = self.rig(service(idle_timeout=60.0))
+        client = rig.ask(EXPECTING)
+        upstream = rig.accept()
+        upstream.deliver(b"HTTP/1.1 413 Large\r\nContent-Length: 5\r\n\r\nhe")
+        rig.advance(25)
+        upstream.deliver(b"llo")
+        self.assertEqual(body_of(client.take()), b"hello")
+        self.assertEqual(client.ended, "half-closed")
 
     def test_instance_that_does_not_read_is_still_too_slow(self) -> None:
         """Its own timeout is not put off by looking at the client."""
@@ -153,7 +202,7 @@ class CrowdTests(RigCase):
     def test_client_that_waits_to_be_told_is_asked_for(self) -> None:
         """Its body would never come (RFC 9110, 10.1.1)."""
         rig, _ = self.crowd()
-        rig.ask(UPLOAD.replace(b"Host", b"Expect: 100-continue\r\nHost"))
+        rig.ask(EXPECTING)
         self.assertEqual(len(rig.dials), 4)
 
     def test_client_that_leaves_meanwhile_leaves_nothing(self) -> None:
