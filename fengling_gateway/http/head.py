@@ -379,5 +379,5 @@ def _refusal(raw: bytes, error: httptools.HttpParserError) -> HeadError:
 def _check_limits(raw: bytes, head: RequestHead, limits: HeadLimits) -> None:
     if len(raw) > limits.head_bytes or len(head.headers) > limits.headers:
         raise HeadError(ForwardError.HEADERS_TOO_LARGE)
-    if any(len(name) + len(value) > limits.line_bytes - 4 for name, value in head.headers):
+    if any(len(line) + 2 > limits.line_bytes for line in raw.split(b"\r\n")[1:]):
         raise HeadError(ForwardError.HEADERS_TOO_LARGE)

@@ -85,10 +85,11 @@ def test_endless_target(limited: tuple[Scene, Limits]) -> None:
 
 @AROUND
 @pytest.mark.parametrize("name", [b"X", b"Cookie", b"X-" + b"y" * 400])
-def test_header_line(limited: tuple[Scene, Limits], more: int, name: bytes) -> None:
-    """A line of the limit, its end counted, passes; a longer one is 431."""
+@pytest.mark.parametrize("filling", [b"z", b" ", b"\t"])
+def test_header_line(limited: tuple[Scene, Limits], more: int, name: bytes, filling: bytes) -> None:
+    """A line of the limit, its end counted, passes; a longer one, be it of spaces, is 431."""
     scene, limits = limited
-    line = (name + b": ").ljust(limits.line + more - 2, b"z")
+    line = (name + b":").ljust(limits.line + more - 3, filling) + b"z"
     checks(scene, request(line), more <= 0, 431, "headers_too_large")
 
 
