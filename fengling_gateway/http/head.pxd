@@ -2,7 +2,7 @@
 cimport cython
 
 cdef int _DROP, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION
-cdef int _PERCENT, _BACKSLASH, _DOT, _HASH, _UNDERSCORE
+cdef int _PERCENT, _BACKSLASH, _DOT, _SEMICOLON, _HASH, _UNDERSCORE
 
 cdef class RequestHead:
     cdef public str listener, peer

@@ -32,6 +32,7 @@ _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _PERCENT: Final = 0x25
 _BACKSLASH: Final = 0x5C
 _DOT: Final = 0x2E
+_SEMICOLON: Final = 0x3B
 _HASH: Final = 0x23
 _UNDERSCORE: Final = 0x5F
 _SPACES: Final = (0x20, 0x09)
@@ -301,7 +302,10 @@ def _settle_target(head: RequestHead) -> None:
         if target[:1] != b"/":
             target = _from_absolute(head)
         path, _, head.query = target.partition(b"?")
-        if _PERCENT in path or _BACKSLASH in path or _DOT in path or path.find(b"//") >= 0:
+        if (
+            (_PERCENT in path or _BACKSLASH in path or _DOT in path)
+            or (_SEMICOLON in path or path.find(b"//") >= 0)
+        ):  # fmt: skip
             head.has_encoded_slash = check_path(path)
     except ValueError as error:
         kind = ForwardError.INVALID_TARGET if head.host else ForwardError.INVALID_HOST

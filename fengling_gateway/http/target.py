@@ -16,6 +16,7 @@ _PERCENT: Final = re.compile(rb"%(..)?", re.DOTALL)
 _HEX_PAIR: Final = re.compile(rb"[0-9A-Fa-f]{2}")
 _ENCODED: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
 _NEVER_ENCODED: Final = frozenset(b"\\;?#\x7f") | frozenset(range(0x20))
+_EMPTY_WITH_PARAMETERS: Final = re.compile(rb"/;[^/]*/")
 _ENCODED_SLASH: Final = re.compile(rb"%2[Ff]")
 _OVERLONG: Final = re.compile(rb"[\xc0\xc1\xf5-\xff]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 
@@ -47,7 +48,7 @@ def check_path(path: bytes) -> bool:
 
 
 def _check_segments(path: bytes) -> None:
-    if b"//" in path:
+    if b"//" in path or _EMPTY_WITH_PARAMETERS.search(path):
         raise ValueError("empty segment")
     if b"/." in path or b"%2" in path:
         segments = path.replace(b"%2e", b".").replace(b"%2E", b".").split(b"/")

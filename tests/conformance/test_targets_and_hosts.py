@@ -45,6 +45,7 @@ ENTITIES = [
         ),
         *(b"/pub/;/../admin", b"/pub\\..\\admin", b"/\\admin", b"/pub//admin", b"/admin//", b"/.."),
         *(b"/.", b"/..", b"/pub/%2e", b"/pub/..%3b/admin", b"/.;/admin", b"///", b"/pub/.%2e;/x"),
+        *(b"/;/admin", b"/;x=y/admin", b"/pub/;a;b/admin", b"/a%20b/;/x"),
     ],
 )
 def test_path_with_two_readings_is_refused(scene: Scene, path: bytes) -> None:
@@ -87,7 +88,7 @@ def test_every_spelling_of_a_path_is_matched(scene: Scene, path: bytes) -> None:
     assert scene.ask(request(target=path)).status == 403
 
 
-@pytest.mark.parametrize("path", [b"/Admin", b"/administration", b"/x/admin", b"/admin;x"])
+@pytest.mark.parametrize("path", [b"/Admin", b"/administration", b"/x/admin", b"/admin;x", b"/;x"])
 def test_other_paths_are_matched_as_they_are(scene: Scene, path: bytes) -> None:
     """Paths are compared with case and by whole segments."""
     assert scene.forwards(request(target=path)).target == path
