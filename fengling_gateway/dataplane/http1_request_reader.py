@@ -164,7 +164,7 @@ class RequestReader(AnswerWriter):
         odd = data[: len(data) - len(rest)].replace(b"\r\n", b"")
         if not odd:
             return rest
-        if odd == b"\r" and not rest:
+        if not rest and odd == b"\r" == data[-1:]:
             self._raw = odd
         else:
             self._refuse(ForwardError.MALFORMED_REQUEST, b"")

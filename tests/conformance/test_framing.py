@@ -367,3 +367,9 @@ def test_head_that_is_longer_than_any_limit_is_refused(scene: Scene) -> None:
 def test_empty_lines_before_a_request_are_skipped(scene: Scene, empty: bytes) -> None:
     """Old clients send an empty line after a body; it is not forwarded."""
     assert scene.forwards(empty + request(target=b"/after")).target == b"/after"
+
+
+@pytest.mark.parametrize("odd", [b"\n", b"\r\r\n", b"\r\n\n", b"\r\n\r\r", b"\rGET /\r"])
+def test_odd_line_ends_before_a_request_are_refused(scene: Scene, odd: bytes) -> None:
+    """Empty lines end like others, wherever a read has cut them."""
+    scene.refuses(odd)
