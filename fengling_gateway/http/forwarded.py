@@ -20,7 +20,7 @@ def forwarded_pairs(head: RequestHead, peer: bytes, scheme: bytes) -> list[Pair]
     """
     host = head.host_header
     if head.is_trusted:
-        if head.forwarded_for is not None:
+        if head.forwarded_for:
             peer = head.forwarded_for + b", " + peer
         scheme = head.forwarded_proto or scheme
         host = head.forwarded_host or host

@@ -73,6 +73,12 @@ def test_trusted_proxy_grows_the_chain(trusting: Scene) -> None:
     assert got.one("X-Forwarded-For") == b"1.2.3.4, 10.0.0.1, 127.0.0.1"
 
 
+def test_trusted_proxys_empty_chain_is_none(trusting: Scene) -> None:
+    """A chain begins with an address."""
+    got = trusting.forwards(request(b"X-Forwarded-For:"))
+    assert got.one("X-Forwarded-For") == b"127.0.0.1"
+
+
 def test_trusted_proxys_chain_of_several_lines_becomes_one(trusting: Scene) -> None:
     """Lines are joined in their order."""
     got = trusting.forwards(request(b"X-Forwarded-For: 1.2.3.4", b"X-Forwarded-For: 10.0.0.1"))
