@@ -115,7 +115,7 @@ def parse_response_head(raw: bytes, limits: HeadLimits) -> ResponseHead:
         head.minor = 0
         head.keep_alive = False
     head.status = parser.get_status_code()
-    if head.status < 100:
+    if head.status < 200 and (head.status < 100 or not head.minor):
         raise HeadError(ForwardError.MALFORMED_RESPONSE, "status")
     head.reason = b"OK" if raw[13:17] == b"OK\r\n" else _reason(raw)
     _sort_headers(head)

@@ -335,6 +335,17 @@ def test_hop_by_hop_headers_of_hints_are_dropped(scene: Scene) -> None:
     assert [name for name, _ in answer.interims[0].headers] == [b"Link"]
 
 
+@pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints", b"101 Switching"])
+def test_interim_answer_of_http_1_0_fails(scene: Scene, status: bytes) -> None:
+    """HTTP/1.0 has none: whoever says so speaks another language."""
+    lines = (b"Upgrade: websocket", b"Connection: Upgrade")
+    interim = head(*lines, status=status).replace(b"1.1", b"1.0", 1)
+    scene.instance.answers(interim + ok(b"hello"))
+    answer = scene.ask(request(*lines, b"Expect: 100-continue"))
+    assert (answer.status, answer.code) == (502, "malformed_response")
+    assert answer.interims == []
+
+
 def test_client_of_http_1_0_gets_no_interim_answer(scene: Scene) -> None:
     """HTTP/1.0 would take it for the answer."""
     scene.instance.answers(head(status=b"103 Early Hints"), ok(b"hello"))
