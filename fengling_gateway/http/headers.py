@@ -54,15 +54,28 @@ HOP_BY_HOP: Final = frozenset(
 
 DEFAULT_IDENTITY_HEADERS: Final = ("X-Tenant-Id", "X-User-Id", "X-User-Name", "X-Roles")
 
+_SAID_BY_PROXIES: Final = (
+    *(b"x-forwarded-access-token", b"x-forwarded-by", b"x-forwarded-client-cert"),
+    *(b"x-forwarded-email", b"x-forwarded-groups", b"x-forwarded-method", b"x-forwarded-path"),
+    *(b"x-forwarded-port", b"x-forwarded-preferred-username", b"x-forwarded-prefix"),
+    *(b"x-forwarded-protocol", b"x-forwarded-scheme", b"x-forwarded-server", b"x-forwarded-ssl"),
+    *(b"x-forwarded-uri", b"x-forwarded-url", b"x-forwarded-user"),
+    *(b"front-end-https", b"x-scheme", b"x-url-scheme"),
+    *(b"true-client-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-real-ip"),
+    *(b"x-original-forwarded-for", b"x-original-host", b"x-original-method", b"x-original-uri"),
+    *(b"x-original-url", b"x-rewrite-url"),
+)
+"""
+What servers and frameworks believe of a proxy: who the client is and how it came, and what it
+asked for, which some take for the path in place of the one that was matched.
+"""
+
 _FORWARDED: Final[dict[bytes, int]] = {
     b"forwarded": DROP,
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-proto": FORWARDED_PROTO,
     b"x-forwarded-host": FORWARDED_HOST,
-    b"x-forwarded-port": IF_TRUSTED,
-    b"x-forwarded-prefix": IF_TRUSTED,
-    b"x-forwarded-server": IF_TRUSTED,
-    b"x-real-ip": IF_TRUSTED,
+    **dict.fromkeys(_SAID_BY_PROXIES, IF_TRUSTED),
     b"x-gateway-worker": DROP,
     b"x-gateway-revision": DROP,
     b"x-gateway-error": DROP,

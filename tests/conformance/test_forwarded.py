@@ -52,6 +52,27 @@ def test_strangers_word_is_replaced(scene: Scene, line: bytes) -> None:
         assert got.one(name) is None
 
 
+BELIEVED = (
+    *(b"X-Forwarded-Ssl: on", b"X-Forwarded-Scheme: https", b"X-Forwarded-Protocol: ssl"),
+    *(b"X-Forwarded-User: root", b"X-Forwarded-Email: root@example.com", b"X-Forwarded-By: x"),
+    *(b"X-Forwarded-Uri: /admin", b"X-Original-URL: /admin", b"X-Rewrite-URL: /admin"),
+    *(b"X-Original-Host: evil.example", b"Front-End-Https: on", b"X-Url-Scheme: https"),
+    *(b"X-Client-IP: 1.2.3.4", b"True-Client-IP: 1.2.3.4", b"X-Cluster-Client-IP: 1.2.3.4"),
+)
+"""What some server believes of whoever asks it."""
+
+
+@pytest.mark.parametrize("line", BELIEVED)
+def test_what_only_proxies_say_is_theirs(scene: Scene, trusting: Scene, line: bytes) -> None:
+    """Another path, scheme or user than the gateway's is dropped, unless a trusted proxy says so."""
+    name, _, value = line.partition(b": ")
+    disguised = name.replace(b"-", b"_") + b": " + value
+    for one in (line, disguised, line.upper()):
+        got = scene.forwards(request(one))
+        assert name.lower() not in [key.lower().replace(b"_", b"-") for key in got.names]
+    assert trusting.forwards(request(line)).one(name.decode()) == value
+
+
 @pytest.mark.parametrize(
     "name",
     [
