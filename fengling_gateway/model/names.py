@@ -50,8 +50,8 @@ _ADDRESS: Final = re.compile(
 )
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-NEVER_UPGRADED: Final = frozenset({"h2c", "h2", "http/2.0", "tls/1.0"})
-"""Protocols that carry requests which nobody here would judge."""
+NEVER_UPGRADED: Final = frozenset({"h2c", "h2", "http", "tls"})
+"""Protocols, in any version, that carry requests which nobody here would judge."""
 
 _PROTOCOL: Final = re.compile(
     r"\*|[!#$%&'+.^_`|~0-9A-Za-z-]{1,50}(/[!#$%&'+.^_`|~0-9A-Za-z-]{1,50})?"
@@ -286,7 +286,7 @@ def upgrade_protocol(value: Any, report: Report) -> Any:
         report.add(
             "bad_protocol", f'must be a protocol like "websocket", or "*", not {shown(value)}'
         )
-    elif value.lower() in NEVER_UPGRADED:
+    elif value.lower().partition("/")[0] in NEVER_UPGRADED:
         report.add(
             "bad_protocol", f"{shown(value)} is never passed on: its requests would be unseen"
         )

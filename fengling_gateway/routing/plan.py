@@ -6,6 +6,7 @@ reads: numbers, byte strings and compiled edits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
@@ -24,7 +25,8 @@ NO_POLICIES: Final[Policies] = {}
 TUNNEL_TIMEOUT_SECONDS: Final = 600.0
 """Without a word in a tunnel. Most who keep one open say something every minute or less."""
 
-_NEVER: Final = frozenset({b"", *(name.encode() for name in NEVER_UPGRADED)})
+_NEVER: Final = frozenset(name.encode() for name in NEVER_UPGRADED)
+_PROTOCOL: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9a-z]+)(?:/[!#$%&'*+\-.^_`|~0-9a-z]+)?")
 
 DEFAULT_POLICIES: Final[Policies] = {
     "limits": {"max_request_body": 10 * 1024 * 1024},
@@ -113,7 +115,7 @@ class ForwardPlan:
         for offer in offers.split(b","):
             protocol = offer.strip(b" \t")
             name = protocol.lower()
-            if name in self.upgrades or (b"*" in self.upgrades and name not in _NEVER):
+            if name in self.upgrades or (b"*" in self.upgrades and _is_passed_on(name)):
                 return protocol
         return None
 
@@ -250,6 +252,12 @@ def compile_plan(
 ) -> Plan:
     """Compile one plan; `service_policies` are those of every service that the route names."""
     return PlanCompiler(lambda _: service_policies, defaults, rng or Random(0)).compile(route)
+
+
+def _is_passed_on(protocol: bytes) -> bool:
+    """Whether it is a protocol as HTTP writes them, and none of those that never pass."""
+    match = _PROTOCOL.fullmatch(protocol)
+    return match is not None and match[1] not in _NEVER
 
 
 def _seconds(value: float | None) -> float | None:

@@ -96,6 +96,19 @@ def test_upgrade_to_another_http_is_not_forwarded(scene: Scene, token: bytes) ->
     assert got.one("HTTP2-Settings") is None
 
 
+@pytest.mark.parametrize(
+    "offer",
+    [
+        *(b"h2c", b"H2C", b"h2c;q=1", b"h2c x", b'"h2c"', b"h2c/", b"h2c/2", b"/h2c", b"h2"),
+        *(b"HTTP/2.0", b"http/2", b"HTTP/3", b"HTTP/1.1", b"HTTP", b"TLS/1.0", b"tls/1.2", b",, "),
+    ],
+)
+def test_any_protocol_is_none_with_requests_of_its_own(scene: Scene, offer: bytes) -> None:
+    """Where every protocol is allowed, HTTP in disguise still is not."""
+    got = scene.forwards(request(b"Upgrade: " + offer, b"Connection: Upgrade", target=b"/any"))
+    assert got.one("Upgrade") is got.one("Connection") is None
+
+
 @pytest.mark.parametrize("origin", [b"https://evil.example", b"null"])
 def test_origin_is_relayed_untouched(scene: Scene, origin: bytes) -> None:
     """Whether an origin may open a WebSocket is the instance's to say."""
