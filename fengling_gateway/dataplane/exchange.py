@@ -140,11 +140,11 @@ class Exchange(RequestSide):
         if framing == NO_BODY and response.content_length >= 0 and status != 204:
             # What the length would be: of the answer to a GET, or of what was not modified.
             pairs.append((b"Content-Length", b"%d" % response.content_length))
+        if not response.has_date:
+            pairs.append(plane.date)
         edits = self._plan.response_headers
         if edits is not NO_EDITS:
             pairs = edits.apply(pairs)
-        if not response.has_date:
-            pairs.append(plane.date)
         if self._revision.extra_pairs:
             pairs += self._revision.extra_pairs
         self.downstream.send_head(status, response.reason, pairs, framing)

@@ -17,6 +17,7 @@ EDITS = {
     "remove": ["x-removed", "server"],
 }
 ENTITIES = [
+    route("dated", "/dated", policies={"response_headers": {"set": {"Date": "never"}}}),
     route("edited", "/edited", policies={"request_headers": EDITS, "response_headers": EDITS}),
     answering_route("fixed", "/fixed", respond={"status": 200, "headers": {}, "body": "fixed"}),
     setting("identity_headers", {"roles": "X-Internal-Role"}),
@@ -315,6 +316,13 @@ def test_route_edits_answers(scene: Scene) -> None:
     assert answer.one("X-Set") == b"by the route"
     assert answer.all("X-Added") == [b"1", b"2"]
     assert answer.all("Server") == []
+
+
+@pytest.mark.parametrize("lines", [(), (b"Date: Tue, 15 Nov 1994 08:12:31 GMT",)])
+def test_route_dates_answers_once(scene: Scene, lines: tuple[bytes, ...]) -> None:
+    """What a route says of an answer takes the place of what the gateway would."""
+    scene.instance.answers(ok(b"", *lines))
+    assert scene.ask(request(target=b"/dated")).all("Date") == [b"never"]
 
 
 def test_failure_has_no_header_of_the_answer_that_failed(scene: Scene) -> None:
