@@ -128,6 +128,8 @@ class TlsTransport:
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt what has arrived, and pass it on as one piece."""
+        if self._has_ended:
+            return  # nothing follows the peer's end (RFC 8446, 6.1), and nobody would read it
         self._incoming.write(data)
         if self._is_open or self._shake_hands():
             self._read()

@@ -11,7 +11,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +237,32 @@ def test_half_closed_client_is_answered(tmp_path: Path, kinds: dict[str, Any]) -
         gate.set()
         client.settimeout(20)
         assert _read_to_end(client).endswith(b"\r\n\r\nok")
+
+
+@TRANSPORTS
+def test_what_follows_a_clients_end_is_dropped(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """A client that has said that it ends, and sends on, costs no memory while it is answered."""
+    gate = threading.Event()
+
+    def wait_first(connection: socket.socket) -> None:
+        read_head(connection)
+        gate.wait(20)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    record = b"\x17\x03\x03\x40\x00" + bytes(16384)
+    with running_site(tmp_path, wait_first, settings=kinds) as site, site.connect() as client:
+        client.sendall(GET)
+        client.settimeout(0.2)
+        with suppress(TimeoutError, ssl.SSLError):
+            client.unwrap()
+        before = site.gateway.ask()["rss"]
+        with socket.socket(fileno=client.detach()) as plain:
+            plain.settimeout(20)
+            with suppress(ConnectionError):  # Twisted's TLS knows no half of an end
+                for _ in range(64):
+                    plain.sendall(record * 64)
+        assert site.gateway.ask()["rss"] - before < 16 * MEBIBYTE
+        gate.set()
 
 
 @TRANSPORTS
