@@ -127,6 +127,8 @@ class Dialing:
     def disconnect(self) -> None:
         """Give up."""
         if self._is_over:
+            if self._connector is not None:
+                self._connector.disconnect()  # connected, but not through with TLS
             return
         if self._connector is None:
             self._resolver.forget(self._name, self._told)
@@ -173,8 +175,9 @@ class Dialing:
     # What an attempt reports
 
     def connected(self) -> None:
-        self._connector = None
+        connector, self._connector = self._connector, None
         self._close()
+        self._connector = connector
         self._resolver.connected(self._name, self._address, self._connection)
 
     def lost(self) -> None:

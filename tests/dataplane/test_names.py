@@ -263,6 +263,26 @@ class TlsTests:
                 wait_until(lambda: ask(gateway)[0::2] == (502, "connect_failed"))
                 assert secure.connections == 1
 
+    @TRANSPORTS
+    def test_handshake_that_stalls_leaves_no_connection(self, kinds: dict[str, Any]) -> None:
+        """An instance that is silent after it has accepted takes no place of the pool for good."""
+        zone: Any = {"i.example": {"A": [ONE], "ttl": 60}}
+        with (
+            running_instance(lambda connection: read_head(connection) and None) as address,
+            DnsServer(zone) as dns,
+            running_gateway(
+                *plain(
+                    service(tls=TRUSTING, connect_timeout=0.3),
+                    address=address.replace("http://127.0.0.1", "https://i.example"),
+                ),
+                **{"dns_servers": [dns.address], "dns_hosts": "/dev/null", **kinds},
+                upstream_max_connections=1,
+            ) as gateway,
+        ):
+            for _ in range(2):
+                assert ask(gateway)[0::2] == (504, "connect_timeout")
+            wait_until(lambda: gateway.ask()["counters"]["upstream_connections_now"] == 0)
+
 
 class DrainTests:
     def test_nothing_is_left_after_a_drain(self) -> None:
