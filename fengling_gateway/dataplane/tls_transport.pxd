@@ -8,6 +8,7 @@ cdef class TlsTransport:
     cdef object _broke, _build, _failed, _incoming, _outgoing, _poll, _protocol
     cdef object _tls, _transport
     cdef Terms _terms
+    cdef Py_ssize_t _answered_bytes
     cdef bint _can_write, _has_ended, _has_heard, _is_open
     cdef public bint was_truncated
 
@@ -16,6 +17,7 @@ cdef class TlsTransport:
     cdef bint _shake_hands(self) except -1
     cdef _tell_failure(self, failure)
     cdef _read(self)
+    cdef _break_off(self, failure)
     cdef _ended(self)
     cdef _say_the_end(self)
     cdef _flush(self)

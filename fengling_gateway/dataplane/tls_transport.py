@@ -20,10 +20,18 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from fengling_gateway.dataplane.tls_failures import LEFT, SILENT, TlsFailure, failure_of
+from fengling_gateway.dataplane.tls_failures import LEFT, OTHER, SILENT, TlsFailure, failure_of
 
 RECORD_BYTES: Final = 16 * 1024
 """The most that is read in one go: what a record holds."""
+
+MAX_ANSWERED_BYTES: Final = 16 * 1024
+"""
+What TLS itself may answer on a connection: new keys that the peer asks for, renegotiations refused.
+
+Some 500 of them, where an honest peer has none, or one after many gigabytes. They obey no
+back-pressure: who asks on and reads nothing would fill the memory.
+"""
 
 
 class Terms:
@@ -55,6 +63,7 @@ class TlsTransport:
     """
 
     __slots__ = (
+        "_answered_bytes",
         "_broke",
         "_build",
         "_can_write",
@@ -107,6 +116,7 @@ class TlsTransport:
         self._broke = broke
         self._terms = terms
         self._poll: Any = None
+        self._answered_bytes = 0
         self._has_heard = False
         self._is_open = False
         self._can_write = False
@@ -209,16 +219,22 @@ class TlsTransport:
         except ssl.SSLError as broken:
             error = broken
         if self._outgoing.pending:
+            self._answered_bytes += self._outgoing.pending
             self._flush()
         if pieces:
             self._protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if error is not None:
-            self.was_truncated = True
-            self._transport.abortConnection()
-            if self._broke is not None:
-                self._broke(failure_of(error))
+            self._break_off(failure_of(error))
+        elif self._answered_bytes > MAX_ANSWERED_BYTES:
+            self._break_off(TlsFailure(OTHER, "too many requests for new keys"))
         elif has_ended:
             self._ended()
+
+    def _break_off(self, failure: TlsFailure) -> None:
+        self.was_truncated = True
+        self._transport.abortConnection()
+        if self._broke is not None:
+            self._broke(failure)
 
     def _ended(self) -> None:
         """The peer will send no more."""

@@ -25,6 +25,7 @@ from tests.dataplane.processes import (
     running_instance,
 )
 from tests.support.certificates import Authority
+from tests.support.records import APPLICATION_DATA, CLIENT_HELLO, HANDSHAKE, Records
 from tests.support.wait import wait_until
 
 AUTHORITY = Authority()
@@ -263,6 +264,28 @@ def test_what_follows_a_clients_end_is_dropped(tmp_path: Path, kinds: dict[str, 
                     plain.sendall(record * 64)
         assert site.gateway.ask()["rss"] - before < 16 * MEBIBYTE
         gate.set()
+
+
+@TRANSPORTS
+def test_renegotiations_are_refused_and_few(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """A client that goes on asking, and doesn't read the refusals, is broken off."""
+    if "tls_transport" in kinds:
+        pytest.skip("Twisted's TLS refuses, but counts nothing")
+    with (
+        running_site(tmp_path, _drain, settings=kinds) as site,
+        site.gateway.connect(receive_buffer=4096) as plain,
+    ):
+        records = Records(plain, site.context(), tmp_path / "keys")
+        plain.sendall(records.record(APPLICATION_DATA, GET))
+        for _ in range(3):
+            plain.sendall(records.record(HANDSHAKE, CLIENT_HELLO))
+        wait_until(lambda: site.counter("in_flight_now") == 1)
+        with pytest.raises(ConnectionError):
+            for _ in range(2000):
+                plain.sendall(
+                    b"".join(records.record(HANDSHAKE, CLIENT_HELLO) for _ in range(100))
+                )
+        wait_until(lambda: site.counter("connections_now") == 0)
 
 
 @TRANSPORTS
