@@ -41,6 +41,7 @@ class Opening:
     __slots__ = (
         "_connect",
         "_expects_header",
+        "_following",
         "_listener",
         "_name",
         "_on_closed",
@@ -73,6 +74,7 @@ class Opening:
         self._on_closed = on_closed
         self._raw = b""
         self._transport: Any = None
+        self._following: Any = None
         self._expects_header = listener.is_behind(address)
         self.deadline = NEVER
 
@@ -124,7 +126,7 @@ class Opening:
         following = (
             self._become_http(()) if tls is None else tls.layer(self._shaken_hands, self._failed)
         )
-        transport.protocol = following
+        transport.protocol = self._following = following
         following.makeConnection(transport)
         if rest:
             following.dataReceived(rest)
@@ -151,11 +153,15 @@ class Opening:
         self._break_off()
 
     def idle_since(self) -> float:
-        """Return `NEVER`: it has a deadline for what it does."""
-        return NEVER
+        """Return since when the client has been silent; `NEVER` once it has said something."""
+        if self._raw or getattr(self._following, "has_heard", False):
+            return NEVER  # whoever shakes hands is about to ask for something, and has a deadline
+        return self.deadline - self._listener.header_deadline
 
     def close_idle(self, idle_since: float) -> bool:
-        """Close for a drain: whatever is under way, no request has come yet."""
+        """Close if the client has said nothing, and has not since then; return whether it does."""
+        if self.idle_since() > idle_since:
+            return False
         self._break_off()
         return True
 

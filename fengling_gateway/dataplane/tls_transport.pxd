@@ -9,8 +9,8 @@ cdef class TlsTransport:
     cdef object _tls, _transport
     cdef Terms _terms
     cdef Py_ssize_t _answered_bytes
-    cdef bint _can_write, _has_ended, _has_heard, _is_open
-    cdef public bint was_truncated
+    cdef bint _can_write, _has_ended, _is_open
+    cdef public bint has_heard, was_truncated
 
     cpdef write(self, data)
     cpdef bint is_quiet(self) except -1

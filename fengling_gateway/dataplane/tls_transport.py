@@ -58,6 +58,7 @@ class TlsTransport:
     never if it fails; then `failed` is called instead, once, with the reason.
 
     Attributes:
+        has_heard: whether the peer has said anything.
         was_truncated: whether the peer ended without saying so (RFC 8446, 6.1):
             what seemed to be the end need not have been.
     """
@@ -69,7 +70,6 @@ class TlsTransport:
         "_can_write",
         "_failed",
         "_has_ended",
-        "_has_heard",
         "_incoming",
         "_is_open",
         "_outgoing",
@@ -78,6 +78,7 @@ class TlsTransport:
         "_terms",
         "_tls",
         "_transport",
+        "has_heard",
         "was_truncated",
     )
 
@@ -117,7 +118,7 @@ class TlsTransport:
         self._terms = terms
         self._poll: Any = None
         self._answered_bytes = 0
-        self._has_heard = False
+        self.has_heard = False
         self._is_open = False
         self._can_write = False
         self._has_ended = False
@@ -156,7 +157,7 @@ class TlsTransport:
     def connectionLost(self, reason: Failure) -> None:
         """Note that the connection is closed."""
         if not self._is_open:
-            kind = LEFT if self._has_heard else SILENT
+            kind = LEFT if self.has_heard else SILENT
             self._tell_failure(TlsFailure(kind, reason.getErrorMessage()))
             return
         self._is_open = self._can_write = False
@@ -168,7 +169,7 @@ class TlsTransport:
 
     def _shake_hands(self) -> bool:
         """Take a step; whether it was the last."""
-        self._has_heard = True
+        self.has_heard = True
         if self._failed is None:
             return False  # it has failed, and this is what the peer had sent before it heard
         try:

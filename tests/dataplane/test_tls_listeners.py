@@ -405,12 +405,48 @@ def test_handshake_has_a_deadline(tmp_path: Path, kinds: dict[str, Any]) -> None
 
 
 @TRANSPORTS
-def test_drain_ends_handshakes_at_once(tmp_path: Path, kinds: dict[str, Any]) -> None:
-    """A connection on which no request can have come does not hold up a drain."""
+def test_drain_ends_silence(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """A connection on which nothing has come does not hold up a drain."""
     with running_site(tmp_path, settings=kinds) as site, site.gateway.connect() as client:
         wait_until(lambda: site.counter("connections_now") == 1)
         assert site.gateway.drain() == "drained"
         _drain(client)
+
+
+@TRANSPORTS
+def test_drain_lets_handshakes_end(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """A client that shakes hands when a drain begins is still served: its request is on its way."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with (
+        running_site(tmp_path, settings=kinds) as site,
+        site.gateway.connect() as silent,
+        site.gateway.connect() as plain,
+    ):
+        client = site.context().wrap_bio(incoming, outgoing, server_hostname="a.example")
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        plain.sendall(outgoing.read())
+        while True:
+            incoming.write(plain.recv(65536))
+            with suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+                break
+        drain = threading.Thread(target=site.gateway.drain)
+        drain.start()
+        _drain(silent)  # what ends this one has looked at the other, too
+        client.write(GET)
+        plain.sendall(outgoing.read())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            try:
+                answer += client.read(65536)
+            except ssl.SSLWantReadError:
+                incoming.write(plain.recv(65536))
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert b"Connection: close\r\n" in answer
+        plain.close()
+        drain.join(20)
+        assert not drain.is_alive()
 
 
 @TRANSPORTS
