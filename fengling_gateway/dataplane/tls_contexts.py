@@ -9,6 +9,7 @@ changes holds for the next handshake; connections keep what they have.
 from __future__ import annotations
 
 import ssl
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -99,6 +100,7 @@ class ServerTls:
         self._by_name: dict[str, Certificate] = {}
         self._built: dict[Certificate, Any] = {}
         self.context: Any = self._new_context()
+        _say_nothing_of_odd_names()
 
     def __repr__(self) -> str:
         return f"<ServerTls names={len(self._by_name)}>"
@@ -210,6 +212,27 @@ class ServerTls:
         context.verify_mode = _CLIENT_AUTH[settings.client_auth]
         context.sni_callback = self._choose
         return context
+
+
+def _say_nothing_of_odd_names() -> None:
+    """
+    Have handshakes that ask for a name which is not ASCII fail as others do, without a traceback.
+
+    `ssl` decodes the name before it calls us. What that raises it cannot raise to anybody, so it
+    is printed by a hook of the interpreter: five lines for each client that likes to see them.
+    """
+    if sys.unraisablehook is not _unraisable:
+        _hooks.append(sys.unraisablehook)
+        sys.unraisablehook = _unraisable
+
+
+_hooks: list[Callable[[Any], Any]] = []
+
+
+def _unraisable(told: Any) -> None:
+    is_name = type(told.object) is bytes or "servername" in (told.err_msg or "")
+    if not (is_name and told.exc_type is UnicodeDecodeError):
+        _hooks[-1](told)
 
 
 def check_authorities(path: str) -> str:

@@ -25,7 +25,7 @@ from tests.dataplane.processes import (
     running_instance,
 )
 from tests.support.certificates import Authority
-from tests.support.records import APPLICATION_DATA, CLIENT_HELLO, HANDSHAKE, Records
+from tests.support.records import ALERT, APPLICATION_DATA, CLIENT_HELLO, HANDSHAKE, Records
 from tests.support.wait import wait_until
 
 AUTHORITY = Authority()
@@ -333,6 +333,21 @@ def test_certificate_is_chosen_by_name(tmp_path: Path, kinds: dict[str, Any]) ->
 def _name_of(client: ssl.SSLSocket) -> str:
     certificate: Any = client.getpeercert()
     return str(dict(certificate["subjectAltName"])["DNS"])
+
+
+@TRANSPORTS
+def test_odd_names_fail_quietly(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """A client that asks for no name at all by many bytes gets an answer, and the log no traceback."""
+    with running_site(tmp_path, settings=kinds) as site:
+        for name in (b"\xff\xfe\x80.examples", b"\n" * 12, b"*" * 12, b"." * 12, b"[::ffff:1::]"):
+            outgoing = ssl.MemoryBIO()
+            client = site.context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="x" * 12)
+            with suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            with site.gateway.connect() as plain:
+                plain.sendall(outgoing.read().replace(b"x" * 12, name))
+                assert plain.recv(65536)[0] in {HANDSHAKE, ALERT}
+        assert "https" in site.ask()
 
 
 @TRANSPORTS

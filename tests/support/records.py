@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+ALERT = 21
 HANDSHAKE = 22
 APPLICATION_DATA = 23
 CLIENT_HELLO = b"\x01\x00\x00\x00"
