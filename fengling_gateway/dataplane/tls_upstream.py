@@ -30,8 +30,8 @@ from fengling_gateway.http.forward_error import ForwardError
 
 _log = Logger()
 
-MAX_CONTEXTS: Final = 1000
-"""Kept; each takes 20 KB, and one with the system's authorities half a megabyte."""
+MAX_TERMS: Final = 10_000
+"""Kept: one for each service and host. Connections on those that are not kept are used up."""
 
 
 class ClientTls:
@@ -78,8 +78,10 @@ class ClientTls:
             return known[1]
         tls = wanted[0]
         terms = self._new_terms(*wanted, tls.sni or instance.host)
-        if len(self._terms) >= MAX_CONTEXTS:
-            self._terms.clear()
+        if len(self._terms) >= MAX_TERMS:
+            # Nobody would tell them when they no longer hold.
+            _, oldest = self._terms.pop(next(iter(self._terms)))
+            oldest.hold = False
         self._terms[key] = wanted, terms
         return terms
 
