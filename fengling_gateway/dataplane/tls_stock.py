@@ -57,6 +57,7 @@ class _StockTransport(TLSMemoryBIOProtocol):
 
     transport: Any
     has_heard = False
+    is_new = True
     terms: Terms | None = None
     broke: Callable[[TlsFailure], None] | None = None
 
@@ -83,7 +84,8 @@ class _StockTransport(TLSMemoryBIOProtocol):
 
     def is_quiet(self) -> bool:
         """As `TlsTransport.is_quiet`."""
-        if self.terms is None or not self.terms.hold or self.disconnecting:
+        is_new, self.is_new = self.is_new, False
+        if self.terms is None or not (self.terms.hold or is_new) or self.disconnecting:
             return False
         looker = poll()
         looker.register(self.transport.getHandle(), POLLIN)

@@ -9,7 +9,7 @@ cdef class TlsTransport:
     cdef object _tls, _transport
     cdef Terms _terms
     cdef Py_ssize_t _answered_bytes
-    cdef bint _can_write, _has_ended, _is_open
+    cdef bint _can_write, _has_ended, _is_new, _is_open
     cdef public bint has_heard, was_truncated
 
     cpdef write(self, data)

@@ -71,6 +71,7 @@ class TlsTransport:
         "_failed",
         "_has_ended",
         "_incoming",
+        "_is_new",
         "_is_open",
         "_outgoing",
         "_poll",
@@ -119,6 +120,7 @@ class TlsTransport:
         self._poll: Any = None
         self._answered_bytes = 0
         self.has_heard = False
+        self._is_new = True
         self._is_open = False
         self._can_write = False
         self._has_ended = False
@@ -322,12 +324,14 @@ class TlsTransport:
         """
         Whether the peer has neither ended nor said anything to the protocol above that it has not heard.
 
-        For who wants to ask something new, on terms that still hold. What the
-        socket has is read first: it may be no more than a session ticket.
+        For who wants to ask something new, on terms that still hold; but the first
+        one had it opened, on the terms of then. What the socket has is read before:
+        it may be no more than a session ticket.
         """
         if self._has_ended or not self._is_open:
             return False
-        if self._terms is not None and not self._terms.hold:
+        is_new, self._is_new = self._is_new, False
+        if self._terms is not None and not self._terms.hold and not is_new:
             return False
         if self._poll is None:
             looker = poll()

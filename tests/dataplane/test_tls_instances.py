@@ -279,6 +279,34 @@ def test_client_certificate_is_shown(
 
 
 @TRANSPORTS
+def test_change_during_a_handshake_fails_nothing(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """The request that had a connection opened goes over it, on the terms of then; no other does."""
+    accepted, gate = threading.Event(), threading.Event()
+    secure = Secure(tmp_path, telling)
+
+    def serve(plain: socket.socket) -> None:
+        accepted.set()
+        gate.wait(10)
+        secure.serve(plain)
+
+    def row(name: str) -> tuple[str, list[str], str, str]:
+        made = AUTHORITY.issue(name)
+        return "c", [], made.chain.decode(), made.key.decode()
+
+    with (
+        gateway_to(serve, kinds, certificates=(row("first"),), client_certificate="c") as gateway,
+        gateway.connect() as client,
+    ):
+        client.sendall(POST)
+        assert accepted.wait(10)
+        gateway.offer(row("second"))
+        gate.set()
+        assert b" 200 OK" in read_head(client)[0]
+        assert b" 200 OK" in ask(gateway, POST)[0]
+        assert secure.connections == 2
+
+
+@TRANSPORTS
 def test_no_client_certificate_is_shown_in_its_place(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A service whose client certificate does not exist is not connected to without one."""
     secure = Secure(tmp_path, telling)
