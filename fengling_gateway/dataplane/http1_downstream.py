@@ -96,7 +96,7 @@ class DownstreamConnection(RequestReader):
             # The rest of the request will never come.
             exchange.request_malformed()
         elif self._phase == _TUNNEL and self._tunnel is not None:
-            self._tunnel.client_ended()
+            self._tunnel.client_ended(getattr(self._transport, "was_truncated", False))
         elif self._phase != _ANSWERING and not (self._raw and self._is_blocked):
             self._close_half_closed()
 

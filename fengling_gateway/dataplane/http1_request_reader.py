@@ -272,7 +272,7 @@ class RequestReader(AnswerWriter):
         if raw:
             tunnel.client_data(raw)
         if self._is_half_closed:
-            tunnel.client_ended()
+            tunnel.client_ended(getattr(self._transport, "was_truncated", False))
 
     def pause(self) -> None:
         if not self._is_paused:

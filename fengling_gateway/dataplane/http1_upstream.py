@@ -286,9 +286,10 @@ class UpstreamConnection(AnswerReader):
     def readConnectionLost(self) -> None:
         """Note that the instance will say no more."""
         phase = self._phase
+        is_cut = getattr(self._transport, "was_truncated", False)
         if phase == _TUNNEL and self._tunnel is not None:
-            self._tunnel.instance_ended()
-        elif phase == _UNTIL_CLOSE and not getattr(self._transport, "was_truncated", False):
+            self._tunnel.instance_ended(is_cut)
+        elif phase == _UNTIL_CLOSE and not is_cut:
             exchange, self._exchange = self._exchange, None
             self.close()
             if exchange is not None:

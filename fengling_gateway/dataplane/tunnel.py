@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.websocket import GOING_AWAY, FrameBorders, close_frame
 
 if TYPE_CHECKING:
     from fengling_gateway.dataplane.exchange import Exchange
     from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
-    from fengling_gateway.http.forward_error import ForwardError
     from fengling_gateway.routing.snapshot import Snapshot
 
 GO_AWAY_SECONDS: Final = 5.0
@@ -146,16 +146,26 @@ class Tunnel:
         self._downstream.flush()
         self.moved()
 
-    def client_ended(self) -> None:
-        """Note that the client will say no more; the instance is told, and may go on."""
-        if not self._from_client.has_ended:
+    def client_ended(self, is_cut: bool = False) -> None:
+        """
+        Note that the client will say no more; the instance is told, and may go on.
+
+        Args:
+            is_cut: whether it was TCP that ended, and not TLS over it. What has no frames
+                is broken off then: cut short, it would look complete on the other side.
+        """
+        if is_cut and self._is_missed(self._from_instance):
+            self._exchange.fail(ForwardError.CLIENT_GONE_IN_RESPONSE)
+        elif not self._from_client.has_ended:
             self._from_client.has_ended = True
             self._upstream.half_close()
             self._end_with_both()
 
-    def instance_ended(self) -> None:
-        """Note that the instance will say no more; the client is told, and may go on."""
-        if not self._from_instance.has_ended:
+    def instance_ended(self, is_cut: bool = False) -> None:
+        """Note that the instance will say no more, as `client_ended`."""
+        if is_cut and self._is_missed(self._from_client):
+            self._exchange.fail(ForwardError.TUNNEL_BROKEN)
+        elif not self._from_instance.has_ended:
             self._from_instance.has_ended = True
             self._downstream.half_close()
             self._end_with_both()
@@ -185,6 +195,10 @@ class Tunnel:
         if not self._is_framed:
             self._upstream.half_close()
             self._downstream.half_close()
+
+    def _is_missed(self, other: _Way) -> bool:
+        """Whether an end is needed to know that nothing is missing; not by who has ended, too."""
+        return not self._is_framed and not other.has_ended and self.farewell is None
 
     def _end_with_both(self) -> None:
         if self._from_client.has_ended and self._from_instance.has_ended:

@@ -39,6 +39,7 @@ class Transport:
         self.ended: str | None = None
         self.is_reading = True
         self.is_lost = False
+        self.was_truncated = False
         self.producer: Any = None
         self._socket, self._far_end = socket.socketpair()
         if unread is not None:
@@ -107,8 +108,9 @@ class Transport:
             self._far_end.close()
             self.protocol.connectionLost(Failure(reason or ConnectionDone()))
 
-    def half_close(self) -> None:
-        """End what the peer sends; Twisted closes all where nobody cares."""
+    def half_close(self, *, is_cut: bool = False) -> None:
+        """End what the peer sends, cut off as over TLS; Twisted closes all where nobody cares."""
+        self.was_truncated = is_cut
         if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
         else:

@@ -226,6 +226,23 @@ class RelayTests(TunnelCase):
             second.half_close()
             self.assertEqual((first.ended, second.ended), ("closed", "closed"))
 
+    def test_bytes_without_frames_that_are_cut_are_broken_off(self) -> None:
+        """Without the end that TLS has they may lack something, which the other side is to see."""
+        irc = route(policies={"upgrade": {"protocols": ["irc", "websocket"]}})
+        for cut, other, code in ((0, 1, "client_gone_in_response"), (1, 0, "tunnel_broken")):
+            rig = self.rig(irc)
+            ends = self.open(rig, OFFER % b"irc", SWITCH % b"irc")
+            ends[cut].half_close(is_cut=True)
+            self.assertEqual(ends[other].ended, "aborted")
+            self.assertEqual(errors_of(rig), {code: 1})
+            ends = self.open(rig, OFFER % b"irc", SWITCH % b"irc")
+            ends[other].half_close()
+            ends[cut].half_close(is_cut=True)
+            self.assertEqual((ends[0].ended, ends[1].ended), ("closed", "closed"))
+            ends = self.open(rig)
+            ends[cut].half_close(is_cut=True)
+            self.assertEqual(ends[other].ended, "half-closed")
+
     def test_client_that_is_gone_cancels_the_instance(self) -> None:
         """And the other way round the client is cut off."""
         client, upstream = self.open(self.rig())
