@@ -68,6 +68,13 @@ def test_length_that_is_no_number_is_refused(scene: Scene, length: bytes) -> Non
     scene.refuses(posting(b"Content-Length: " + length, body=b"hello"))
 
 
+@pytest.mark.parametrize("length", [2**31, 2**32, 2**53, 10**18 - 1])
+def test_length_that_no_route_takes_is_too_large(scene: Scene, length: int) -> None:
+    """It is a length, however large, and none that wraps into a small one."""
+    raw = posting(b"Content-Length: %d" % length, body=b"")
+    scene.refuses(raw, 413, "body_too_large")
+
+
 def test_length_is_decimal_whatever_its_zeros(scene: Scene) -> None:
     """A length of 010 is ten, and is forwarded as 10."""
     got = scene.forwards(posting(b"Content-Length: 010", body=b"0123456789"))

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.client import post, request
 from tests.conformance.instance import CLOSE, head, ok
 from tests.conformance.scene import Scene
-from tests.dataplane.snapshots import answering_route, route, setting
+from tests.dataplane.snapshots import answering_route, route, setting, tenant
 
 EDITS = {
     "set": {"X-Set": "by the route", "X-Tenant-Id": "route's"},
@@ -20,7 +20,9 @@ ENTITIES = [
     route("dated", "/dated", policies={"response_headers": {"set": {"Date": "never"}}}),
     route("edited", "/edited", policies={"request_headers": EDITS, "response_headers": EDITS}),
     answering_route("fixed", "/fixed", respond={"status": 200, "headers": {}, "body": "fixed"}),
+    route("plain", "/plain", policies={"request_headers": {"remove": ["x-forwarded-for"]}}),
     setting("identity_headers", {"roles": "X-Internal-Role"}),
+    tenant("acme", hosts=["acme.example"]),
 ]
 
 HOP_BY_HOP = (
@@ -100,6 +102,17 @@ def test_connection_takes_no_protected_header_away(scene: Scene, name: str) -> N
     assert scene.forwards(request(*lines)).one(name)
 
 
+def test_connection_takes_nothing_away_that_the_gateway_says(scene: Scene) -> None:
+    """Neither who was verified, nor what a route sets, nor the way that the request has come."""
+    names = b"close, x-tenant-id, x-set, x-added, via"
+    lines = (b"Connection: " + names, b"X-Set: 1", b"X-Added: 1", b"X-Tenant-Id: evil")
+    got = scene.forwards(request(*lines, target=b"/edited", host=b"acme.example"))
+    assert got.one("X-Tenant-Id") == b"acme"
+    assert got.one("X-Set") == b"by the route"
+    assert got.all("X-Added") == [b"2"]
+    assert got.one("Via") == b"1.1 fengling"
+
+
 def test_connection_takes_no_framing_away(scene: Scene) -> None:
     """A client can't have removed the length of its body."""
     got = scene.forwards(post(b"hello", b"Connection: content-length, transfer-encoding"))
@@ -148,6 +161,17 @@ def test_clients_identity_header_is_dropped_in_every_spelling(scene: Scene, name
         one.replace(b"_", b"-") for one in got.names
     }
     assert got.one("X-Kept") == b"y"
+
+
+@pytest.mark.parametrize("name", [b"X-Tenant-Id", b"X_Tenant_Id", b"x-TENANT_id"])
+def test_identity_header_is_rebuilt(scene: Scene, name: bytes) -> None:
+    """Whatever a client says, the instance is told once, by the gateway."""
+    lines = (name + b": evil", name + b": root")
+    got = scene.forwards(request(*lines, host=b"acme.example"))
+    said = [
+        value for key, value in got.headers if key.lower().replace(b"_", b"-") == b"x-tenant-id"
+    ]
+    assert said == [b"acme"]
 
 
 def test_identity_header_stays_dropped_when_connection_names_it(scene: Scene) -> None:
@@ -307,6 +331,12 @@ def test_route_edits_requests(scene: Scene) -> None:
     assert got.one("X-Set") == b"by the route"
     assert got.all("X-Added") == [b"1", b"2"]
     assert got.one("X-Removed") is None
+
+
+def test_route_may_say_nothing_of_the_client(scene: Scene) -> None:
+    """A route that removes X-Forwarded-For removes the gateway's, and what the client sent."""
+    got = scene.forwards(request(b"X-Forwarded-For: 1.2.3.4", target=b"/plain"))
+    assert got.one("X-Forwarded-For") is None
 
 
 def test_route_edits_answers(scene: Scene) -> None:

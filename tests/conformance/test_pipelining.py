@@ -26,10 +26,11 @@ def late(got: Request) -> tuple[Step, ...]:
     return lambda _: threading.Event().wait(seconds) or None, ok(got.target + b" " + got.body)
 
 
-def test_answers_come_in_the_order_of_requests(scene: Scene) -> None:
-    """Fifty requests at once, on each of twenty connections, with answers of random delays: no swaps."""
+@pytest.mark.parametrize("connections", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_answers_come_in_the_order_of_requests(scene: Scene, connections: int) -> None:
+    """Fifty requests at once on each of many connections, with answers of random delays: no swaps."""
     scene.instance.responds(late)
-    clients = [scene.client() for _ in range(20)]
+    clients = [scene.client() for _ in range(connections)]
     for number, client in enumerate(clients):
         client.send(b"".join(request(target=b"/%d/%d" % (number, turn)) for turn in range(50)))
     for number, client in enumerate(clients):

@@ -75,6 +75,20 @@ def test_answer_to_head_has_no_body(scene: Scene, line: bytes) -> None:
         assert client.send(request(target=b"/next")).answer().body == b"GET /next"
 
 
+@pytest.mark.parametrize("length", [2**31, 2**32, 2**53, 10**18 - 1])
+def test_length_of_an_answer_does_not_wrap(scene: Scene, length: int) -> None:
+    """What is far from complete is cut, and what only says so is passed on."""
+    line = b"Content-Length: %d" % length
+    scene.instance.answers(head(line) + b"x", CLOSE)
+    with scene.client() as client:
+        assert client.send(request()).head().one("Content-Length") == b"%d" % length
+        assert client.data(1) == b"x"
+        assert client.ends()
+    scene.instance.answers(head(line))
+    answer = scene.ask(request(method=b"HEAD"), b"HEAD")
+    assert answer.one("Content-Length") == b"%d" % length
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -253,9 +267,13 @@ def test_answer_is_dated_once(scene: Scene) -> None:
 # More than one answer
 
 
-def test_second_answer_in_one_piece_reaches_nobody(scene: Scene) -> None:
+MANY = pytest.mark.parametrize("turns", [100, pytest.param(1000, marks=pytest.mark.slow)])
+
+
+@MANY
+def test_second_answer_in_one_piece_reaches_nobody(scene: Scene, turns: int) -> None:
     """An instance that answers twice at once is 502, and its connection is discarded."""
-    for turn in range(50):
+    for turn in range(turns):
         scene.instance.answers(ok(b"first") + POISON)
         with scene.client() as client:
             answer = client.send(request()).answer()
@@ -264,9 +282,10 @@ def test_second_answer_in_one_piece_reaches_nobody(scene: Scene) -> None:
             assert client.send(request(target=b"/%d" % turn)).answer().body == b"GET /%d" % turn
 
 
-def test_second_answer_later_reaches_nobody(scene: Scene) -> None:
+@MANY
+def test_second_answer_later_reaches_nobody(scene: Scene, turns: int) -> None:
     """An answer that nobody asked for, and that is there before the next request, is nobody's."""
-    for turn in range(200):
+    for turn in range(turns):
         said = threading.Event()
         scene.instance.answers(ok(b"first"), POISON, lambda _, said=said: said.set())
         with scene.client() as client:

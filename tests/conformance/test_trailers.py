@@ -59,12 +59,31 @@ def test_trailer_of_an_answer_that_would_decide_something_is_dropped(
     assert name.lower() not in [key.lower() for key, _ in answer.trailers]
 
 
-@pytest.mark.parametrize("lines", [(), (b"Trailer: X-Sum",), (b"Trailer: X-Other",)])
-def test_trailer_of_a_request_is_passed_on(scene: Scene, lines: tuple[bytes, ...]) -> None:
-    """Announced or not, and not as a header."""
+ANNOUNCED = pytest.mark.parametrize(
+    ("lines", "announced"),
+    [
+        ((), None),
+        ((b"Trailer: X-Sum",), b"X-Sum"),
+        ((b"Trailer: X-Other",), b"X-Other"),
+        (
+            (b"Trailer: X-Sum,Host, X_Other", b"Trailer: Content-Length , X-Z"),
+            b"X-Sum, X_Other, X-Z",
+        ),
+        ((b"Trailer: Authorization", b"Trailer:", b"Trailer: (x)"), None),
+    ],
+)
+"""What a Trailer header says, and what is passed on of it."""
+
+
+@ANNOUNCED
+def test_trailer_of_a_request_is_passed_on(
+    scene: Scene, lines: tuple[bytes, ...], announced: bytes | None
+) -> None:
+    """Announced or not, and not as a header; of what is announced, what may be passed on is."""
     got = scene.forwards(with_trailer(b"X-Sum: abc", *lines))
     assert got.trailers == [(b"X-Sum", b"abc")]
     assert got.one("X-Sum") is None
+    assert got.one("Trailer") == announced
 
 
 def test_trailer_that_connection_names_is_dropped(scene: Scene) -> None:
@@ -72,12 +91,16 @@ def test_trailer_that_connection_names_is_dropped(scene: Scene) -> None:
     assert scene.forwards(with_trailer(b"X-Sum: abc", b"Connection: x-sum")).trailers == []
 
 
-def test_trailer_of_an_answer_is_passed_on(scene: Scene) -> None:
+@ANNOUNCED
+def test_trailer_of_an_answer_is_passed_on(
+    scene: Scene, lines: tuple[bytes, ...], announced: bytes | None
+) -> None:
     """To a client that asks for it."""
-    scene.instance.answers(head(CHUNKED) + b"5\r\nhello\r\n0\r\nX-Sum: abc\r\n\r\n")
+    scene.instance.answers(head(CHUNKED, *lines) + b"5\r\nhello\r\n0\r\nX-Sum: abc\r\n\r\n")
     answer = scene.ask(request(b"TE: trailers", b"Connection: TE"))
     assert (answer.body, answer.trailers) == (b"hello", [(b"X-Sum", b"abc")])
     assert answer.all("X-Sum") == []
+    assert answer.one("Trailer") == announced
 
 
 def test_trailer_for_a_client_of_http_1_0_is_dropped(scene: Scene) -> None:

@@ -27,11 +27,13 @@ TESTS = [
     "tests/dataplane/test_tls_instances.py",
     "tests/dataplane/test_tls_listeners.py",
     "tests/dataplane/test_names.py",
+    "tests/dataplane/test_slow_bodies.py",
+    "tests/conformance",
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
 def test_compiled_modules_pass_the_same_tests(tmp_path: Path) -> None:
     """A copy of the project, compiled in place, passes the data plane's tests."""
