@@ -16,7 +16,17 @@ EDITS = {
     "add": {"X-Added": "2"},
     "remove": ["x-removed", "server"],
 }
+INJECTING = {
+    "set": {"X-Set": "a\r\nX-Injected: y", "X-Y": "a\nX-Injected: y", "X-Z": "a\0", "X-Kept": "y"},
+    "add": {"X-Injected: y\r\nX": "z", "X Injected": "y", "Content-Length": "5", "": "X-Injected"},
+    "remove": ["host", "connection"],
+}
 ENTITIES = [
+    route(
+        "unchecked",
+        "/unchecked",
+        policies={"request_headers": INJECTING, "response_headers": INJECTING},
+    ),
     route("dated", "/dated", policies={"response_headers": {"set": {"Date": "never"}}}),
     route("edited", "/edited", policies={"request_headers": EDITS, "response_headers": EDITS}),
     answering_route("fixed", "/fixed", respond={"status": 200, "headers": {}, "body": "fixed"}),
@@ -375,6 +385,19 @@ def test_request_id_of_a_stranger_is_replaced(scene: Scene, value: bytes) -> Non
     """Whoever is not trusted gets a request id of the gateway's, also in its errors."""
     got = scene.forwards(request(b"X-Request-Id: " + value))
     assert got.one("X-Request-Id") not in (value, b"", None)
+
+
+def test_edit_that_is_no_header_is_left_out(scene: Scene) -> None:
+    """Validation refuses it; should that ever fail, it still makes no line on the wire."""
+    scene.instance.answers(ok(b"", b"X-Name: z"))
+    answer = scene.ask(request(target=b"/unchecked"))
+    got = scene.instance.request()
+    for headers in (answer.headers, got.headers):
+        said = b" ".join(name + b": " + value for name, value in headers)
+        assert b"injected" not in said.lower()
+        assert (b"X-Kept", b"y") in headers
+    assert got.one("Host") == b"example.com"
+    assert (answer.one("X-Name"), answer.body) == (b"z", b"")
 
 
 def test_client_cannot_name_a_gateway_header(scene: Scene) -> None:
