@@ -27,6 +27,9 @@ _FAMILIES: Final = {b"TCP4": IPv4Address, b"TCP6": IPv6Address}
 
 _LOCAL, _PROXY = 0x20, 0x21
 _STREAMS: Final = {0x11: (IPv4Address, 4), 0x21: (IPv6Address, 16)}
+_OTHERS: Final = frozenset({0x00, 0x12, 0x22, 0x31, 0x32})
+"""What else a family may be: none, datagrams, Unix sockets. They say nothing of use here."""
+
 _CHECKSUM: Final = 0x03
 
 
@@ -87,21 +90,24 @@ def _read_binary(data: bytes) -> Header | None:
         raise ValueError("unknown version or command")
     if len(data) < length:
         return None
-    return Header(_binary_source(data[:length], command, family), length)
+    # A balancer that speaks for itself may say whatever it likes of addresses.
+    source = _binary_source(data[:length], family) if command == _PROXY else None
+    return Header(source, length)
 
 
-def _binary_source(header: bytes, command: int, family: int) -> str | None:
+def _binary_source(header: bytes, family: int) -> str | None:
     stream = _STREAMS.get(family)
+    if stream is None:
+        if family not in _OTHERS:
+            raise ValueError("unknown address family")
+        return None
+    address_of, width = stream
     at = _FIXED.size
-    source = None
-    if stream is not None:
-        address_of, width = stream
-        after = at + 2 * width + 4
-        if after > len(header):
-            raise ValueError("addresses too short")
-        source = _text(address_of(header[at : at + width]))
-        _check_notes(header, after)
-    return source if command == _PROXY else None
+    after = at + 2 * width + 4
+    if after > len(header):
+        raise ValueError("addresses too short")
+    _check_notes(header, after)
+    return _text(address_of(header[at : at + width]))
 
 
 def _text(address: object) -> str:
