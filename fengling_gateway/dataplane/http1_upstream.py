@@ -308,6 +308,7 @@ class UpstreamConnection(AnswerReader):
         phase, self._phase = self._phase, _CLOSED
         self._plane.sweeper.items.discard(self)
         exchange, self._exchange = self._exchange, None
+        was_refused = not self.is_reused and getattr(self._transport, "was_refused", False)
         self._transport = None
         self._out = []
         self._pool.closed(self)
@@ -318,7 +319,8 @@ class UpstreamConnection(AnswerReader):
         elif phase == _TUNNEL:
             exchange.upstream_failed(ForwardError.TUNNEL_BROKEN, is_reused=False)
         elif phase == _HEAD:
-            exchange.upstream_failed(self._why_unanswered(), is_reused=self.is_reused)
+            error = ForwardError.TLS_REFUSED if was_refused else self._why_unanswered()
+            exchange.upstream_failed(error, is_reused=self.is_reused)
         else:
             exchange.upstream_failed(ForwardError.RESPONSE_TOO_SHORT, is_reused=self.is_reused)
 

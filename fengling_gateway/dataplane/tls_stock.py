@@ -34,6 +34,7 @@ from fengling_gateway.balancing.service import ServiceTls
 from fengling_gateway.dataplane.tls_certificates import Certificate, CertificateError, as_file
 from fengling_gateway.dataplane.tls_contexts import CIPHERS, ServerTls
 from fengling_gateway.dataplane.tls_failures import (
+    ALERT,
     CERTIFICATE,
     LEFT,
     SILENT,
@@ -58,6 +59,7 @@ class _StockTransport(TLSMemoryBIOProtocol):
     transport: Any
     has_heard = False
     is_new = True
+    was_refused = False
     terms: Terms | None = None
     broke: Callable[[TlsFailure], None] | None = None
 
@@ -69,7 +71,9 @@ class _StockTransport(TLSMemoryBIOProtocol):
         # (A SysCallError is TCP's end without that of TLS.)
         is_broken = reason is not None and not reason.check(SSL.SysCallError)
         if reason is not None and is_broken and self._handshakeDone and self.broke is not None:
-            self.broke(_failure_of(reason, has_heard=True))
+            failure = _failure_of(reason, has_heard=True)
+            self.was_refused = failure.kind == ALERT
+            self.broke(failure)
         super()._tlsShutdownFinished(reason)
 
     def loseWriteConnection(self) -> None:

@@ -10,7 +10,7 @@ cdef class TlsTransport:
     cdef Terms _terms
     cdef Py_ssize_t _answered_bytes
     cdef bint _can_write, _has_ended, _is_new, _is_open
-    cdef public bint has_heard, was_truncated
+    cdef public bint has_heard, was_refused, was_truncated
 
     cpdef write(self, data)
     cpdef bint is_quiet(self) except -1

@@ -20,7 +20,14 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
-from fengling_gateway.dataplane.tls_failures import LEFT, OTHER, SILENT, TlsFailure, failure_of
+from fengling_gateway.dataplane.tls_failures import (
+    ALERT,
+    LEFT,
+    OTHER,
+    SILENT,
+    TlsFailure,
+    failure_of,
+)
 
 RECORD_BYTES: Final = 16 * 1024
 """The most that is read in one go: what a record holds."""
@@ -59,6 +66,8 @@ class TlsTransport:
 
     Attributes:
         has_heard: whether the peer has said anything.
+        was_refused: whether the peer broke off, and said so. With TLS 1.3 it may do that when
+            to us the handshake is done: what it does not like is our certificate, most often.
         was_truncated: whether the peer ended without saying so (RFC 8446, 6.1):
             what seemed to be the end need not have been.
     """
@@ -80,6 +89,7 @@ class TlsTransport:
         "_tls",
         "_transport",
         "has_heard",
+        "was_refused",
         "was_truncated",
     )
 
@@ -124,6 +134,7 @@ class TlsTransport:
         self._is_open = False
         self._can_write = False
         self._has_ended = False
+        self.was_refused = False
         self.was_truncated = False
 
     def __repr__(self) -> str:
@@ -234,6 +245,7 @@ class TlsTransport:
             self._ended()
 
     def _break_off(self, failure: TlsFailure) -> None:
+        self.was_refused = failure.kind == ALERT
         self.was_truncated = True
         self._transport.abortConnection()
         if self._broke is not None:

@@ -132,6 +132,7 @@ class ForwardError(Enum):
 
     # Waiting for the response's head
     FIRST_BYTE_TIMEOUT = _UP, _WAIT, 504, _NEVER, "The instance did not answer in time."
+    TLS_REFUSED = _UP, _WAIT, 502, _NEVER, "The instance broke TLS off instead of answering."
     NO_RESPONSE = _UP, _WAIT, 502, _FRESH, "The instance closed without an answer."
     MALFORMED_RESPONSE = _UP, _WAIT, 502, _NEVER, "The instance's answer is not valid HTTP/1.1."
     RESPONSE_HEADERS_TOO_LARGE = _UP, _WAIT, 502, _NEVER, "The head of the answer is too large."

@@ -272,7 +272,7 @@ def test_client_certificate_is_shown(
             assert b" 200 OK" in ask(gateway, POST)[0]
         assert seen == ["first", "second"]
         gateway.offer(row("third", Authority("Others")))
-        fails_with(gateway, b"tls_failed" if version == ssl.TLSVersion.TLSv1_2 else b"no_response")
+        fails_with(gateway, b"tls_failed" if version == ssl.TLSVersion.TLSv1_2 else b"tls_refused")
         wait_until(lambda: "alert unknown ca" in logged(gateway))
         gateway.offer()
         fails_with(gateway, b"tls_failed")
