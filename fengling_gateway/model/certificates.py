@@ -27,7 +27,7 @@ from fengling_gateway.model.checks import (
     wrong_type,
 )
 from fengling_gateway.model.entity import Key
-from fengling_gateway.model.names import display_name, host, slug
+from fengling_gateway.model.names import display_name, host, is_slug, slug
 from fengling_gateway.model.problems import Report, shown
 
 MAX_NAMES: Final = 500
@@ -86,6 +86,18 @@ def secret_value(value: Any, report: Report) -> Any:
     return value
 
 
+def _secret_id(value: Any, report: Report) -> Any:
+    """Judge the name of a secret; a key that stands in its place is not shown either."""
+    if type(value) is str and not is_slug(value):
+        report.add(
+            "bad_id",
+            "must be the id of a secret: 1 to 100 letters, digits, dots, underscores or dashes "
+            "(what is there is not shown)",
+        )
+        return value
+    return slug(value, report)
+
+
 def sni_name(value: Any, report: Report) -> Any:
     """Judge a name that clients may ask for by SNI: never an address (RFC 6066, section 3)."""
     before = len(report.found)
@@ -134,7 +146,7 @@ CERTIFICATE: Final = Record(
     Field("enabled", boolean, True),
     Field("hosts", list_of(sni_name, MAX_NAMES, as_set=True), []),
     Field("chain", _pem(is_chain=True)),
-    Field("key_secret", slug),
+    Field("key_secret", _secret_id),
     open_ended=True,
 )
 

@@ -90,6 +90,12 @@ class ChainTests:
         """By a rule that one can look up, and without a word of it."""
         assert why in refused(chain=chain)
 
+    def test_key_in_the_place_of_its_secrets_name_is_not_repeated(self) -> None:
+        """Whoever pastes it there has made one mistake already."""
+        problems = refused(key_secret="-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMG")
+        assert "id of a secret" in problems
+        assert "MIGH" not in problems
+
     def test_longest_chain_is_complete(self) -> None:
         """The root may be there, too."""
         assert judged(chain=SHOP.pem + MIDDLE.pem + ROOT.pem)
