@@ -100,6 +100,10 @@ class UpstreamConnection(AnswerReader):
         if self._connector is not None:
             self._connector.disconnect()
 
+    def is_awaited(self) -> bool:
+        """Whether somebody still waits for it to be open."""
+        return self._exchange is not None
+
     def seconds_left(self) -> float:
         """Return how long opening it may still take."""
         exchange = self._exchange

@@ -121,7 +121,8 @@ class ClientTls:
 
     def failed(self, connection: Any, failure: TlsFailure) -> None:
         """Tell that there will be no connection."""
-        self.report(connection.instance, failure)
+        if connection.is_awaited():  # else we have given it up, which is no failure of TLS
+            self.report(connection.instance, failure)
         connection.connect_failed(ForwardError.TLS_FAILED)
 
     def _transport(self, connection: Any, terms: Terms) -> Any:

@@ -221,6 +221,19 @@ def test_instance_that_speaks_no_tls(kinds: dict[str, Any]) -> None:
 
 
 @TRANSPORTS
+def test_handshake_that_is_given_up_has_not_failed(kinds: dict[str, Any]) -> None:
+    """If its time is over, or its client leaves, it is not TLS that is logged and counted."""
+    never, far_end = socket.socketpair()
+    with never, far_end, gateway_to(lambda _: bool(never.recv(1)), kinds) as gateway:
+        with gateway.connect() as client:
+            client.sendall(GET)
+            wait_until(lambda: gateway.ask()["counters"]["upstream_connections_now"] == 1)
+        wait_until(lambda: gateway.ask()["counters"]["upstream_connections_now"] == 0)
+        assert gateway.ask()["counters"]["upstream_tls_failed"] == 0
+        assert logged(gateway) == ""
+
+
+@TRANSPORTS
 def test_another_instance_is_tried(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A handshake that fails has sent nothing of the request, which another instance may have."""
     secure = Secure(tmp_path, telling)
