@@ -125,16 +125,17 @@ class Dialing:
             self._call = self._reactor.callLater(0, self._end, ForwardError.RESOLVE_FAILED)
 
     def disconnect(self) -> None:
-        """Give up."""
-        if self._is_over:
-            if self._connector is not None:
-                self._connector.disconnect()  # connected, but not through with TLS
-            return
-        if self._connector is None:
+        """Give up; once TCP is connected there may still be a handshake to give up."""
+        connector = self._connector
+        if connector is not None:
+            if self._reactor.seconds() - self._began >= HOPELESS_SECONDS:
+                self._resolver.not_connected(self._name, self._address)
+        elif not self._is_over:
             self._resolver.forget(self._name, self._told)
-        elif self._reactor.seconds() - self._began >= HOPELESS_SECONDS:
-            self._resolver.not_connected(self._name, self._address)
-        self._end(ForwardError.CONNECT_FAILED)
+        if not self._is_over:
+            self._end(ForwardError.CONNECT_FAILED)
+        elif connector is not None:
+            connector.disconnect()
 
     def _told(self, addresses: list[str]) -> None:
         if self._is_over:
@@ -181,6 +182,7 @@ class Dialing:
         self._resolver.connected(self._name, self._address, self._connection)
 
     def lost(self) -> None:
+        self._connector = None
         self._resolver.disconnected(self._name, self._connection)
 
     def failed(self) -> None:

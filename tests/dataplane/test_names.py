@@ -42,26 +42,27 @@ class Instances:
     def __exit__(self, *given: object) -> None:
         self._stack.close()
 
-    def listen(self, address: str) -> None:
+    def listen(self, address: str, serve: Callable[[Any], None] | None = None) -> None:
+        serve = serve or serving(address.encode())
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         listening = socket.create_server((address, self.port), family=family)
         self.port = listening.getsockname()[1]
         self._stack.callback(listening.close)
         self._stack.callback(listening.shutdown, socket.SHUT_RDWR)
-        threading.Thread(target=_accept, args=(listening, address.encode()), daemon=True).start()
+        threading.Thread(target=_accept, args=(listening, serve), daemon=True).start()
 
 
 def serving(name: bytes) -> Callable[[Any], None]:
     return partial(_serve, name=name)
 
 
-def _accept(listening: socket.socket, name: bytes) -> None:
+def _accept(listening: socket.socket, serve: Callable[[Any], None]) -> None:
     while True:
         try:
             connection, _ = listening.accept()
         except OSError:
             return
-        threading.Thread(target=_serve, args=(connection, name), daemon=True).start()
+        threading.Thread(target=serve, args=(connection,), daemon=True).start()
 
 
 def _serve(connection: socket.socket, name: bytes) -> None:
@@ -282,6 +283,33 @@ class TlsTests:
             for _ in range(2):
                 assert ask(gateway)[0::2] == (504, "connect_timeout")
             wait_until(lambda: gateway.ask()["counters"]["upstream_connections_now"] == 0)
+
+    @TRANSPORTS
+    def test_address_whose_handshake_never_ends_is_tried_last(
+        self, kinds: dict[str, Any], tmp_path: Path
+    ) -> None:
+        """For a while, as one that can't be connected to."""
+        closed = threading.Event()
+
+        def mute(connection: socket.socket) -> None:
+            with connection:
+                while connection.recv(65536):
+                    pass
+            closed.set()
+
+        secure = Secure(tmp_path, serving(b"TLS"))
+        tls = service(tls=TRUSTING, connect_timeout=0.5)
+        zone = {"i.example": {"A": [ONE, TWO]}}
+        with Instances() as instances, DnsServer(zone) as dns:
+            instances.listen(ONE, mute)
+            instances.listen(TWO, secure.serve)
+            entities = plain(tls, address=f"https://i.example:{instances.port}")
+            settings = {"dns_servers": [dns.address], "dns_hosts": "/dev/null", **ONCE, **kinds}
+            with running_gateway(*entities, **settings) as gateway:
+                assert ask(gateway)[0::2] == (504, "connect_timeout")
+                assert closed.wait(10)
+                wait_until(lambda: not gateway.ask()["counters"]["upstream_connections_now"])
+                assert [ask(gateway)[:2] for _ in range(3)] == [(200, "TLS")] * 3
 
 
 class DrainTests:
