@@ -9,10 +9,14 @@ from typing import Any, Final
 from fengling_gateway.dataplane.dns_configuration import ResolverConfiguration, names_to_ask
 from fengling_gateway.dataplane.dns_message import AAAA, A
 from fengling_gateway.dataplane.dns_outcome import Found, Missing, Outcome, Unknown, together
-from fengling_gateway.dataplane.dns_query import Query, Servers
+from fengling_gateway.dataplane.dns_query import RESEND_SECONDS, Query, Servers
 
-OTHER_KIND_SECONDS: Final = 0.05
-"""How long addresses of one kind wait for those of the other (RFC 8305, 3)."""
+OTHER_KIND_SECONDS: Final = {A: 0.05, AAAA: 1.5 * RESEND_SECONDS}
+"""
+How long an answer about one kind of addresses waits for the other (RFC 8305, 3).
+
+Those of IPv4 are tried first, so that they are worth being asked for once more.
+"""
 
 
 class Lookup:
@@ -76,8 +80,9 @@ class Lookup:
         self._outcomes[kind] = outcome
         if not self._queries:
             self._judge()
-        elif isinstance(outcome, Found):
-            self._grace = self._reactor.callLater(OTHER_KIND_SECONDS, self._wait_no_more)
+        elif _suffices(outcome):
+            seconds = OTHER_KIND_SECONDS[kind]
+            self._grace = self._reactor.callLater(seconds, self._wait_no_more)
 
     def _wait_no_more(self) -> None:
         self._grace = None
@@ -94,3 +99,8 @@ class Lookup:
                 return
             outcome = Missing(min(one.ttl for one in self._missing))
         self._done(outcome)
+
+
+def _suffices(outcome: Outcome) -> bool:
+    """Whether this is an outcome even if nobody can tell about the other kind."""
+    return isinstance(outcome, Found) or (isinstance(outcome, Missing) and not outcome.exists)

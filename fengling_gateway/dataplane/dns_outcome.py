@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 
 class Found(NamedTuple):
-    """Addresses, and for how many seconds they hold."""
+    """Addresses, and for how many seconds they hold; whole if both kinds could be told."""
 
     addresses: tuple[str, ...]
     ttl: float
+    is_whole: bool = True
 
 
 class Missing(NamedTuple):
@@ -33,7 +34,8 @@ def together(four: Outcome, six: Outcome) -> Outcome:
     found = [one for one in (four, six) if isinstance(one, Found)]
     if found:
         addresses = tuple(address for one in found for address in one.addresses)
-        return Found(addresses, min(one.ttl for one in found))
+        is_whole = not isinstance(four, Unknown) and not isinstance(six, Unknown)
+        return Found(addresses, min(one.ttl for one in found), is_whole)
     missing = [one for one in (four, six) if isinstance(one, Missing)]
     if len(missing) == 2 or any(not one.exists for one in missing):
         return Missing(min(one.ttl for one in missing), all(one.exists for one in missing))

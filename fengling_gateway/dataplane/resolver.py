@@ -42,6 +42,9 @@ REFRESH_SHARE: Final = 0.8
 RETRY_SECONDS: Final = 1.0
 """After a lookup that failed, nobody is asked for so long."""
 
+HALF_SECONDS: Final = 2.0
+"""How long addresses of one kind hold if nobody could tell those of the other, which may be needed."""
+
 MAX_MISSING_SECONDS: Final = 5.0
 """For so long at most a name is believed to be missing, whatever its zone says."""
 
@@ -289,6 +292,8 @@ class Resolver:
         if known.error is not None:
             _log.info("{name} can be resolved again", name=known.name, log_id="dns.resolved")
         ttl = min(max(found.ttl, self._limits.min_ttl), self._limits.max_ttl)
+        if not found.is_whole:
+            ttl = min(ttl, HALF_SECONDS)
         known.found(found.addresses, ttl)
 
     def _failed(self, known: KnownName, reason: str, seconds: float) -> None:

@@ -151,15 +151,40 @@ class LookupTests:
 
     def test_other_kind_is_not_waited_for(self, host: Host) -> None:
         """A server that keeps silent about one of them is none the worse for it."""
-
-        class Deaf(DnsServer):
-            def _answer(self, data: bytes) -> bytes | None:
-                answer = super()._answer(data)
-                return None if self.asked[-1][1] == "AAAA" else answer
-
-        with Deaf({"orders": ORDERS}) as server:
-            assert host.resolve("orders", server) == Found(("10.0.0.1", "10.0.0.2"), 30.0)
+        with Deaf("AAAA", {"orders": ORDERS}) as server:
+            found = Found(("10.0.0.1", "10.0.0.2"), 30.0, is_whole=False)
+            assert host.resolve("orders", server) == found
             assert len(server.asked) == 2
+
+    def test_ipv4_is_asked_for_once_more(self, host: Host) -> None:
+        """When the question was lost: there may be no way to the IPv6 addresses."""
+        with Deaf("A", {"orders": ORDERS}, times=1) as server:
+            found = host.resolve("orders", server)
+            assert found == Found(("10.0.0.1", "10.0.0.2", "fd00::1"), 30.0)
+        with Deaf("A", {"orders": ORDERS}) as server:
+            assert host.resolve("orders", server) == Found(("fd00::1",), 30.0, is_whole=False)
+
+    @pytest.mark.parametrize("kind", ["A", "AAAA"])
+    def test_missing_name_is_missing_for_both_kinds(self, host: Host, kind: str) -> None:
+        """The search goes on although nobody can tell about the other."""
+        with Deaf(kind, {"orders.b": ORDERS}) as server:
+            assert isinstance(host.resolve("orders", server, search=("a", "b")), Found)
+
+
+class Deaf(DnsServer):
+    """One that says nothing about one kind of addresses, so many times."""
+
+    def __init__(self, kind: str, zone: Any, times: int = 1000) -> None:
+        self._kind = kind
+        self._times = times
+        super().__init__(zone)
+
+    def _answer(self, data: bytes) -> bytes | None:
+        answer = super()._answer(data)
+        if self.asked[-1][1] != self._kind or not self._times:
+            return answer
+        self._times -= 1
+        return None
 
 
 class ServersTests:

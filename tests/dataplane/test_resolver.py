@@ -242,6 +242,15 @@ class TtlTests:
         names.resolve(ONE, ttl=ttl)
         assert names.resolver.to_json(1)[0]["ttl_s"] == kept
 
+    def test_addresses_of_one_kind_are_kept_for_a_moment(self, names: Names) -> None:
+        """If nobody could tell the others: those may be the ones that can be reached."""
+        assert names.ask() == WAITS
+        names.end(Found((SIX,), 60.0, is_whole=False))
+        assert names.ask() == [SIX]
+        names.pass_(1.7)
+        names.found(ONE, SIX)
+        assert names.ask() == [ONE, SIX]
+
 
 class FailureTests:
     def test_name_that_never_was_fails(self, names: Names, logged: list[str]) -> None:
