@@ -106,9 +106,9 @@ class DownstreamFactory(Doorkeeper):
     def refusal(self) -> bytes | None:
         if len(self._connections) < self._max_connections:
             return None
-        return self._refuse()
+        return self.refuse()
 
-    def short_of(self, error: OSError) -> bytes:
+    def short_of(self, error: OSError) -> None:
         state, listener = self._state, self._listener
         state.counters.descriptors_short += 1
         if listener.rarely.is_time("accept", state.sweeper.now):
@@ -119,10 +119,8 @@ class DownstreamFactory(Doorkeeper):
                 error=os.strerror(error.errno or 0),
                 log_id="accept.failed",
             )
-        return self._refuse()
 
-    def _refuse(self) -> bytes:
-        """Count a client that is not served; return what it is told."""
+    def refuse(self) -> bytes:
         state = self._state
         state.counters.connections_refused += 1
         if self._listener.tls is not None:

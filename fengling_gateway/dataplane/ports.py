@@ -37,8 +37,11 @@ class Doorkeeper(ServerFactory):
         """Return what to tell the next client rather than to serve it; None: it may come in."""
         return None
 
-    def short_of(self, error: OSError) -> bytes:
-        """Note that a client can't be accepted; return what to tell it, if that can be done."""
+    def short_of(self, error: OSError) -> None:
+        """Note that a client can't be accepted."""
+
+    def refuse(self) -> bytes:
+        """Count a client that is not served; return what it is told."""
         return b""
 
 
@@ -113,7 +116,7 @@ class FastPort(tcp.Port):
 
     def _told(self, error: OSError) -> bool:
         """Tell the next client that there is no descriptor for it; False if that can't be done."""
-        words = self.factory.short_of(error)
+        self.factory.short_of(error)
         if error.errno != errno.EMFILE or not self._give_spare():
             return False
         try:
@@ -121,7 +124,7 @@ class FastPort(tcp.Port):
         except OSError:
             return False
         else:
-            _tell(client, words)
+            _tell(client, self.factory.refuse())
             return True
         finally:
             self._spare = _open_spare()

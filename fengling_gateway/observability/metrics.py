@@ -83,7 +83,7 @@ WORKER_COUNTERS: Final = {
     ),
     "descriptors_short": Declared(
         "fengling_http_accepts_failed_total",
-        "Client connections that could not be accepted for want of a descriptor or memory.",
+        "How often a client could not be accepted for want of a descriptor or memory.",
         _WORKER,
     ),
     "accept_pauses": Declared(

@@ -306,6 +306,7 @@ def test_clients_without_a_descriptor_are_told(narrow: Scene) -> None:
     narrow.serves_others()
     assert len(lines_of_refusals(narrow)) == 1
     assert narrow.counter("descriptors_short") >= 40
+    assert narrow.counter("connections_refused") >= 40
 
 
 def test_worker_without_any_descriptor_does_not_spin(narrow: Scene) -> None:
@@ -321,3 +322,4 @@ def test_worker_without_any_descriptor_does_not_spin(narrow: Scene) -> None:
         with client:
             assert client.answer().status == 200
     assert len(lines_of_refusals(narrow)) == 1
+    assert narrow.counter("connections_refused") == 0
