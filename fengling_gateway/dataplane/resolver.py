@@ -27,8 +27,11 @@ from fengling_gateway.dataplane.known_name import Connection, KnownName
 
 _log = Logger()
 
-MAX_LOOKUPS: Final = 64
-"""At a time; each has a socket or two for each server that it asks. More wait in line."""
+MAX_LOOKUPS: Final = 32
+"""
+At a time; more wait in line. Each has two sockets for each of three servers, while they are silent:
+192, which `accepting.RESERVED_DESCRIPTORS` has room for.
+"""
 
 MAX_NAMES: Final = 10_000
 """Names that are remembered; beyond that, the one looked up longest ago is forgotten."""

@@ -13,7 +13,9 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from fengling_gateway.dataplane import resolver as module
+from fengling_gateway.dataplane.accepting import RESERVED_DESCRIPTORS
 from fengling_gateway.dataplane.counters import Counters
+from fengling_gateway.dataplane.dns_configuration import MAX_SERVERS
 from fengling_gateway.dataplane.dns_outcome import Found, Missing, Outcome, Unknown
 from fengling_gateway.dataplane.resolver import Resolver, ResolverLimits
 
@@ -166,6 +168,10 @@ class AskingTests:
         names.pass_(2.1)
         assert names.told.count([]) == module.MAX_LOOKUPS + 1
         assert not names.under_way()
+
+    def test_lookups_leave_descriptors_for_others(self) -> None:
+        """However silent the servers are."""
+        assert module.MAX_LOOKUPS * 2 * MAX_SERVERS < RESERVED_DESCRIPTORS
 
     def test_waiters_are_bounded(self, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever comes then fails at once."""
