@@ -144,11 +144,14 @@ def name_server(value: str) -> tuple[str, int]:
     Raises:
         ValueError: it is no such thing.
     """
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
     try:
-        return str(ip_address(value.removeprefix("[").removesuffix("]"))), _DNS_PORT
+        if "]" not in bare:  # where a zone may have anything
+            return str(ip_address(bare)), _DNS_PORT
     except ValueError:
-        host, port = split_address(value)
-        return str(ip_address(host)), port
+        pass
+    host, port = split_address(value)
+    return str(ip_address(host)), port
 
 
 def _name_server(value: Any) -> Any:

@@ -520,7 +520,10 @@ class DataPlaneTests:
         plane = json.loads(json.dumps(settings.data_plane().to_json()))
         assert plane["dns_servers"] == [["10.0.0.53", 53], ["fd00::53", 5353], ["fd00::1", 53]]
 
-    @pytest.mark.parametrize("server", ["dns.example", "dns.example:53", "10.0.0.53:0", ""])
+    @pytest.mark.parametrize(
+        "server",
+        ["dns.example", "dns.example:53", "10.0.0.53:0", "", "[10.0.0.53", "[fe80::1%eth0]:53"],
+    )
     def test_dns_server_without_an_ip_address_is_refused(self, server: str, tmp_path: Path) -> None:
         """Who would resolve its name?"""
         with pytest.raises(SettingsError, match=r"dns\.servers\[0\].*must be an IP address"):
