@@ -20,6 +20,14 @@ SUPERVISOR_BYTES: Final = 512 * 1024 * 1024
 """Left to the supervisor, which holds the configuration too; a quarter where that is less."""
 
 
+LEAST_WORKER_BYTES: Final = 128 * 1024 * 1024
+"""
+No share is less: a worker has 50 MiB when it starts, of which all share 20.
+
+Where many workers have little memory, by shares alone none would ever serve anybody.
+"""
+
+
 def share_of_worker(workers: int, whole: int | None) -> int | None:
     """
     Return what each of so many workers may use.
@@ -29,7 +37,8 @@ def share_of_worker(workers: int, whole: int | None) -> int | None:
     """
     if whole is None or workers <= 1:
         return whole  # the only worker is in the supervisor's process
-    return (whole - min(SUPERVISOR_BYTES, whole // 4)) // workers
+    share = (whole - min(SUPERVISOR_BYTES, whole // 4)) // workers
+    return min(whole, max(share, LEAST_WORKER_BYTES))
 
 
 def whole_memory(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:

@@ -282,7 +282,7 @@ class LimitSettings(ListenerLimitSettings):
         description="Of each worker's process. From 85 % of it on new requests are answered 503 "
         "and idle connections closed; from 95 % on no connection is accepted. Unset: what the "
         "control group or the machine has, but 512MiB (at most a quarter) for the supervisor, "
-        "divided by the workers.",
+        "divided by the workers; 128MiB at least.",
         examples=["2GiB"],
     )
     max_metric_pairs: int = Field(

@@ -59,11 +59,17 @@ def test_without_control_groups_the_machine_counts(tmp_path: Path) -> None:
         (1, 1000 * MIB, 1000 * MIB),
         (2, 1000 * MIB, 375 * MIB),
         (4, 8704 * MIB, 2048 * MIB),
+        (8, 512 * MIB, 128 * MIB),
+        (2, 100 * MIB, 100 * MIB),
         (2, None, None),
     ],
 )
 def test_workers_and_supervisor_share(workers: int, whole: int | None, share: int | None) -> None:
-    """The supervisor has a quarter, but no more than 512 MiB; a single worker is in it."""
+    """
+    The supervisor has a quarter, but no more than 512 MiB; a single worker is in it.
+
+    What a worker can't start with is no share.
+    """
     assert share_of_worker(workers, whole) == share
 
 
