@@ -169,13 +169,30 @@ class AskingTests:
         assert names.told.count([]) == module.MAX_LOOKUPS + 1
         assert not names.under_way()
 
+    def test_name_that_leaves_the_line_leaves_no_gap(self, names: Names) -> None:
+        """Nobody looks up what it is about, and its turn is somebody else's."""
+        many = range(module.MAX_LOOKUPS)
+        for number in many:
+            names.ask(f"n{number}")
+        told: list[Any] = []
+        names.resolver.ask("late", "i", told.append)
+        names.resolver.forget("late", told.append)
+        names.resolver.release("late", "i")
+        for number in many:
+            names.end(Found((ONE,), 60.0), f"n{number}")
+            names.ask(f"m{number}")
+        assert len(names.under_way("running")) == module.MAX_LOOKUPS
+
     def test_lookups_leave_descriptors_for_others(self) -> None:
         """However silent the servers are."""
         assert module.MAX_LOOKUPS * 2 * MAX_SERVERS < RESERVED_DESCRIPTORS
 
     def test_waiters_are_bounded(self, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever comes then fails at once."""
+        """Whoever comes then fails at once; who has given up does not count."""
         monkeypatch.setattr(module, "MAX_WAITERS", 2)
+        told: list[Any] = []
+        names.resolver.ask("orders", "i", told.append)
+        names.resolver.forget("orders", told.append)
         assert [names.ask(), names.ask("others"), names.ask()] == [WAITS, WAITS, []]
         names.found(ONE)
         assert names.ask("others") == WAITS
@@ -320,7 +337,9 @@ class FailureTests:
         names.resolve(ONE, ttl=10.0)
         names.pass_(8.1)
         names.end(NOBODY)
-        names.pass_(1.1)
+        names.pass_(0.9)
+        assert not names.under_way()
+        names.pass_(0.2)
         names.pass_(2.1)
         names.pass_(1.1)
         names.found(TWO)
