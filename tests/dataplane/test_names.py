@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 
+from fengling_gateway.dataplane.dialing import MAX_TRIES
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.dns_server import DnsServer
 from tests.dataplane.processes import (
@@ -408,6 +409,17 @@ class RigTests:
         rig.accept().deliver(OK)
         assert status_of(client.sent) == 200
         assert rig.counters()["upstream_connects_failed"] == 0
+
+    def test_so_many_addresses_are_tried(self, rig: Rig, tmp_path: Path) -> None:
+        """Then the attempt fails, although there are others; the next one begins with those."""
+        lines = (f"10.0.1.{number} orders\n" for number in range(2 * MAX_TRIES))
+        (tmp_path / "hosts").write_text("".join(lines))
+        client = rig.ask()
+        for _ in range(MAX_TRIES):
+            rig.refuse()
+        assert status_of(client.sent) == ForwardError.CONNECT_FAILED.status
+        rig.ask()
+        assert [host for host, _ in rig.dials] == [f"10.0.1.{n}" for n in range(MAX_TRIES + 1)]
 
     def test_attempt_that_takes_too_long_fails(self, rig: Rig) -> None:
         """Each address had its share, and all together the connect timeout."""
