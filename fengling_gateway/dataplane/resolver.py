@@ -5,8 +5,8 @@ whose address is an IP address never comes here. Of each name there is one
 lookup at a time, which everybody shares who waits for it.
 
 An answer is kept for its TTL. While the name is used it is looked up again
-before that ends, so that nobody waits. Where that fails, the last good addresses
-go on, and it is tried again and again until it succeeds. Where it succeeds and
+before that ends, so that nobody waits. Where that takes longer or fails, the last
+good addresses go on, and it is tried again and again until it succeeds. Where it succeeds and
 an address is no longer there, connections to it are not used any more.
 """
 
@@ -127,7 +127,7 @@ class Resolver:
             return self._in_turn(known, now)
         if known.lookup is None and now >= known.retry_at:
             self._look_up(known)
-        if known.lookup is None or (known.error is not None and self._is_usable(known, now)):
+        if known.lookup is None or self._need_not_wait(known, now):
             return self._in_turn(known, now)
         if self._waiting >= MAX_WAITERS:
             return self._in_turn(known, now)
@@ -204,6 +204,12 @@ class Resolver:
         """Whether addresses may be used although their TTL has ended."""
         until = known.found_at + known.ttl + self._limits.max_stale
         return bool(known.addresses) and now < until
+
+    def _need_not_wait(self, known: KnownName, now: float) -> bool:
+        """Whether addresses will do meanwhile: looking it up fails, or is a little late."""
+        late = now - (known.found_at + known.ttl)
+        is_due = known.error is None and late >= self._limits.timeout
+        return self._is_usable(known, now) and not is_due
 
     def _in_turn(self, known: KnownName, now: float) -> list[str]:
         """Return the addresses for one connection."""

@@ -116,7 +116,7 @@ WORKER_COUNTERS: Final = {
     ),
     "dns_stale_uses": Declared(
         "fengling_dns_stale_uses_total",
-        "Connections to the last good address of a name that can't be resolved any more.",
+        "Connections to the last good address of a name that was not resolved again in time.",
         _WORKER,
     ),
     "retries": Declared(

@@ -237,6 +237,15 @@ class TtlTests:
         assert names.ask() == [TWO]
         assert names.counters.dns_stale_uses == 0
 
+    def test_nobody_waits_for_a_lookup_that_takes_longer_than_the_ttl(self, names: Names) -> None:
+        """The last good address goes on until it is known whether there is another."""
+        names.resolve(ONE, ttl=1.0)
+        names.pass_(1.1)
+        assert len(names.under_way()) == 1
+        assert names.ask() == [ONE]
+        names.found(TWO)
+        assert names.ask() == [TWO]
+
     def test_name_out_of_use_is_looked_up_no_more(self, names: Names) -> None:
         """A minute after its last use."""
         names.resolve(ONE, ttl=10.0)
