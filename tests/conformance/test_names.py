@@ -98,7 +98,9 @@ def test_last_good_address_goes_on_while_nobody_resolves() -> None:
 
             def is_stale() -> bool:
                 assert ask(scene, "n0")[0] == 200
-                return scene.counter("dns_stale_uses") > 3 and scene.counter("dns_lookups_failed") > 1
+                return (
+                    scene.counter("dns_stale_uses") > 3 and scene.counter("dns_lookups_failed") > 1
+                )
 
             wait_until(is_stale)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterator
+from select import select
 from typing import Any
 
 import pytest
@@ -253,6 +255,52 @@ class ServersTests:
         with Confused({"orders": ORDERS}) as server:
             assert isinstance(host.resolve("orders", server), Found)
             assert len(server.asked) > 2
+
+    def test_only_the_server_is_believed(self, host: Host) -> None:
+        """Not whoever knows what was asked, and from where."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            _, outcomes = host.lookup("orders", server.getsockname())
+            host.run_until(lambda: select([server], [], [], 0)[0])
+            with (
+                DnsServer({"orders": {"A": ["10.6.6.6"]}}) as liar,
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere,
+            ):
+                for _ in range(2):
+                    data, peer = server.recvfrom(512)
+                    lie = liar._answer(data)
+                    assert lie is not None
+                    elsewhere.sendto(lie, peer)
+            for _ in range(10):
+                host.reactor.iterate(0.01)
+            assert outcomes == []
+            with DnsServer({"orders": ORDERS}) as honest:
+                server.settimeout(5)
+
+                def is_told() -> bool:
+                    while select([server], [], [], 0)[0]:
+                        data, peer = server.recvfrom(512)
+                        server.sendto(honest._answer(data) or b"", peer)
+                    return bool(outcomes)
+
+                host.run_until(is_told)
+            assert isinstance(outcomes[0], Found)
+            assert "10.0.0.1" in outcomes[0].addresses
+
+    def test_numbers_of_questions_are_unforeseeable(self, host: Host) -> None:
+        """No two questions in a row have the same, or the next one."""
+        numbers: list[int] = []
+
+        class Noting(DnsServer):
+            def _answer(self, data: bytes) -> bytes | None:
+                numbers.append(int.from_bytes(data[:2], "big"))
+                return super()._answer(data)
+
+        with Noting({"orders": ORDERS}) as server:
+            for _ in range(10):
+                host.resolve("orders", server)
+        steps = {after - before for before, after in itertools.pairwise(numbers)}
+        assert len(steps) > 15
 
 
 class CancelTests:

@@ -115,6 +115,8 @@ class AnswerTests:
             answer(answer=0),
             answer(name="others.example"),
             answer(kind=AAAA),
+            answer(kind=A)[:-1] + b"\3",  # of another class
+            b"\0\7\x80" + b"\0" * 9,  # without a question
             answer(record("orders.example", dns.Record_A("10.0.0.1")))[:-1],
         ],
     )

@@ -406,6 +406,7 @@ class RigTests:
         client = rig.ask()
         rig.refuse()
         assert rig.dials == [("10.0.0.1", 8080), ("10.0.0.2", 8080)]
+        rig.advance(2)  # more than the share of the first one
         rig.accept().deliver(OK)
         assert status_of(client.sent) == 200
         assert rig.counters()["upstream_connects_failed"] == 0
