@@ -259,6 +259,7 @@ def test_idle_connections_to_instances_make_room() -> None:
         for number in range(POOLS):
             assert small.ask(request(target=b"/p%d" % number)).status == 200
         wait_until(lambda: small.counter("upstream_connections_now") <= cap)
+        assert small.counter("upstream_connections_now") == cap  # no more are closed than need be
         goes_on = threading.Event()
         for _ in range(cap):
             one.answers(goes_on, ok(b"x"))

@@ -218,6 +218,13 @@ class TestPlane:
         assert rig.is_accepting == [True, False]
         assert rig.counters()["accept_pauses"] == 1
 
+    def test_nothing_is_forwarded_while_nobody_is_accepted(self, rig: Rig, memory: Memory) -> None:
+        """Those who are there already are told."""
+        self.short(rig, memory, 95)
+        assert status_of(rig.ask().sent) == 503
+        self.short(rig, memory, 89)
+        assert status_of(rig.ask().sent) == 503
+
     def test_counters_tell(self, rig: Rig, memory: Memory) -> None:
         """Level, memory and limit are shown."""
         self.short(rig, memory, 86)
