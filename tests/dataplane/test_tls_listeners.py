@@ -165,6 +165,18 @@ def test_requests_are_forwarded(tmp_path: Path, kinds: dict[str, Any]) -> None:
 
 
 @TRANSPORTS
+def test_other_protocols_are_not_agreed_on(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """A client that offers none of ours hears so, and HTTP/2 all the same is no request."""
+    with running_site(tmp_path, settings=kinds) as site:
+        context = site.context()
+        context.set_alpn_protocols(["h2", "ftp"])
+        with site.connect(context=context) as client:
+            assert client.selected_alpn_protocol() is None
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+@TRANSPORTS
 def test_bodies_arrive_as_they_were_sent(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Large bodies are the same on the other side, sent in pieces of any size."""
     body = bytes(range(256)) * 4096 * 9
