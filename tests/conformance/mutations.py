@@ -17,7 +17,7 @@ SEEDS: Final = (
     request(b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Version: 13"),
     request(b"Expect: 100-continue", b"Content-Length: 5", method=b"PUT", body=b"hello"),
     post(b"hello world", b"Content-Type: text/plain"),
-    post(b"GET /inner HTTP/1.1\r\nHost: x\r\n\r\n"),
+    post(b"GET /inner HTTP/1.1\r\nHost: example.com\r\n\r\n"),
     post_chunks(b"hello", b"world" * 10),
     request(
         b"Transfer-Encoding: chunked", b"Trailer: X", method=b"POST",
@@ -68,7 +68,13 @@ _MORSELS: Final = (
         b"Connection: Host, X\r\n",
         b"chunked",
     ),
-    *(b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"CONNECT x:1 "),
+    *(
+        b"HTTP/1.1",
+        b"HTTP/1.0",
+        b"HTTP/2.0",
+        b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        b"CONNECT x:1 ",
+    ),
     *(
         b"Expect: 100-continue\r\n",
         b"Upgrade: h2c\r\n",
