@@ -87,7 +87,7 @@ class Exchange(RequestSide):
         if plan.max_request_body is not None and head.framing > plan.max_request_body:
             self.fail(ForwardError.BODY_TOO_LARGE)
             return
-        if head.via is not None and hops(head.via, plane.via[1]) >= MAX_HOPS:
+        if head.via is not None and hops(head.via, plane.pseudonym) >= MAX_HOPS:
             self.fail(ForwardError.LOOP_DETECTED)
             return
         service = snapshot.services.get(plan.service_id)

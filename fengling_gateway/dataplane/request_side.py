@@ -138,7 +138,7 @@ class RequestSide(ExchangeBase):
         head = self.head
         pairs = head.forward + forwarded_pairs(head, self._peer.address, self._peer.listener.scheme)
         pairs.append((b"X-Request-Id", self.request_id))
-        via = self._plane.via
+        via = self._plane.via if head.minor else self._plane.via_1_0
         pairs.append(via if head.via is None else (b"Via", head.via + b", " + via[1]))
         if self._upgrade is not None or head.takes_trailers:
             self._add_hop_by_hop(pairs)

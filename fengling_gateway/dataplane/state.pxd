@@ -9,13 +9,14 @@ cdef class Revision:
 cdef class PlaneState:
     cdef public object settings, rng, dial, limits, seconds, snapshot
     cdef public str worker_name
+    cdef public bytes pseudonym
     cdef public Counters counters
     cdef public Sweeper sweeper
     cdef public bint is_draining, is_shedding
     cdef public long long max_upstream
     cdef public set pools
     cdef public double wall
-    cdef public tuple date, trust, via
+    cdef public tuple date, trust, via, via_1_0
     cdef public Revision revision
     cdef public dict roles, tunnels
     cdef object _wall_clock, _look

@@ -54,7 +54,8 @@ class PlaneState:
         date: a Date header, as of the last sweep.
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
-        via: the Via header of a request that has none.
+        pseudonym: what this gateway calls itself in Via headers.
+        via, via_1_0: the Via header of a request that has none, and of one of HTTP/1.0.
         tunnels: exchanges that have become one, in this order.
         is_draining: whether answers end their connections.
         is_shedding: whether they do, and nothing is forwarded, for want of memory.
@@ -78,6 +79,7 @@ class PlaneState:
         "limits",
         "max_upstream",
         "pools",
+        "pseudonym",
         "revision",
         "rng",
         "roles",
@@ -88,6 +90,7 @@ class PlaneState:
         "trust",
         "tunnels",
         "via",
+        "via_1_0",
         "wall",
         "worker_name",
     )
@@ -113,7 +116,9 @@ class PlaneState:
         self.dial = dial
         self.counters = Counters(settings.max_metric_pairs)
         self.limits = settings.head_limits()
-        self.via: Pair = (b"Via", b"1.1 " + settings.via.encode())
+        self.pseudonym = settings.via.encode()
+        self.via: Pair = (b"Via", b"1.1 " + self.pseudonym)
+        self.via_1_0: Pair = (b"Via", b"1.0 " + self.pseudonym)
         self.tunnels: dict[Tunnel, None] = {}
         self._unchecked: list[Tunnel] = []
         self.seconds = clock.seconds

@@ -30,14 +30,9 @@ def forwarded_pairs(head: RequestHead, peer: bytes, scheme: bytes) -> list[Pair]
     return pairs
 
 
-def hops(via: bytes, ours: bytes) -> int:
-    """
-    Return how often a Via header names us.
-
-    Args:
-        ours: what we say there, protocol and pseudonym.
-    """
-    return sum(entry.split()[:2] == ours.split() for entry in via.split(b","))
+def hops(via: bytes, pseudonym: bytes) -> int:
+    """Return how often a Via header names us, whatever protocol we were spoken to in."""
+    return sum(entry.split()[1:2] == [pseudonym] for entry in via.split(b","))
 
 
 def peer_address(host: str) -> str:

@@ -319,10 +319,18 @@ def test_gateway_adds_itself_to_via(scene: Scene, lines: tuple[bytes, ...], via:
     assert scene.forwards(request(*lines)).one("Via") == via
 
 
+def test_via_says_which_protocol_was_spoken(scene: Scene) -> None:
+    """A client of HTTP/1.0 is told of as one."""
+    assert scene.forwards(request(version=b"HTTP/1.0")).one("Via") == b"1.0 fengling"
+    raw = request(b"Via: 1.1 a", version=b"HTTP/1.0")
+    assert scene.forwards(raw).one("Via") == b"1.1 a, 1.0 fengling"
+
+
 @pytest.mark.parametrize("times", [9, 10, 11])
-def test_loop_is_detected(scene: Scene, times: int) -> None:
-    """A request that has been here ten times is 508."""
-    raw = request(b"Via: " + b", ".join([b"1.1 fengling"] * times))
+@pytest.mark.parametrize("protocol", [b"1.1", b"1.0", b"HTTP/1.1"])
+def test_loop_is_detected(scene: Scene, times: int, protocol: bytes) -> None:
+    """A request that has been here ten times is 508, whoever has led it back."""
+    raw = request(b"Via: " + b", ".join([protocol + b" fengling"] * times))
     if times < 10:
         assert (scene.forwards(raw).one("Via") or b"").count(b"fengling") == times + 1
     else:
