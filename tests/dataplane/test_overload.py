@@ -218,6 +218,12 @@ class TestPlane:
         assert rig.is_accepting == [True, False]
         assert rig.counters()["accept_pauses"] == 1
 
+    def test_worker_that_is_late_looks_all_the_same(self, rig: Rig, memory: Memory) -> None:
+        """A turn that took so long is no reason to take the next one for early."""
+        memory.used = 96 * MIB
+        rig.reactor.advance(LOOK_SECONDS)
+        assert rig.plane.overload is Level.PAUSED
+
     def test_nothing_is_forwarded_while_nobody_is_accepted(self, rig: Rig, memory: Memory) -> None:
         """Those who are there already are told."""
         self.short(rig, memory, 95)
