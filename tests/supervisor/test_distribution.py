@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest import TestCase
 
@@ -96,6 +97,24 @@ class Worker:
         return True
 
 
+def distribution_of(
+    config: Config,
+    workers: Sequence[Worker | Follower],
+    *,
+    log: DeltaLog | None = None,
+    heard: Callable[[Position], object] = lambda position: None,
+    push: bool = True,
+) -> Distribution:
+    """To those that are in `workers` at the time."""
+    return Distribution(
+        log=DeltaLog() if log is None else log,
+        links=lambda: [worker.link for worker in workers],
+        bodies=lambda: config.bodies,
+        heard=heard,
+        push=push,
+    )
+
+
 steps = st.lists(
     st.one_of(
         st.tuples(
@@ -116,13 +135,8 @@ class DistributionTests(TestCase):
     def test_worker_converges_whatever_happened(self, script: list[Any], push: bool) -> None:
         """After any history, a heartbeat or two bring the worker to the head."""
         config, log, worker = Config(), DeltaLog(), Worker()
-        distribution = Distribution(
-            log=log,
-            links=lambda: [worker.link],
-            bodies=lambda: config.bodies,
-            heard=lambda position: None,
-            push=push,
-        )
+        workers = [worker]
+        distribution = distribution_of(config, workers, log=log, push=push)
         distribution.answer(worker.link, worker.question("started"))
         for step in script:
             if step[0] == "change":
@@ -137,7 +151,7 @@ class DistributionTests(TestCase):
             elif step[0] == "forget":
                 log._deltas.clear()
             else:
-                worker = Worker()
+                workers[0] = worker = Worker()
                 distribution.answer(worker.link, worker.question("started"))
         for _ in range(3):
             distribution.check(worker.link)
@@ -150,13 +164,7 @@ class DistributionTests(TestCase):
     def test_worker_in_step_gets_one_delta_for_one_change(self) -> None:
         """Nothing is sent twice, and never everything where a delta will do."""
         config, worker = Config(), Worker()
-        distribution = Distribution(
-            log=DeltaLog(),
-            links=lambda: [worker.link],
-            bodies=lambda: config.bodies,
-            heard=lambda position: None,
-            push=True,
-        )
+        distribution = distribution_of(config, [worker])
         distribution.publish(config.change(1, b"a"))
         worker.take(10)
         distribution.publish(config.change(1, b"b"))
@@ -168,13 +176,7 @@ class DistributionTests(TestCase):
     def test_worker_gets_everything_once_whoever_is_first(self) -> None:
         """The source may answer before a new worker asks; 100,000 routes are not sent twice."""
         config, worker = Config(), Worker()
-        distribution = Distribution(
-            log=DeltaLog(),
-            links=lambda: [worker.link],
-            bodies=lambda: config.bodies,
-            heard=lambda position: None,
-            push=True,
-        )
+        distribution = distribution_of(config, [worker])
         asked_early = worker.question("started")
         distribution.publish(config.change(1, b"a"))
         distribution.publish(config.change(1, b"b"))
@@ -184,13 +186,7 @@ class DistributionTests(TestCase):
     def test_worker_that_does_not_read_gets_no_more_than_a_bound(self) -> None:
         """And everything that is left when it does."""
         config, worker = Config(), Worker()
-        distribution = Distribution(
-            log=DeltaLog(),
-            links=lambda: [worker.link],
-            bodies=lambda: config.bodies,
-            heard=lambda position: None,
-            push=True,
-        )
+        distribution = distribution_of(config, [worker])
         for number in range(2 * MAX_QUEUED):
             distribution.publish(config.change(number % 5, b"%d" % number))
         distribution.check(worker.link)
@@ -203,13 +199,7 @@ class DistributionTests(TestCase):
     def test_worker_that_has_just_died_keeps_nothing_from_its_siblings(self) -> None:
         """Between the end of its channel and that of its process, a revision may come."""
         config, dead, alive = Config(), Worker(), Worker()
-        distribution = Distribution(
-            log=DeltaLog(),
-            links=lambda: [dead.link, alive.link],
-            bodies=lambda: config.bodies,
-            heard=lambda position: None,
-            push=True,
-        )
+        distribution = distribution_of(config, [dead, alive])
         distribution.publish(config.change(1, b"a"))
         dead.link.channel_lost()
         distribution.publish(config.change(1, b"b"))
@@ -220,13 +210,7 @@ class DistributionTests(TestCase):
     def test_worker_that_heard_of_more_than_there_is_makes_the_supervisor_look(self) -> None:
         """An announcement may reach a worker before the database has told its supervisor."""
         config, worker, looks = Config(), Worker(), []
-        distribution = Distribution(
-            log=DeltaLog(),
-            links=lambda: [worker.link],
-            bodies=lambda: config.bodies,
-            heard=looks.append,
-            push=False,
-        )
+        distribution = distribution_of(config, [worker], heard=looks.append, push=False)
         distribution.publish(config.change(1, b"a"))
         worker.take(10)
         announced = Position("e", 2, "t2")
@@ -239,13 +223,7 @@ class DistributionTests(TestCase):
         """Without the push: the first question, or an announcement to the supervisor, will do."""
         for hear in ("a worker", "the supervisor"):
             config, workers = Config(), [Worker(), Worker()]
-            distribution = Distribution(
-                log=DeltaLog(),
-                links=lambda workers=workers: [worker.link for worker in workers],
-                bodies=lambda config=config: config.bodies,
-                heard=lambda position: None,
-                push=False,
-            )
+            distribution = distribution_of(config, workers, push=False)
             distribution.publish(config.change(1, b"a"))
             for worker in workers:
                 worker.take(10)
@@ -261,13 +239,7 @@ class DistributionTests(TestCase):
     def test_worker_that_waits_for_more_than_comes_goes_on_waiting(self) -> None:
         """Two revisions announced at once may be read one by one."""
         config, worker = Config(), Worker()
-        distribution = Distribution(
-            log=DeltaLog(),
-            links=lambda: [worker.link],
-            bodies=lambda: config.bodies,
-            heard=lambda position: None,
-            push=False,
-        )
+        distribution = distribution_of(config, [worker], push=False)
         distribution.publish(config.change(1, b"a"))
         worker.take(10)
         distribution.announced(Position("e", 3, "t3"))
@@ -315,13 +287,7 @@ class SendingEverythingTests(TestCase):
         """All parts are of the configuration at that revision, while others follow it."""
         config, clock = Config(), Clock()
         followers = [Follower(clock)]
-        distribution = Distribution(
-            log=DeltaLog(),
-            links=lambda: [one.link for one in followers],
-            bodies=lambda: config.bodies,
-            heard=lambda position: None,
-            push=True,
-        )
+        distribution = distribution_of(config, followers)
         for number in range(1000):
             distribution.publish(config.change(number, b"%0500d" % number))
         clock.advance(0)
