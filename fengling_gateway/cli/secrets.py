@@ -16,6 +16,7 @@ from fengling_gateway.cli.changes import Planned
 from fengling_gateway.cli.configuration import PATIENCE_SECONDS, signature_options
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.options import collect
+from fengling_gateway.cli.settings_file import read_settings, settings_option
 from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
 from fengling_gateway.model.entity import Key
@@ -48,12 +49,7 @@ def _sealer(config: Path | None, key_file: Path | None) -> Sealer:
 
 def _keys(config: Path | None, key_file: Path | None) -> tuple[str, ...]:
     if config is not None:
-        from fengling_gateway.settings import SettingsError, load_settings
-
-        try:
-            keys = load_settings(config, os.environ).secrets.keys
-        except SettingsError as error:
-            raise CommandError(f"{config}: {error}") from error
+        keys = read_settings(config).secrets.keys
         if not keys:
             raise CommandError(f"{config} names no [secrets] key_file")
         return keys
@@ -68,11 +64,7 @@ def _keys(config: Path | None, key_file: Path | None) -> tuple[str, ...]:
 
 def _sealer_options(command: Callable[..., Any]) -> Any:
     options = (
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path, dir_okay=False, exists=True),
-            help="A gateway's settings file, which names the keys ([secrets] key_file).",
-        ),
+        settings_option("A gateway's settings file, which names the keys ([secrets] key_file)."),
         click.option(
             "--key-file",
             type=click.Path(path_type=Path, dir_okay=False),

@@ -10,29 +10,32 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple
 
 import click
 
 from fengling_gateway.auth.keys import WeakKeyError
 from fengling_gateway.auth.tokens import READ, SCOPES, TokenError, TokenRing, unverified_claims
 from fengling_gateway.cli.errors import CommandError, answer_no, note
+from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import moment, output_option, print_facts, print_value
 from fengling_gateway.cli.person import user_name_or_number
+from fengling_gateway.cli.settings_file import read_settings, settings_option
 
 _LIFETIME: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
-F = TypeVar("F", bound=Callable[..., Any])
+
+class _KeySource(NamedTuple):
+    """Where the keys are; with neither, in the environment."""
+
+    config: Path | None
+    key_file: Path | None
 
 
-def _key_options(command: F) -> F:
+def _key_options(command: Callable[..., Any]) -> Any:
     options = (
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path, dir_okay=False, exists=True),
-            help="The gateway's settings file, which has or names the keys.",
-        ),
+        settings_option("The gateway's settings file, which has or names the keys."),
         click.option(
             "--key-file",
             type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -40,11 +43,7 @@ def _key_options(command: F) -> F:
             "environment, as a gateway's do (FENGLING_MANAGEMENT__TOKEN_KEYS or …_FILE).",
         ),
     )
-    wrapped: Any = command
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    result: F = wrapped
-    return result
+    return collect(command, options, "source", _KeySource)
 
 
 @click.group("token")
@@ -69,13 +68,7 @@ def token_command() -> None:
 )
 @click.option("--subject", help="Whose it is; by default the user that runs this.")
 @click.option("--for", "lifetime", default="30d", show_default=True, help="How long it is valid.")
-def create(
-    config: Path | None,
-    key_file: Path | None,
-    scopes: tuple[str, ...],
-    subject: str | None,
-    lifetime: str,
-) -> None:
+def create(source: _KeySource, scopes: tuple[str, ...], subject: str | None, lifetime: str) -> None:
     """Print a new token, signed by the first key."""
     match = _LIFETIME.fullmatch(lifetime)
     if match is None:
@@ -83,7 +76,7 @@ def create(
     now = time.time()
     seconds = int(match[1]) * _UNITS[match[2]]
     try:
-        token = _ring(config, key_file).issue(
+        token = _ring(source).issue(
             subject=subject or user_name_or_number(),
             scopes=scopes,
             now=now,
@@ -101,7 +94,7 @@ def create(
 @click.argument("token")
 @_key_options
 @output_option
-def inspect(token: str, config: Path | None, key_file: Path | None, output: str) -> None:
+def inspect(token: str, source: _KeySource, output: str) -> None:
     """
     Show what TOKEN claims (- reads it from stdin).
 
@@ -112,7 +105,7 @@ def inspect(token: str, config: Path | None, key_file: Path | None, output: str)
         claims = unverified_claims(text)
     except TokenError as error:
         raise CommandError("this is not a token of a management API") from error
-    verdict = _verdict(text, config, key_file)
+    verdict = _verdict(text, source)
     shown = {**claims["claims"], "key": claims["header"].get("kid"), "valid": verdict}
     if output != "table":
         print_value(shown, output)
@@ -127,31 +120,26 @@ def _is_time(value: Any) -> bool:
     return type(value) is int and 0 <= value < 253402300800
 
 
-def _verdict(token: str, config: Path | None, key_file: Path | None) -> str:
-    if config is None and key_file is None:
+def _verdict(token: str, source: _KeySource) -> str:
+    if source == (None, None):
         return "not checked: no keys given"
     try:
-        _ring(config, key_file).verify(token, now=time.time())
+        _ring(source).verify(token, now=time.time())
     except TokenError as error:
         return error.code.replace("_", " ")
     return "yes"
 
 
-def _ring(config: Path | None, key_file: Path | None) -> TokenRing:
+def _ring(source: _KeySource) -> TokenRing:
     try:
-        return TokenRing(_keys(config, key_file))
+        return TokenRing(_keys(*source))
     except WeakKeyError as error:
         raise CommandError(str(error)) from error
 
 
 def _keys(config: Path | None, key_file: Path | None) -> list[str]:
     if config is not None:
-        from fengling_gateway.settings import SettingsError, load_settings
-
-        try:
-            return load_settings(config, os.environ).management.token_keys
-        except SettingsError as error:
-            raise CommandError(f"{config}: {error}") from error
+        return read_settings(config).management.token_keys
     if key_file is None:
         if listed := os.environ.get("FENGLING_MANAGEMENT__TOKEN_KEYS"):
             return _split(listed)
