@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 
@@ -15,6 +16,8 @@ from fengling_gateway.cli.main import cli
 from tests.cli.stub_gateway import StubGateway, stub_gateway
 
 Run = Callable[..., Result]
+Sql = Callable[..., list[tuple[Any, ...]]]
+"""Runs a statement with its arguments, and returns its rows."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,34 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubGateway]:
         monkeypatch.setenv("FENGLING_MANAGEMENT", stub.url)
         monkeypatch.setenv("FENGLING_TOKEN", "abc")
         yield stub
+
+
+@pytest.fixture
+def dsn(migrated_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the DSN of an empty database with the schema, which the environment names."""
+    monkeypatch.setenv("FENGLING_DATABASE", migrated_database)
+    return migrated_database
+
+
+@pytest.fixture
+def sql(dsn: str) -> Iterator[Sql]:
+    """Return a function that runs SQL in that database."""
+    connection, execute = executor_of(dsn, autocommit=True)
+    yield execute
+    connection.close()
+
+
+def executor_of(dsn: str, *, autocommit: bool) -> tuple[Any, Sql]:
+    """Return a connection, and what runs SQL in it."""
+    connection = psycopg2.connect(dsn)
+    connection.autocommit = autocommit
+
+    def execute(statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, arguments or None)
+            return cursor.fetchall() if cursor.description else []
+
+    return connection, execute
 
 
 def document(result: Result) -> Any:

@@ -16,10 +16,8 @@ import pytest
 from fengling_gateway.cli import configuration, transaction
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
-from tests.cli.conftest import Run, document
+from tests.cli.conftest import Run, Sql, document, executor_of
 from tests.support.wait import wait_until
-
-Sql = Callable[..., list[tuple[Any, ...]]]
 
 START = """
 INSERT INTO fengling.service (id) VALUES ('s'), ('other');
@@ -30,30 +28,11 @@ INSERT INTO fengling.route (id, path, service_id) VALUES ('r', '/r', 's'), ('apa
 FILE = "routes: [{id: r, path: /r, service_id: s, priority: 5}]"
 
 
-def executor_of(dsn: str, *, autocommit: bool) -> tuple[Any, Sql]:
-    connection = psycopg2.connect(dsn)
-    connection.autocommit = autocommit
-
-    def execute(statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, arguments or None)
-            return cursor.fetchall() if cursor.description else []
-
-    return connection, execute
-
-
 @pytest.fixture
-def dsn(migrated_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("FENGLING_DATABASE", migrated_database)
-    return migrated_database
-
-
-@pytest.fixture
-def sql(dsn: str) -> Iterator[Sql]:
-    connection, execute = executor_of(dsn, autocommit=True)
-    execute(START)
-    yield execute
-    connection.close()
+def sql(sql: Sql) -> Sql:
+    """Return a function that runs SQL in a database with something to change."""
+    sql(START)
+    return sql
 
 
 @pytest.fixture

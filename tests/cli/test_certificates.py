@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import yaml
 
@@ -27,22 +25,6 @@ CONFIGURATION = {
         {"id": "s", "tls": {"ca": ROOT.pem, "client_certificate": "shop", "sni": "s.internal"}}
     ],
 }
-
-
-@pytest.fixture
-def sql(migrated_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a function that runs SQL in the database that the environment names."""
-    monkeypatch.setenv("FENGLING_DATABASE", migrated_database)
-    connection = psycopg2.connect(migrated_database)
-    connection.autocommit = True
-
-    def execute(statement: str, *arguments: object) -> Any:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, arguments or None)
-            return cursor.fetchall() if cursor.description else None
-
-    yield execute
-    connection.close()
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import yaml
 
@@ -47,27 +45,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "routes.yaml"
     path.write_text(CONFIGURATION)
     return path
-
-
-@pytest.fixture
-def dsn(migrated_database: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("FENGLING_DATABASE", migrated_database)
-    return migrated_database
-
-
-@pytest.fixture
-def sql(dsn: str) -> Iterator[Any]:
-    """Return a function that runs SQL and returns its rows."""
-    connection = psycopg2.connect(dsn)
-    connection.autocommit = True
-
-    def execute(statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, arguments or None)
-            return cursor.fetchall() if cursor.description else []
-
-    yield execute
-    connection.close()
 
 
 class TestSchema:
