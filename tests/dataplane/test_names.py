@@ -15,6 +15,7 @@ import pytest
 from fengling_gateway.dataplane.dialing import MAX_TRIES
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.dns_server import DnsServer
+from tests.dataplane.kinds import TLS_TRANSPORTS
 from tests.dataplane.processes import (
     Gateway,
     read_head,
@@ -24,7 +25,7 @@ from tests.dataplane.processes import (
 )
 from tests.dataplane.rig import GET, OK, Rig, status_of
 from tests.dataplane.snapshots import Entity, instance, plain, service
-from tests.dataplane.test_tls_instances import TRANSPORTS, TRUSTING, Secure
+from tests.dataplane.test_tls_instances import TRUSTING, Secure
 from tests.support.wait import wait_until
 
 ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -245,7 +246,7 @@ class FailureTests:
 
 
 class TlsTests:
-    @TRANSPORTS
+    @TLS_TRANSPORTS
     def test_certificate_is_verified_for_the_name(
         self, kinds: dict[str, Any], tmp_path: Path
     ) -> None:
@@ -265,7 +266,7 @@ class TlsTests:
                 wait_until(lambda: ask(gateway)[0::2] == (502, "connect_failed"))
                 assert secure.connections == 1
 
-    @TRANSPORTS
+    @TLS_TRANSPORTS
     def test_handshake_that_stalls_leaves_no_connection(self, kinds: dict[str, Any]) -> None:
         """An instance that is silent after it has accepted takes no place of the pool for good."""
         zone: Any = {"i.example": {"A": [ONE], "ttl": 60}}
@@ -285,7 +286,7 @@ class TlsTests:
                 assert ask(gateway)[0::2] == (504, "connect_timeout")
             wait_until(lambda: gateway.ask()["counters"]["upstream_connections_now"] == 0)
 
-    @TRANSPORTS
+    @TLS_TRANSPORTS
     def test_address_whose_handshake_never_ends_is_tried_last(
         self, kinds: dict[str, Any], tmp_path: Path
     ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.dataplane.kinds import TRANSPORTS
 from tests.dataplane.processes import (
     Gateway,
     forwarding,
@@ -35,12 +36,6 @@ MAPPED = (
     + b"\x9c\x40\x01\xbb"
 )
 LOCAL = b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
-
-TRANSPORTS = pytest.mark.parametrize(
-    "kinds",
-    [{"transports": "fast", "reactor": "lean"}, {"transports": "stock", "reactor": "stock"}],
-    ids=["fast", "stock"],
-)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.dataplane.kinds import TLS_TRANSPORTS
 from tests.dataplane.processes import (
     Gateway,
     read_head,
@@ -30,16 +31,6 @@ GET = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 2\r\n\r\nhi"
 MEBIBYTE = 1 << 20
 
-TRANSPORTS = pytest.mark.parametrize(
-    "kinds",
-    [
-        {"transports": "fast", "reactor": "lean"},
-        {"transports": "stock", "reactor": "stock"},
-        {"transports": "fast", "reactor": "lean", "tls_transport": "stock"},
-        {"transports": "stock", "reactor": "stock", "tls_transport": "stock"},
-    ],
-    ids=["fast", "stock", "stock TLS", "all stock"],
-)
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 
 
@@ -133,7 +124,7 @@ def logged(gateway: Gateway) -> str:
     return "".join(line for line in gateway.logged if "TLS with instance" in line)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 @VERSIONS
 def test_connection_is_verified_and_used_again(
     tmp_path: Path, kinds: dict[str, Any], version: ssl.TLSVersion
@@ -152,7 +143,7 @@ def test_connection_is_verified_and_used_again(
     assert counters["upstream_tls_failed"] == 0
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_name_to_ask_for_and_to_verify(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """It is the instance's host, for which no name is sent if it is an address, or the service's."""
     secure = Secure(tmp_path, telling)
@@ -165,7 +156,7 @@ def test_name_to_ask_for_and_to_verify(tmp_path: Path, kinds: dict[str, Any]) ->
         fails_with(gateway, b"tls_failed")
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 @pytest.mark.parametrize(
     ("issued", "reason"),
     [
@@ -196,14 +187,14 @@ def test_who_cannot_be_verified_is_sent_nothing(
         assert b" 200 OK" in ask(gateway)[0]
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_system_authorities_are_the_default(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Without tls.ca nobody is trusted whom the system does not know."""
     with gateway_to(Secure(tmp_path, telling).serve, kinds, ca=None) as gateway:
         fails_with(gateway, b"tls_failed")
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_instance_that_speaks_no_tls(kinds: dict[str, Any]) -> None:
     """One that answers in the clear, or hangs up, is no instance to talk to; it hears no request."""
     heard = []
@@ -220,7 +211,7 @@ def test_instance_that_speaks_no_tls(kinds: dict[str, Any]) -> None:
     assert not any(b"example.com" in said for said in heard)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_handshake_that_is_given_up_has_not_failed(kinds: dict[str, Any]) -> None:
     """If its time is over, or its client leaves, it is not TLS that is logged and counted."""
     never, far_end = socket.socketpair()
@@ -233,7 +224,7 @@ def test_handshake_that_is_given_up_has_not_failed(kinds: dict[str, Any]) -> Non
         assert logged(gateway) == ""
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_another_instance_is_tried(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A handshake that fails has sent nothing of the request, which another instance may have."""
     secure = Secure(tmp_path, telling)
@@ -253,7 +244,7 @@ def test_another_instance_is_tried(tmp_path: Path, kinds: dict[str, Any]) -> Non
             assert b" 200 OK" in ask(gateway, POST)[0]
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 @VERSIONS
 def test_client_certificate_is_shown(
     tmp_path: Path, kinds: dict[str, Any], version: ssl.TLSVersion
@@ -291,7 +282,7 @@ def test_client_certificate_is_shown(
         fails_with(gateway, b"tls_failed")
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_change_during_a_handshake_fails_nothing(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """The request that had a connection opened goes over it, on the terms of then; no other does."""
     accepted, gate = threading.Event(), threading.Event()
@@ -319,7 +310,7 @@ def test_change_during_a_handshake_fails_nothing(tmp_path: Path, kinds: dict[str
         assert secure.connections == 2
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_no_client_certificate_is_shown_in_its_place(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A service whose client certificate does not exist is not connected to without one."""
     secure = Secure(tmp_path, telling)
@@ -329,7 +320,7 @@ def test_no_client_certificate_is_shown_in_its_place(tmp_path: Path, kinds: dict
     assert secure.connections == 0
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 @VERSIONS
 def test_answer_until_the_end_needs_the_end_of_tls(
     tmp_path: Path, kinds: dict[str, Any], version: ssl.TLSVersion
@@ -362,7 +353,7 @@ def _body(gateway: Gateway, request: bytes) -> bytes:
         return data
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 @VERSIONS
 def test_idle_connection_that_has_ended_is_not_used(
     tmp_path: Path, kinds: dict[str, Any], version: ssl.TLSVersion
@@ -396,7 +387,7 @@ def test_idle_connection_that_has_ended_is_not_used(
             wait_until(lambda: gateway.ask()["counters"]["upstream_connections_now"] == 0)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_connection_is_looked_at_before_it_is_used(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """What the reactor has not told yet is found before a request is sent there."""
     kept: list[ssl.SSLSocket] = []
@@ -421,7 +412,7 @@ def test_connection_is_looked_at_before_it_is_used(tmp_path: Path, kinds: dict[s
                 rest += client.recv(65536)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_bodies_arrive_as_they_were_sent(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Large uploads and answers are the same on the other side."""
     body = bytes(range(256)) * 4096 * 9
@@ -438,7 +429,7 @@ def test_bodies_arrive_as_they_were_sent(tmp_path: Path, kinds: dict[str, Any]) 
         assert ask(gateway)[1] == body
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_instance_that_does_not_read_holds_up_the_client(
     tmp_path: Path, kinds: dict[str, Any]
 ) -> None:

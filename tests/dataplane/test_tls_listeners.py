@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.dataplane.kinds import TLS_TRANSPORTS
 from tests.dataplane.processes import (
     Gateway,
     forwarding,
@@ -31,17 +32,6 @@ from tests.support.wait import wait_until
 AUTHORITY = Authority()
 GET = b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n"
 MEBIBYTE = 1 << 20
-
-TRANSPORTS = pytest.mark.parametrize(
-    "kinds",
-    [
-        {"transports": "fast", "reactor": "lean"},
-        {"transports": "stock", "reactor": "stock"},
-        {"transports": "fast", "reactor": "lean", "tls_transport": "stock"},
-        {"transports": "stock", "reactor": "stock", "tls_transport": "stock"},
-    ],
-    ids=["fast", "stock", "stock TLS", "all stock"],
-)
 
 
 def telling(connection: socket.socket) -> None:
@@ -147,7 +137,7 @@ def running_site(
         yield Site(gateway, tls, directory)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_requests_are_forwarded(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Requests over TLS 1.2 and 1.3 reach the instance, which hears that it was https."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -164,7 +154,7 @@ def test_requests_are_forwarded(tmp_path: Path, kinds: dict[str, Any]) -> None:
         assert site.handshakes_failed() == {}
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_other_protocols_are_not_agreed_on(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that offers none of ours hears so, and HTTP/2 all the same is no request."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -176,7 +166,7 @@ def test_other_protocols_are_not_agreed_on(tmp_path: Path, kinds: dict[str, Any]
             assert client.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_bodies_arrive_as_they_were_sent(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Large bodies are the same on the other side, sent in pieces of any size."""
     body = bytes(range(256)) * 4096 * 9
@@ -191,7 +181,7 @@ def test_bodies_arrive_as_they_were_sent(tmp_path: Path, kinds: dict[str, Any]) 
             assert answer.read().decode() == hashlib.sha256(part).hexdigest()
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_answers_arrive_as_they_were_sent(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A large answer comes whole, and a client that doesn't read holds little in the gateway."""
     total = 64 * MEBIBYTE
@@ -230,7 +220,7 @@ def _has_stopped(count: Callable[[], int]) -> bool:
     return before > 0 and count() == before
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_half_closed_client_is_answered(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that says that it will send no more still gets its answer, and a proper end."""
     if "tls_transport" in kinds:
@@ -252,7 +242,7 @@ def test_half_closed_client_is_answered(tmp_path: Path, kinds: dict[str, Any]) -
         assert _read_to_end(client).endswith(b"\r\n\r\nok")
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_what_follows_a_clients_end_is_dropped(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that has said that it ends, and sends on, costs no memory while it is answered."""
     gate = threading.Event()
@@ -278,7 +268,7 @@ def test_what_follows_a_clients_end_is_dropped(tmp_path: Path, kinds: dict[str, 
         gate.set()
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_renegotiations_are_refused_and_few(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that goes on asking, and doesn't read the refusals, is broken off."""
     if "tls_transport" in kinds:
@@ -303,7 +293,7 @@ def _send_all(plain: socket.socket, pieces: Iterable[bytes]) -> None:
         plain.sendall(piece)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_last_answer_has_a_proper_end(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Where the gateway closes, the client can tell that nothing is missing."""
     with running_site(tmp_path, settings=kinds) as site, site.connect() as client:
@@ -322,7 +312,7 @@ def _read_to_end(client: ssl.SSLSocket) -> bytes:
     return data
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_certificate_is_chosen_by_name(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """The exact name first, then a wildcard for one label, else the first file; so without a name."""
     files = (
@@ -350,7 +340,7 @@ def _name_of(client: ssl.SSLSocket) -> str:
     return str(dict(certificate["subjectAltName"])["DNS"])
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_odd_names_fail_quietly(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that asks for no name at all by many bytes gets an answer, and the log no traceback."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -365,7 +355,7 @@ def test_odd_names_fail_quietly(tmp_path: Path, kinds: dict[str, Any]) -> None:
         assert "https" in site.ask()
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_versions_and_ciphers(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """TLS 1.1, and ciphers without forward secrecy or authentication of records, are refused."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -382,7 +372,7 @@ def test_versions_and_ciphers(tmp_path: Path, kinds: dict[str, Any]) -> None:
         assert "https" in site.ask()
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_tls_1_3_can_be_required(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """With min_version 1.3, a client of 1.2 is refused."""
     with running_site(tmp_path, settings=kinds, min_version="1.3") as site:
@@ -391,7 +381,7 @@ def test_tls_1_3_can_be_required(tmp_path: Path, kinds: dict[str, Any]) -> None:
         assert "https" in site.ask()
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_no_tls_is_told_apart(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Garbage, plain HTTP and clients that leave are counted for what they are; silence is not."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -419,7 +409,7 @@ def _drain(client: socket.socket) -> None:
         pass
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_handshake_has_a_deadline(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that never completes its handshake is cut off, however it trickles."""
     with (
@@ -434,7 +424,7 @@ def test_handshake_has_a_deadline(tmp_path: Path, kinds: dict[str, Any]) -> None
         assert site.counter("connections_now") == 0
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_drain_ends_silence(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A connection on which nothing has come does not hold up a drain."""
     with running_site(tmp_path, settings=kinds) as site, site.gateway.connect() as client:
@@ -443,7 +433,7 @@ def test_drain_ends_silence(tmp_path: Path, kinds: dict[str, Any]) -> None:
         _drain(client)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_drain_lets_handshakes_end(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that shakes hands when a drain begins is still served: its request is on its way."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -479,7 +469,7 @@ def test_drain_lets_handshakes_end(tmp_path: Path, kinds: dict[str, Any]) -> Non
         assert not drain.is_alive()
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_openings_count_for_the_cap(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Connections in their handshake take places of max_connections."""
     with (
@@ -492,7 +482,7 @@ def test_openings_count_for_the_cap(tmp_path: Path, kinds: dict[str, Any]) -> No
         assert site.counter("connections_refused") == 1
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 @pytest.mark.parametrize("auth", ["optional", "required"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_clients_certificate(
@@ -531,7 +521,7 @@ def test_clients_certificate(
         wait_until(lambda: site.handshakes_failed() == {"certificate": len(refused)})
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_without_client_auth_forged_certificates_are_dropped(
     tmp_path: Path, kinds: dict[str, Any]
 ) -> None:
@@ -541,7 +531,7 @@ def test_without_client_auth_forged_certificates_are_dropped(
         assert "client" not in body_of(client).lower()
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_reloading_under_load_fails_nothing(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Certificates change between two handshakes; a bad file leaves the one before in use."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -594,7 +584,7 @@ def _subject(site: Site) -> Any:
         return client.getpeercert()["subject"]  # type: ignore[index]
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_reset_clients_leave_nothing_behind(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """Clients that reset their connections anywhere cost neither descriptors nor tracebacks."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -614,7 +604,7 @@ def test_reset_clients_leave_nothing_behind(tmp_path: Path, kinds: dict[str, Any
         wait_until(lambda: site.gateway.ask()["descriptors"] <= before)
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_certificates_of_the_table(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """They are offered by name beside the files, which win; one that is of no use is passed over."""
     with running_site(tmp_path, settings=kinds) as site:
@@ -643,7 +633,7 @@ def test_certificates_of_the_table(tmp_path: Path, kinds: dict[str, Any]) -> Non
         assert site.counter("tls_certificates_failed") == 1
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_listener_without_files(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """The table may have all certificates; until then, and without a name, no handshake succeeds."""
     with running_site(tmp_path, files=(), settings=kinds) as site:
@@ -657,7 +647,7 @@ def test_listener_without_files(tmp_path: Path, kinds: dict[str, Any]) -> None:
         wait_until(lambda: site.handshakes_failed() == {"nothing_in_common": 2})
 
 
-@TRANSPORTS
+@TLS_TRANSPORTS
 def test_no_name_gets_around_client_certificates(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """They are asked for, and verified, whichever certificate the client is shown."""
     clients = Authority("Clients")
