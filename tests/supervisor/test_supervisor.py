@@ -116,11 +116,8 @@ class Worker:
     def resume(self) -> None: ...
 
 
-class SupervisorTests(SynchronousTestCase):
-    """`Supervisor`"""
-
-    def setUp(self) -> None:
-        self.supervise()
+class SupervisorCase(SynchronousTestCase):
+    """With a supervisor of one worker, whose parts do what a test says."""
 
     def supervise(self, **settings: Any) -> None:
         """Start the supervisor that the test is about."""
@@ -148,6 +145,13 @@ class SupervisorTests(SynchronousTestCase):
             rng=random.Random(1),
         )
         self.supervisor.start()
+
+
+class SupervisorTests(SupervisorCase):
+    """`Supervisor`"""
+
+    def setUp(self) -> None:
+        self.supervise()
 
     def test_delta_goes_to_workers_other_hosts_and_the_file_in_this_order(self) -> None:
         """Who waits longest matters least."""

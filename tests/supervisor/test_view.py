@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +15,6 @@ from fengling_gateway.configsource.reading import NotHeldError, Row, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.link import WorkerState
-from fengling_gateway.supervisor.outside import Outside
-from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 from fengling_gateway.supervisor.view import CONFIRM_SECONDS, REJECTED_SHOWN, SupervisorView
 from fengling_gateway.syncbus.messages import Command
 from tests.supervisor import test_supervisor as parts
@@ -212,39 +208,20 @@ class ConfirmTests(SupervisorViewCase):
         self.failureResultOf(self.confirm(), SourceError)
 
 
-class RejectedTests(SynchronousTestCase):
+class RejectedTests(parts.SupervisorCase):
     """What is rejected, however much that is."""
 
     def setUp(self) -> None:
-        clock = Clock()
-        source = parts.Source()
+        self.supervise()
         good = {"id": "r002", "path": "/x", "respond": {"status": 200}}
         history = {Key("route", "r002"): [good]}
-        source.history = lambda keys, up_to: succeed(history)  # type: ignore[method-assign]
-        supervisor = Supervisor(
-            reactor=clock,
-            settings=SupervisorSettings(
-                cluster="c",
-                node="n",
-                workers=1,
-                source="database",
-                listeners=(),
-                runtime_dir=Path(self.mktemp()),
-            ),
-            outside=lambda _: Outside(
-                source=source,
-                bus=parts.Bus([]),
-                journal=parts.Journal([]),
-                launcher=lambda sockets: parts.Worker([]),
-            ),
-            rng=random.Random(1),
-        )
-        supervisor.start()
+        self.source.history = lambda keys, up_to: succeed(history)  # type: ignore[method-assign]
         bad = [Row(Key("route", f"r{number:03}"), {"path": "no path"}) for number in range(150)]
-        source.answer(HERE, Row(Key("service", "s"), {"id": "s", "balancing": "bad"}), *bad)
-        clock.advance(0)
-        self.supervisor = supervisor
-        self.view = SupervisorView(supervisor=supervisor, clock=clock, dropped_log_lines=lambda: 0)
+        self.source.answer(HERE, Row(Key("service", "s"), {"id": "s", "balancing": "bad"}), *bad)
+        self.clock.advance(0)
+        self.view = SupervisorView(
+            supervisor=self.supervisor, clock=self.clock, dropped_log_lines=lambda: 0
+        )
 
     def test_status_names_the_first_and_counts_all(self) -> None:
         """By kind and in all."""
