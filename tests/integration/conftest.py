@@ -43,12 +43,8 @@ def gateways(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
 
 
 @pytest.fixture
-def gateway(
-    tmp_path: Path,
-    gateways: Callable[..., GatewayProcess],
-    upstreams: Callable[[str], Upstream],
-) -> GatewayProcess:
-    """Return a gateway of two workers with a route on an upstream, from a file."""
+def file_settings(tmp_path: Path, upstreams: Callable[[str], Upstream]) -> dict[str, object]:
+    """Return the settings of a gateway that takes its configuration, one route, from a file."""
     path = tmp_path / "routes.yaml"
     path.write_text(
         "services:\n"
@@ -56,7 +52,15 @@ def gateway(
         f'    instances: [{{id: v1-1, address: "{upstreams("v1").address}"}}]\n'
         "routes: [{id: hello, path: /hello, service_id: v1}]\n"
     )
-    gateway = gateways(source="file", settings={"file": {"path": str(path)}})
+    return {"source": "file", "settings": {"file": {"path": str(path)}}}
+
+
+@pytest.fixture
+def gateway(
+    gateways: Callable[..., GatewayProcess], file_settings: dict[str, object]
+) -> GatewayProcess:
+    """Return a gateway of two workers with a route on an upstream, from a file."""
+    gateway = gateways(**file_settings)
     gateway.wait_ready()
     return gateway
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 
 from tests.integration.gateway import GatewayProcess, an_upload
-from tests.integration.world import wait_for_line
+from tests.integration.world import refuses, wait_for_line
 from tests.support.wait import wait_until
 
 
@@ -27,7 +26,7 @@ class TakeoverTests:
         orphans = gateway.worker_pids()
         gateway.signal(signal.SIGTERM)
         wait_for_line(gateway, "draining: ")
-        wait_until(lambda: _refuses(gateway.port))
+        wait_until(lambda: refuses(gateway.port))
         gateway.kill()
         gateway.start()
         gateway.wait_ready()
@@ -60,11 +59,3 @@ class TakeoverTests:
         wait_for_line(gateway, "adopted the sockets of 2 workers")
         assert gateway.stop() == 0
         wait_until(lambda: all_gone(orphans))
-
-
-def _refuses(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except ConnectionRefusedError:
-        return True
-    return False

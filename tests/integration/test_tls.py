@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gateway import GatewayProcess, Upstream
+from tests.integration.gateway import GatewayProcess
 from tests.integration.test_bad_input_settings import run
 from tests.integration.world import lines_with, metrics, wait_for_line
 from tests.support.certificates import Authority
@@ -23,20 +23,12 @@ AUTHORITY = Authority()
 def secure(
     tmp_path: Path,
     gateways: Callable[..., GatewayProcess],
-    upstreams: Callable[[str], Upstream],
+    file_settings: dict[str, object],
 ) -> GatewayProcess:
     """Return a gateway of two workers with TLS, a route, and its certificate in ``0.pem``."""
-    path = tmp_path / "routes.yaml"
-    path.write_text(
-        "services:\n"
-        "  - id: v1\n"
-        f'    instances: [{{id: v1-1, address: "{upstreams("v1").address}"}}]\n'
-        "routes: [{id: hello, path: /hello, service_id: v1}]\n"
-    )
     AUTHORITY.issue("127.0.0.1", name="first").write(tmp_path, "0")
     gateway = gateways(
-        source="file",
-        settings={"file": {"path": str(path)}},
+        **file_settings,
         listener=['tls = { certificates = [{ chain = "../0.pem", key = "../0.key" }] }'],
     )
     gateway.wait_ready()

@@ -20,6 +20,7 @@ from tests.integration.gateway import GatewayProcess, Load, Upstream
 from tests.integration.world import (
     World,
     metrics,
+    refuses,
     rejected,
     wait_for_line,
     world_with_database,
@@ -233,7 +234,7 @@ class EndTests:
         idle.request("GET", "/hello/x")
         assert idle.getresponse().read()
         gateway.signal(signal.SIGTERM)
-        wait_until(lambda: _refuses(gateway.port))
+        wait_until(lambda: refuses(gateway.port))
         assert gateway.process is not None
         assert gateway.process.poll() is None
         slow.release.set()
@@ -273,11 +274,3 @@ class EndTests:
         wait_until(lambda: gateway.served_by_every_worker(sql.revision))
         assert gateway.stop() == 0
         assert not [path for path in (gateway.directory / "run").rglob("*.sock") if path.exists()]
-
-
-def _refuses(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except ConnectionRefusedError:
-        return True
-    return False

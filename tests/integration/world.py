@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -131,3 +132,12 @@ def wait_for_line(gateway: GatewayProcess, *words: str, timeout: float = 15.0) -
     """Wait for a line of the log with all of these words, and return the first."""
     look: Callable[[], list[str]] = lambda: lines_with(gateway, *words)  # noqa: E731
     return wait_until(look, timeout=timeout)[0]
+
+
+def refuses(port: int) -> bool:
+    """Whether nobody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
