@@ -24,9 +24,8 @@ from benchmarks.harness.children import (
     Child,
     Children,
     StartError,
-    exit_on_signals,
     free_port,
-    scratch_directory,
+    run_with_children,
 )
 from benchmarks.harness.cores import divide_available
 from benchmarks.harness.proc import whole_resident_bytes
@@ -157,10 +156,7 @@ def run(options: argparse.Namespace, children: Children) -> list[report.Row]:
     print(f"{report.machine()}\n{cores.describe()}; {number} connections")
     upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
     rows = []
-    for peer in options.peers:
-        if peer.find() is None:
-            print(f"{peer.name}: skipped, not installed ({peer.install})")
-            continue
+    for peer in proxy.installed(options.peers):
         site = site_of(peer, children, upstream, number)
         child = peer.start(children, site, cores)
         row = measure(peer.name, child, site.port, number)
@@ -172,14 +168,7 @@ def run(options: argparse.Namespace, children: Children) -> list[report.Row]:
 
 def main() -> None:
     options = parse()
-    exit_on_signals()
-    try:
-        with Children(scratch_directory("bench-")) as children:
-            rows = run(options, children)
-    except StartError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    rows = run_with_children(run, options)
     print(f"\n{format_rows(rows)}")
     report.write(options.json, "idle", rows, {"connections": options.connections})
     problems = verdict(rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,8 @@ from benchmarks.harness import malformed, report
 from benchmarks.harness.children import (
     Child,
     Children,
-    StartError,
-    exit_on_signals,
     free_port,
-    scratch_directory,
+    run_with_children,
 )
 from benchmarks.harness.cores import Cores, divide_available
 from benchmarks.harness.load import LoadGenerator, LoadOutcome
@@ -82,19 +80,29 @@ class Contestant:
 
 
 def start_contestant(
-    peer: Peer, children: Children, upstream: Upstream, cores: Cores
+    peer: Peer,
+    children: Children,
+    upstream: Upstream,
+    cores: Cores,
+    *,
+    certificate: str | None = None,
+    forwards: Callable[[int], bool] | None = None,
 ) -> Contestant:
     """
     Start one proxy and see that it forwards.
+
+    Args:
+        certificate: path of the one that it is to have for TLS.
+        forwards: whether what listens on a port does; None: asks over plain HTTP.
 
     Raises:
         StartError: it did not start, or does not forward.
     """
     directory = children.directory / f"{peer.name}.d"
     directory.mkdir()
-    site = Site(directory, free_port(), tuple(upstream.ports.values()))
+    site = Site(directory, free_port(), tuple(upstream.ports.values()), certificate)
     child = peer.start(children, site, cores)
-    child.wait_until(lambda: _forwards(site.port), 15)
+    child.wait_until(lambda: (forwards or _forwards)(site.port), 15)
     return Contestant(peer.name, child, site.port)
 
 
@@ -105,18 +113,22 @@ def _forwards(port: int) -> bool:
     return malformed.succeeded(answer)
 
 
-def start_all(
-    chosen: Sequence[Peer], children: Children, upstream: Upstream, cores: Cores
-) -> list[Contestant]:
-    """Those that are installed; prints a line for each that is not."""
+def start_all(chosen: Sequence[Peer], start: Callable[[Peer], Contestant]) -> list[Contestant]:
+    """Start those that are installed."""
     contestants = []
+    for peer in installed(chosen):
+        contestants.append(start(peer))
+        print(f"{peer.name}: started", flush=True)
+    return contestants
+
+
+def installed(chosen: Sequence[Peer]) -> Iterator[Peer]:
+    """Those that are; prints a line for each that is not."""
     for peer in chosen:
         if peer.find() is None:
             print(f"{peer.name}: skipped, not installed ({peer.install})")
-            continue
-        contestants.append(start_contestant(peer, children, upstream, cores))
-        print(f"{peer.name}: started", flush=True)
-    return contestants
+        else:
+            yield peer
 
 
 def measure(contestant: Contestant, load: LoadGenerator, options: argparse.Namespace) -> Sample:
@@ -211,20 +223,28 @@ def choose(names: str | None) -> list[Peer]:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench proxy", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--only", metavar="NAMES", help="for example fengling,fengling-plain,nginx")
     parser.add_argument("--traffic", choices=TRAFFICS, default=TRAFFICS[0])
+    options = parse_with_rounds(parser, arguments)
+    try:
+        options.peers = choose(options.only)
+    except ValueError as error:
+        parser.error(f"argument --only: {error}")
+    return options
+
+
+def parse_with_rounds(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """Parse, with the options of what measures in rounds."""
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="length of a round")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.seconds = options.seconds or (2.0 if options.quick else 5.0)
-    try:
-        options.peers = choose(options.only)
-    except ValueError as error:
-        parser.error(f"argument --only: {error}")
     return options
 
 
@@ -237,7 +257,9 @@ def run(options: argparse.Namespace, children: Children) -> list[Contestant]:
         f"{options.traffic} requests, {options.connections} keep-alive connections, answers of "
         f"{BODY_BYTES} bytes from {upstream.kind}, {options.rounds} x {options.seconds:g} s each\n"
     )
-    contestants = start_all(options.peers, children, upstream, cores)
+    contestants = start_all(
+        options.peers, lambda peer: start_contestant(peer, children, upstream, cores)
+    )
     for contestant in contestants:
         contestant.passes = malformed.names_that_get_through(contestant.port, upstream)
     run_rounds(contestants, load, options)
@@ -246,14 +268,7 @@ def run(options: argparse.Namespace, children: Children) -> list[Contestant]:
 
 def main() -> None:
     options = parse()
-    exit_on_signals()
-    try:
-        with Children(scratch_directory("bench-")) as children:
-            contestants = run(options, children)
-    except StartError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    contestants = run_with_children(run, options)
     rows = [contestant.row() for contestant in contestants]
     passes = {contestant.name: contestant.passes for contestant in contestants}
     print(f"\n{format_rows(rows, passes)}")

@@ -20,20 +20,13 @@ from typing import Any, Final
 
 from benchmarks import proxy
 from benchmarks.harness import malformed, report
-from benchmarks.harness.children import (
-    Children,
-    StartError,
-    exit_on_signals,
-    free_port,
-    scratch_directory,
-)
-from benchmarks.harness.cores import Cores, divide_available
+from benchmarks.harness.children import Children, StartError, run_with_children
+from benchmarks.harness.cores import divide_available
 from benchmarks.harness.load import LoadGenerator
 from benchmarks.harness.programs import on_path
 from benchmarks.harness.traffic import HOST
-from benchmarks.harness.upstream import Upstream, start_upstream
-from benchmarks.peers import EXTRAS, PEERS, Peer
-from benchmarks.peers.peer import Site
+from benchmarks.harness.upstream import start_upstream
+from benchmarks.peers import EXTRAS, PEERS
 
 _PEERS: Final = ("fengling", "nginx", "haproxy", "envoy", "caddy")
 _KINDS: Final = {"keep-alive": "realistic", "handshakes": "closing"}
@@ -63,23 +56,6 @@ def make_certificate(directory: Path) -> str:
     return str(both)
 
 
-def start_contestant(
-    peer: Peer, children: Children, upstream: Upstream, cores: Cores, certificate: str
-) -> proxy.Contestant:
-    """
-    Start one proxy and see that it forwards over TLS.
-
-    Raises:
-        StartError: it did not start, or does not forward.
-    """
-    directory = children.directory / f"{peer.name}.d"
-    directory.mkdir()
-    site = Site(directory, free_port(), tuple(upstream.ports.values()), certificate)
-    child = peer.start(children, site, cores)
-    child.wait_until(lambda: _forwards(site.port, certificate), 15)
-    return proxy.Contestant(peer.name, child, site.port)
-
-
 def _forwards(port: int, certificate: str) -> bool:
     context = ssl.create_default_context(cafile=certificate)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -97,15 +73,8 @@ def _forwards(port: int, certificate: str) -> bool:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench tls", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of 2 s each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there, too")
     parser.add_argument("--only", metavar="NAMES", help="for example fengling,nginx")
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float, help="length of a round")
-    options = parser.parse_args(arguments)
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    options.seconds = options.seconds or (2.0 if options.quick else 5.0)
+    options = proxy.parse_with_rounds(parser, arguments)
     wanted = options.only.split(",") if options.only else _PEERS
     options.peers = [peer for peer in (*PEERS, *EXTRAS) if peer.name in wanted]
     if len(options.peers) != len(wanted):
@@ -121,13 +90,14 @@ def run(options: argparse.Namespace, children: Children) -> list[dict[str, Any]]
     print(f"{report.machine()}\n{cores.describe()}; load by {load.describe()}")
     upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
     certificate = make_certificate(children.directory)
-    contestants = []
-    for peer in options.peers:
-        if peer.find() is None:
-            print(f"{peer.name}: skipped, not installed ({peer.install})")
-            continue
-        contestants.append(start_contestant(peer, children, upstream, cores, certificate))
-        print(f"{peer.name}: started", flush=True)
+    contestants = proxy.start_all(
+        options.peers,
+        lambda peer: proxy.start_contestant(
+            *(peer, children, upstream, cores),
+            certificate=certificate,
+            forwards=lambda port: _forwards(port, certificate),
+        ),
+    )
     rows = []
     for kind, traffic in _KINDS.items():
         print(
@@ -145,14 +115,7 @@ def run(options: argparse.Namespace, children: Children) -> list[dict[str, Any]]
 
 def main() -> None:
     options = parse()
-    exit_on_signals()
-    try:
-        with Children(scratch_directory("bench-")) as children:
-            rows = run(options, children)
-    except StartError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    rows = run_with_children(run, options)
     conditions = {key: getattr(options, key) for key in ("connections", "rounds", "seconds")}
     report.write(options.json, "tls", rows, conditions)
     problems = proxy.verdict(rows, {})

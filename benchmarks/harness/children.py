@@ -6,15 +6,16 @@ should it be killed itself, a guard ends them (`fengling_gateway.embedded.owned`
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from benchmarks.harness.proc import ProcessRecord, cpu_seconds, read_tree
 from fengling_gateway.embedded.owned import OwnedProcess, StartError, scratch_directory
@@ -27,11 +28,14 @@ __all__ = [
     "accepts",
     "exit_on_signals",
     "free_port",
+    "run_with_children",
     "scratch_directory",
 ]
 
 _PROJECT: Final = Path(__file__).parents[2]
 _PORT_SECONDS: Final = 20.0
+
+T = TypeVar("T")
 
 
 class Child(OwnedProcess):
@@ -133,6 +137,20 @@ def exit_on_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit_on)
+
+
+def run_with_children(
+    run: Callable[[argparse.Namespace, Children], T], options: argparse.Namespace
+) -> T:
+    """Run a benchmark in a directory of its own; exits where something does not start."""
+    exit_on_signals()
+    try:
+        with Children(scratch_directory("bench-")) as children:
+            return run(options, children)
+    except StartError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @contextmanager
