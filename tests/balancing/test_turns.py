@@ -26,26 +26,27 @@ def cycle_length(shares: list[int]) -> int:
     return sum(shares) // gcd(*shares)
 
 
+def assert_exact(shares: list[int], rng: Random, skipped: int) -> None:
+    """Each has its share of a cycle that is counted from after so many turns."""
+    turns = take_turns(named(shares), rng)
+    counted = Counter(islice(turns, skipped, skipped + cycle_length(shares)))
+    assert counted == {name: share // gcd(*shares) for name, share in enumerate(shares)}
+
+
 class TakeTurnsTests:
     @given(weights, SEEDS, st.integers(0, 200))
     def test_any_window_of_a_cycle_has_exact_shares(
         self, shares: list[int], seed: int, skipped: int
     ) -> None:
         """From wherever one starts counting, a cycle gives each exactly its share."""
-        turns = take_turns(named(shares), Random(seed))
-        length = cycle_length(shares)
-        counted = Counter(islice(turns, skipped, skipped + length))
-        assert counted == {name: share // gcd(*shares) for name, share in enumerate(shares)}
+        assert_exact(shares, Random(seed), skipped)
 
     @given(heavy_weights, SEEDS, st.integers(0, 50))
     def test_a_long_cycle_is_as_exact_as_a_listed_one(
         self, shares: list[int], seed: int, skipped: int
     ) -> None:
         """Weights whose cycle is too long to be listed give exact shares too."""
-        turns = take_turns(named(shares), Random(seed))
-        length = cycle_length(shares)
-        counted = Counter(islice(turns, skipped, skipped + length))
-        assert counted == {name: share // gcd(*shares) for name, share in enumerate(shares)}
+        assert_exact(shares, Random(seed), skipped)
 
     def test_several_long_cycles_repeat_the_same_turns(self) -> None:
         """A long cycle begins anew where it began."""

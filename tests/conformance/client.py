@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from tests.conformance.judge import TOKEN, CutError, Pair, Stream
+from tests.conformance.judge import TOKEN, CutError, Headed, Pair, Stream
 
 
 def request(
@@ -40,7 +40,7 @@ def post_chunks(*pieces: bytes, lines: tuple[bytes, ...] = (), target: bytes = b
 
 
 @dataclass
-class Answer:
+class Answer(Headed):
     """An answer as a client got it; `interims` are the 1xx before it."""
 
     status: int
@@ -50,15 +50,6 @@ class Answer:
     is_chunked: bool = False
     trailers: list[Pair] = field(default_factory=list)
     interims: list[Answer] = field(default_factory=list)
-
-    def all(self, name: str) -> list[bytes]:
-        lower = name.lower().encode()
-        return [value for key, value in self.headers if key.lower() == lower]
-
-    def one(self, name: str) -> bytes | None:
-        values = self.all(name)
-        assert len(values) <= 1, values
-        return values[0] if values else None
 
     @property
     def is_last(self) -> bool:

@@ -93,18 +93,10 @@ class Stream:
             return False
 
 
-@dataclass
-class Request:
-    """A request as an instance got it."""
+class Headed:
+    """What has headers."""
 
-    method: bytes
-    target: bytes
     headers: list[Pair]
-    connection: int = 0
-    body: bytes = b""
-    chunks: list[int] = field(default_factory=list)
-    trailers: list[Pair] = field(default_factory=list)
-    is_complete: bool = False
 
     def all(self, name: str) -> list[bytes]:
         """The values of all lines of this name."""
@@ -116,6 +108,20 @@ class Request:
         values = self.all(name)
         assert len(values) <= 1, values
         return values[0] if values else None
+
+
+@dataclass
+class Request(Headed):
+    """A request as an instance got it."""
+
+    method: bytes
+    target: bytes
+    headers: list[Pair]
+    connection: int = 0
+    body: bytes = b""
+    chunks: list[int] = field(default_factory=list)
+    trailers: list[Pair] = field(default_factory=list)
+    is_complete: bool = False
 
     @property
     def names(self) -> list[bytes]:

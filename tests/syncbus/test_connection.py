@@ -247,6 +247,17 @@ class ReconnectTests(ConnectionCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+def connected() -> tuple[Clock, FakeEndpoint, RedisConnection]:
+    clock = Clock()
+    endpoint = FakeEndpoint(clock)
+    connection = RedisConnection(
+        reactor=clock, address=parse_redis_url("redis://h"), rng=rng(), endpoint=endpoint
+    )
+    connection.start()
+    endpoint.wire.say(PONG)
+    return clock, endpoint, connection
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -262,13 +273,7 @@ class ReconnectTests(ConnectionCase):
 )
 def test_nonsense_costs_the_connection_and_no_traceback(nonsense: bytes) -> None:
     """Another server on that port, or one that lies: dropped, counted, tried again."""
-    clock = Clock()
-    endpoint = FakeEndpoint(clock)
-    connection = RedisConnection(
-        reactor=clock, address=parse_redis_url("redis://h"), rng=rng(), endpoint=endpoint
-    )
-    connection.start()
-    endpoint.wire.say(PONG)
+    clock, endpoint, connection = connected()
     endpoint.wire.say(nonsense)
     clock.advance(0)
     assert not endpoint.wires[0].open
@@ -280,13 +285,7 @@ def test_nonsense_costs_the_connection_and_no_traceback(nonsense: bytes) -> None
 
 def test_list_too_long_is_refused_before_there_is_room_for_it() -> None:
     """Its head may come in pieces; the same in the middle of a text is none."""
-    clock = Clock()
-    endpoint = FakeEndpoint(clock)
-    connection = RedisConnection(
-        reactor=clock, address=parse_redis_url("redis://h"), rng=rng(), endpoint=endpoint
-    )
-    connection.start()
-    endpoint.wire.say(PONG)
+    clock, endpoint, connection = connected()
     text = []
     connection.call("GET", "key").addBoth(text.append)
     for piece in (b"$10\r\n", b"a*123456~7\r\n"):
@@ -303,13 +302,7 @@ def test_list_too_long_is_refused_before_there_is_room_for_it() -> None:
 
 def test_a_reply_without_an_end_costs_the_connection() -> None:
     """Memory is bounded, whatever length is promised."""
-    clock = Clock()
-    endpoint = FakeEndpoint(clock)
-    connection = RedisConnection(
-        reactor=clock, address=parse_redis_url("redis://h"), rng=rng(), endpoint=endpoint
-    )
-    connection.start()
-    endpoint.wire.say(PONG)
+    clock, endpoint, connection = connected()
     connection.call("GET", "a").addErrback(lambda _: None)
     endpoint.wire.say(b"$1000000000\r\n")
     for _ in range(5):
