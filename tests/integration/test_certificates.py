@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 import yaml
 
 from fengling_gateway.auth.sealing import Sealer, parse_sealing_keys
+from tests.integration.conftest import Sql
 from tests.integration.gateway import GatewayProcess
 from tests.integration.world import lines_with, wait_for_line
 from tests.support.issued import ROOT, SHOP, issue
@@ -30,6 +30,15 @@ OTHER = issue("other.example")
 def sealed(key: str) -> str:
     sealer = Sealer(parse_sealing_keys([key]), random_bytes=os.urandom)
     return sealer.seal("shop", SHOP.key.encode())
+
+
+def add_shop(sql: Sql, secret: str) -> None:
+    """Add the shop's certificate, and its key as this."""
+    sql.run(
+        "INSERT INTO fengling.secret (id, value) VALUES ('shop', %s);"
+        "INSERT INTO fengling.certificate (id, chain, key_secret) VALUES ('shop', %s, 'shop')",
+        *(secret, SHOP.chain),
+    )
 
 
 def failed(gateway: GatewayProcess) -> list[Any]:
@@ -148,101 +157,65 @@ class CertificateTests:
     def test_service_shows_its_certificate_to_an_instance(
         self,
         gateways: Callable[..., GatewayProcess],
-        migrated_database: str,
+        sql: Sql,
         key_file: Path,
         strict_instance: int,
     ) -> None:
         """From the tables to the handshake: authorities, name, client certificate and its key."""
-        connection = psycopg2.connect(migrated_database)
-        connection.autocommit = True
         tls = {"ca": ROOT.pem, "client_certificate": "shop", "sni": "orders.internal"}
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO fengling.secret (id, value) VALUES ('shop', %s);"
-                "INSERT INTO fengling.certificate (id, chain, key_secret)"
-                " VALUES ('shop', %s, 'shop');"
-                "INSERT INTO fengling.service (id, tls) VALUES ('s', %s), ('without', %s);"
-                "INSERT INTO fengling.instance (service_id, address) VALUES ('s', %s), ('without', %s);"
-                "INSERT INTO fengling.route (id, path, service_id) VALUES"
-                " ('a', '/a', 's'), ('b', '/b', 'without')",
-                (
-                    *(sealed(OLD), SHOP.chain, json.dumps(tls)),
-                    json.dumps({**tls, "client_certificate": None}),
-                    *[f"https://127.0.0.1:{strict_instance}"] * 2,
-                ),
-            )
-        connection.close()
-        gateway = gateways(
-            database=migrated_database, settings={"secrets": {"key_file": str(key_file)}}
+        add_shop(sql, sealed(OLD))
+        sql.run(
+            "INSERT INTO fengling.service (id, tls) VALUES ('s', %s), ('without', %s);"
+            "INSERT INTO fengling.instance (service_id, address) VALUES ('s', %s), ('without', %s);"
+            "INSERT INTO fengling.route (id, path, service_id) VALUES"
+            " ('a', '/a', 's'), ('b', '/b', 'without')",
+            *(json.dumps(tls), json.dumps({**tls, "client_certificate": None})),
+            *[f"https://127.0.0.1:{strict_instance}"] * 2,
         )
+        gateway = gateways(database=sql.dsn, settings={"secrets": {"key_file": str(key_file)}})
         gateway.wait_ready()
         assert gateway.get("/a") == (200, b"shop.example")
         assert gateway.get("/b")[0] == 502
 
     def test_client_is_shown_the_certificate_of_the_table(
-        self,
-        gateways: Callable[..., GatewayProcess],
-        migrated_database: str,
-        key_file: Path,
+        self, gateways: Callable[..., GatewayProcess], sql: Sql, key_file: Path
     ) -> None:
         """By the name it asks for; a renewed one at the next handshake, with no hangup."""
-        connection = psycopg2.connect(migrated_database)
-        connection.autocommit = True
         renewed = issue("shop.example", by=ROOT, seed="renewed")
         sealer = Sealer(parse_sealing_keys([OLD]), random_bytes=os.urandom)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO fengling.route (id, respond) VALUES ('ok', '{}');"
-                "INSERT INTO fengling.secret (id, value) VALUES ('shop', %s);"
-                "INSERT INTO fengling.certificate (id, chain, key_secret)"
-                " VALUES ('shop', %s, 'shop')",
-                (sealed(OLD), SHOP.chain),
-            )
-            gateway = gateways(
-                database=migrated_database,
-                settings={"secrets": {"key_file": str(key_file)}},
-                listener=["tls = {}"],
-            )
-            gateway.wait_ready()
-            assert shown(gateway, "shop.example") == SHOP.certificate.serial_number
-            assert shown(gateway, "a.shop.example") == SHOP.certificate.serial_number
-            cursor.execute(
-                "UPDATE fengling.secret SET value = %s; UPDATE fengling.certificate SET chain = %s",
-                (sealer.seal("shop", renewed.key.encode()), renewed.chain),
-            )
-            serial = renewed.certificate.serial_number
-            wait_until(lambda: {shown(gateway, "shop.example") for _ in range(20)} == {serial})
-        connection.close()
+        sql.run("INSERT INTO fengling.route (id, respond) VALUES ('ok', '{}')")
+        add_shop(sql, sealed(OLD))
+        gateway = gateways(
+            database=sql.dsn,
+            settings={"secrets": {"key_file": str(key_file)}},
+            listener=["tls = {}"],
+        )
+        gateway.wait_ready()
+        assert shown(gateway, "shop.example") == SHOP.certificate.serial_number
+        assert shown(gateway, "a.shop.example") == SHOP.certificate.serial_number
+        sql.run(
+            "UPDATE fengling.secret SET value = %s; UPDATE fengling.certificate SET chain = %s",
+            *(sealer.seal("shop", renewed.key.encode()), renewed.chain),
+        )
+        serial = renewed.certificate.serial_number
+        wait_until(lambda: {shown(gateway, "shop.example") for _ in range(20)} == {serial})
 
     def test_database_and_disk_have_nothing_in_the_clear(
-        self,
-        gateways: Callable[..., GatewayProcess],
-        migrated_database: str,
-        key_file: Path,
+        self, gateways: Callable[..., GatewayProcess], sql: Sql, key_file: Path
     ) -> None:
         """Nor have log, status and management API; and a changed secret is served at once."""
-        connection = psycopg2.connect(migrated_database)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO fengling.route (id, respond) VALUES ('ok', '{}')")
-            gateway = gateways(
-                database=migrated_database, settings={"secrets": {"key_file": str(key_file)}}
-            )
-            gateway.wait_ready()
-            cursor.execute(
-                "INSERT INTO fengling.secret (id, value) VALUES ('shop', %s);"
-                "INSERT INTO fengling.certificate (id, chain, key_secret)"
-                " VALUES ('shop', %s, 'shop')",
-                (sealed(NEW), SHOP.chain),
-            )
-            wait_until(lambda: all("certificate shop" in one for one in failed(gateway)))
-            cursor.execute("UPDATE fengling.secret SET value = %s", (sealed(OLD),))
-            wait_until(lambda: failed(gateway) == [{}, {}])
-            cursor.execute(
+        sql.run("INSERT INTO fengling.route (id, respond) VALUES ('ok', '{}')")
+        gateway = gateways(database=sql.dsn, settings={"secrets": {"key_file": str(key_file)}})
+        gateway.wait_ready()
+        add_shop(sql, sealed(NEW))
+        wait_until(lambda: all("certificate shop" in one for one in failed(gateway)))
+        sql.run("UPDATE fengling.secret SET value = %s", sealed(OLD))
+        wait_until(lambda: failed(gateway) == [{}, {}])
+        log = str(
+            sql.value(
                 "SELECT coalesce(string_agg(c::text, ''), '') FROM fengling.revision_change AS c"
             )
-            ((log,),) = cursor.fetchall()
-        connection.close()
+        )
         shown = f"{gateway.manage('status')} {gateway.manage('secrets')} {gateway.log}"
         assert gateway.manage("secrets")["items"][0]["key"] == "2025"
         assert "aes256gcm" not in shown
