@@ -65,6 +65,9 @@ class NamedInstances:
             factory=factory,
         )
         dialing.start()
+        if connection.is_to_retired:
+            # For somebody who was queued, and has asked for its name once more.
+            self.retired(connection.instance)
         return dialing
 
     def retired(self, instance: Instance) -> None:

@@ -112,6 +112,11 @@ class UpstreamConnection(AnswerReader):
         left: float = exchange.downstream.deadline - self._plane.sweeper.now
         return left
 
+    @property
+    def is_to_retired(self) -> bool:
+        """Whether the instance has left the configuration."""
+        return self._pool.is_retired
+
     def makeConnection(self, transport: Any) -> None:
         """Take the transport: the connection is open."""
         self._transport = transport

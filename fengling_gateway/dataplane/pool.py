@@ -46,6 +46,11 @@ class UpstreamPool:
             f" queued={len(self._queue)}>"
         )
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether the instance has left the configuration."""
+        return self._instance.retired
+
     def is_crowded(self) -> bool:
         """Whether more than half of the connections there may be are busy."""
         busy = self.size - len(self._idle)

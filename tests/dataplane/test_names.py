@@ -439,6 +439,25 @@ class RigTests:
         rig.plane.apply(rig.plane.snapshot._replace(retired=(state,)))  # type: ignore[union-attr]
         assert rig.plane.resolved_names() == []
 
+    def test_name_stays_forgotten_when_somebody_was_queued(self, tmp_path: Path) -> None:
+        """The last requests to an instance that has gone are served; then nobody knows of it."""
+        (tmp_path / "hosts").write_text("10.0.0.1 orders\n")
+        hosts = str(tmp_path / "hosts")
+        entities = plain(address="http://orders:8080")
+        narrow = Rig(*entities, upstream_max_connections=1, dns_hosts=hosts)
+        first, second = narrow.ask(), narrow.ask()
+        assert len(narrow.dials) == 1
+        state = narrow.plane.snapshot.services["s"].states[0]  # type: ignore[union-attr]
+        state.retired = True
+        narrow.plane.apply(narrow.plane.snapshot._replace(retired=(state,)))  # type: ignore[union-attr]
+        narrow.accept().deliver(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        narrow.settle()
+        narrow.accept().deliver(OK)
+        assert status_of(first.sent) == status_of(second.sent) == 200
+        assert narrow.plane.resolved_names() == []
+        narrow.settle()
+        narrow.close()
+
     def test_ip_address_is_not_looked_up(self, rig: Rig) -> None:
         """Nor remembered."""
         rig.apply(*plain(address="http://192.0.2.1:8080"))
