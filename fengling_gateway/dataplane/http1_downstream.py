@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -112,8 +113,11 @@ class DownstreamConnection(RequestReader):
         self._out = []
         self._raw = b""
         exchange, self._exchange = self._exchange, None
+        tunnel = self._tunnel
         try:
-            if exchange is not None:
+            if tunnel is not None and exchange is not None and reason.check(ConnectionDone):
+                tunnel.side_closed()
+            elif exchange is not None:
                 exchange.client_gone()
         finally:
             self._on_closed(self)

@@ -325,6 +325,8 @@ class UpstreamConnection(AnswerReader):
             return
         if phase == _UNTIL_CLOSE and reason.check(ConnectionDone):
             self._tell_end(exchange, NO_PAIRS)
+        elif self._tunnel is not None and reason.check(ConnectionDone):
+            self._tunnel.side_closed()
         elif phase == _TUNNEL:
             exchange.upstream_failed(ForwardError.TUNNEL_BROKEN, is_reused=False)
         elif phase == _HEAD:

@@ -170,6 +170,14 @@ class Tunnel:
             self._downstream.half_close()
             self._end_with_both()
 
+    def side_closed(self) -> None:
+        """
+        Note that one side has closed in good order and both ways at once, as Twisted's TLS does.
+
+        What it has said is still sent; for what the other says there is nobody left.
+        """
+        self._exchange.tunnel_ended(self.farewell)
+
     def is_wanted(self, snapshot: Snapshot) -> bool:
         """Whether its route and its instance are still configured."""
         if self._instance is None or self._instance.retired:

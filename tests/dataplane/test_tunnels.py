@@ -252,6 +252,19 @@ class RelayTests(TunnelCase):
         upstream.lose(ConnectionResetError())
         self.assertEqual(client.ended, "aborted")
 
+    def test_side_that_closes_both_ways_is_heard_to_the_end(self) -> None:
+        """Twisted's TLS knows no half of an end; what was said before it still leaves."""
+        rig = self.rig()
+        client, upstream = self.open(rig)
+        client.deliver(masked(b"bye"))
+        client.lose()
+        self.assertEqual((upstream.take(), upstream.ended), (masked(b"bye"), "closed"))
+        client, upstream = self.open(rig)
+        upstream.deliver(text(b"bye"))
+        upstream.lose()
+        self.assertEqual((client.take(), client.ended), (text(b"bye"), "closed"))
+        self.assertEqual(errors_of(rig), {})
+
     def test_tunnel_takes_no_place_of_the_pool(self) -> None:
         """Requests to the same instance are not kept waiting by those who listen."""
         rig = self.rig(upstream_max_connections=1)
