@@ -57,6 +57,7 @@ class _StockTransport(TLSMemoryBIOProtocol):
     """Twisted's, whose peer can tell a break from an end."""
 
     transport: Any
+    _reason: Failure | None
     has_heard = False
     is_new = True
     was_refused = False
@@ -74,6 +75,8 @@ class _StockTransport(TLSMemoryBIOProtocol):
             failure = _failure_of(reason, has_heard=True)
             self.was_refused = failure.kind == ALERT
             self.broke(failure)
+        if reason is None and self._reason is None:
+            self._reason = connectionDone  # also if TCP breaks after it
         super()._tlsShutdownFinished(reason)
 
     def loseWriteConnection(self) -> None:
