@@ -156,6 +156,19 @@ class Client:
         """So many bytes of a body."""
         return self._stream.exactly(length)
 
+    def rest(self) -> bytes:
+        """Everything to the end."""
+        return self._stream.rest()
+
+    def body(self, answer: Answer, method: bytes = b"GET") -> None:
+        """
+        Read the body of an answer whose head was read.
+
+        Raises:
+            AnswerCutError: the connection ended before its end.
+        """
+        self._body(answer, method)
+
     def ends(self) -> bool:
         """Whether the gateway closes, having said nothing more."""
         return self._stream.rest() == b""

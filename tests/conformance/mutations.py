@@ -1,4 +1,4 @@
-"""Requests that are nearly right: seeds, and what changes them."""
+"""Requests and answers that are nearly right: seeds, and what changes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from random import Random
 from typing import Final
 
 from tests.conformance.client import post, post_chunks, request
+from tests.conformance.instance import chunked, head, ok
 
 SEEDS: Final = (
     request(b"X: y", b"Accept: */*"),
@@ -135,7 +136,75 @@ _CHANGES: Final[tuple[Callable[[bytes, Random], bytes], ...]] = (
 
 def mutant(rng: Random) -> bytes:
     """A request with one to four changes."""
-    raw = rng.choice(SEEDS)
-    for _ in range(rng.randrange(1, 5)):
+    return changed(rng, rng.choice(SEEDS), rng.randrange(1, 5))
+
+
+def changed(rng: Random, raw: bytes, changes: int) -> bytes:
+    """The same with so many changes."""
+    for _ in range(changes):
         raw = rng.choice(_CHANGES)(raw, rng) or raw
     return raw
+
+
+def pipelined(rng: Random) -> bytes:
+    """Two to five requests, one of them changed."""
+    raws = [rng.choice(SEEDS) for _ in range(rng.randrange(2, 6))]
+    raws[rng.randrange(len(raws))] = mutant(rng)
+    return b"".join(raws)
+
+
+# Upgrades
+
+_PROTOCOLS: Final = (b"websocket", b"websocket", b"WebSocket", b"irc", b"h2c", b"websocket, irc")
+_OPTIONS: Final = (b"Upgrade", b"upgrade", b"keep-alive, Upgrade", b"Upgrade, X-Hop", b"close")
+
+
+def upgrade(rng: Random, target: bytes) -> bytes:
+    """A request for an upgrade, with none to three changes in the lines that make it one."""
+    lines = [
+        b"Upgrade: " + rng.choice(_PROTOCOLS),
+        b"Connection: " + rng.choice(_OPTIONS),
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
+        at = rng.randrange(len(lines))
+        lines[at] = changed(rng, lines[at], 1)
+    return request(*lines, target=target)
+
+
+# Answers
+
+_ANSWERS: Final = (
+    ok(b"hello"),
+    ok(b"hello", b"Connection: close", b"Set-Cookie: a=b"),
+    chunked(b"hello", b"world"),
+    head(b"Transfer-Encoding: chunked", b"Trailer: X") + b"5\r\nhello\r\n0\r\nX: y\r\n\r\n",
+    head(b"Content-Length: 20") + b"x",
+    head() + b"until the end",
+    head(status=b"204 No Content"),
+    head(status=b"100 Continue") + ok(b"hello"),
+    head(b"Link: </x>", status=b"103 Early Hints") + chunked(b"hello"),
+    head(b"Upgrade: websocket", b"Connection: Upgrade", status=b"101 Switching Protocols"),
+    ok(b"hello", b"Upgrade: websocket", b"Connection: Upgrade"),
+    ok(b"no", b"Upgrade: websocket", b"Connection: Upgrade", status=b"426 Upgrade Required"),
+)
+_ANSWER_MORSELS: Final = (
+    *(b"\r", b"\n", b"\0", b":", b"9", b"", b"f", b" ", b"\r\n", b"\r\n\r\n", b"\xff"),
+    *(b"101", b"HTTP/1.0", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n"),
+    *(b"Upgrade: h2c\r\n", b"Connection: close\r\n", b"Keep-Alive: timeout=1\r\n"),
+)
+
+
+def mutated_answer(rng: Random) -> bytes:
+    """An answer with one to three changes."""
+    return changed_answer(rng, rng.choice(_ANSWERS))
+
+
+def changed_answer(rng: Random, answer: bytes) -> bytes:
+    """This one with one to three changes."""
+    raw = bytearray(answer)
+    for _ in range(rng.randrange(1, 4)):
+        at = rng.randrange(len(raw) + 1)
+        raw[at : at + rng.randrange(3)] = rng.choice(_ANSWER_MORSELS)
+    return bytes(raw)

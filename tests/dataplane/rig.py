@@ -191,9 +191,10 @@ class Rig:
         self,
         *entities: Entity,
         resident: Callable[[], int | None] | None = None,
+        reactor: Reactor | None = None,
         **settings: Any,
     ) -> None:
-        self.reactor = Reactor()
+        self.reactor = reactor or Reactor()
         self.reactor.advance(1000)
         self.plane = DataPlane(
             reactor=self.reactor,
