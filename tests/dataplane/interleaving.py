@@ -14,7 +14,7 @@ from zope.interface import provider
 from tests.dataplane.peers import Client, Instance
 from tests.dataplane.rig import Rig
 from tests.dataplane.snapshots import Entity, instance, route, service
-from tests.dataplane.talk import Asked, random_request, words
+from tests.dataplane.talk import Asked, plain_answer, random_answer, random_request, words
 from tests.dataplane.wires import FastWire, StockWire, WireReactor, connect
 
 STEPS = (50, 150, 400)
@@ -35,6 +35,8 @@ class World:
     def __init__(self, seed: int) -> None:
         self.rng = rng = Random(seed)
         self._memory = 0
+        # Else hardly a connection lives long enough to be used twice.
+        self._is_calm = rng.random() < 0.4
         self.rig = Rig(
             *self._entities(),
             reactor=WireReactor(),
@@ -50,7 +52,7 @@ class World:
             upstream_queue=rng.choice((0, 1, 100)),
             upstream_queue_timeout=2.0,
             upstream_max_idle=rng.choice((0, 1, 64)),
-            upstream_idle_timeout=rng.choice((0.5, 3.0)),
+            upstream_idle_timeout=rng.choice((0.5, 3.0, 3.0)),
         )
         self.reactor: Any = self.rig.reactor
         high = rng.choice((100, 5000, 65_536))
@@ -98,7 +100,7 @@ class World:
         weights: dict[Callable[[], None], int] = {
             self._open: 3,
             self._speak: 8,
-            self._leave: 1,
+            self._leave: 0 if self._is_calm else 1,
             self._read: 6,
             self._dialled: 6,
             self._instance_acts: 12,
@@ -160,7 +162,8 @@ class World:
         greeting = b"220 hello\r\n" if self.rng.random() < 0.03 else b""
         protocol = self.rig._next_connector().connected()
         wire, end = connect(self.reactor, protocol, self._kind, self._marks, greeting)
-        self.instances.append(Instance(self.rng, wire, end, self._by_name))
+        answer = plain_answer if self._is_calm else random_answer
+        self.instances.append(Instance(self.rng, wire, end, by_name=self._by_name, answer=answer))
 
     def _instance_acts(self) -> None:
         if not self.instances:

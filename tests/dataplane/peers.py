@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -14,7 +15,6 @@ from tests.dataplane.talk import (
     Answer,
     Asked,
     Said,
-    random_answer,
     read_answer,
     read_chunks,
     words,
@@ -177,9 +177,16 @@ class Instance(Peer):
     """One connection to an instance: reads requests strictly, and answers as it likes."""
 
     def __init__(
-        self, rng: Random, wire: Any, end: socket.socket, by_name: dict[bytes, tuple[Client, Asked]]
+        self,
+        rng: Random,
+        wire: Any,
+        end: socket.socket,
+        *,
+        by_name: dict[bytes, tuple[Client, Asked]],
+        answer: Callable[[Random, Asked], Said],
     ) -> None:
         super().__init__(rng, wire, end)
+        self._answer = answer
         self._by_name = by_name
         self._current: Asked | None = None
         self._client: Client | None = None
@@ -263,7 +270,7 @@ class Instance(Peer):
         """Say a piece, or begin to say something."""
         if self.said is None and self._current is not None:
             if self._is_read or self.rng.random() < 0.2:
-                self.said = random_answer(self.rng, self._current)
+                self.said = self._answer(self.rng, self._current)
                 self._current.answers.append(self.said)
                 self.unsent += self.said.raw
         elif self.said is None:

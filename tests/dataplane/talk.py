@@ -134,6 +134,13 @@ _MALFORMED = (
 )
 
 
+def plain_answer(rng: Random, asked: Asked) -> Said:
+    """An answer that leaves the connection fit for another request."""
+    body = b"" if asked.method == b"HEAD" else fill(rng, asked.name)
+    head = b"HTTP/1.1 200 Any\r\nX-For: %b\r\nContent-Length: %d\r\n\r\n"
+    return Said(200, head % (asked.name, len(body)) + body, body)
+
+
 def random_answer(rng: Random, asked: Asked) -> Said:
     """Any answer to this request, good ones most often."""
     if asked.protocol and rng.random() < 0.7:
