@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -43,7 +44,7 @@ def gateways(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
 
 
 @pytest.fixture
-def file_settings(tmp_path: Path, upstreams: Callable[[str], Upstream]) -> dict[str, object]:
+def file_settings(tmp_path: Path, upstreams: Callable[[str], Upstream]) -> dict[str, Any]:
     """Return the settings of a gateway that takes its configuration, one route, from a file."""
     path = tmp_path / "routes.yaml"
     path.write_text(
@@ -57,7 +58,7 @@ def file_settings(tmp_path: Path, upstreams: Callable[[str], Upstream]) -> dict[
 
 @pytest.fixture
 def gateway(
-    gateways: Callable[..., GatewayProcess], file_settings: dict[str, object]
+    gateways: Callable[..., GatewayProcess], file_settings: dict[str, Any]
 ) -> GatewayProcess:
     """Return a gateway of two workers with a route on an upstream, from a file."""
     gateway = gateways(**file_settings)

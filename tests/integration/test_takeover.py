@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from typing import Any
 
 from tests.integration.gateway import GatewayProcess, an_upload
 from tests.integration.world import refuses, wait_for_line
@@ -18,9 +20,13 @@ class TakeoverTests:
     """With workers of the killed one in every state."""
 
     def test_sockets_of_a_drain_that_was_killed_are_not_taken_over(
-        self, gateway: GatewayProcess
+        self, gateways: Callable[..., GatewayProcess], file_settings: dict[str, Any]
     ) -> None:
         """They refuse everybody; the next supervisor's are new, and the drain goes on."""
+        # Longer than a busy machine takes to start the next one.
+        file_settings["settings"]["drain"] = {"deadline": "60s"}
+        gateway = gateways(**file_settings)
+        gateway.wait_ready()
         client = an_upload(gateway)
         wait_until(lambda: gateway.get("/hello")[0] == 200)
         orphans = gateway.worker_pids()

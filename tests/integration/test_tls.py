@@ -7,6 +7,7 @@ import signal
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ AUTHORITY = Authority()
 def secure(
     tmp_path: Path,
     gateways: Callable[..., GatewayProcess],
-    file_settings: dict[str, object],
+    file_settings: dict[str, Any],
 ) -> GatewayProcess:
     """Return a gateway of two workers with TLS, a route, and its certificate in ``0.pem``."""
     AUTHORITY.issue("127.0.0.1", name="first").write(tmp_path, "0")
