@@ -5,7 +5,7 @@ cdef class Terms:
     cdef public bint hold
 
 cdef class TlsTransport:
-    cdef object _broke, _build, _failed, _incoming, _outgoing, _poll, _protocol
+    cdef object _broke, _build, _failed, _poll, _protocol
     cdef object _tls, _transport
     cdef Terms _terms
     cdef Py_ssize_t _answered_bytes
@@ -14,9 +14,10 @@ cdef class TlsTransport:
 
     cpdef write(self, data)
     cpdef bint is_quiet(self) except -1
-    cdef bint _shake_hands(self) except -1
+    cdef bytes _shake_hands(self, data)
     cdef _tell_failure(self, failure)
-    cdef _read(self)
+    cdef _read(self, data)
+    cdef _decrypt(self, data, list pieces)
     cdef _break_off(self, failure)
     cdef _ended(self)
     cdef _say_the_end(self)

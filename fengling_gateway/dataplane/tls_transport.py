@@ -40,6 +40,14 @@ Some 500 of them, where an honest peer has none, or one after many gigabytes. Th
 back-pressure: who asks on and reads nothing would fill the memory.
 """
 
+# What TLS reads from and writes to, of all connections. A buffer of OpenSSL's never
+# shrinks: with two of its own, a connection would hold 170 KiB for as long as it lives,
+# once it has carried a large body each way. What is not a whole record yet, TLS keeps
+# itself. So whenever anybody else's turn may come, both are empty: see `_shake_hands`,
+# `_decrypt` and `write`.
+_INCOMING: Final = ssl.MemoryBIO()
+_OUTGOING: Final = ssl.MemoryBIO()
+
 
 class Terms:
     """
@@ -79,10 +87,8 @@ class TlsTransport:
         "_can_write",
         "_failed",
         "_has_ended",
-        "_incoming",
         "_is_new",
         "_is_open",
-        "_outgoing",
         "_poll",
         "_protocol",
         "_terms",
@@ -115,11 +121,9 @@ class TlsTransport:
         """
         self._build: Callable[[bytes | None], Any] | None = build
         self._protocol: Any = None
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(
-            self._incoming,
-            self._outgoing,
+            _INCOMING,
+            _OUTGOING,
             server_side=server_hostname is None,
             server_hostname=server_hostname,
         )
@@ -148,15 +152,18 @@ class TlsTransport:
         self._transport = transport
         transport.setTcpNoDelay(True)
         if not self._tls.server_side:
-            self._shake_hands()
+            self._shake_hands(b"")
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt what has arrived, and pass it on as one piece."""
         if self._has_ended:
             return  # nothing follows the peer's end (RFC 8446, 6.1), and nobody would read it
-        self._incoming.write(data)
-        if self._is_open or self._shake_hands():
-            self._read()
+        if self._is_open:
+            self._read(data)
+        elif self._failed is not None:  # else this is what the peer had sent before it heard
+            rest = self._shake_hands(data)
+            if rest:
+                self._read(rest)
 
     def readConnectionLost(self) -> None:
         """Note that the peer has closed; if it had not said so before, something may be missing."""
@@ -180,28 +187,30 @@ class TlsTransport:
 
     # The handshake
 
-    def _shake_hands(self) -> bool:
-        """Take a step; whether it was the last."""
+    def _shake_hands(self, data: bytes) -> bytes:
+        """Take a step; after the last one, return what has come behind the handshake."""
         self.has_heard = True
-        if self._failed is None:
-            return False  # it has failed, and this is what the peer had sent before it heard
+        failure: ssl.SSLError | None = None
+        _INCOMING.write(data)
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
-            return False
+            return b""
         except ssl.SSLError as error:
-            self._flush()  # the alert that says why
-            self._tell_failure(failure_of(error))
+            failure = error
+        rest = _INCOMING.read()
+        self._flush()  # of a failure, the alert that says why
+        if failure is not None:
+            self._tell_failure(failure_of(failure))
             self._transport.loseConnection()
-            return False
-        self._flush()
+            return b""
         self._is_open = self._can_write = True
         self._failed = None
         build, self._build = self._build, None
         self._protocol = build(self._tls.getpeercert(True))  # type: ignore[misc]
         self._protocol.makeConnection(self)
-        return True
+        return rest
 
     def _tell_failure(self, failure: TlsFailure) -> None:
         failed, self._failed = self._failed, None
@@ -211,38 +220,41 @@ class TlsTransport:
 
     # Reading
 
-    def _read(self) -> None:
-        pieces = []
-        incoming = self._incoming
-        tls = self._tls
-        error: ssl.SSLError | None = None
-        has_ended = False
-        try:
-            while True:
-                piece = tls.read(RECORD_BYTES)
-                if not piece:
-                    has_ended = True
-                    break
-                pieces.append(piece)
-                if not incoming.pending and not tls.pending():
-                    break  # asking once more would cost an exception
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            has_ended = True
-        except ssl.SSLError as broken:
-            error = broken
-        if self._outgoing.pending:
-            self._answered_bytes += self._outgoing.pending
+    def _read(self, data: bytes) -> None:
+        pieces: list[bytes] = []
+        reason = self._decrypt(data, pieces)
+        if _OUTGOING.pending:
+            self._answered_bytes += _OUTGOING.pending
             self._flush()
         if pieces:
             self._protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if error is not None:
-            self._break_off(failure_of(error))
+        has_ended = isinstance(reason, ssl.SSLZeroReturnError)
+        if reason is not None and not has_ended:
+            self._break_off(failure_of(reason))
         elif self._answered_bytes > MAX_ANSWERED_BYTES:
             self._break_off(TlsFailure(OTHER, "too many requests for new keys"))
         elif has_ended:
             self._ended()
+
+    def _decrypt(self, data: bytes, pieces: list[bytes]) -> ssl.SSLError | None:
+        """Add what this says to the pieces; return why nothing more will come, where that is so."""
+        tls = self._tls
+        _INCOMING.write(data)
+        try:
+            while True:
+                piece = tls.read(RECORD_BYTES)
+                if not piece:
+                    reason: ssl.SSLError = ssl.SSLZeroReturnError()
+                    break
+                pieces.append(piece)
+                if not _INCOMING.pending and not tls.pending():
+                    return None  # asking once more would cost an exception
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLError as error:
+            reason = error
+        _INCOMING.read()
+        return reason
 
     def _break_off(self, failure: TlsFailure) -> None:
         self.was_refused = failure.kind == ALERT
@@ -272,9 +284,10 @@ class TlsTransport:
             while written < len(data):
                 written += self._tls.write(data[written:])
         except ssl.SSLError:
+            _OUTGOING.read()
             self._transport.abortConnection()
             return
-        self._transport.write(self._outgoing.read())
+        self._transport.write(_OUTGOING.read())
 
     def writeSequence(self, iovec: Any) -> None:
         """Send several pieces as one."""
@@ -304,7 +317,7 @@ class TlsTransport:
             self._flush()
 
     def _flush(self) -> None:
-        data = self._outgoing.read()
+        data = _OUTGOING.read()
         if data:
             self._transport.write(data)
 
