@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import suppress
 from fcntl import ioctl
 from termios import TIOCOUTQ
 from typing import Any, Final, Protocol
@@ -26,6 +27,14 @@ from twisted.internet.protocol import ClientFactory, ServerFactory
 from fengling_gateway.dataplane.ports import FastPort
 
 READ_BYTES: Final = 64 * 1024
+
+UNSENT_BYTES: Final = 128 * 1024
+"""
+What a socket takes beyond what is on its way to the peer.
+
+Without a bound it is up to 4 MiB (``tcp_wmem``) for a peer that does not read, and some
+hundreds of those have all memory that the system has for TCP (``tcp_mem``).
+"""
 
 
 class SendAtOnce:
@@ -149,6 +158,18 @@ class FastServer(SendAtOnce, tcp.Server):
 class FastClient(SendAtOnce, tcp.Client):
     """Our connection to an instance."""
 
+    def createInternetSocket(self) -> socket.socket:
+        """Return a socket of the right family."""
+        created: socket.socket = super().createInternetSocket()
+        _bound_unsent(created)
+        return created
+
+
+def _bound_unsent(one: socket.socket) -> None:
+    """Bound what this socket, and what is accepted from it, takes."""
+    with suppress(OSError):
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
 
 def has_unsent(transport: Any) -> bool:
     """Whether a TCP transport of Twisted's, or the one below, holds what the socket has not taken."""
@@ -195,6 +216,7 @@ class StockTransports:
     """Twisted's own; their marks for back-pressure are 64 KiB and nothing."""
 
     def listen(self, reactor: Any, listening: socket.socket, factory: ServerFactory) -> Any:
+        _bound_unsent(listening)
         return reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
 
     def connect(self, reactor: Any, host: str, port: int, factory: ClientFactory) -> Any:
@@ -221,6 +243,7 @@ class FastTransports:
         self._connector = FastConnector
 
     def listen(self, reactor: Any, listening: socket.socket, factory: ServerFactory) -> Any:
+        _bound_unsent(listening)
         family = listening.family
         port: Any = self._port._fromListeningDescriptor(
             reactor, listening.fileno(), family, factory

@@ -194,6 +194,30 @@ def test_upload_to_an_instance_that_goes_on_is_complete(transports: str) -> None
         sending.join(10)
 
 
+def test_system_holds_little_for_stalled_peers() -> None:
+    """Nor do sockets take megabytes that a reader, or an instance, has no room for."""
+    most = 1 << 20
+    instance = ReadsNothing()
+    with (
+        running_instance(send_gigabyte) as sending,
+        running_gateway(*forwarding(sending)) as gateway,
+        gateway.connect(receive_buffer=4096) as client,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+        after = stalled(gateway, "upstream_bytes_received", 64 * 1024)
+        assert after["counters"]["upstream_bytes_received"] <= most
+    with (
+        running_instance(instance.serve) as reading,
+        running_gateway(*forwarding(reading, NO_LIMIT)) as gateway,
+    ):
+        uploader = Uploader(gateway, "length")
+        after = stalled(gateway, "bytes_received", 64 * 1024)
+        assert after["counters"]["bytes_received"] <= most
+        uploader.stop()
+        instance.go_on.set()
+        wait_until(lambda: gateway.ask()["counters"]["in_flight_now"] == 0)
+
+
 IDLE_SECONDS = 0.5
 SLOWLY = 3 * IDLE_SECONDS
 LONG = 16 << 20
