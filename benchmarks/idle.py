@@ -3,7 +3,8 @@
 Connections are opened one after the other, each carries a request, and all are
 kept. What all processes of a proxy have grown by meanwhile (resident set), over
 their number, is what one costs. Before that as many as `_WARM_UP` come and go,
-so that what is kept for reuse is not taken for theirs.
+so that what is kept for reuse is not taken for theirs. Then the same over TLS 1.3,
+with those that can.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import resource
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Sequence
@@ -33,6 +35,7 @@ from benchmarks.harness.traffic import HOST
 from benchmarks.harness.upstream import BODY_BYTES, Upstream, start_upstream
 from benchmarks.peers import EXTRAS, PEERS, Peer
 from benchmarks.peers.peer import Site
+from benchmarks.tls import PEERS_WITH_TLS, make_certificate
 
 _PEERS: Final = ("fengling", "fengling-plain", "nginx", "haproxy", "envoy", "caddy", "traefik")
 _LIMIT_BYTES: Final = 12 * 1024
@@ -46,14 +49,16 @@ _REQUEST: Final = (
 ).encode()
 
 
-def connect(port: int) -> socket.socket:
+def connect(port: int, context: ssl.SSLContext | None) -> socket.socket:
     """
-    Open a connection that has carried a request.
+    Open a connection that has carried a request, with TLS or without.
 
     Raises:
         StartError: it was not answered.
     """
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    if context is not None:
+        client = context.wrap_socket(client, server_hostname=HOST)
     client.sendall(_REQUEST)
     answer = b""
     while len(answer.partition(b"\r\n\r\n")[2]) < BODY_BYTES:
@@ -70,16 +75,18 @@ def resident(child: Child) -> int:
     return sum(whole_resident_bytes(process.pid) for process in child.processes())
 
 
-def measure(name: str, child: Child, port: int, number: int) -> report.Row:
+def measure(
+    name: str, child: Child, port: int, number: int, context: ssl.SSLContext | None
+) -> report.Row:
     """Open so many, and see what they cost."""
     with ExitStack() as some:
         for _ in range(_WARM_UP):
-            some.enter_context(connect(port))
+            some.enter_context(connect(port, context))
     time.sleep(_SETTLE_SECONDS)
     before = resident(child)
     with ExitStack() as all_of_them:
         for _ in range(number):
-            all_of_them.enter_context(connect(port))
+            all_of_them.enter_context(connect(port, context))
         time.sleep(_SETTLE_SECONDS)
         after = resident(child)
     return {
@@ -91,13 +98,14 @@ def measure(name: str, child: Child, port: int, number: int) -> report.Row:
     }
 
 
-def site_of(peer: Peer, children: Children, upstream: Upstream, number: int) -> Site:
+def site_of(
+    name: str, children: Children, upstream: Upstream, number: int, certificate: str | None
+) -> Site:
     """Return where a peer is to be, with room for so many connections."""
-    directory = children.directory / f"{peer.name}.d"
+    directory = children.directory / f"{name}.d"
     directory.mkdir()
-    return Site(
-        directory, free_port(), tuple(upstream.ports.values()), connections=number + 2 * _WARM_UP
-    )
+    ports = tuple(upstream.ports.values())
+    return Site(directory, free_port(), ports, certificate, connections=number + 2 * _WARM_UP)
 
 
 def room(wanted: int) -> int:
@@ -155,15 +163,28 @@ def run(options: argparse.Namespace, children: Children) -> list[report.Row]:
     number = room(options.connections)
     print(f"{report.machine()}\n{cores.describe()}; {number} connections")
     upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
+    certificate = make_certificate(children.directory)
+    context = ssl.create_default_context(cafile=certificate)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     rows = []
-    for peer in proxy.installed(options.peers):
-        site = site_of(peer, children, upstream, number)
+    for peer, has_tls in contests(options.peers):
+        name = f"{peer.name}-tls" if has_tls else peer.name
+        site = site_of(name, children, upstream, number, certificate if has_tls else None)
         child = peer.start(children, site, cores)
-        row = measure(peer.name, child, site.port, number)
-        print(f"{peer.name}: {row['bytes_per_connection']} bytes", flush=True)
+        row = measure(name, child, site.port, number, context if has_tls else None)
+        print(f"{name}: {row['bytes_per_connection']} bytes", flush=True)
         rows.append(row)
         children.stop(child)
     return rows
+
+
+def contests(peers: Sequence[Peer]) -> list[tuple[Peer, bool]]:
+    """Return who takes part, and whether with TLS."""
+    found = proxy.installed(peers)
+    return [
+        *((peer, False) for peer in found),
+        *((peer, True) for peer in found if peer.name in PEERS_WITH_TLS),
+    ]
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from benchmarks.harness.traffic import HOST
 from benchmarks.harness.upstream import start_upstream
 from benchmarks.peers import EXTRAS, PEERS
 
-_PEERS: Final = ("fengling", "nginx", "haproxy", "envoy", "caddy")
+PEERS_WITH_TLS: Final = ("fengling", "nginx", "haproxy", "envoy", "caddy")
 _KINDS: Final = {"keep-alive": "realistic", "handshakes": "closing"}
 """Row sets, and the traffic of each."""
 
@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench tls", description=__doc__)
     parser.add_argument("--only", metavar="NAMES", help="for example fengling,nginx")
     options = proxy.parse_with_rounds(parser, arguments)
-    wanted = options.only.split(",") if options.only else _PEERS
+    wanted = options.only.split(",") if options.only else PEERS_WITH_TLS
     options.peers = [peer for peer in (*PEERS, *EXTRAS) if peer.name in wanted]
     if len(options.peers) != len(wanted):
         parser.error(f"argument --only: some of these can't: {', '.join(wanted)}")
