@@ -180,7 +180,7 @@ def run(options: argparse.Namespace, children: Children) -> list[report.Row]:
 
 def contests(peers: Sequence[Peer]) -> list[tuple[Peer, bool]]:
     """Return who takes part, and whether with TLS."""
-    found = proxy.installed(peers)
+    found = list(proxy.installed(peers))
     return [
         *((peer, False) for peer in found),
         *((peer, True) for peer in found if peer.name in PEERS_WITH_TLS),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.conformance.bulk import running_bulk
 from tests.conformance.client import Client, request
 from tests.conformance.instance import RecordingInstance, ok
 from tests.conformance.scene import Scene, staged
@@ -204,6 +206,27 @@ def test_idle_connections_cost_little() -> None:
         for client in clients:
             client.close()
     assert grown <= number * 12 * 1024, grown / number
+
+
+def test_idle_tls_connections_cost_little(tmp_path: Path) -> None:
+    """One over TLS takes at most 16 KiB, also when it has carried large bodies both ways."""
+    number, large = 300, 200_000
+    with running_bulk(directory=tmp_path, keepalive_idle=600.0) as bulk:
+        for _ in range(50):
+            assert bulk.exchange("down", "length", large) == large
+            assert bulk.exchange("up", "length", large) == large
+        before = bulk.gateway.ask()["rss"]
+        clients = [bulk.connect() for _ in range(number)]
+        for client in clients:
+            client.download(large)
+            assert client.downloaded() == large
+            client.upload(large)
+            assert client.uploaded() == large
+        grown = bulk.gateway.ask()["rss"] - before
+        assert bulk.counter("connections_now") == number
+        for client in clients:
+            client.close()
+    assert grown <= number * 16 * 1024, grown / number
 
 
 def test_memory_of_clients_that_have_left_is_memory_again(short: Scene) -> None:

@@ -137,7 +137,7 @@ def running_gateway(
 @contextmanager
 def running_instance(serve: Callable[[socket.socket], None]) -> Iterator[str]:
     """Serve every connection in a thread of its own; gives the address."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
     connections: list[socket.socket] = []
 
     def serve_quietly(connection: socket.socket) -> None:
