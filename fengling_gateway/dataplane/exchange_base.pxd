@@ -26,7 +26,7 @@ cdef class ExchangeBase:
     cdef list _held, _trailers
     cdef bytes _upgrade
     cdef object _tunnel
-    cdef bint _has_retried_fresh, _is_downstream_blocked, _is_upstream_blocked
+    cdef bint _has_retried_fresh, _was_busy, _is_downstream_blocked, _is_upstream_blocked
     cdef double _total_deadline, _phase_deadline, _body_due, _started
     cdef long long _body_counted
     cdef bint _was_held_up, _is_waiting_for_body

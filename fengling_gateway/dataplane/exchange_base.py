@@ -66,6 +66,7 @@ class ExchangeBase:
         "_tunnel",
         "_upgrade",
         "_upstream",
+        "_was_busy",
         "_was_held_up",
         "downstream",
         "head",
@@ -107,6 +108,7 @@ class ExchangeBase:
         self._tunnel: Tunnel | None = None
         self._interims = 0
         self._has_retried_fresh = False
+        self._was_busy = False  # an instance that it was to go to
         self._is_downstream_blocked = False
         self._is_upstream_blocked = False
         self._total_deadline = NEVER

@@ -70,7 +70,7 @@ class UpstreamPool:
         return None
 
     def connect(self, exchange: Exchange) -> None:
-        """Open a connection for `exchange`, or queue it where there are enough."""
+        """Open a connection for `exchange`, queue it where there are enough, or send it elsewhere."""
         settings = self._plane.settings
         if self.size < settings.upstream_max_connections:
             self._dial(exchange)
@@ -79,7 +79,7 @@ class UpstreamPool:
             self._plane.counters.upstream_queued_now += 1
             exchange.queued()
         else:
-            exchange.fail(ForwardError.UPSTREAM_BUSY)
+            exchange.upstream_failed(ForwardError.UPSTREAM_BUSY, is_reused=False)
 
     def give_up(self, exchange: Exchange) -> None:
         """Forget an exchange that waits for a connection."""

@@ -174,11 +174,15 @@ class RequestSide(ExchangeBase):
         if self._phase == _OVER:
             return
         self._upstream = self._pool = None
+        if error is ForwardError.UPSTREAM_BUSY:
+            self._was_busy = True
         if not self.status and self._plane.sweeper.now < self._total_deadline:
             if error.retry is Retry.OTHER_INSTANCE and self._retry_elsewhere():
                 return
             if error.retry is Retry.FRESH_CONNECTION and is_reused and self._retry_fresh():
                 return
+        if self._was_busy and error.retry is Retry.OTHER_INSTANCE:
+            error = ForwardError.UPSTREAM_BUSY  # that others can't be reached is not the point
         self.fail(error)
 
     def _retry_elsewhere(self) -> bool:

@@ -114,7 +114,7 @@ class ForwardError(Enum):
     NO_INSTANCE = _US, _ROUTE, 503, _NEVER, "No instance of the service can take the request."
     CONNECTION_LIMIT = _US, _ROUTE, 503, _NEVER, "The gateway has too many connections."
     OVERLOADED = _US, _ROUTE, 503, _NEVER, "The gateway is short of memory."
-    UPSTREAM_BUSY = _US, _CONNECT, 503, _NEVER, "Too many requests wait for the instance."
+    UPSTREAM_BUSY = _US, _CONNECT, 503, _OTHER, "Too many requests wait for the instance."
     UPSTREAM_WAIT_TIMEOUT = _US, _CONNECT, 503, _NEVER, "No connection to the instance became free."
 
     # Reaching the instance

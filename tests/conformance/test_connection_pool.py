@@ -10,9 +10,19 @@ from collections.abc import Callable
 import pytest
 
 from tests.conformance.client import AnswerCutError, Client, post, post_chunks, request
-from tests.conformance.instance import CLOSE, HALF_CLOSE, RESET, Step, chunked, head, ok
+from tests.conformance.instance import (
+    CLOSE,
+    HALF_CLOSE,
+    RESET,
+    RecordingInstance,
+    Step,
+    chunked,
+    head,
+    ok,
+)
 from tests.conformance.judge import Request, Stream
 from tests.conformance.scene import Scene, staged
+from tests.dataplane.processes import running_instance
 from tests.dataplane.snapshots import instance, service
 from tests.support.wait import wait_until
 
@@ -295,6 +305,41 @@ def test_connections_and_queue_are_bounded(scene: Scene) -> None:
             assert client.answer().body == b"late"
     assert len({got.connection for got in scene.instance.requests}) == 4
     wait_until(lambda: scene.counter("upstream_connections_now") <= 2)
+
+
+def test_instance_that_is_full_is_passed_over() -> None:
+    """Where another one has room; who finds none is told to come again."""
+    goes_on = threading.Event()
+    other = RecordingInstance()
+    turns = service(balancing="round_robin", policies={"retry": {"attempts": 1}})
+    with (
+        running_instance(other.serve) as address,
+        staged(
+            *(turns, instance("other", address=address)),
+            upstream_max_connections=1,
+            upstream_queue=0,
+        ) as scene,
+    ):
+        scene.instance.responds(lambda _: held(goes_on))
+        # Whose turn comes first is random.
+        clients = {target: scene.client().send(request(target=target)) for target in (b"/a", b"/b")}
+        wait_until(lambda: len(scene.instance.requests) == 1)
+        first = clients.pop(scene.instance.requests[0].target)
+        (second,) = clients.values()
+        assert second.answer().status == 200
+        for turn in range(10):
+            target = b"/%d" % turn
+            assert scene.ask(post(b"hello", target=target)).body == b"POST " + target
+        other.responds(lambda _: held(goes_on))
+        third = scene.client().send(request())
+        wait_until(lambda: len(other.requests) == 12)
+        answer = scene.ask(request())
+        assert (answer.status, answer.code) == (503, "upstream_busy")
+        goes_on.set()
+        for client in (first, third):
+            assert client.answer().body == b"late"
+        for client in (first, second, third):
+            client.close()
 
 
 def test_wait_for_a_connection_is_bounded(scene: Scene) -> None:
