@@ -185,11 +185,18 @@ class FarScene(Scene):
             if b"\r\n\r\n" not in agreed:
                 return (agreed, CLOSE)
 
-        def listen(stream: Stream) -> None:
+        pieces = segments(rng, agreed + rng.choice((b"", b"\x81\x05hello")))
+
+        def talk(stream: Stream) -> None:
+            try:
+                for piece in pieces:
+                    stream.connection.sendall(piece)
+            except OSError:
+                pass  # the client was told of the tunnel by half of them, and has gone
             got = self.tunnels[number] = stream.rest()
             stream.connection.sendall(got)
 
-        return (*segments(rng, agreed + rng.choice((b"", b"\x81\x05hello"))), listen, CLOSE)
+        return (talk, CLOSE)
 
     # What holds afterwards
 
