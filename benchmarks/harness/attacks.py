@@ -1,7 +1,7 @@
 """Attacks by slowhttptest in its four modes, and the instances that suit them.
 
 The instances are nginx. They read a body before they answer it (``/whole``), have
-something large to read slowly, and take a second over a list of ranges.
+something large to read slowly, and take half a second over a list of ranges.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from benchmarks.harness.programs import nginx_command, on_path
 
 _SMALL_BYTES: Final = 100
 _LARGE_BYTES: Final = 200_000
-_RANGED_BYTES: Final = 2000
+_RANGED_BYTES: Final = 1500
+"""
+Half a second at 1 KB/s, of which the first is free. With 300 new ones a second, two instances are
+asked over fewer connections than there may be to them (256 each); beyond that all requests wait.
+"""
 
 _INSTANCES: Final = """\
   access_log off;
