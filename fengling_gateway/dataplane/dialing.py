@@ -23,7 +23,6 @@ MAX_TRIES: Final = 8
 HOPELESS_SECONDS: Final = 0.25
 """An address that has not accepted for so long when its time is over has failed."""
 
-
 MAX_SHOWN: Final = 1000
 """Names that a worker tells of; those that can't be resolved come first."""
 

@@ -11,7 +11,7 @@ An exchange is driven by five parties:
 3. the pool, which finds it a connection: `connecting`, `connected`,
    `upstream_failed`;
 4. the sweeper, through the downstream stream: `deadline_passed`;
-5. the tunnel, once it has become one: `arm`, `tunnel_ended`.
+5. the tunnel, once it has become one: `arm`, `tunnel_ended`, `fail`.
 
 It keeps the compiled objects that it began with, whatever is applied meanwhile.
 Once it is over it is deaf.

@@ -19,7 +19,6 @@ STATM: Final = "/proc/self/statm"
 SUPERVISOR_BYTES: Final = 512 * 1024 * 1024
 """Left to the supervisor, which holds the configuration too; a quarter where that is less."""
 
-
 LEAST_WORKER_BYTES: Final = 128 * 1024 * 1024
 """
 No share is less: a worker has 50 MiB when it starts, of which all share 20.
