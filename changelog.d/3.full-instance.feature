@@ -1,1 +1,1 @@
-A request whose instance is full goes to another one that is not, where `retry` allows one more attempt.
+A request whose instance is full goes to another one, where `retry` allows one more attempt.

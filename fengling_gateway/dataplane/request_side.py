@@ -186,14 +186,14 @@ class RequestSide(ExchangeBase):
         self.fail(error)
 
     def _retry_elsewhere(self) -> bool:
-        """Ask another instance: nothing has been sent, so any request may be."""
+        """Ask another instance: in this attempt nothing has been sent, so any request may be."""
         if not self._attempts_left:
             return False
         other = self._service.pick(self._tenant, self._plane.rng, self.instance)
         if other is None:
             return False
         self._attempts_left -= 1
-        self._retry(other, False)
+        self._retry(other, self._has_retried_fresh)
         return True
 
     def _retry_fresh(self) -> bool:
