@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.keys import WeakKeyError
-from fengling_gateway.auth.tokens import READ, SCOPES, TokenError, TokenRing, unverified_claims
+from fengling_gateway.auth.tokens import READ, SCOPES, TokenRing, unverified_claims
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import moment, output_option, print_facts, print_value

@@ -18,7 +18,8 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
 from zope.interface import Attribute, Interface
 
-from fengling_gateway.auth.tokens import READ, Principal, TokenError, TokenRing
+from fengling_gateway.auth.compact import TokenError
+from fengling_gateway.auth.tokens import READ, Principal, TokenRing
 from fengling_gateway.management.problems import (
     ProblemError,
     identify,

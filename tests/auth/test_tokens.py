@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.tokens import (
     ADMIN,
     READ,
     WRITE,
-    TokenError,
     TokenRing,
     unverified_claims,
 )
