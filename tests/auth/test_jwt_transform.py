@@ -1,0 +1,82 @@
+"""Claims become headers that can be nothing else."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fengling_gateway.auth.jwt_transform import (
+    JwtTransform,
+    TooLargeError,
+    header_value,
+    list_value,
+)
+from fengling_gateway.model.names import IDENTITY_HEADERS
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("ada", b"ada"),
+        ("Ada Lovelace", b"Ada Lovelace"),
+        ("https://id.example/u/7?x=y&z", b"https://id.example/u/7?x=y&z"),
+        ("100%", b"100%25"),
+        (" ada ", b"%20ada%20"),
+        ("a\r\nX-Admin: 1", b"a%0D%0AX-Admin: 1"),
+        ("a\0b\x7f", b"a%00b%7F"),
+        ("Zoë", b"Zo%C3%AB"),
+        ("风铃", b"%E9%A3%8E%E9%93%83"),
+        ("\ud800", b"%ED%A0%80"),
+        ("", b""),
+    ],
+)
+def test_text_becomes_one_value(text: str, value: bytes) -> None:
+    """Visible ASCII as it is, and the rest as percent signs."""
+    assert header_value(text) == value
+
+
+def test_list_becomes_one_value() -> None:
+    """In order, with commas between and none inside."""
+    assert list_value({"b", "a,c", "d e"}) == b"a%2Cc,b,d%20e"
+    assert list_value(()) == b""
+
+
+@given(st.text(max_size=200))
+def test_decoding_gives_the_text_again(text: str) -> None:
+    """And nothing in it ends a line."""
+    try:
+        value = header_value(text)
+    except UnicodeEncodeError:
+        return
+    assert all(0x20 <= byte < 0x7F for byte in value)
+    assert value == value.strip()
+    assert unquote(value.decode(), errors="surrogatepass") == text
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), max_size=8, unique=True))
+def test_decoding_gives_the_list_again(texts: list[str]) -> None:
+    parts = list_value(texts).decode().split(",") if texts else []
+    assert [unquote(one, errors="surrogatepass") for one in parts] == sorted(texts)
+
+
+def test_value_is_bounded() -> None:
+    """A part of it would say something else."""
+    assert len(header_value("x" * 4096)) == 4096
+    with pytest.raises(TooLargeError, match="4097"):
+        header_value("x" * 4097)
+
+
+def test_headers_have_the_configured_names() -> None:
+    """And those of the issuer's own come from any claim."""
+    names = {**IDENTITY_HEADERS, "user": "X-Uid"}
+    transform = JwtTransform(names, {"X-Plan": "/app/plan", "X-Email": "email", "X-Ids": "ids"})
+    pairs = transform.pairs(
+        subject="ada",
+        name=None,
+        roles=frozenset(),
+        claims={"app": {"plan": 7}, "ids": [1, True, "x", {}], "email": {}},
+    )
+    assert pairs == [(b"X-Uid", b"ada"), (b"X-Ids", b"1,true,x"), (b"X-Plan", b"7")]
