@@ -8,8 +8,8 @@ from typing import Any, Final
 from fengling_gateway.auth.claims import ClaimPath, Claims, as_text, as_texts
 from fengling_gateway.auth.compact import Compact, TokenError
 from fengling_gateway.auth.jwt_transform import JwtTransform, TooLargeError
-from fengling_gateway.auth.key_sets import KeySet
 from fengling_gateway.auth.principal import Principal
+from fengling_gateway.model.key_sets import KeySet
 
 CLAIMS: Final = {
     "subject": "sub",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fengling_gateway.auth.compact import TokenError
-from fengling_gateway.auth.key_sets import read_key_set
 from fengling_gateway.auth.token_cache import REFUSED_SECONDS, Generations, TokenCache
-from tests.auth.forge import ISSUER, NOW, claims, rsa_jwk, rsa_key, token
+from fengling_gateway.model.key_sets import read_key_set
 from tests.auth.test_issuer import issuer
+from tests.support.forge import ISSUER, NOW, claims, rsa_jwk, rsa_key, token
 
 
 def cache(**bounds: int) -> TokenCache:

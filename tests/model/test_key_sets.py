@@ -10,14 +10,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fengling_gateway.auth.key_sets import (
+from fengling_gateway.model.key_sets import (
     KeyRefusedError,
     KeySet,
     hmac_key,
     read_key,
     read_key_set,
 )
-from tests.auth.forge import b64, ec_jwk, number, rsa_jwk, rsa_key, signature
+from tests.support.forge import b64, ec_jwk, number, rsa_jwk, rsa_key, signature
 
 RS = ("RS256", "ES256")
 

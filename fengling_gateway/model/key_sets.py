@@ -4,17 +4,18 @@ Keys that verify tokens (RFC 7517), each bound to the algorithms that it is for.
 What a token says of its algorithm only has to agree with the key: so no public
 key is ever taken for the secret of an HMAC, and none for another kind of
 signature than it was published for.
+
+The library that verifies is loaded with the first key: a configuration without
+issuers never waits for it.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from math import prod
 from typing import Any, Final
-
-from jwt import algorithms as pyjwt
-from jwt.exceptions import PyJWTError
 
 MAX_KEYS: Final = 100
 """In a set. The largest issuers have a dozen."""
@@ -44,8 +45,6 @@ _FITTING: Final[Mapping[tuple[str, str | None], frozenset[str]]] = {
     ("OKP", "Ed25519"): frozenset({"EdDSA"}),
     ("OKP", "Ed448"): frozenset({"EdDSA"}),
 }
-
-_VERIFIERS: Final = pyjwt.get_default_algorithms()
 
 _MAX_NUMBER_TEXT: Final = MAX_RSA_BITS // 6 + 8
 """Characters of a base64url number that is not even decoded if it is longer."""
@@ -78,7 +77,7 @@ class VerifyingKey:
         """Whether this key has signed it, by one of its own algorithms."""
         if algorithm not in self.algorithms:
             return False
-        return bool(_VERIFIERS[algorithm].verify(signed, self._key, signature))
+        return bool(_verifiers()[algorithm].verify(signed, self._key, signature))
 
 
 class KeySet:
@@ -196,12 +195,25 @@ def hmac_key(secret: bytes, algorithms: Collection[str]) -> VerifyingKey:
         raise KeyRefusedError(f"has {len(secret)} bytes, and needs {least}")
     for form in _spellings(secret):
         try:
-            _VERIFIERS["HS256"].prepare_key(form)
-        except PyJWTError:
+            _verifiers()["HS256"].prepare_key(form)
+        except _refusals():
             raise KeyRefusedError(
                 "is a key of two halves or a certificate, of which one half is known to anybody"
             ) from None
     return VerifyingKey(None, usable, secret)
+
+
+@cache
+def _verifiers() -> Any:
+    from jwt.algorithms import get_default_algorithms
+
+    return get_default_algorithms()
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from jwt.exceptions import PyJWTError
+
+    return (PyJWTError,)
 
 
 def _spellings(secret: bytes) -> Iterable[bytes]:
@@ -223,8 +235,8 @@ def _public_key(jwk: dict[str, Any], algorithm: str) -> Any:
         if number is not None and (type(number) is not str or len(number) > _MAX_NUMBER_TEXT):
             raise KeyRefusedError(f'has a "{name}" that is too large, or no text')
     try:
-        key = _VERIFIERS[algorithm].from_jwk(jwk)
-    except (PyJWTError, ValueError, TypeError, LookupError):
+        key = _verifiers()[algorithm].from_jwk(jwk)
+    except (*_refusals(), ValueError, TypeError, LookupError):
         raise KeyRefusedError(f"is not well formed for {algorithm}") from None
     if jwk["kty"] == "RSA":
         _require_strong(key.public_numbers().n, key.public_numbers().e)
