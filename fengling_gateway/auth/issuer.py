@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from fengling_gateway.auth.claims import ClaimPath, Claims, as_text, as_texts
 from fengling_gateway.auth.compact import Compact, TokenError
 from fengling_gateway.auth.jwt_transform import JwtTransform, TooLargeError
 from fengling_gateway.auth.principal import Principal
+from fengling_gateway.model.issuers import CLAIMS
 from fengling_gateway.model.key_sets import KeySet
-
-CLAIMS: Final = {
-    "subject": "sub",
-    "tenant": "tenant",
-    "name": "name",
-    "roles": "roles",
-    "scopes": "scope",
-}
-"""What is read from a token, and the claim that says it unless an issuer's own is configured."""
 
 
 class Issuer:

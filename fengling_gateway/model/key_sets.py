@@ -189,6 +189,8 @@ def hmac_key(secret: bytes, algorithms: Collection[str]) -> VerifyingKey:
     Raises:
         KeyRefusedError: it is too short, or a key of another kind, which is no secret.
     """
+    from jwt.exceptions import PyJWTError
+
     usable = frozenset(algorithms) & HMAC_BYTES.keys()
     least = max(HMAC_BYTES[one] for one in usable)
     if len(secret) < least:
@@ -196,7 +198,7 @@ def hmac_key(secret: bytes, algorithms: Collection[str]) -> VerifyingKey:
     for form in _spellings(secret):
         try:
             _verifiers()["HS256"].prepare_key(form)
-        except _refusals():
+        except PyJWTError:
             raise KeyRefusedError(
                 "is a key of two halves or a certificate, of which one half is known to anybody"
             ) from None
@@ -208,12 +210,6 @@ def _verifiers() -> Any:
     from jwt.algorithms import get_default_algorithms
 
     return get_default_algorithms()
-
-
-def _refusals() -> tuple[type[Exception], ...]:
-    from jwt.exceptions import PyJWTError
-
-    return (PyJWTError,)
 
 
 def _spellings(secret: bytes) -> Iterable[bytes]:
@@ -230,13 +226,15 @@ def _spellings(secret: bytes) -> Iterable[bytes]:
 
 
 def _public_key(jwk: dict[str, Any], algorithm: str) -> Any:
+    from jwt.exceptions import PyJWTError
+
     for name in ("n", "e", "x", "y"):
         number = jwk.get(name)
         if number is not None and (type(number) is not str or len(number) > _MAX_NUMBER_TEXT):
             raise KeyRefusedError(f'has a "{name}" that is too large, or no text')
     try:
         key = _verifiers()[algorithm].from_jwk(jwk)
-    except (*_refusals(), ValueError, TypeError, LookupError):
+    except (PyJWTError, ValueError, TypeError, LookupError):
         raise KeyRefusedError(f"is not well formed for {algorithm}") from None
     if jwk["kty"] == "RSA":
         _require_strong(key.public_numbers().n, key.public_numbers().e)

@@ -22,8 +22,10 @@ from fengling_gateway.model.certificates import (
     service_refs,
 )
 from fengling_gateway.model.checks import Field, Record, wrong_type
+from fengling_gateway.model.clients import API_KEY, CLIENT, api_key_refs, client_refs
 from fengling_gateway.model.entity import MAX_BODY_BYTES, Key, canonical
 from fengling_gateway.model.hold import is_enabled
+from fengling_gateway.model.issuers import ISSUER, finish_issuer, issuer_refs
 from fengling_gateway.model.kinds import (
     INSTANCE,
     INSTANCE_HEALTH,
@@ -99,6 +101,9 @@ _KINDS: Final = {
     "tenant": _Kind(TENANT),
     "secret": _Kind(SECRET),
     "certificate": _Kind(CERTIFICATE, certificate_refs, finish_certificate),
+    "issuer": _Kind(ISSUER, issuer_refs, finish_issuer),
+    "client": _Kind(CLIENT, client_refs),
+    "api_key": _Kind(API_KEY, api_key_refs),
     "service": _Kind(SERVICE, service_refs),
     "instance": _Kind(INSTANCE, instance_refs),
     "instance_health": _Kind(
@@ -179,9 +184,12 @@ def _judge(key: Key, values: object, report: Report) -> tuple[bytes | None, froz
     return encoded, kind.refs(body)
 
 
+_REFERRING: Final = ("service_id", "tenant_id", "key_secret", "client_id")
+
+
 def _refs_despite_problems(key: Key, kind: _Kind, body: dict[str, Any]) -> frozenset[Key]:
     """Return the references of a body with problems: those whose names are ids."""
-    named = {name: body.get(name) for name in ("service_id", "tenant_id", "key_secret")}
+    named = {name: body.get(name) for name in _REFERRING}
     fields: dict[str, Any] = {n: v if type(v) is str else None for n, v in named.items()}
     split = body.get("split")
     fields["split"] = split if type(split) is dict else None

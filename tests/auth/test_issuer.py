@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fengling_gateway.auth.compact import TokenError, parse
-from fengling_gateway.auth.issuer import CLAIMS, Issuer, verify
+from fengling_gateway.auth.issuer import Issuer, verify
 from fengling_gateway.auth.jwt_transform import JwtTransform
 from fengling_gateway.auth.principal import Principal
+from fengling_gateway.model.issuers import CLAIMS
 from fengling_gateway.model.key_sets import KeySet, hmac_key, read_key_set
 from fengling_gateway.model.names import IDENTITY_HEADERS
 from tests.support.forge import (
