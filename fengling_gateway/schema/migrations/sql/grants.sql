@@ -17,7 +17,8 @@ BEGIN
     IF to_regrole('fengling_console') IS NOT NULL THEN
         GRANT INSERT, UPDATE, DELETE ON fengling.setting, fengling.tenant, fengling.service,
             fengling.instance, fengling.instance_health, fengling.route, fengling.secret,
-            fengling.certificate TO fengling_console;
+            fengling.certificate, fengling.issuer, fengling.client, fengling.api_key
+            TO fengling_console;
         GRANT UPDATE (keep, keep_health) ON fengling.retention TO fengling_console;
         GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
         -- What CHECKs call runs with the rights of the writer.
@@ -27,7 +28,9 @@ BEGIN
             fengling.has_only_text(jsonb, text), fengling.has_only_keys(jsonb, text[], text),
             fengling.are_policies(jsonb), fengling.are_hosts(text[]), fengling.is_path(text),
             fengling.is_split(jsonb), fengling.is_secret_value(text),
-            fengling.are_certificates(text, text), fengling.is_tls(jsonb)
+            fengling.are_certificates(text, text), fengling.is_tls(jsonb),
+            fengling.are_words(text[], text), fengling.is_key_digest(text),
+            fengling.is_key_set(jsonb)
             TO fengling_console;
     END IF;
 END $$;

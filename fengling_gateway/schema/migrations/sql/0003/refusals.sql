@@ -1,0 +1,44 @@
+-- Functions behind the CHECKs of this migration; see 0001/refusals.sql.
+
+CREATE FUNCTION fengling.are_words(words text[], what text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    word text;
+BEGIN
+    IF cardinality(words) > 200 OR array_ndims(words) > 1 THEN
+        RETURN fengling.refuse(format('%s are at most 200, in one list', what));
+    END IF;
+    FOREACH word IN ARRAY words LOOP
+        IF word IS NULL OR word !~ '^[\x21\x23-\x5b\x5d-\x7e]{1,200}$' THEN
+            RETURN fengling.refuse(
+                format('%s have 1 to 200 visible ASCII characters', what),
+                'without spaces, quotes and backslashes (RFC 6749, 3.3)');
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+-- It does not quote what it refuses: that may be a key.
+CREATE FUNCTION fengling.is_key_digest(digest text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN digest ~ '^[0-9a-f]{64}$'
+        OR fengling.refuse('digest is not the SHA-256 of a key, 64 hexadecimal digits',
+            'the key itself is shown once, by "fenglingctl key create", and never kept');
+END $$;
+
+CREATE FUNCTION fengling.is_key_set(keys jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF jsonb_typeof(keys) <> 'object' OR jsonb_typeof(keys -> 'keys') IS DISTINCT FROM 'array' THEN
+        RETURN fengling.refuse('keys is no key set', 'it is {"keys": […]} (RFC 7517)');
+    ELSIF EXISTS (SELECT FROM jsonb_array_elements(keys -> 'keys') AS k
+                  WHERE jsonb_typeof(k) = 'object' AND (k ? 'd' OR k ? 'k')) THEN
+        RETURN fengling.refuse('keys holds a private key or a secret',
+            'it would stay in the log of changes; give the public half, or a key_secret');
+    END IF;
+    RETURN true;
+END $$;

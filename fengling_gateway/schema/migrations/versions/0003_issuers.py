@@ -1,0 +1,14 @@
+"""Issuers of tokens, clients and their API keys."""
+
+from __future__ import annotations
+
+from alembic import context
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    run_sql = context.config.attributes["run_sql"]
+    for name in ("refusals", "tables", "recording", "commit"):
+        run_sql(f"{revision}/{name}.sql")
