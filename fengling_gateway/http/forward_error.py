@@ -108,7 +108,17 @@ class ForwardError(Enum):
     # Choosing where it goes
     NO_CONFIGURATION = _US, _ROUTE, 503, _NEVER, "The gateway has no configuration yet."
     NO_ROUTE = _DOWN, _ROUTE, 404, _NEVER, "No route matches the request."
+    ADDRESS_DENIED = _DOWN, _ROUTE, 403, _NEVER, "The route does not take requests from there."
+    UNAUTHORIZED = _DOWN, _ROUTE, 401, _NEVER, "The route wants to know who asks."
+    INVALID_TOKEN = _DOWN, _ROUTE, 401, _NEVER, "The credentials are not valid here."
+    INSUFFICIENT_SCOPE = _DOWN, _ROUTE, 403, _NEVER, "The token lacks a scope that the route asks."
+    FORBIDDEN = _DOWN, _ROUTE, 403, _NEVER, "Whoever asks may not ask this."
+    TENANT_MISMATCH = _DOWN, _ROUTE, 403, _NEVER, "The request contradicts itself on the tenant."
+    RATE_LIMITED = _DOWN, _ROUTE, 429, _NEVER, "More requests than the route allows."
+    TOO_MANY_AT_ONCE = _DOWN, _ROUTE, 429, _NEVER, "More requests at once than the route allows."
     BODY_TOO_LARGE = _DOWN, _ROUTE, 413, _NEVER, "The request's body is larger than allowed."
+    KEYS_UNAVAILABLE = _US, _ROUTE, 503, _NEVER, "There are no keys yet to verify the token with."
+    LIMIT_UNAVAILABLE = _US, _ROUTE, 503, _NEVER, "Nobody can tell whether a limit is reached."
     LOOP_DETECTED = _US, _ROUTE, 508, _NEVER, "The request has come back too often."
     NO_SERVICE = _US, _ROUTE, 503, _NEVER, "The route's service does not exist or is disabled."
     NO_INSTANCE = _US, _ROUTE, 503, _NEVER, "No instance of the service can take the request."
@@ -118,6 +128,7 @@ class ForwardError(Enum):
     UPSTREAM_WAIT_TIMEOUT = _US, _CONNECT, 503, _NEVER, "No connection to the instance became free."
 
     # Reaching the instance
+    ADDRESS_REFUSED = _US, _CONNECT, 502, _OTHER, "The instance is where the gateway may not go."
     RESOLVE_FAILED = _UP, _CONNECT, 502, _OTHER, "The name of the instance could not be resolved."
     CONNECT_FAILED = _UP, _CONNECT, 502, _OTHER, "The instance could not be reached."
     TLS_FAILED = _UP, _CONNECT, 502, _OTHER, "No TLS connection to the instance came about."
