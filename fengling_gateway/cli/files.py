@@ -16,6 +16,7 @@ from fengling_gateway.configsource.file_entities import SECTIONS, FileError, par
 from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.model.certificates import CERTIFICATE, SECRET, is_reference
 from fengling_gateway.model.entity import KIND_INDEX, Key
+from fengling_gateway.model.management_tokens import MANAGEMENT_TOKEN
 from fengling_gateway.model.times import parse_duration, shortest
 from fengling_gateway.model.validation import KNOWN_FIELDS, Accepted, validate
 
@@ -23,7 +24,11 @@ _REQUIRED: Final[dict[str, dict[str, Any]]] = {
     "instance": {"service_id": "s", "address": "http://a:1"},
     "route": {"service_id": "s"},
 }
-_DEFAULTS: Final = {"secret": SECRET.defaults, "certificate": CERTIFICATE.defaults}
+_DEFAULTS: Final = {
+    "secret": SECRET.defaults,
+    "certificate": CERTIFICATE.defaults,
+    "management_token": MANAGEMENT_TOKEN.defaults,
+}
 _SECTION_OF: Final = {kind: section for section, kind in SECTIONS.items()}
 _KEPT: Final = ("labels", "managed_by")
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 DURATIONS: Final = {"connect_timeout", "first_byte_timeout", "idle_timeout"}
 """Columns that are intervals; here, floats of seconds."""
 
-INSTANTS: Final = {"valid_from", "valid_to"}
+INSTANTS: Final = {"valid_from", "valid_to", "expires_at", "revoked_at"}
 """Columns that are points in time; here, floats of seconds since 1970, or None."""
 
 _MICROSECONDS: Final = 6

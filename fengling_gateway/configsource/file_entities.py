@@ -36,6 +36,7 @@ SECTIONS: Final = {
     "tenants": "tenant",
     "secrets": "secret",
     "certificates": "certificate",
+    "management_tokens": "management_token",
     "services": "service",
     "instances": "instance",
     "routes": "route",

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 KINDS: Final = (
     *("setting", "tenant", "secret", "certificate"),
-    *("issuer", "client", "api_key"),
+    *("issuer", "client", "api_key", "management_token"),
     *("service", "instance", "instance_health", "route"),
 )
 """Every kind, each after the kinds it may refer to."""
@@ -26,7 +26,7 @@ KIND_INDEX: Final = {kind: index for index, kind in enumerate(KINDS)}
 NUMBERED_KINDS: Final = (
     *("setting", "tenant", "service", "instance", "instance_health", "route"),
     *("secret", "certificate"),
-    *("issuer", "client", "api_key"),
+    *("issuer", "client", "api_key", "management_token"),
 )
 """
 The kinds by the number they have in encoded deltas and last-known-good files.

@@ -35,6 +35,7 @@ from fengling_gateway.model.kinds import (
     instance_health_refs,
     instance_refs,
 )
+from fengling_gateway.model.management_tokens import MANAGEMENT_TOKEN
 from fengling_gateway.model.names import is_slug, slug
 from fengling_gateway.model.problems import Problem, Report, label, shown, suggestion
 from fengling_gateway.model.routes import ROUTE, finish_route, route_refs
@@ -104,6 +105,7 @@ _KINDS: Final = {
     "issuer": _Kind(ISSUER, issuer_refs, finish_issuer),
     "client": _Kind(CLIENT, client_refs),
     "api_key": _Kind(API_KEY, api_key_refs),
+    "management_token": _Kind(MANAGEMENT_TOKEN),
     "service": _Kind(SERVICE, service_refs),
     "instance": _Kind(INSTANCE, instance_refs),
     "instance_health": _Kind(

@@ -17,8 +17,8 @@ BEGIN
     IF to_regrole('fengling_console') IS NOT NULL THEN
         GRANT INSERT, UPDATE, DELETE ON fengling.setting, fengling.tenant, fengling.service,
             fengling.instance, fengling.instance_health, fengling.route, fengling.secret,
-            fengling.certificate, fengling.issuer, fengling.client, fengling.api_key
-            TO fengling_console;
+            fengling.certificate, fengling.issuer, fengling.client, fengling.api_key,
+            fengling.management_token TO fengling_console;
         GRANT UPDATE (keep, keep_health) ON fengling.retention TO fengling_console;
         GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
         -- What CHECKs call runs with the rights of the writer.
@@ -30,7 +30,7 @@ BEGIN
             fengling.is_split(jsonb), fengling.is_secret_value(text),
             fengling.are_certificates(text, text), fengling.is_tls(jsonb),
             fengling.are_words(text[], text), fengling.is_key_digest(text),
-            fengling.is_key_set(jsonb)
+            fengling.is_key_set(jsonb), fengling.are_ids(text[])
             TO fengling_console;
     END IF;
 END $$;

@@ -1,4 +1,4 @@
-"""Issuers of tokens, clients and their API keys."""
+"""Issuers of tokens, clients and their API keys, tokens for the management API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- As in 0002/commit.sql, with the three new tables.
+-- As in 0002/commit.sql, with the new tables.
 CREATE OR REPLACE FUNCTION fengling.write_changes(_revision bigint, OUT written integer, OUT routes integer,
     OUT entity text, OUT one_entity boolean, OUT action text, OUT one_action boolean,
     OUT entity_id text)
@@ -41,6 +41,9 @@ BEGIN
                     SELECT to_jsonb(t) FROM fengling.client AS t WHERE t.id = entity_id)
                 WHEN 'api_key' THEN (
                     SELECT to_jsonb(t) FROM fengling.api_key AS t WHERE t.id = entity_id)
+                WHEN 'management_token' THEN (
+                    SELECT to_jsonb(t) FROM fengling.management_token AS t
+                    WHERE t.id = entity_id)
                 WHEN 'secret' THEN (
                     SELECT fengling.without_value(to_jsonb(t)) FROM fengling.secret AS t
                     WHERE t.id = entity_id)

@@ -2,7 +2,7 @@ DO $$
 DECLARE
     entity text;
 BEGIN
-    FOREACH entity IN ARRAY ARRAY['issuer', 'client', 'api_key'] LOOP
+    FOREACH entity IN ARRAY ARRAY['issuer', 'client', 'api_key', 'management_token'] LOOP
         EXECUTE format('CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON fengling.%I '
             'FOR EACH ROW EXECUTE FUNCTION fengling.stamp()', entity);
         EXECUTE format('CREATE TRIGGER same_id BEFORE UPDATE OF id ON fengling.%I FOR EACH ROW '

@@ -42,3 +42,42 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
+
+CREATE FUNCTION fengling.are_ids(ids text[]) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ids IS NULL OR (cardinality(ids) BETWEEN 1 AND 50 AND array_ndims(ids) = 1
+            AND array_position(ids, NULL) IS NULL
+            AND NOT EXISTS (SELECT FROM unnest(ids) AS id
+                            WHERE id !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'))
+        OR fengling.refuse('tenants is no list of 1 to 50 ids', 'null is no limit to any tenant');
+END $$;
+
+-- A token without a row holds, for its signature does. So what is revoked has to stay known
+-- until it has ended: also when an older revision or file is put back.
+CREATE FUNCTION fengling.stay_revoked() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    token text;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        SELECT min(t.id) INTO token FROM fengling.management_token AS t
+        WHERE t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > now());
+    ELSIF TG_OP = 'DELETE' THEN
+        IF OLD.expires_at <= now() THEN
+            RETURN OLD;
+        END IF;
+        token := OLD.id;
+    ELSIF NEW.revoked_at IS NULL OR NEW.expires_at IS DISTINCT FROM OLD.expires_at THEN
+        token := OLD.id;
+    END IF;
+    IF token IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('management token "%s" is revoked, and would hold again', token),
+            HINT = 'its row can go when the token has ended; make a new one with '
+                || '"fenglingctl token create"';
+    END IF;
+    RETURN NEW;
+END $$;

@@ -109,3 +109,39 @@ COMMENT ON TABLE fengling.api_key IS
     'Keys of clients, fgk_<id>_<43 characters>: shown once, kept as SHA-256.';
 COMMENT ON COLUMN fengling.api_key.expires_at IS 'From when it is refused; null: never.';
 CREATE INDEX api_key_client ON fengling.api_key (client_id);
+
+CREATE TABLE fengling.management_token (
+    id text COLLATE "C" PRIMARY KEY
+        CONSTRAINT "id: letters, digits and . _ - after the first, at most 100"
+        CHECK (id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'),
+    name text NOT NULL DEFAULT ''
+        CONSTRAINT "name has at most 200 characters" CHECK (length(name) <= 200),
+    subject text CONSTRAINT "subject has at most 100 characters" CHECK (length(subject) <= 100),
+    scopes text[]
+        CONSTRAINT "scopes are of gateway:read, gateway:write, gateway:admin"
+        CHECK (cardinality(scopes) > 0 AND scopes <@ '{gateway:read,gateway:write,gateway:admin}'),
+    tenants text[] COLLATE "C"
+        CONSTRAINT "tenants are ids, at least one; null: all and what is nobody's"
+        CHECK (fengling.are_ids(tenants)),
+    created_by text
+        CONSTRAINT "created_by has at most 200 characters" CHECK (length(created_by) <= 200),
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    version bigint NOT NULL DEFAULT 0,
+    labels jsonb NOT NULL DEFAULT '{}'
+        CONSTRAINT "labels is a JSON object" CHECK (jsonb_typeof(labels) = 'object'),
+    managed_by text CONSTRAINT "managed_by has 1 to 200 characters"
+        CHECK (length(managed_by) BETWEEN 1 AND 200),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE fengling.management_token IS
+    'What is known of tokens for the management API. A row can only take from what a token allows.';
+COMMENT ON COLUMN fengling.management_token.id IS 'What the token says in jti.';
+COMMENT ON COLUMN fengling.management_token.revoked_at IS
+    'Refused from then on, at once: set it to now(). It stays set.';
+CREATE TRIGGER stay_revoked BEFORE UPDATE OR DELETE ON fengling.management_token
+    FOR EACH ROW WHEN (OLD.revoked_at IS NOT NULL)
+    EXECUTE FUNCTION fengling.stay_revoked();
+CREATE TRIGGER stay_revoked_all BEFORE TRUNCATE ON fengling.management_token
+    EXECUTE FUNCTION fengling.stay_revoked();
