@@ -57,15 +57,20 @@ class Issuer:
     def __repr__(self) -> str:
         return f"<Issuer {self.id} {self.keys!r}>"
 
-    def verify(self, token: Compact, now: float) -> Principal:
+    def verify(
+        self, token: Compact, now: float, audiences: frozenset[str] | None = None
+    ) -> Principal:
         """
         Return whom a token of this issuer speaks for.
+
+        Args:
+            audiences: of which it must name one; by default, the issuer's.
 
         Raises:
             TokenError: it is refused.
         """
         self._require_signature(token)
-        expires_at = self._require_claims(token.claims, now)
+        expires_at = self._require_claims(token.claims, now, audiences or self._audiences)
         return self._principal(token.claims, expires_at)
 
     def _require_signature(self, token: Compact) -> None:
@@ -83,11 +88,15 @@ class Issuer:
         if not any(key.verifies(algorithm, token.signed, token.signature) for key in fitting):
             raise TokenError("wrong_signature")
 
-    def _require_claims(self, claims: Claims, now: float) -> float:
+    def says_tenant(self, claims: Claims) -> bool:
+        """Whether a token says something of tenants, if only that there is none."""
+        return self._claims["tenant"].find(claims) is not None
+
+    def _require_claims(self, claims: Claims, now: float, allowed: frozenset[str]) -> float:
         """Judge what a signed token says, and return when it ends."""
         said = claims.get("aud")
         audiences = said if type(said) is list else [said]
-        if not any(type(one) is str and one in self._audiences for one in audiences):
+        if not any(type(one) is str and one in allowed for one in audiences):
             raise TokenError("wrong_claims")
         if any(path.find(claims) is None for path in self._required):
             raise TokenError("wrong_claims")

@@ -74,7 +74,7 @@ class RevokedTests:
 
 class RefusalTests:
     @pytest.mark.parametrize(
-        "column, value",
+        ("column", "value"),
         [
             ("scopes", "'{}'"),
             ("scopes", "'{gateway:root}'"),
