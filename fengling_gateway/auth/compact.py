@@ -27,7 +27,7 @@ class TokenError(Exception):
     """
     A token is refused. ``code`` is one of a closed set, and safe to show:
     ``malformed``, ``unknown_issuer``, ``unknown_key``, ``wrong_algorithm``,
-    ``wrong_signature``, ``wrong_claims``, ``expired``, ``not_yet_valid``.
+    ``wrong_signature``, ``wrong_claims``, ``expired``, ``not_yet_valid``, ``revoked``.
     """
 
     def __init__(self, code: str) -> None:

@@ -84,11 +84,15 @@ class RequestHead:
         takes_trailers: whether the client asks for an answer's trailers.
         trailer: names of trailers that it announces.
         via: who has forwarded the request so far.
+        authorization: credentials; those of several lines joined with a comma.
+        preflight: the method that a browser asks leave for (Fetch, section 3.2.2).
+        said_tenant: which tenant the client says it is of; nobody believes it.
         minor: 1, or 0 for HTTP/1.0.
     """
 
     __slots__ = (
         "_by_name",
+        "authorization",
         "connection",
         "expects_continue",
         "forward",
@@ -107,8 +111,10 @@ class RequestHead:
         "minor",
         "path",
         "peer",
+        "preflight",
         "query",
         "request_id",
+        "said_tenant",
         "takes_trailers",
         "target",
         "trailer",
@@ -143,6 +149,9 @@ class RequestHead:
         self.takes_trailers = False
         self.trailer: bytes | None = None
         self.via: bytes | None = None
+        self.authorization: bytes | None = None
+        self.preflight: bytes | None = None
+        self.said_tenant: bytes | None = None
 
     # llhttp asks for each of these; finding None is ten times cheaper than not finding it.
     on_url = on_message_begin = on_headers_complete = None
@@ -251,6 +260,15 @@ def _take_special(head: RequestHead, role: int, pair: Pair) -> None:
         head.trailer = value if head.trailer is None else head.trailer + b"," + value
     elif role == roles_of.VIA:
         head.via = value if head.via is None else head.via + b", " + value
+    elif role == roles_of.AUTHORIZATION:
+        before = head.authorization
+        head.authorization = value if before is None else before + b", " + value
+        head.forward.append(pair)
+    elif role == roles_of.PREFLIGHT:
+        head.preflight = value
+        head.forward.append(pair)
+    elif role == roles_of.TENANT:
+        head.said_tenant = value if head.said_tenant is None else head.said_tenant + b", " + value
     elif head.is_trusted:
         _take_from_trusted(head, role, pair)
 

@@ -35,6 +35,9 @@ TE: Final = 13
 TRAILER: Final = 14
 VIA: Final = 15
 KEEP_ALIVE: Final = 16
+AUTHORIZATION: Final = 17
+PREFLIGHT: Final = 18
+TENANT: Final = 19
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -104,12 +107,14 @@ _NEVER_NOMINATED: Final = frozenset({b"authorization", b"cookie", b"content-type
 
 def request_roles(
     identity: Iterable[str] = DEFAULT_IDENTITY_HEADERS,
+    tenant: str = DEFAULT_IDENTITY_HEADERS[0],
 ) -> dict[bytes, int]:
     """
     Return the roles of request headers.
 
     Args:
         identity: names that only the gateway may set; a client's are dropped.
+        tenant: the one of them that is compared before it is dropped.
     """
     roles = {
         **_FRAMING,
@@ -119,11 +124,14 @@ def request_roles(
         b"x-request-id": REQUEST_ID,
         b"te": TE,
         b"via": VIA,
+        b"authorization": AUTHORIZATION,
+        b"access-control-request-method": PREFLIGHT,
     }
     for name in identity:
         lower = name.lower().encode("latin-1")
         # The second, so that `is_disguised` knows each spelling of a name that has "_" itself.
         roles[lower] = roles[lower.replace(b"_", b"-")] = DROP
+    roles[tenant.lower().encode("latin-1")] = TENANT
     return roles
 
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from fengling_gateway.model.access import access
+from fengling_gateway.model.authorization import auth
+from fengling_gateway.model.browsers import cors, security_headers
 from fengling_gateway.model.checks import (
     Check,
     Field,
@@ -101,11 +104,15 @@ def _refuse_contradiction(edits: dict[str, Any], report: Report) -> None:
 
 
 POLICIES: Final[dict[str, Check]] = {
+    "access": or_null(access),
+    "auth": or_null(auth),
+    "cors": or_null(cors),
     "limits": or_null(Record(Field("max_request_body", or_null(integer(0, MAX_BODY_LIMIT))))),
     "path": or_null(_path),
     "request_headers": or_null(_header_edits(edited_request_header)),
     "response_headers": or_null(_header_edits(edited_response_header)),
     "retry": or_null(Record(Field("attempts", integer(0, MAX_RETRY_ATTEMPTS)))),
+    "security_headers": or_null(security_headers),
     "timeouts": or_null(
         Record(
             Field("connect", or_null(connect_timeout), None),

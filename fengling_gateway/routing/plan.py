@@ -15,6 +15,12 @@ from fengling_gateway.balancing.split import Split
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.http.transforms import NO_EDITS, HeaderEdits, LocationTemplate, PathEdit
 from fengling_gateway.model.names import NEVER_UPGRADED
+from fengling_gateway.routing.guards import (
+    GUARD_POLICIES,
+    Guards,
+    compile_guards,
+    response_edits,
+)
 
 Policies = Mapping[str, Any]
 PoliciesOf = Callable[[str], Policies]
@@ -54,6 +60,7 @@ class ForwardPlan:
             has its own policies, so go on with ``branches[split.pick()]``.
         connect_timeout, first_byte_timeout, idle_timeout: seconds that override
             the service's; None = as the service says.
+        guards: what is asked of a request first; None for nothing.
         takes_encoded_slashes: whether ``%2F`` may stand in the path; it passes as it is.
         total_timeout: seconds for the whole exchange; None = unlimited. It does
             not bind tunnels.
@@ -68,6 +75,7 @@ class ForwardPlan:
         "branches",
         "connect_timeout",
         "first_byte_timeout",
+        "guards",
         "idle_timeout",
         "max_request_body",
         "request_headers",
@@ -83,7 +91,12 @@ class ForwardPlan:
     )
 
     def __init__(
-        self, service_id: str, policies: Policies, edits: EditsOf, identity: frozenset[bytes]
+        self,
+        service_id: str,
+        policies: Policies,
+        edits: EditsOf,
+        identity: frozenset[bytes],
+        guards: Guards | None,
     ) -> None:
         timeouts = policies.get("timeouts") or NO_POLICIES
         self.service_id = service_id
@@ -93,7 +106,8 @@ class ForwardPlan:
         self.rewrite_path = PathEdit.compile(path)
         self.takes_encoded_slashes: bool = path.get("encoded_slashes") or False
         self.request_headers = edits(policies.get("request_headers")).sparing(identity)
-        self.response_headers = edits(policies.get("response_headers"))
+        self.response_headers = edits(response_edits(policies))
+        self.guards = guards
         self.connect_timeout = _seconds(timeouts.get("connect"))
         self.first_byte_timeout = _seconds(timeouts.get("first_byte"))
         self.idle_timeout = _seconds(timeouts.get("idle"))
@@ -126,13 +140,17 @@ class ForwardPlan:
 class RedirectPlan:
     """Answer with a redirect."""
 
-    __slots__ = ("location", "response_headers", "status")
+    __slots__ = ("guards", "location", "response_headers", "status")
     takes_encoded_slashes = False
+    max_request_body = None
 
-    def __init__(self, redirect: Mapping[str, Any], response_headers: HeaderEdits) -> None:
+    def __init__(
+        self, redirect: Mapping[str, Any], response_headers: HeaderEdits, guards: Guards | None
+    ) -> None:
         self.status: int = redirect["status"]
         self.location = LocationTemplate(redirect["location"])
         self.response_headers = response_headers
+        self.guards = guards
 
     def __repr__(self) -> str:
         return f"<RedirectPlan {self.status}>"
@@ -145,10 +163,13 @@ class RespondPlan:
     ``headers`` are its own, with a Content-Type in any case where there is a body.
     """
 
-    __slots__ = ("body", "headers", "response_headers", "status")
+    __slots__ = ("body", "guards", "headers", "response_headers", "status")
     takes_encoded_slashes = False
+    max_request_body = None
 
-    def __init__(self, respond: Mapping[str, Any], response_headers: HeaderEdits) -> None:
+    def __init__(
+        self, respond: Mapping[str, Any], response_headers: HeaderEdits, guards: Guards | None
+    ) -> None:
         self.status: int = respond["status"]
         self.body: bytes = respond["body"].encode()
         pairs = HeaderEdits.compile({"set": respond["headers"]}).pairs
@@ -156,6 +177,7 @@ class RespondPlan:
             pairs += ((b"Content-Type", b"text/plain; charset=utf-8"),)
         self.headers: tuple[Pair, ...] = pairs
         self.response_headers = response_headers
+        self.guards = guards
 
     def __repr__(self) -> str:
         return f"<RespondPlan {self.status}>"
@@ -194,6 +216,7 @@ class PlanCompiler:
         self._identity = identity
         self._plans: dict[tuple[str, str], ForwardPlan] = {}
         self._edits: dict[str, HeaderEdits] = {}
+        self._guards: dict[str, Guards | None] = {}
 
     def compile(self, route: Mapping[str, Any], previous: object = None) -> Plan:
         """
@@ -208,24 +231,27 @@ class PlanCompiler:
             return self._forward(route["service_id"], policies)
         if route["split"] is not None:
             return self._split(route["split"], policies, previous)
-        edits = self._edits_of({**self._defaults, **policies}.get("response_headers"))
+        effective = {**self._defaults, **policies}
+        edits, guards = self._edits_of(response_edits(effective)), self._guards_of(effective)
         if route["redirect"] is not None:
-            return RedirectPlan(route["redirect"], edits)
-        return RespondPlan(route["respond"], edits)
+            return RedirectPlan(route["redirect"], edits, guards)
+        return RespondPlan(route["respond"], edits, guards)
 
     def _forward(self, service_id: str, policies: Policies) -> ForwardPlan:
         key = (service_id, str(policies) if policies else "")
         plan = self._plans.get(key)
         if plan is None:
             effective = {**self._defaults, **self._policies_of(service_id), **policies}
-            plan = ForwardPlan(service_id, effective, self._edits_of, self._identity)
+            guards = self._guards_of(effective)
+            plan = ForwardPlan(service_id, effective, self._edits_of, self._identity, guards)
             self._plans[key] = plan
         return plan
 
     def _split(
         self, weights: Mapping[str, int], policies: Policies, previous: object
     ) -> ForwardPlan:
-        plan = ForwardPlan("", {**self._defaults, **policies}, self._edits_of, self._identity)
+        effective = {**self._defaults, **policies}
+        plan = ForwardPlan("", effective, self._edits_of, self._identity, None)
         plan.branches = {service: self._forward(service, policies) for service in weights}
         was = previous.split if isinstance(previous, ForwardPlan) else None
         if was is not None and was.has_weights(weights):
@@ -233,6 +259,13 @@ class PlanCompiler:
         else:
             plan.split = Split(weights, self._rng)
         return plan
+
+    def _guards_of(self, policies: Policies) -> Guards | None:
+        """Return the guards of effective policies, the same for the same."""
+        key = str([policies.get(name) for name in GUARD_POLICIES])
+        if key not in self._guards:
+            self._guards[key] = compile_guards(policies)
+        return self._guards[key]
 
     def _edits_of(self, policy: Mapping[str, Any] | None) -> HeaderEdits:
         if not policy:
