@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from fengling_gateway.auth.strict_json import StrictJSONError, loads
@@ -18,6 +19,9 @@ MAX_TOKEN_BYTES: Final = 8192
 """More than any issuer puts into one, and less than a head may have."""
 
 MAX_HEADER_DEPTH: Final = 4
+HEADERS_KEPT: Final = 256
+"""Headers of tokens that were read before: the tokens of one key all have the same."""
+
 MAX_CLAIMS_DEPTH: Final = 16
 
 _CANONICAL: Final = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
@@ -25,18 +29,25 @@ _CANONICAL: Final = re.compile(rb"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
 
 class TokenError(Exception):
     """
-    A token is refused. ``code`` is one of a closed set, and safe to show:
-    ``malformed``, ``unknown_issuer``, ``unknown_key``, ``wrong_algorithm``,
-    ``wrong_signature``, ``wrong_claims``, ``expired``, ``not_yet_valid``, ``revoked``.
+    A token is refused.
+
+    Attributes:
+        code: one of a closed set, and safe to show: ``malformed``,
+            ``unknown_issuer``, ``unknown_key``, ``wrong_algorithm``,
+            ``wrong_signature``, ``wrong_claims``, ``expired``, ``not_yet_valid``,
+            ``revoked``.
+        issuer_id: whose key it is that is unknown: it may just have been
+            published. None with every other code.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, issuer_id: str | None = None) -> None:
         super().__init__(code)
         self.code = code
+        self.issuer_id = issuer_id
 
 
 class Compact(NamedTuple):
-    """A token taken apart."""
+    """A token taken apart. Not to be changed: its header is that of other tokens, too."""
 
     header: dict[str, Any]
     claims: dict[str, Any]
@@ -57,16 +68,25 @@ def parse(token: bytes, *, max_bytes: int = MAX_TOKEN_BYTES) -> Compact:
         raise TokenError("malformed")
     signed, _, end = token.rpartition(b".")
     first, _, second = signed.partition(b".")
-    try:
-        header = loads(_decode(first), max_depth=MAX_HEADER_DEPTH)
-        claims = loads(_decode(second), max_depth=MAX_CLAIMS_DEPTH)
-    except StrictJSONError:
-        raise TokenError("malformed") from None
-    if type(header) is not dict or type(claims) is not dict:
-        raise TokenError("malformed")
+    return Compact(_header(first), _object(second, MAX_CLAIMS_DEPTH), signed, _decode(end))
+
+
+@lru_cache(HEADERS_KEPT)
+def _header(part: bytes) -> dict[str, Any]:
+    header = _object(part, MAX_HEADER_DEPTH)
     if "crit" in header or "b64" in header:
         raise TokenError("malformed")
-    return Compact(header, claims, signed, _decode(end))
+    return header
+
+
+def _object(part: bytes, max_depth: int) -> dict[str, Any]:
+    try:
+        found = loads(_decode(part), max_depth=max_depth)
+    except StrictJSONError:
+        raise TokenError("malformed") from None
+    if type(found) is not dict:
+        raise TokenError("malformed")
+    return found
 
 
 def _decode(part: bytes) -> bytes:

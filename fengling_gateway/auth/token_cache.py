@@ -77,7 +77,7 @@ class TokenCache:
         self._issuers: dict[str, Issuer] = {}
         self._max_refused = max_refused
         self._good: Generations[tuple[Principal, Issuer]] = Generations(max_verified)
-        self._bad: Generations[tuple[str, float]] = Generations(max_refused)
+        self._bad: Generations[tuple[TokenError, float]] = Generations(max_refused)
         self.verified = 0
 
     def __repr__(self) -> str:
@@ -89,6 +89,8 @@ class TokenCache:
 
     @issuers.setter
     def issuers(self, issuers: dict[str, Issuer]) -> None:
+        if _are_same(issuers, self._issuers):
+            return
         self._issuers = issuers
         # What was refused may be good now.
         self._bad = Generations(self._max_refused)
@@ -112,7 +114,7 @@ class TokenCache:
             self._good.drop(digest)
         refused = self._bad.get(digest)
         if refused is not None and now < refused[1]:
-            raise TokenError(refused[0])
+            raise TokenError(refused[0].code, refused[0].issuer_id)
         return self._verify(token, digest, now)
 
     def _verify(self, token: bytes, digest: bytes, now: float) -> Principal:
@@ -121,7 +123,13 @@ class TokenCache:
             compact = parse(token)
             principal = verify(compact, self._issuers, now)
         except TokenError as error:
-            self._bad.set(digest, (error.code, now + REFUSED_SECONDS))
+            # Another one, without what was on the way here, tokens among it.
+            kept = TokenError(error.code, error.issuer_id)
+            self._bad.set(digest, (kept, now + REFUSED_SECONDS))
             raise
         self._good.set(digest, (principal, self._issuers[compact.claims["iss"]]))
         return principal
+
+
+def _are_same(some: dict[str, Issuer], others: dict[str, Issuer]) -> bool:
+    return len(some) == len(others) and all(others.get(name) is one for name, one in some.items())

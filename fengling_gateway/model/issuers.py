@@ -56,6 +56,7 @@ _CLAIM: Final = re.compile(
     r"[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]{0,199}|(?:/[^/\x00-\x1f\x7f]{1,100}){1,8}"
 )
 _ISSUER: Final = re.compile(r"[\x21-\x7e]{1,500}")
+_LOOPBACK: Final = re.compile(r"127(?:\.[0-9]{1,3}){3}")
 
 
 def claim(value: Any, report: Report) -> Any:
@@ -82,7 +83,7 @@ def _issuer(value: Any, report: Report) -> Any:
 def _url(value: Any, report: Report) -> Any:
     if type(value) is not str:
         wrong_type(value, "a URL", report)
-    elif not _is_web_address(value):
+    elif not is_web_address(value):
         report.add(
             "bad_url",
             "must be https://host/path, or http:// for what runs on this very host; without a "
@@ -93,10 +94,12 @@ def _url(value: Any, report: Report) -> Any:
 
 def is_loopback(host: str) -> bool:
     """Whether a name or address can only be this host."""
-    return host in {"localhost", "[::1]"} or host.startswith("127.")
+    # (127.example.com is a name, and anybody's.)
+    return host in {"localhost", "[::1]"} or bool(_LOOPBACK.fullmatch(host))
 
 
-def _is_web_address(value: str) -> bool:
+def is_web_address(value: str) -> bool:
+    """Whether keys may be fetched from there: by HTTPS, or from this very host."""
     if not _ISSUER.fullmatch(value):
         return False
     try:
@@ -198,7 +201,7 @@ def _judge_place(body: dict[str, Any], report: Report) -> None:
     if len(given) != 1:
         found = "none of them is given" if not given else f"there are {' and '.join(given)}"
         report.add("conflict", f"must have one of {', '.join(KEY_PLACES)}: {found}")
-    if body["discovery"] and not _is_web_address(body["issuer"]):
+    if body["discovery"] and not is_web_address(body["issuer"]):
         report.add("bad_url", "must be a URL, https://…, for discovery to ask at it")
         report.locate(len(report.found) - 1, "issuer")
 

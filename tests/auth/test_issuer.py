@@ -15,7 +15,7 @@ from fengling_gateway.auth.issuer import Issuer, verify
 from fengling_gateway.auth.jwt_transform import JwtTransform
 from fengling_gateway.auth.principal import Principal
 from fengling_gateway.model.issuers import CLAIMS
-from fengling_gateway.model.key_sets import KeySet, hmac_key, read_key_set
+from fengling_gateway.model.key_sets import KeySet, VerifyingKey, hmac_key, read_key_set
 from fengling_gateway.model.names import IDENTITY_HEADERS
 from tests.support.forge import (
     AUDIENCE,
@@ -148,6 +148,43 @@ def test_key_inside_a_token_is_ignored(header: dict[str, Any]) -> None:
 def test_key_id_is_looked_up_and_nothing_else(kid: str) -> None:
     """It names no file and no row."""
     assert refusal(token(kid=kid)) in {"unknown_key", "malformed"}
+
+
+def test_unknown_key_is_told_with_its_issuer() -> None:
+    """Who has just published another may be asked for it; nobody is, for anything else."""
+    for raw, owner in ((token(kid="k9"), "acme"), (token(claims(iss="x")), None)):
+        with pytest.raises(TokenError) as caught:
+            verified(raw)
+        assert caught.value.issuer_id == owner
+
+
+class Counting(VerifyingKey):
+    """Counts how often it is asked for a signature."""
+
+    asked = 0
+
+    def verifies(self, algorithm: str, signed: bytes, signature: bytes) -> bool:
+        Counting.asked += 1
+        return False
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "asked"),
+    [
+        (token(), "wrong_signature", 1),
+        (token(claims(exp=int(NOW) - 31)), "expired", 0),
+        (token(claims(aud="other")), "wrong_claims", 0),
+        (token(claims(nbf=int(NOW) + 31)), "not_yet_valid", 0),
+        (token(kid="k9"), "unknown_key", 0),
+        (token(algorithm="ES256"), "wrong_algorithm", 0),
+    ],
+)
+def test_signature_is_judged_last(raw: bytes, code: str, asked: int) -> None:
+    """It costs more than all the rest."""
+    Counting.asked = 0
+    keys = KeySet([Counting("k1", frozenset({"RS256"}), None)])
+    assert refusal(raw, keys=keys) == code
+    assert Counting.asked == asked
 
 
 @pytest.mark.parametrize("kid", [7, ["k1"], {}, True])

@@ -77,6 +77,30 @@ def test_refusal_is_remembered_for_a_while() -> None:
     assert tokens.verified == 2
 
 
+def test_unknown_key_is_told_with_its_issuer_again() -> None:
+    """Also from memory: it may be published any moment."""
+    tokens = cache()
+    raw = token(kid="k9")
+    for _ in range(2):
+        with pytest.raises(TokenError) as caught:
+            tokens.verify(raw, NOW)
+        assert (caught.value.code, caught.value.issuer_id) == ("unknown_key", "acme")
+    assert tokens.verified == 1
+
+
+def test_refusals_outlive_issuers_that_are_as_before() -> None:
+    """Only what has changed is judged anew."""
+    tokens = cache()
+    raw = token(kid="k9")
+    refusal(tokens, raw)
+    tokens.issuers = dict(tokens.issuers)
+    refusal(tokens, raw)
+    assert tokens.verified == 1
+    tokens.issuers = {ISSUER: issuer()}
+    refusal(tokens, raw)
+    assert tokens.verified == 2
+
+
 def test_one_byte_makes_another_token() -> None:
     """What was verified stands for itself only."""
     tokens = cache()
