@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from fengling_gateway.cli.stored import as_stored, differ
 from fengling_gateway.model.certificates import is_reference
+from fengling_gateway.model.clients import fingerprint
 from fengling_gateway.model.entity import KIND_INDEX, Key
 from fengling_gateway.model.validation import KNOWN_FIELDS, Accepted, refs_of, validate
 from fengling_gateway.routing.linter import Finding
@@ -80,13 +81,10 @@ def with_kept_values(
 
 
 def shown_fields(change: Planned) -> tuple[FieldChange, ...]:
-    """Return the fields that change as anybody may see them: secrets that are no references are not."""
-    if change.key.kind != "secret":
-        return change.fields
+    """Return the fields that change as anybody may see them: secrets and digests are not."""
+    name, show = _SHOWN_AS.get(change.key.kind, ("", _not_secret))
     return tuple(
-        FieldChange(one.name, _not_secret(one.before), _not_secret(one.after))
-        if one.name == "value"
-        else one
+        FieldChange(name, show(one.before), show(one.after)) if one.name == name else one
         for one in change.fields
     )
 
@@ -96,6 +94,14 @@ def _not_secret(value: Any) -> Any:
     if value is None or is_reference(value):
         return value
     return f"(encrypted, {sha256(str(value).encode()).hexdigest()[:12]})"
+
+
+def _no_digest(value: Any) -> Any:
+    return None if value is None else f"({fingerprint(str(value))})"
+
+
+_SHOWN_AS: Final = {"secret": ("value", _not_secret), "api_key": ("digest", _no_digest)}
+"""By kind, the field that nobody is to see, and what is shown in its place."""
 
 
 class TakenError(Exception):

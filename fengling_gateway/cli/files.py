@@ -15,7 +15,9 @@ from fengling_gateway.configsource.file_dump import write_yaml
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.model.certificates import CERTIFICATE, SECRET, is_reference
+from fengling_gateway.model.clients import API_KEY, CLIENT
 from fengling_gateway.model.entity import KIND_INDEX, Key
+from fengling_gateway.model.issuers import CLAIMS, ISSUER
 from fengling_gateway.model.management_tokens import MANAGEMENT_TOKEN
 from fengling_gateway.model.times import parse_duration, shortest
 from fengling_gateway.model.validation import KNOWN_FIELDS, Accepted, validate
@@ -27,6 +29,9 @@ _REQUIRED: Final[dict[str, dict[str, Any]]] = {
 _DEFAULTS: Final = {
     "secret": SECRET.defaults,
     "certificate": CERTIFICATE.defaults,
+    "issuer": ISSUER.defaults,
+    "client": CLIENT.defaults,
+    "api_key": API_KEY.defaults,
     "management_token": MANAGEMENT_TOKEN.defaults,
 }
 _SECTION_OF: Final = {kind: section for section, kind in SECTIONS.items()}
@@ -148,6 +153,8 @@ def _as_written(name: str, value: Any, *, full: bool) -> Any:
         return _duration(value)
     if name in INSTANTS:
         return _instant(value)
+    if name == "claims" and not full:
+        return {what: claim for what, claim in value.items() if claim != CLAIMS.get(what)}
     if name == "match" and not full:
         return {part: conditions for part, conditions in value.items() if conditions}
     if name == "policies" and isinstance(value.get("timeouts"), dict):

@@ -18,6 +18,7 @@ from fengling_gateway.cli.target import management_options
 
 LISTS: Final = (
     *("routes", "services", "instances", "tenants", "certificates", "secrets", "settings"),
+    *("issuers", "clients", "api_keys"),
     *("workers", "rejected"),
 )
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")

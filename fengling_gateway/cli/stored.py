@@ -10,8 +10,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-DURATIONS: Final = {"connect_timeout", "first_byte_timeout", "idle_timeout"}
-"""Columns that are intervals; here, floats of seconds."""
+DURATIONS: Final = {
+    *("connect_timeout", "first_byte_timeout", "idle_timeout"),
+    *("refresh", "leeway", "max_lifetime"),
+}
+"""Columns that are intervals; here, floats of seconds, or None."""
 
 INSTANTS: Final = {"valid_from", "valid_to", "expires_at", "revoked_at"}
 """Columns that are points in time; here, floats of seconds since 1970, or None."""

@@ -224,7 +224,8 @@ def _row(change: Planned) -> dict[str, Any]:
         "version": change.version,
     }
     for name in DURATIONS & row.keys():
-        row[name] = f"{row[name]} seconds"
+        if row[name] is not None:
+            row[name] = f"{row[name]} seconds"
     for name in INSTANTS & row.keys():
         if row[name] is not None:
             row[name] = datetime.fromtimestamp(row[name], UTC).isoformat()

@@ -19,6 +19,21 @@ def _field(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda entity: entity.get(name)
 
 
+def _moment_of(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda entity: None if entity.get(name) is None else moment(entity[name])
+
+
+def _keys_from(issuer: Mapping[str, Any]) -> str | None:
+    """Say where the keys of an issuer are."""
+    if issuer.get("discovery"):
+        return "discovery"
+    if issuer.get("key_secret"):
+        return f"secret {issuer['key_secret']}"
+    if issuer.get("keys"):
+        return f"{len(issuer['keys'].get('keys', ()))} of its own"
+    return issuer.get("jwks_url")
+
+
 def _target(route: Mapping[str, Any]) -> str:
     if route.get("service_id"):
         return f"service {route['service_id']}"
@@ -67,7 +82,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
     "certificates": (
         ("ID", _field("id")),
         ("NAMES", _field("names")),
-        ("VALID UNTIL", lambda certificate: moment(certificate["not_after"])),
+        ("VALID UNTIL", _moment_of("not_after")),
         ("KEY", _field("key_secret")),
         ("ENABLED", _field("enabled")),
     ),
@@ -76,6 +91,30 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         ("NAME", _field("name")),
         ("REFERENCE", _field("reference")),
         ("ENCRYPTED WITH", _field("key")),
+    ),
+    "issuers": (
+        ("ID", _field("id")),
+        ("ISSUER", _field("issuer")),
+        ("AUDIENCES", _field("audiences")),
+        ("KEYS", _keys_from),
+        ("TENANT", _field("tenant_id")),
+        ("ENABLED", _field("enabled")),
+    ),
+    "clients": (
+        ("ID", _field("id")),
+        ("NAME", _field("name")),
+        ("TENANT", _field("tenant_id")),
+        ("ROLES", _field("roles")),
+        ("SCOPES", _field("scopes")),
+        ("ENABLED", _field("enabled")),
+    ),
+    "api_keys": (
+        ("ID", _field("id")),
+        ("NAME", _field("name")),
+        ("CLIENT", _field("client_id")),
+        ("FINGERPRINT", _field("fingerprint")),
+        ("EXPIRES", _moment_of("expires_at")),
+        ("ENABLED", _field("enabled")),
     ),
     "settings": (("KEY", _field("key")), ("VALUE", _field("value"))),
 }

@@ -36,6 +36,9 @@ SECTIONS: Final = {
     "tenants": "tenant",
     "secrets": "secret",
     "certificates": "certificate",
+    "issuers": "issuer",
+    "clients": "client",
+    "api_keys": "api_key",
     "management_tokens": "management_token",
     "services": "service",
     "instances": "instance",
@@ -45,6 +48,7 @@ SECTIONS: Final = {
 # Columns that a row may have besides what is validated: an export writes some.
 _ROW_FIELDS: Final = ("labels", "managed_by", "version", "created_at", "updated_at")
 _NESTED: Final = "instances"
+_UNSHOWN: Final = ("secret", "api_key")
 _NOT_IN_SLUG: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # No dash in the host, and not digits only: that would be a port.
@@ -259,8 +263,8 @@ class _Reader:
 
 
 def _given(kind: str, value: Any) -> str:
-    """Say what is there instead, unless that may be a secret."""
-    return "" if kind == "secret" else f", not {shown(value)}"
+    """Say what is there instead, unless that may be a secret, or a key."""
+    return "" if kind in _UNSHOWN else f", not {shown(value)}"
 
 
 def _instance_id(values: dict[Any, Any]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fengling_gateway.auth.sealing import sealed_with
+from fengling_gateway.model.clients import fingerprint
 from fengling_gateway.model.entity import Key
 
 DEFAULT_LIMIT: Final = 100
@@ -22,6 +23,9 @@ KINDS: Final = {
     "tenants": "tenant",
     "certificates": "certificate",
     "secrets": "secret",
+    "issuers": "issuer",
+    "clients": "client",
+    "api_keys": "api_key",
     "settings": "setting",
 }
 """The lists by their name in a path."""
@@ -81,10 +85,16 @@ class Listing:
 
 
 def shown(bodies: Mapping[Key, bytes], key: Key) -> Any:
-    """Return one entity as it is served; an instance with its health, a secret without its value."""
+    """
+    Return one entity as it is served; an instance with its health.
+
+    A secret is without its value, and an API key without the digest that it is known by.
+    """
     entity: dict[str, Any] = json.loads(bodies[key])
     if key.kind == "secret":
         return _secret(entity)
+    if key.kind == "api_key":
+        entity["fingerprint"] = fingerprint(entity.pop("digest"))
     if key.kind == "instance":
         health = bodies.get(Key("instance_health", key.id))
         fields = json.loads(health) if health else {"health": "unknown", "reason": None}

@@ -22,6 +22,9 @@ PREFIX: Final = "fgk_"
 SECRET_CHARACTERS: Final = 43
 """32 bytes in base64url."""
 
+FINGERPRINT_CHARACTERS: Final = 12
+"""Of a digest that are shown: two of a million keys are alike once in 500."""
+
 MAX_WORDS: Final = 200
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -33,6 +36,11 @@ def split_key(key: bytes) -> tuple[str, str] | None:
     """Return the id of an API key and the digest of all of it; None for what is none."""
     match = _KEY.fullmatch(key)
     return None if match is None else (match[1].decode(), sha256(key).hexdigest())
+
+
+def fingerprint(digest: str) -> str:
+    """Return what tells keys apart, of which no key can be told: of a digest the first digits."""
+    return digest[:FINGERPRINT_CHARACTERS]
 
 
 def word(value: Any, report: Report) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from fengling_gateway.model.entity import Key
+from tests.support.forge import ec_jwk
 
 Rows = dict[Key, dict[str, Any]]
 
@@ -53,6 +54,11 @@ policies = st.fixed_dictionaries(
         "x-own": values,
         "x-08": values,
         "path": st.none() | st.just({"strip": "/a"}),
+        "auth": st.none()
+        | st.just({"mode": "optional"})
+        | st.lists(st.sampled_from(["08", "a.b"]), max_size=2).map(
+            lambda words: {"mode": "required", "scopes": words, "claims": {"1e5": ["08"]}}
+        ),
         "request_headers": header_values.map(lambda value: {"set": {"X-Build": value}}),
         "timeouts": st.none()
         | st.dictionaries(st.sampled_from(["idle", "total", "connect"]), st.none() | durations),
@@ -130,6 +136,54 @@ def _route(entity_id: str, services: list[str], tenants: list[str]) -> Any:
     return st.one_of(*(_row(entity_id, target, fields) for target in targets))
 
 
+def _issuer(entity_id: str, number: int, tenants: list[str]) -> Any:
+    needed = {
+        # (One of each.)
+        "issuer": st.just(f"https://id.example/{number}"),
+        "audiences": st.lists(slugs, min_size=1, max_size=2),
+    }
+    fields = {
+        "name": texts,
+        "enabled": st.booleans(),
+        "refresh": st.integers(30, 86400),
+        "leeway": st.floats(0, 30).map(lambda seconds: round(seconds, 6)),
+        "max_lifetime": st.none() | durations.filter(lambda seconds: seconds >= 1),
+        "required_claims": st.lists(st.sampled_from(["sub", "08", "/a/b"]), max_size=2),
+        "claims": st.dictionaries(
+            st.sampled_from(["roles", "scopes", "tenant"]), st.sampled_from(["1e5", "/a/b", "sub"])
+        ),
+        "headers": st.sampled_from([{}, {"X-Plan": "08"}]),
+        "tenant_id": st.sampled_from([None, *tenants]),
+    }
+    places = [
+        {"jwks_url": st.just("https://id.example/keys")},
+        {"discovery": st.just(True)},
+        {"keys": st.just({"keys": [ec_jwk(kid="08")]}), "algorithms": st.just(["ES256"])},
+    ]
+    return st.one_of(*(_row(entity_id, {**needed, **place}, fields) for place in places))
+
+
+_words = st.lists(st.sampled_from(["08", "1e5", "orders.read", "null", "~"]), max_size=3)
+
+
+def _client(entity_id: str, tenants: list[str]) -> Any:
+    fields = {
+        "name": texts,
+        "enabled": st.booleans(),
+        "tenant_id": st.sampled_from([None, *tenants]),
+        "roles": _words,
+        "scopes": _words,
+    }
+    return _row(entity_id, {}, fields)
+
+
+def _api_key(entity_id: str, clients: list[str]) -> Any:
+    digests = st.sampled_from(["0" * 64, "1e5".rjust(64, "0"), "ab" * 32])
+    needed = {"client_id": st.sampled_from(clients), "digest": digests}
+    fields = {"name": texts, "enabled": st.booleans(), "expires_at": st.none() | instants}
+    return _row(entity_id, needed, fields)
+
+
 def _settings() -> Any:
     return st.fixed_dictionaries(
         {},
@@ -151,6 +205,11 @@ def configurations(draw: st.DrawFn) -> Rows:
         for name, value in draw(_settings()).items()
     }
     rows |= {Key("tenant", name): draw(_tenant(name)) for name in tenants}
+    for number, name in enumerate(draw(ids)):
+        rows[Key("issuer", name)] = draw(_issuer(name, number, tenants))
+    clients = draw(ids)
+    rows |= {Key("client", name): draw(_client(name, tenants)) for name in clients}
+    rows |= {Key("api_key", name): draw(_api_key(name, clients)) for name in draw(ids)}
     rows |= {Key("service", name): draw(_service(name)) for name in services}
     for number, name in enumerate(draw(ids)):
         rows[Key("instance", name)] = draw(_instance(name, number, services, tenants))

@@ -19,7 +19,11 @@ from tests.cli.configurations import Rows, configurations
 from tests.cli.conftest import Run
 
 _EMPTY = ";".join(
-    f"DELETE FROM fengling.{kind}" for kind in ("route", "instance", "service", "tenant", "setting")
+    f"DELETE FROM fengling.{kind}"
+    for kind in (
+        *("route", "instance", "service", "api_key", "client", "issuer", "tenant"),
+        "setting",
+    )
 )
 
 

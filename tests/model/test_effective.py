@@ -243,7 +243,7 @@ class EffectiveTests:
 
     def test_row_of_an_unknown_kind_is_rejected(self) -> None:
         """It is named, and in no way of the others."""
-        key = Key("issuer", "i")
+        key = Key("plugin", "i")
         log, config = started((SERVICE, {}), (key, {}))
         assert [one.code for one in config.rejected[key].problems] == ["unknown_kind"]
         assert set(config.bodies) == {SERVICE}

@@ -81,3 +81,53 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
+-- As in 0001/refusals.sql, with the policies that have come since. (It runs for almost every row,
+-- hence without a SET.)
+CREATE OR REPLACE FUNCTION fengling.are_policies(policies jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    name pg_catalog.text;
+    policy pg_catalog.jsonb;
+BEGIN
+    PERFORM fengling.has_only_keys(policies, ARRAY['access', 'auth', 'concurrency', 'cors',
+        'limits', 'path', 'rate_limit', 'request_headers', 'response_headers', 'retry',
+        'security_headers', 'timeouts', 'upgrade'], 'policies');
+    FOR name, policy IN SELECT e.key, e.value FROM pg_catalog.jsonb_each(policies) AS e LOOP
+        IF name OPERATOR(pg_catalog.=) 'rate_limit'
+            AND pg_catalog.jsonb_typeof(policy) OPERATOR(pg_catalog.=) 'array'
+        THEN
+            CONTINUE;
+        ELSIF pg_catalog.left(name, 2) OPERATOR(pg_catalog.<>) 'x-'
+            AND pg_catalog.jsonb_typeof(policy) OPERATOR(pg_catalog.<>) ALL ('{object,"null"}')
+        THEN
+            RETURN fengling.refuse(pg_catalog.format(
+                'policy "%s" is a JSON object, or null for off, not %s', name, policy));
+        END IF;
+        IF name OPERATOR(pg_catalog.=) ANY ('{path,request_headers,response_headers}') THEN
+            PERFORM fengling.has_only_text(policy, pg_catalog.format('policy "%s"', name));
+        ELSIF name OPERATOR(pg_catalog.=) 'auth'
+            AND pg_catalog.jsonb_typeof(policy) OPERATOR(pg_catalog.=) 'object'
+        THEN
+            PERFORM fengling.is_auth(policy);
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+-- What lets in whom nobody meant to let in is worth an early word.
+CREATE FUNCTION fengling.is_auth(policy jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM fengling.has_only_keys(policy, ARRAY['mode', 'methods', 'issuers', 'scopes', 'roles',
+        'claims', 'cookie', 'query', 'api_key_header', 'forward'], 'policy "auth"');
+    IF policy ->> 'mode' IS NULL
+        OR policy ->> 'mode' <> ALL ('{anonymous,optional,required}')
+    THEN
+        RETURN fengling.refuse(
+            format('the mode of policy "auth" is %s', coalesce(policy -> 'mode', 'null')),
+            'it is "anonymous", "optional" or "required"');
+    END IF;
+    RETURN true;
+END $$;

@@ -7,7 +7,7 @@ CREATE TABLE fengling.issuer (
     enabled boolean NOT NULL DEFAULT true,
     issuer text COLLATE "C" NOT NULL
         CONSTRAINT "issuer has 1 to 500 visible ASCII characters"
-        CHECK (issuer ~ '^[\x21-\x7e]{1,500}$'),
+        CHECK (issuer ~ '^[\x21-\x7e]+$' AND length(issuer) <= 500),
     audiences text[] NOT NULL
         CONSTRAINT "audiences names at least one" CHECK (cardinality(audiences) BETWEEN 1 AND 50),
     algorithms text[] NOT NULL DEFAULT '{ES256,EdDSA,PS256,RS256}'
