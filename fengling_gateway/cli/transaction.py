@@ -225,7 +225,7 @@ def _row(change: Planned) -> dict[str, Any]:
     }
     for name in DURATIONS & row.keys():
         if row[name] is not None:
-            row[name] = f"{row[name]} seconds"
+            row[name] = f"{row[name]:.6f} seconds"  # never 6e-05, which no interval is
     for name in INSTANTS & row.keys():
         if row[name] is not None:
             row[name] = datetime.fromtimestamp(row[name], UTC).isoformat()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fengling_gateway.management.listing import Listing
+from fengling_gateway.management.listing import Listing, shown
 from fengling_gateway.model.entity import Key, canonical
 
 IDS = st.text("abcXY-.09", min_size=1, max_size=3)
@@ -65,3 +65,15 @@ class ListingTests:
         del served[Key("route", "b")]
         page = listing.page(served, "route", content_hash=11, after="", limit=2)
         assert [item["id"] for item in page.items] == ["a", "c"]
+
+
+class ShownTests:
+    def test_digest_of_a_key_is_not_shown(self) -> None:
+        """Its first digits tell keys apart."""
+        key, digest = Key("api_key", "k"), "0123456789abcdef" * 4
+        body = canonical({"id": "k", "client_id": "c", "digest": digest})
+        assert shown({key: body}, key) == {
+            "id": "k",
+            "client_id": "c",
+            "fingerprint": "0123456789ab",
+        }

@@ -56,6 +56,7 @@ class ChangeWordsTests:
             ({"path": "/a"}, {"path": "/b"}, "route hello: path /a → /b"),
             ({"version": 1}, {"version": 2}, "route hello touched"),
             ({"enabled": True}, {"enabled": False}, "route hello: enabled on → off"),
+            ({"digest": "ab"}, {"digest": "cd"}, "route hello: another key"),
             ({"service_id": None}, {"service_id": "a"}, "route hello: service_id nothing → a"),
             (
                 {"split": {"hello-v1": 100}},
