@@ -69,7 +69,18 @@ class Message(IntEnum):
     Take them, and read again the files that they name.
     """
     RENEWED = 16
-    """W→S: `failed`, as in `APPLIED`, after `RENEW`."""
+    """W→S: `failed`, as in `APPLIED`, after `RENEW`, and when `KEY_SETS` have changed it."""
+    KEY_SETS = 17
+    """
+    S→W: what there is to say of issuers that publish their keys, by id; of all of them
+    after `CONFIGURE`, then of those of which it has changed. Null: none is known by that id.
+
+    `source` and `document`, as `auth.issuer_store.Published` has them, the document left
+    out where it is as before; `is_fetching`; `again_in`: seconds for which asking would not
+    lead to a fetch. An issuer that was asked for is always answered for.
+    """
+    KEY_WANTED = 18
+    """W→S: `issuer`: a token names a key that this issuer, by its id, is not known to have."""
 
 
 class FrameError(Exception):

@@ -15,6 +15,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.dataplane.accepting import (
     Connection,
     DownstreamFactory,
@@ -68,6 +69,10 @@ class DataPlane:
         reactor: a real one, or a `MemoryReactorClock` with stock transports.
         rng: for balancing and the ids of requests.
         resident: returns the memory of this process; None: reads it.
+
+    Attributes:
+        want_keys: asks for the keys of an issuer, by its id, when a token names one that
+            is unknown; whether waiting for `offer_issuers` may help. Set once, from outside.
     """
 
     def __init__(
@@ -80,6 +85,8 @@ class DataPlane:
         resident: Callable[[], int | None] | None = None,
     ) -> None:
         self._reactor = reactor
+        self.issuers: dict[str, Issuer] = {}
+        self.want_keys: Callable[[str], bool] = _nothing_helps
         self._transports: Transports = (
             FastTransports(
                 high_water_bytes=settings.high_water_bytes,
@@ -258,6 +265,17 @@ class DataPlane:
             tls.offer(offered)
         self._client_tls.changed()
 
+    # Issuers
+
+    def offer_issuers(self, issuers: dict[str, Issuer]) -> None:
+        """
+        Believe the tokens of these, by what they say in ``iss``.
+
+        Called before `apply`, whenever one has changed, and when a fetch of keys
+        has ended that `want_keys` said might help, whether or not it did.
+        """
+        self.issuers = issuers
+
     def _certificate_failed(self, listener: str, problem: str) -> None:
         self._state.counters.tls_certificates_failed += 1
         _log.error(
@@ -380,6 +398,10 @@ def _tls_kind(kind: str, state: PlaneState) -> tuple[ClientTls, type[ServerTls]]
     from fengling_gateway.dataplane.tls_stock import StockClientTls, StockServerTls
 
     return StockClientTls(state), StockServerTls
+
+
+def _nothing_helps(_issuer_id: str) -> bool:
+    return False
 
 
 def _idle_since(connection: Connection) -> float:

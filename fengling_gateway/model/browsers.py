@@ -33,7 +33,9 @@ MAX_AGE: Final = 86400.0
 
 ANY: Final = "*"
 
-_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]{0,30})://(\*\.)?(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:\d+)?")
+_ORIGIN: Final = re.compile(
+    r"([a-z][a-z0-9+.-]{0,30})://(\*\.)?(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:\d+)?"
+)
 _USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 
 

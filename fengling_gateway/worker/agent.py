@@ -25,6 +25,7 @@ from fengling_gateway.worker.accepting import Accepting
 from fengling_gateway.worker.applier import Applied, Outcome
 from fengling_gateway.worker.catching_up import LostPlace
 from fengling_gateway.worker.certificates import Certificates
+from fengling_gateway.worker.issuers import Issuers
 from fengling_gateway.worker.parts import Subscriber, WorkerParts
 from fengling_gateway.worker.reports import Reports
 
@@ -70,6 +71,8 @@ class WorkerAgent:
         )
         self._plane: Any = None
         self._certificates: Certificates | None = None
+        self._issuers: Issuers | None = None
+        self._uncompiled: dict[str, str] = {}
         self._accepting: Any = None
         self._subscriber: Subscriber | None = None
         self._slots: frozenset[int] = frozenset()
@@ -140,10 +143,15 @@ class WorkerAgent:
     def _begin(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration
         self._plane = self._parts.data_plane(configuration)
-        self._certificates = Certificates(
-            resolver=self._parts.resolver(configuration.get("secrets", {})),
-            offer=self._plane.offer_certificates,
+        resolver = self._parts.resolver(configuration.get("secrets", {}))
+        self._certificates = Certificates(resolver=resolver, offer=self._plane.offer_certificates)
+        self._issuers = Issuers(
+            clock=self._clock,
+            resolver=resolver,
+            offer=self._plane.offer_issuers,
+            ask=lambda issuer: self._send(Message.KEY_WANTED, {"issuer": issuer}),
         )
+        self._plane.want_keys = self._issuers.want
         self.sockets = self._parts.sockets(configuration)
         self._accepting = Accepting(plane=self._plane, sockets=self.sockets)
         self._slots = frozenset(configuration["read_slots"])
@@ -167,12 +175,24 @@ class WorkerAgent:
         self.drain(values["deadline"], last=values["last"])
 
     def _renew(self, values: dict[str, Any]) -> None:
-        if self._certificates is None:
+        if self._certificates is None or self._issuers is None:
             return
         self.configuration["secrets"] = values["secrets"]
         self._plane.read_certificates(values["tls"])
-        self._certificates.renew(self._parts.resolver(values["secrets"]))
-        self._send(Message.RENEWED, {"failed": self._certificates.failed()})
+        resolver = self._parts.resolver(values["secrets"])
+        self._certificates.renew(resolver)
+        self._issuers.renew(resolver)
+        self._send(Message.RENEWED, {"failed": self._failed()})
+
+    def _key_sets(self, values: dict[str, Any]) -> None:
+        if self._issuers is not None and self._issuers.key_sets_arrived(values):
+            self._send(Message.RENEWED, {"failed": self._failed()})
+
+    def _failed(self) -> dict[str, str]:
+        """Return what this worker can't make use of, and why."""
+        assert self._certificates is not None, "configured first"
+        assert self._issuers is not None, "so are they"
+        return {**self._uncompiled, **self._certificates.failed(), **self._issuers.failed()}
 
     def _request(self, values: dict[str, Any]) -> None:
         number = values["id"]
@@ -212,10 +232,13 @@ class WorkerAgent:
             return
         self._lost_place.found()
         assert self._certificates is not None, "configured first"
+        assert self._issuers is not None, "so are they"
         if applied.outcome is Outcome.APPLIED:
             self._certificates.apply(self._applier.snapshot)
+            self._issuers.apply(self._applier.snapshot)
             self._plane.apply(self._applier.snapshot)
-        applied.failed.update(self._certificates.failed())
+        self._uncompiled = dict(applied.failed)
+        applied.failed.update(self._failed())
         self._reports.applied(applied)
         self._become_ready()
 
@@ -290,6 +313,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]]
     Message.READ_SLOTS: WorkerAgent._read_slots,
     Message.DRAIN: WorkerAgent._drain,
     Message.RENEW: WorkerAgent._renew,
+    Message.KEY_SETS: WorkerAgent._key_sets,
     Message.REQUEST: WorkerAgent._request,
 }
 

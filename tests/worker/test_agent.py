@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.auth.sealing import Sealer, parse_sealing_keys
 from fengling_gateway.auth.secrets import SecretResolver
 from fengling_gateway.control.encoding import delta_frames
@@ -26,6 +27,7 @@ from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.routing.snapshot import CompileContext
 from fengling_gateway.worker.agent import HEARSAY_SECONDS, WorkerAgent
 from fengling_gateway.worker.applier import Applier
+from tests.support.forge import rsa_jwk
 from tests.support.issued import SHOP
 
 
@@ -49,6 +51,19 @@ def certificate(value: str) -> list[Change]:
         (Key("certificate", "shop"), {"chain": SHOP.chain, "key_secret": "shop"}),
     ):
         verdict = validate(key, values)
+        assert isinstance(verdict, Accepted), verdict
+        found.append(Change(key, verdict.body))
+    return found
+
+
+def issuer(**values: Any) -> list[Change]:
+    """Return an issuer, and a secret of a file."""
+    found = []
+    for key, fields in (
+        (Key("secret", "shared"), {"value": "file:/shared"}),
+        (Key("issuer", "corp"), {"issuer": "https://id.example", "audiences": ["a"], **values}),
+    ):
+        verdict = validate(key, fields)
         assert isinstance(verdict, Accepted), verdict
         found.append(Change(key, verdict.body))
     return found
@@ -85,12 +100,17 @@ class FakePlane:
     def __init__(self) -> None:
         self.applied: list[Any] = []
         self.certificates: list[dict[str, Certificate]] = []
+        self.issuers: list[dict[str, Issuer]] = []
+        self.want_keys: Any = None
         self.files_read: list[Any] = []
         self.listening: list[tuple[str, Any]] = []
         self.drained: Deferred[None] = Deferred()
 
     def offer_certificates(self, certificates: Iterable[Certificate]) -> None:
         self.certificates.append({one.name: one for one in certificates})
+
+    def offer_issuers(self, issuers: dict[str, Issuer]) -> None:
+        self.issuers.append(issuers)
 
     def read_certificates(self, listeners: dict[str, Any]) -> list[str]:
         self.files_read.append(listeners)
@@ -250,6 +270,67 @@ class WorkerAgentTests(SynchronousTestCase):
         self.channel.send_delta(full(2, [*certificate("file:/shop.key"), a_route(1)]))
         self.turn()
         self.assertEqual(len(self.plane.certificates), 1)
+
+    def test_issuers_are_believed_before_what_asks_for_them(self) -> None:
+        """In one turn, with keys that came before, too; others' changes change nothing."""
+        self.configure()
+        source = {"source": "jwks https://id.example/k", "document": {"keys": [rsa_jwk()]}}
+        self.channel.send(
+            Message.KEY_SETS, {"corp": {**source, "is_fetching": False, "again_in": 30.0}}
+        )
+        corp = issuer(jwks_url="https://id.example/k")
+        self.channel.send_delta(full(1, corp))
+        self.turn()
+        self.assertEqual(len(self.plane.issuers[-1]["https://id.example"].keys), 1)
+        self.assertEqual(self.supervisor.said_of(Message.APPLIED)[-1]["failed"], {})
+        self.channel.send_delta(full(2, [*corp, a_route(1)]))
+        self.turn()
+        self.assertEqual(len(self.plane.issuers), 1)
+
+    def test_issuer_without_keys_is_reported_until_they_are_there(self) -> None:
+        """Whether they are published or shared; what else fails is told on."""
+        self.parts.files["/shop.key"] = "none"
+        self.configure()
+        changes = [
+            *certificate("file:/shop.key"),
+            *issuer(key_secret="shared", algorithms=["HS256"]),
+        ]
+        self.channel.send_delta(full(1, changes))
+        self.turn()
+        failed = self.supervisor.said_of(Message.APPLIED)[-1]["failed"]
+        self.assertEqual(set(failed), {"certificate shop", "issuer corp"})
+        self.assertIn("/shared", failed["issuer corp"])
+        self.parts.files["/shared"] = "s" * 32
+        self.channel.send(Message.RENEW, {"secrets": {}, "tls": {}})
+        self.turn()
+        failed = self.supervisor.said_of(Message.RENEWED)[-1]["failed"]
+        self.assertEqual(set(failed), {"certificate shop"})
+        self.channel.send_delta(
+            full(2, [*certificate("file:/shop.key"), *issuer(jwks_url="https://id.example/k")])
+        )
+        self.turn()
+        self.assertIn(
+            "no keys yet", self.supervisor.said_of(Message.APPLIED)[-1]["failed"]["issuer corp"]
+        )
+        source = {"source": "jwks https://id.example/k", "document": {"keys": [rsa_jwk()]}}
+        self.channel.send(
+            Message.KEY_SETS, {"corp": {**source, "is_fetching": False, "again_in": 30.0}}
+        )
+        self.turn()
+        self.assertEqual(
+            set(self.supervisor.said_of(Message.RENEWED)[-1]["failed"]), {"certificate shop"}
+        )
+
+    def test_keys_that_are_wanted_are_asked_for(self) -> None:
+        """By the id of their issuer, once for all who want them."""
+        self.configure()
+        self.channel.send(Message.KEY_SETS, {"corp": {"is_fetching": False, "again_in": 0.0}})
+        self.turn()
+        self.assertTrue(self.plane.want_keys("corp"))
+        self.assertTrue(self.plane.want_keys("corp"))
+        self.assertFalse(self.plane.want_keys("other"))
+        self.turn()
+        self.assertEqual(self.supervisor.said_of(Message.KEY_WANTED), [{"issuer": "corp"}])
 
     def test_certificate_without_its_key_is_reported_until_it_is_there(self) -> None:
         """A renewal reads the file again; the supervisor hears of it."""
