@@ -17,7 +17,8 @@ from typing import Any, Final
 from benchmarks.harness.children import Child, Children, StartError, free_port
 from benchmarks.harness.compiled import as_installed
 from benchmarks.harness.programs import beside_python
-from fengling_gateway.auth.tokens import READ, TokenRing
+from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.model.management_tokens import READ
 
 _READY_SECONDS: Final = 60.0
 _SAMPLE_SECONDS: Final = 0.1

@@ -1,28 +1,25 @@
 """Tokens for the management API: signed by a key of its own ring, never by a stranger.
 
 A JWT of one form only: HS256, the key's id in ``kid``, a subject, scopes and an
-expiry. What is signed by us needs no leniency, so everything else is refused
-before a signature is computed: other algorithms, other header fields, spellings
-of the same bytes that are not the canonical one. Pure: the time is passed in.
+expiry, perhaps a name and the tenants that it is limited to. What is signed by
+us needs no leniency, so everything else is refused before a signature is
+computed: other algorithms, other header fields, spellings of the same bytes
+that are not the canonical one. Pure: the time is passed in.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
 
 from fengling_gateway.auth.compact import Compact, TokenError, parse
 from fengling_gateway.auth.keys import SecretKey, parse_keys
-
-READ: Final = "gateway:read"
-WRITE: Final = "gateway:write"
-ADMIN: Final = "gateway:admin"
-SCOPES: Final = {READ: {READ}, WRITE: {READ, WRITE}, ADMIN: {READ, WRITE, ADMIN}}
-"""What each scope allows."""
+from fengling_gateway.auth.operators import Operator
+from fengling_gateway.model.management_tokens import MAX_TENANTS, SCOPES
+from fengling_gateway.model.names import is_slug
 
 ISSUER: Final = "fengling-gateway"
 AUDIENCE: Final = "fengling-management"
@@ -36,20 +33,7 @@ _NOT_BEFORE_LEEWAY_SECONDS: Final = 30
 
 _HEADER_FIELDS: Final = {"alg", "typ", "kid"}
 _SUBJECT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who a verified token speaks for, and what it allows."""
-
-    subject: str
-    scopes: frozenset[str]
-    token_id: str
-    key_id: str
-    expires_at: int
-
-    def may(self, scope: str) -> bool:
-        return any(scope in SCOPES[own] for own in self.scopes)
+_NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{0,200}")
 
 
 class TokenRing:
@@ -75,21 +59,31 @@ class TokenRing:
         now: float,
         lifetime_seconds: float,
         token_id: str,
+        name: str = "",
+        tenants: Iterable[str] | None = None,
     ) -> str:
         """
         Return a token; ``token_id`` is random, and names it in logs and revocations.
 
+        Args:
+            tenants: whose objects alone it is for; None: all, and what is nobody's.
+
         Raises:
-            ValueError: no scope, an unknown one, an empty subject, or a
-                lifetime out of range.
+            ValueError: no scope, an unknown one, an empty subject, a lifetime
+                out of range, or tenants that can't be any.
         """
         wanted = sorted(set(scopes))
-        if not wanted or set(wanted) - SCOPES.keys():
+        if not wanted or set(wanted).difference(SCOPES):
             raise ValueError(f"the scopes of a token are of {', '.join(SCOPES)}")
         if not _SUBJECT.fullmatch(subject):
             raise ValueError("a token needs a subject of 1 to 100 printable characters")
         if not 1 <= lifetime_seconds <= MAX_LIFETIME_SECONDS:
             raise ValueError("a token lives for between a second and a year")
+        if not _NAME.fullmatch(name):
+            raise ValueError("the name of a token has at most 200 printable characters")
+        limits = {} if tenants is None else {"tenants": sorted(set(tenants))}
+        if limits and not _are_tenants(limits["tenants"]):
+            raise ValueError(f"a token is limited to 1 to {MAX_TENANTS} tenants, by their ids")
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -98,15 +92,20 @@ class TokenRing:
             "iat": int(now),
             "exp": int(now + lifetime_seconds),
             "jti": token_id,
+            **({"name": name} if name else {}),
+            **limits,
         }
-        return jwt.encode(
+        token = jwt.encode(
             claims,
             self._keys[self._signing_id],
             algorithm="HS256",
             headers={"kid": self._signing_id},
         )
+        if len(token) > MAX_TOKEN_BYTES:
+            raise ValueError("a token with such long names of tenants is too long")
+        return token
 
-    def verify(self, token: str, *, now: float) -> Principal:
+    def verify(self, token: str, *, now: float) -> Operator:
         """
         Return whom a token speaks for.
 
@@ -132,7 +131,7 @@ class TokenRing:
             raise TokenError("wrong_signature") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             raise TokenError("wrong_claims") from None
-        return _principal(signed["payload"], key_id, now)
+        return _operator(signed["payload"], key_id, now)
 
 
 def _parsed(token: str) -> tuple[str, Compact]:
@@ -152,23 +151,41 @@ def _parsed(token: str) -> tuple[str, Compact]:
     return key_id, compact
 
 
-def _principal(claims: dict[str, Any], key_id: str, now: float) -> Principal:
+def _operator(claims: dict[str, Any], key_id: str, now: float) -> Operator:
     expires_at, not_before = claims.get("exp"), claims.get("nbf", 0)
     subject, scope, token_id = (claims.get(name) for name in ("sub", "scope", "jti"))
     if type(expires_at) is not int or type(not_before) is not int:
         raise TokenError("wrong_claims")
     if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
         raise TokenError("wrong_claims")
-    if not isinstance(scope, str) or not isinstance(token_id, str):
+    if not isinstance(scope, str) or not is_slug(token_id):
         raise TokenError("wrong_claims")
     scopes = frozenset(scope.split())
-    if not scopes or scopes - SCOPES.keys():
+    if not scopes or scopes.difference(SCOPES):
+        raise TokenError("wrong_claims")
+    name, tenants = claims.get("name", ""), claims.get("tenants")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise TokenError("wrong_claims")
+    # (There and null is no limit that anybody meant.)
+    if "tenants" in claims and not _are_tenants(tenants):
         raise TokenError("wrong_claims")
     if now >= expires_at:
         raise TokenError("expired")
     if now + _NOT_BEFORE_LEEWAY_SECONDS < not_before:
         raise TokenError("not_yet_valid")
-    return Principal(subject, scopes, token_id, key_id, expires_at)
+    return Operator(
+        subject=subject,
+        scopes=scopes,
+        source=f"token {key_id}",
+        token_id=str(token_id),
+        expires_at=expires_at,
+        name=name,
+        tenants=None if tenants is None else frozenset(tenants),
+    )
+
+
+def _are_tenants(value: Any) -> bool:
+    return type(value) is list and 1 <= len(value) <= MAX_TENANTS and all(map(is_slug, value))
 
 
 def unverified_claims(token: str) -> dict[str, Any]:

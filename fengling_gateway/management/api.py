@@ -1,10 +1,11 @@
-"""The operations of the management API. Who may ask is decided in `gate`."""
+"""The operations of the management API. Who may ask at all is decided by the gate in front."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 from klein import Klein
@@ -15,14 +16,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
 
-from fengling_gateway.auth.tokens import WRITE
+from fengling_gateway.access.audit import AuditTrail
+from fengling_gateway.access.granted import Access, access_of
+from fengling_gateway.access.problems import ProblemError, request_id, write_problem
 from fengling_gateway.http.problem import CONTENT_TYPE
 from fengling_gateway.management import listing
-from fengling_gateway.management.gate import require
 from fengling_gateway.management.gateway import ManagedGateway
 from fengling_gateway.management.openapi import document
 from fengling_gateway.management.parameters import (
     is_headers,
+    is_id,
+    is_number,
     is_revision,
     json_body,
     no_other_parameters,
@@ -31,16 +35,15 @@ from fengling_gateway.management.parameters import (
     text_up_to,
     timeout_seconds,
 )
-from fengling_gateway.management.problems import ProblemError, request_id, write_problem
+from fengling_gateway.management.tenancy import is_visible
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.management_tokens import ADMIN, WRITE
 from fengling_gateway.observability.exposition import render_metrics
 
 SLICE_SECONDS: Final = 0.008
 """How long rendering metrics may keep the reactor, give or take a piece."""
 
 _LISTS: Final = ",".join(listing.KINDS)
-
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 _KEY: Final = re.compile(r"[a-z_]{1,50}/.{1,1000}", re.DOTALL)
 """Of an entity that is rejected, so that its id may be anything."""
@@ -64,9 +67,15 @@ class ManagementApi:
     _log = Logger()
 
     def __init__(
-        self, *, gateway: ManagedGateway, clock: IReactorTime, refusals: Counter[str]
+        self,
+        *,
+        gateway: ManagedGateway,
+        trail: AuditTrail,
+        clock: IReactorTime,
+        refusals: Counter[str],
     ) -> None:
         self._gateway = gateway
+        self._trail = trail
         self._clock = clock
         self._refusals = refusals
         self._listing = listing.Listing()
@@ -101,11 +110,13 @@ class ManagementApi:
 
     @app.route("/api/gateway/status", methods=["GET"])
     def status(self, request: Any) -> bytes:
+        access_of(request).require_all_tenants()
         no_other_parameters(request, set())
         return _json(request, self._gateway.status())
 
     @app.route("/api/gateway/workers", methods=["GET"])
     async def workers(self, request: Any) -> bytes:
+        access_of(request).require_all_tenants()
         no_other_parameters(request, {"node"})
         whose = query_value(request, "node", "all", {"self", "all"}.__contains__, "self or all")
         if whose == "self":
@@ -114,29 +125,63 @@ class ManagementApi:
 
     @app.route("/api/gateway/names", methods=["GET"])
     async def names(self, request: Any) -> bytes:
+        access_of(request).require_all_tenants()
         no_other_parameters(request, set())
         known = await maybeDeferred(self._gateway.names)
         workers = [{"worker": name, "names": names} for name, names in sorted(known.items())]
         return _json(request, {"workers": workers})
 
-    @app.route(f"/api/gateway/<any({_LISTS}):name>")
-    def entities(self, request: Any, name: str) -> bytes:
-        _only_get(request)
+    @app.route("/api/gateway/audit", methods=["GET"])
+    def audit(self, request: Any) -> bytes:
+        access = access_of(request)
+        access.require(ADMIN)
+        access.require_all_tenants()
         no_other_parameters(request, {"limit", "after"})
-        after = query_value(
-            request, "after", "", lambda text: _ID.fullmatch(text) is not None, "an id"
+        after = query_value(request, "after", "", is_number, "the number of a record")
+        items, following = self._trail.page(
+            after=int(after) if after else None, limit=page_limit(request)
         )
-        page = self._listing.page(
-            self._gateway.bodies(),
-            listing.KINDS[name],
-            content_hash=self._gateway.content_hash(),
-            after=after,
-            limit=page_limit(request),
-        )
+        return _json(request, {"items": items, "next": following})
+
+    @app.route(f"/api/gateway/<any({_LISTS}):name>")
+    async def entities(self, request: Any, name: str) -> bytes:
+        _only_get(request)
+        access = _may_list(request, name)
+        no_other_parameters(request, {"limit", "after"})
+        after = query_value(request, "after", "", is_id, "an id")
+        limit = page_limit(request)
+        tenants = access.operator.tenants
+        if tenants is None:
+            page = self._listing.page(
+                self._gateway.bodies(),
+                listing.KINDS[name],
+                content_hash=self._gateway.content_hash(),
+                after=after,
+                limit=limit,
+            )
+        else:
+            page = await self._page_of_tenants(listing.KINDS[name], tenants, after, limit)
         return _json(request, {"items": page.items, "next": page.next})
+
+    async def _page_of_tenants(
+        self, kind: str, tenants: frozenset[str], after: str, limit: int
+    ) -> listing.Page:
+        for page in self._listing.page_of_tenants(
+            self._gateway.bodies,
+            kind,
+            content_hash=self._gateway.content_hash(),
+            tenants=tenants,
+            after=after,
+            limit=limit,
+        ):
+            if page is not None:
+                return page
+            await deferLater(self._clock, 0)
+        raise AssertionError("the last is a page")
 
     @app.route("/api/gateway/rejected", methods=["GET"])
     def rejected(self, request: Any) -> bytes:
+        access_of(request).require_all_tenants()
         no_other_parameters(request, {"limit", "after"})
         after = query_value(
             request,
@@ -157,9 +202,15 @@ class ManagementApi:
     @app.route(f"/api/gateway/<any({_LISTS}):name>/<entity_id>")
     def entity(self, request: Any, name: str, entity_id: str) -> bytes:
         _only_get(request)
+        access = _may_list(request, name)
         no_other_parameters(request, set())
         bodies = self._gateway.bodies()
         key = Key(listing.KINDS[name], entity_id)
+        tenants = access.operator.tenants
+        if tenants is not None and not (key in bodies and is_visible(bodies, key, tenants)):
+            if key in bodies:
+                access.kept_from()
+            raise _nothing(key)
         if key not in bodies:
             raise self._not_served(key)
         return _json(request, listing.shown(bodies, key))
@@ -168,20 +219,21 @@ class ManagementApi:
         rejection = self._gateway.rejection(key)
         if rejection is not None:
             return ProblemError("not_served", "it is rejected", problems=rejection["problems"])
-        return ProblemError("not_served", f"no such {key.kind.replace('_', ' ')} is served")
+        return _nothing(key)
 
     @app.route("/api/gateway/reload", methods=["POST"])
     async def reload(self, request: Any) -> bytes:
-        principal = require(request, WRITE)
+        access = _may_change(request)
         no_other_parameters(request, {"wait", "timeout"})
         wait: Any = query_value(
             request, "wait", "node", {"none", "node", "all"}.__contains__, "none, node or all"
         )
         timeout = timeout_seconds(request)
         fields = json_body(request, {"comment": text_up_to(1000)}, required=set())
-        self._audit(request, principal.subject, "reload")
-        answer = await self._gateway.reload(
-            comment=fields.get("comment"), wait=wait, timeout=timeout
+        answer = await self._audited(
+            access,
+            "reload",
+            lambda: self._gateway.reload(comment=fields.get("comment"), wait=wait, timeout=timeout),
         )
         if wait == "none":
             request.setResponseCode(202)
@@ -198,15 +250,38 @@ class ManagementApi:
 
     @app.route("/api/gateway/confirm", methods=["POST"])
     async def confirm(self, request: Any) -> bytes:
-        principal = require(request, WRITE)
+        access = _may_change(request)
         no_other_parameters(request, set())
         fields = json_body(request, {"revision": is_revision}, required={"revision"})
-        self._audit(request, principal.subject, f"confirm {fields['revision']}")
-        answer = await maybeDeferred(self._gateway.confirm, fields["revision"], principal.subject)
+        revision, author = fields["revision"], access.operator.subject
+        answer = await self._audited(
+            access, f"confirm {revision}", lambda: self._gateway.confirm(revision, author)
+        )
         return _json(request, answer)
+
+    async def _audited(
+        self, access: Access, what: str, change: Callable[[], Any]
+    ) -> dict[str, Any]:
+        """Make a change, with what is served before and after it on record."""
+        record = access.began(what, self._served())
+        outcome = "failed"
+        try:
+            answer: dict[str, Any] = await maybeDeferred(change)
+            outcome = "done"
+            return answer
+        finally:
+            access.ended(record, outcome, self._served())
+
+    def _served(self) -> dict[str, Any]:
+        """Say which configuration is served, for the record."""
+        return {
+            "position": self._gateway.position(),
+            "content_hash": f"{self._gateway.content_hash():032x}",
+        }
 
     @app.route("/api/gateway/explain", methods=["POST"])
     async def explain(self, request: Any) -> bytes:
+        access_of(request).require_all_tenants()
         no_other_parameters(request, set())
         fields = json_body(request, _EXPLAIN_FIELDS, required=set())
         try:
@@ -216,6 +291,8 @@ class ManagementApi:
 
     @app.handle_errors(ProblemError)
     def problem(self, request: Any, failure: Any) -> bytes:
+        if failure.value.status == 403:
+            self._refusals[failure.value.code] += 1
         return self._answer(request, failure.value)
 
     @app.handle_errors(HTTPException)
@@ -260,16 +337,6 @@ class ManagementApi:
             )
         return _problem(request, problem)
 
-    def _audit(self, request: Any, subject: str, what: str) -> None:
-        self._log.info(
-            "management: {what} by {subject} from {address} (request {request_id})",
-            log_id="management.asked",
-            request_id=request_id(request),
-            what=what,
-            subject=subject,
-            address=getattr(request.getClientAddress(), "host", "unix"),
-        )
-
 
 def _json(request: Any, value: Any) -> bytes:
     return _sized(request, b"application/json", json.dumps(value, default=str).encode())
@@ -283,6 +350,32 @@ def _sized(request: Any, content_type: bytes, body: bytes) -> bytes:
     request.setHeader(b"content-type", content_type)
     request.setHeader(b"content-length", b"%d" % len(body))
     return b"" if request.method == b"HEAD" else body
+
+
+def _may_list(request: Any, name: str) -> Access:
+    """
+    Raises:
+        ProblemError: who holds which credentials is for admins.
+    """
+    access = access_of(request)
+    if name == "tokens":
+        access.require(ADMIN)
+    return access
+
+
+def _may_change(request: Any) -> Access:
+    """
+    Raises:
+        ProblemError: the credential doesn't allow changes of the whole gateway.
+    """
+    access = access_of(request)
+    access.require(WRITE)
+    access.require_all_tenants()
+    return access
+
+
+def _nothing(key: Key) -> ProblemError:
+    return ProblemError("not_served", f"no such {key.kind.replace('_', ' ')} is served")
 
 
 def _only_get(request: Any) -> None:

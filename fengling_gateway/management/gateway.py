@@ -37,6 +37,17 @@ class ManagedGateway(Protocol):
     def bodies(self) -> Mapping[Key, bytes]:
         """Return the canonical bodies that are served; read, and not kept."""
 
+    def management_token(self, token_id: str) -> Mapping[str, Any] | None:
+        """
+        Return what is kept of a token for this API; None if that is nothing.
+
+        Where no configuration is known yet, nobody knows what is revoked: what
+        is returned limits every token to reading.
+        """
+
+    def position(self) -> dict[str, Any] | None:
+        """Return which revision is served; None before there is one."""
+
     def content_hash(self) -> int:
         """Return the hash of them all: the same for the same bodies."""
 

@@ -5,18 +5,43 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 
-from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.access.audit import AuditTrail
+from fengling_gateway.access.gate import Gate
+from fengling_gateway.access.verifiers import IssuerTokens, LocalTokens, Verifier
+from fengling_gateway.auth.issuer import Issuer
+from fengling_gateway.auth.tokens import AUDIENCE, TokenRing
 from fengling_gateway.management.api import ManagementApi
-from fengling_gateway.management.gate import Gate
 from fengling_gateway.management.gateway import ManagedGateway
 from fengling_gateway.management.port import bind
 from fengling_gateway.management.site import ManagementSite
+
+OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
+"""For probes and scrapers, which hold no tokens; they tell nothing about configuration."""
+
+Issuers = Callable[[], Mapping[str, Issuer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """
+    Whose tokens are believed besides our own.
+
+    Attributes:
+        names: ids of issuers.
+        audience: that their tokens must name.
+        issuers: those that there are now, by what their tokens say in ``iss``.
+    """
+
+    names: tuple[str, ...] = ()
+    audience: str = AUDIENCE
+    issuers: Issuers = dict
 
 
 class ManagementListener:
@@ -40,19 +65,30 @@ class ManagementListener:
         gateway: ManagedGateway,
         address: tuple[str, int],
         token_keys: Iterable[str],
+        trust: Trust | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
         self._address = address
         self._port: IListeningPort | None = None
         self._refusals: Counter[str] = Counter()
+        self._tokens = LocalTokens(TokenRing(token_keys), gateway.management_token)
         self.resource = management_resource(
             gateway=gateway,
-            tokens=TokenRing(token_keys),
+            verifiers=(self._tokens, *_believed(trust or Trust())),
             clock=reactor,
             wall_clock=wall_clock,
             refusals=self._refusals,
         )
+
+    def renew(self, token_keys: Iterable[str]) -> None:
+        """
+        Verify with these keys from now on.
+
+        Raises:
+            WeakKeyError: as at the beginning; then the keys before them stay.
+        """
+        self._tokens.ring = TokenRing(token_keys)
 
     @property
     def port(self) -> int:
@@ -81,19 +117,28 @@ class ManagementListener:
         return maybeDeferred(self._port.stopListening).addCallback(lambda _: None)
 
 
+def _believed(trust: Trust) -> list[Verifier]:
+    if not trust.names:
+        return []
+    return [IssuerTokens(trust.issuers, names=trust.names, audience=trust.audience)]
+
+
 def management_resource(
     *,
     gateway: ManagedGateway,
-    tokens: TokenRing,
+    verifiers: Iterable[Verifier],
     clock: Any,
     wall_clock: Callable[[], float],
     refusals: Counter[str],
 ) -> Gate:
     """Return the root resource: the gate with the API behind it."""
-    api = ManagementApi(gateway=gateway, clock=clock, refusals=refusals)
+    trail = AuditTrail(clock=clock.seconds, wall_clock=wall_clock)
+    api = ManagementApi(gateway=gateway, trail=trail, clock=clock, refusals=refusals)
     return Gate(
         inside=api.app.resource(),
-        tokens=tokens,
+        verifiers=tuple(verifiers),
+        trail=trail,
+        open_paths=OPEN_PATHS,
         clock=clock,
         wall_clock=wall_clock,
         refusals=refusals,

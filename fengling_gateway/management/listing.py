@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fengling_gateway.auth.sealing import sealed_with
+from fengling_gateway.management.tenancy import OF_TENANTS, is_visible
 from fengling_gateway.model.clients import fingerprint
 from fengling_gateway.model.entity import Key
 
@@ -27,8 +28,13 @@ KINDS: Final = {
     "clients": "client",
     "api_keys": "api_key",
     "settings": "setting",
+    "tokens": "management_token",
 }
 """The lists by their name in a path."""
+
+
+_LOOKED_AT_ONCE: Final = 1000
+"""Entities in a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,46 @@ class Listing:
         following = ids[limit - 1] if len(ids) > limit else None
         return Page([shown(bodies, Key(kind, one)) for one in ids[:limit]], following)
 
+    def page_of_tenants(
+        self,
+        bodies: Callable[[], Mapping[Key, bytes]],
+        kind: str,
+        *,
+        content_hash: int,
+        tenants: frozenset[str],
+        after: str,
+        limit: int,
+    ) -> Iterator[Page | None]:
+        """
+        Look for what is of these tenants; the last that comes is the page.
+
+        Each None before it is a place where others may take their turn. ``bodies``
+        are asked for again after it: they may have changed.
+        """
+        found: list[Any] = []
+        if kind in OF_TENANTS:
+            ids = self._in_order(bodies(), kind, content_hash)
+            for start in range(bisect_right(ids, after), len(ids), _LOOKED_AT_ONCE):
+                now = bodies()
+                for one in ids[start : start + _LOOKED_AT_ONCE]:
+                    key = Key(kind, one)
+                    if key not in now or not is_visible(now, key, tenants):
+                        continue
+                    if len(found) == limit:
+                        yield Page([entity for _, entity in found], found[-1][0])
+                        return
+                    found.append((one, shown(now, key)))
+                yield None
+        yield Page([entity for _, entity in found], None)
+
+    def _in_order(self, bodies: Mapping[Key, bytes], kind: str, content_hash: int) -> list[str]:
+        """Return the ids of a kind, sorted once for each configuration."""
+        of_hash, ids = self._sorted.get(kind, (None, []))
+        if of_hash != content_hash:
+            ids = sorted(key.id for key in bodies if key.kind == kind)
+            self._sorted[kind] = content_hash, ids
+        return ids
+
     def _following(
         self, bodies: Mapping[Key, bytes], kind: str, content_hash: int, after: str, count: int
     ) -> list[str]:
@@ -78,8 +124,7 @@ class Listing:
                 return heapq.nsmallest(
                     count, (key.id for key in bodies if key.kind == kind and key.id > after)
                 )
-            ids = sorted(key.id for key in bodies if key.kind == kind)
-            self._sorted[kind] = content_hash, ids
+            ids = self._in_order(bodies, kind, content_hash)
         start = bisect_right(ids, after)
         return ids[start : start + count]
 

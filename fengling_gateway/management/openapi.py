@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any, Final
 
 from fengling_gateway import __version__
-from fengling_gateway.auth.tokens import READ, WRITE
+from fengling_gateway.access.problems import TITLES
 from fengling_gateway.management.listing import DEFAULT_LIMIT, KINDS, MAX_LIMIT
-from fengling_gateway.management.problems import TITLES
+from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 
 Schema = dict[str, Any]
 
@@ -54,6 +54,37 @@ _PAGE: Final[Schema] = {
     "properties": {
         "items": {"type": "array", "items": _OBJECT},
         "next": {"type": ["string", "null"], "description": "Continue with after=<this>."},
+    },
+}
+_AUDIT: Final[Schema] = {
+    "type": "object",
+    "required": ["items", "next"],
+    "properties": {
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["number", "at", "event", "what", "outcome", "address", "who"],
+                "properties": {
+                    "number": {"type": "integer"},
+                    "at": {"type": "number", "description": "Seconds since the epoch."},
+                    "event": {"enum": ["change", "refusal"]},
+                    "what": _TEXT,
+                    "outcome": {
+                        "type": "string",
+                        "description": "done, failed, under way, or why it was refused.",
+                    },
+                    "address": _TEXT,
+                    "request_id": _TEXT,
+                    "who": {"type": ["object", "null"], "description": "Null: nobody knows."},
+                    "before": {"description": "What was served before a change."},
+                    "after": {"description": "What was served after it."},
+                    "count": {"type": "integer", "description": "Refusals that are the same."},
+                    "last_at": {"type": "number", "description": "Of them, the last."},
+                },
+            },
+        },
+        "next": {"type": ["integer", "null"], "description": "Continue with after=<this>."},
     },
 }
 _RELOADED: Final[Schema] = {
@@ -162,19 +193,31 @@ def _reads() -> Schema:
             ],
         )
     }
+    paths["/api/gateway/audit"] = {
+        "get": _operation(
+            "Who changed what here, and who tried and was refused, the newest first",
+            ADMIN,
+            _AUDIT,
+            parameters=[
+                _parameter("limit", limit),
+                _parameter("after", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
+            ],
+        )
+    }
     for name, kind in KINDS.items():
+        scope = ADMIN if name == "tokens" else READ
         paths[f"/api/gateway/{name}"] = {
             "get": _operation(
-                f"The {name} served here, by id",
-                READ,
+                f"The {kind.replace('_', ' ')}s served here, by id",
+                scope,
                 _PAGE,
                 parameters=[_parameter("limit", limit), _parameter("after", _TEXT)],
             )
         }
         paths[f"/api/gateway/{name}/{{id}}"] = {
             "get": _operation(
-                f"One {kind} as it is served here",
-                READ,
+                f"One {kind.replace('_', ' ')} as it is served here",
+                scope,
                 _OBJECT,
                 parameters=[{"name": "id", "in": "path", "required": True, "schema": _TEXT}],
                 problems=("not_served",),
@@ -244,7 +287,8 @@ def _operation(
     body: Schema | None = None,
     problems: tuple[str, ...] = (),
 ) -> Schema:
-    codes = ["unauthorized", "insufficient_scope", "too_many_failures", "invalid_parameter"]
+    codes = ["unauthorized", "insufficient_scope", "forbidden", "tenant_mismatch"]
+    codes += ["malformed_request", "not_found", "too_many_failures", "invalid_parameter"]
     if body is not None:
         codes += ["malformed_json", "unsupported_media_type", "body_too_large"]
     operation: Schema = {

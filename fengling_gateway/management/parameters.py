@@ -6,16 +6,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.auth.strict_json import StrictJSONError, loads
 from fengling_gateway.management.listing import DEFAULT_LIMIT, MAX_LIMIT
-from fengling_gateway.management.problems import ProblemError
+from fengling_gateway.model.names import is_slug
 
 MAX_BODY_BYTES: Final = 64 * 1024
 
 DEFAULT_TIMEOUT: Final = "5s"
 MAX_TIMEOUT_SECONDS: Final = 60.0
 
-_MAX_LIMIT_DIGITS: Final = 9
+_MAX_NUMBER_DIGITS: Final = 9
 
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
@@ -47,9 +48,7 @@ def page_limit(request: Any) -> int:
     """Return how many entities a page is to have."""
 
     def is_limit(text: str) -> bool:
-        # (Bounded first: int() of thousands of digits raises, or takes its time.)
-        plain = text.isascii() and text.isdigit() and len(text) <= _MAX_LIMIT_DIGITS
-        return plain and 1 <= int(text) <= MAX_LIMIT
+        return is_number(text) and 1 <= int(text) <= MAX_LIMIT
 
     expected = f"a number from 1 to {MAX_LIMIT}"
     return int(query_value(request, "limit", str(DEFAULT_LIMIT), is_limit, expected))
@@ -131,3 +130,12 @@ def is_headers(value: Any) -> bool:
         and len(value) <= 100
         and all(isinstance(text, str) and len(text) <= 8192 for text in value.values())
     )
+
+
+def is_id(text: str) -> bool:
+    return is_slug(text)
+
+
+def is_number(text: str) -> bool:
+    # (Bounded first: int() of thousands of digits raises, or takes its time.)
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_NUMBER_DIGITS

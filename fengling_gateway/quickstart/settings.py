@@ -6,7 +6,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
-from fengling_gateway.auth.tokens import ADMIN, TokenRing
+from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.model.management_tokens import ADMIN
 from fengling_gateway.quickstart.place import Place
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import secrets
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from fengling_gateway.configsource.reading import NotHeldError, SourceError
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.management_tokens import READ
 from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.certificates import CertificateWatch
@@ -31,6 +33,14 @@ FLEET_POLL_SECONDS: Final = 0.05
 
 REJECTED_SHOWN: Final = 100
 """Rejected entities that the status names: 10,000 are nothing that anybody reads at once."""
+
+NOTHING_KNOWN: Final = {
+    "scopes": [READ],
+    "tenants": None,
+    "expires_at": None,
+    "revoked_at": None,
+}
+"""What holds for a token before there is a configuration to say what is revoked."""
 
 CONFIRM_SECONDS: Final = 10.0
 """How long a confirmation waits for what it has released to be served."""
@@ -145,6 +155,15 @@ class SupervisorView:
     def bodies(self) -> Mapping[Key, bytes]:
         """Return the canonical bodies that are served."""
         return self._supervisor.config.bodies
+
+    def management_token(self, token_id: str) -> Mapping[str, Any] | None:
+        if self._supervisor.loop.position is None:
+            return NOTHING_KNOWN
+        body = self._supervisor.config.bodies.get(Key("management_token", token_id))
+        return None if body is None else json.loads(body)
+
+    def position(self) -> dict[str, Any] | None:
+        return position_values(self._supervisor.loop.position)
 
     def content_hash(self) -> int:
         return self._supervisor.config.content_hash

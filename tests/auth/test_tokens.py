@@ -12,13 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fengling_gateway.auth.compact import TokenError
-from fengling_gateway.auth.tokens import (
-    ADMIN,
-    READ,
-    WRITE,
-    TokenRing,
-    unverified_claims,
-)
+from fengling_gateway.auth.tokens import TokenRing, unverified_claims
+from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 
 NOW = 1_700_000_000.0
 SECRET = bytes(range(32))
@@ -66,7 +61,7 @@ def refusal(token: str, now: float = NOW) -> str:
 def test_an_issued_token_is_verified() -> None:
     """Subject, scopes and expiry come back."""
     principal = TokenRing([KEY]).verify(issue(scopes=(WRITE,)), now=NOW)
-    assert (principal.subject, principal.key_id, principal.token_id) == ("ops", "k1", "t1")
+    assert (principal.subject, principal.source, principal.token_id) == ("ops", "token k1", "t1")
     assert principal.expires_at == NOW + 60
 
 
@@ -84,8 +79,8 @@ def test_a_key_is_rotated_without_a_gap() -> None:
     """The new key signs, the old one verifies until it is dropped."""
     old = issue()
     both = TokenRing([NEW_KEY, KEY])
-    assert both.verify(old, now=NOW).key_id == "k1"
-    assert both.verify(issue(NEW_KEY), now=NOW).key_id == "k2"
+    assert both.verify(old, now=NOW).source == "token k1"
+    assert both.verify(issue(NEW_KEY), now=NOW).source == "token k2"
     with pytest.raises(TokenError, match="unknown_key"):
         TokenRing([NEW_KEY]).verify(old, now=NOW)
 

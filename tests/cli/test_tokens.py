@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fengling_gateway.auth.tokens import READ, WRITE, TokenRing
+from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.model.management_tokens import READ, WRITE
 from tests.cli.conftest import Run, document
 
 KEY = "k1:" + bytes(range(32)).hex()

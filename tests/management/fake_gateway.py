@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from fengling_gateway.auth.tokens import READ, TokenRing
-from fengling_gateway.management.gate import Gate
+from fengling_gateway.access.gate import Gate
+from fengling_gateway.access.verifiers import LocalTokens, Verifier
+from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.management.listener import management_resource
 from fengling_gateway.model.effective import hash_of
 from fengling_gateway.model.entity import Key, canonical
+from fengling_gateway.model.management_tokens import READ
 
 NOW = 1_700_000_000.0
 KEY = "k1:" + bytes(range(32)).hex()
@@ -22,7 +24,13 @@ OTHER_KEY = "k1:" + bytes(range(32, 64)).hex()
 
 
 def token(
-    *scopes: str, key: str = KEY, subject: str = "ops", seconds: float = 600, now: float = NOW
+    *scopes: str,
+    key: str = KEY,
+    subject: str = "ops",
+    seconds: float = 600,
+    now: float = NOW,
+    token_id: str = "t-1",
+    tenants: Iterable[str] | None = None,
 ) -> str:
     """Return a token, valid and for reading unless said otherwise."""
     return TokenRing([key]).issue(
@@ -30,7 +38,8 @@ def token(
         scopes=scopes or (READ,),
         now=now,
         lifetime_seconds=seconds,
-        token_id="t-1",
+        token_id=token_id,
+        tenants=tenants,
     )
 
 
@@ -91,6 +100,13 @@ class FakeGateway:
     def bodies(self) -> Mapping[Key, bytes]:
         return self.served
 
+    def management_token(self, token_id: str) -> Mapping[str, Any] | None:
+        body = self.served.get(Key("management_token", token_id))
+        return None if body is None else json.loads(body)
+
+    def position(self) -> dict[str, Any] | None:
+        return {"epoch": "e", "revision": 412, "token": "t"}
+
     def content_hash(self) -> int:
         return hash_of(dict(self.served))
 
@@ -123,14 +139,16 @@ class FakeGateway:
             raise self.failure
 
 
-def resource(gateway: FakeGateway, clock: Clock | None = None) -> Gate:
+def resource(
+    gateway: FakeGateway, clock: Clock | None = None, *more: Verifier, refusals: Any = None
+) -> Gate:
     """Return the management API over a gateway, at the time `NOW`."""
     return management_resource(
         gateway=gateway,
-        tokens=TokenRing([KEY]),
+        verifiers=(LocalTokens(TokenRing([KEY]), gateway.management_token), *more),
         clock=clock or Clock(),
         wall_clock=lambda: NOW,
-        refusals=Counter(),
+        refusals=Counter() if refusals is None else refusals,
     )
 
 

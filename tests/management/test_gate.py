@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from fengling_gateway.auth.tokens import ADMIN, READ
 from fengling_gateway.management.api import ManagementApi
-from fengling_gateway.management.gate import OPEN_PATHS
+from fengling_gateway.management.listener import OPEN_PATHS
+from fengling_gateway.model.management_tokens import ADMIN, READ
 from tests.management.fake_gateway import (
     NOW,
     OTHER_KEY,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fengling_gateway.management.problems import TITLES
+from fengling_gateway.access.problems import TITLES
 from tests.management.fake_gateway import FakeGateway, json_of, resource
 from tests.management.raw_http import ask_raw
 

@@ -1,4 +1,4 @@
-"""Errors of the management API as RFC 9457 problem documents."""
+"""Errors of the management API, and of the console's, as RFC 9457 problem documents."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:+/=-]{1,128}")
 TITLES: Final = {
     "unauthorized": (401, "A bearer token is needed"),
     "insufficient_scope": (403, "The token does not allow this"),
+    "forbidden": (403, "The token is limited to tenants"),
+    "tenant_mismatch": (403, "The token is limited to other tenants"),
     "not_found": (404, "There is nothing here"),
     "not_served": (404, "It is not served here"),
     "method_not_allowed": (405, "The method is not supported here"),

@@ -1,0 +1,154 @@
+"""In front of everything: who asks, and may they.
+
+The gate knows no routes. A few exact paths are open; all else, whatever its
+spelling and whether or not it exists, needs a valid token before anything
+looks at it. Only then the path must be spelled as documented.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource, Resource
+
+from fengling_gateway.access.audit import AuditTrail
+from fengling_gateway.access.granted import Access, IAccess, asked_by
+from fengling_gateway.access.problems import ProblemError, identify, write_problem
+from fengling_gateway.access.throttle import FailureThrottle
+from fengling_gateway.access.verifiers import RevokedError, Verifier, verify
+from fengling_gateway.auth.compact import TokenError
+from fengling_gateway.auth.operators import Operator
+from fengling_gateway.model.management_tokens import READ
+from fengling_gateway.model.names import is_slug
+
+HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+
+TENANT: Final = b"x-tenant-id"
+"""The header by which somebody who looks after several tenants names the one that is meant."""
+
+_PLAIN_PATH: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
+
+_REASONS: Final = {"expired": "the token has expired", "revoked": "the token is revoked"}
+"""What is told of a token that was good once; who guesses learns nothing."""
+
+
+class Gate(Resource):
+    """
+    Lets requests through to ``inside`` that may pass.
+
+    Args:
+        verifiers: of tokens; asked in this order.
+        trail: is told of everybody who may not pass.
+        open_paths: for those who hold no tokens; they must tell nothing.
+        wall_clock: seconds since the Unix epoch, for the expiry of tokens.
+        refusals: counted here by problem code.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        *,
+        inside: IResource,
+        verifiers: Sequence[Verifier],
+        trail: AuditTrail,
+        open_paths: frozenset[bytes],
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        refusals: Counter[str],
+    ) -> None:
+        super().__init__()
+        self._inside = inside
+        self._verifiers = tuple(verifiers)
+        self._trail = trail
+        self._open_paths = open_paths
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._throttle = FailureThrottle()
+        self._refusals = refusals
+
+    def render(self, request: Any) -> Any:
+        """Called by Twisted for every request, whatever its path."""
+        identify(request)
+        for name, value in HEADERS:
+            request.setHeader(name, value)
+        request.responseHeaders.removeHeader(b"server")
+        try:
+            if request.path not in self._open_paths:
+                self._admit(request)
+            _normalise(request)
+        except ProblemError as problem:
+            self._refusals[problem.code] += 1
+            body = write_problem(request, problem)
+            return b"" if request.method == b"HEAD" else body
+        return self._inside.render(request)
+
+    def _admit(self, request: Any) -> None:
+        access = Access(request, self._authenticate(request), self._trail)
+        access.require(READ)
+        access.narrow(_tenant(request))
+        if getattr(request, "body_refused", False):
+            raise ProblemError("body_too_large")
+        if not _PLAIN_PATH.fullmatch(request.path):
+            raise ProblemError("not_found")
+        request.setComponent(IAccess, access)
+
+    def _authenticate(self, request: Any) -> Operator:
+        credentials = request.requestHeaders.getRawHeaders(b"authorization") or []
+        try:
+            if not credentials:
+                raise TokenError("no_token")
+            return verify(self._verifiers, _bearer(credentials), now=self._wall_clock())
+        except TokenError as error:
+            raise self._refusal(request, error) from None
+
+    def _refusal(self, request: Any, error: TokenError) -> ProblemError:
+        operator = error.operator if isinstance(error, RevokedError) else None
+        asked = asked_by(request, operator)
+        self._trail.refused(asked, error.code)
+        challenge = b'Bearer realm="fengling-gateway"'
+        if error.code == "no_token":
+            # It guesses nothing, so it is not limited either.
+            request.setHeader(b"www-authenticate", challenge)
+            return ProblemError("unauthorized", "send a header Authorization: Bearer <token>")
+        request.setHeader(b"www-authenticate", challenge + b', error="invalid_token"')
+        if self._throttle.failed(asked.address, now=self._clock.seconds()):
+            request.setHeader(b"retry-after", b"1")
+            return ProblemError("too_many_failures")
+        usual = "the token is of another gateway, or damaged"
+        return ProblemError("unauthorized", _REASONS.get(error.code, usual))
+
+
+def _normalise(request: Any) -> None:
+    """Keep from klein what means nothing here and what it would make a traceback of."""
+    if not request.method.isalpha():
+        raise ProblemError("malformed_request")
+    request.requestHeaders.setRawHeaders(b"host", [b"gateway"])
+
+
+def _bearer(credentials: list[bytes]) -> str:
+    if len(credentials) != 1:
+        raise TokenError("malformed")
+    scheme, _, token = credentials[0].partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise TokenError("malformed")
+    return token.strip(b" ").decode("latin-1")
+
+
+def _tenant(request: Any) -> str | None:
+    """Return the tenant that a request names; empty for what can't be one."""
+    named = request.requestHeaders.getRawHeaders(TENANT)
+    if not named:
+        return None
+    text = named[0].decode("latin-1") if len(named) == 1 else ""
+    return text if is_slug(text) else ""
