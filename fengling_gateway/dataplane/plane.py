@@ -43,6 +43,7 @@ from fengling_gateway.dataplane.transports import (
     Transports,
 )
 from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.routing.snapshot import Snapshot
 
 _log = Logger()
@@ -153,9 +154,14 @@ class DataPlane:
         counters = self._state.counters
         counters.memory_now = self._overload.resident_bytes
         counters.memory_limit_now = self._overload.limit_bytes
-        values = counters.to_json()
+        values = {**counters.to_json(), **self._state.limit_table.counters()}
         counters.make_room(self._state.snapshot.names)
         return values
+
+    @property
+    def limit_table(self) -> LimitTable:
+        """What has been counted of rates and requests at a time."""
+        return self._state.limit_table
 
     def resolved_names(self) -> list[dict[str, Any]]:
         """Return what is known of the names of instances, fit for JSON."""

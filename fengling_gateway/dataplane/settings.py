@@ -43,7 +43,8 @@ class DataPlaneSettings:
             more never is.
         max_memory: what this worker may use, see `overload`; None = its share of what
             there is, see `memory.share_of_worker`.
-        workers: how many share it.
+        max_limit_keys: whose rates and requests at a time are known at once, roughly.
+        workers: how many share it, and the limits of routes.
         max_metric_pairs: of a route and a service that have series of their own
             in /metrics; later ones are counted together, see `counters`.
         worker_header: whether answers name the worker and the revision it
@@ -82,6 +83,7 @@ class DataPlaneSettings:
     upstream_queue_timeout: float = 3.0
     max_connections: int | None = None
     max_memory: int | None = None
+    max_limit_keys: int = 100_000
     workers: int = 1
     max_metric_pairs: int = 2000
     worker_header: bool = False

@@ -15,6 +15,7 @@ from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.sweeper import Sweeper
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair, request_roles
+from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class PlaneState:
 
     Attributes:
         snapshot, revision: what the next exchange is served by; replaced whole.
+        limit_table: what has been counted of rates and requests at a time; its time
+            is that of `seconds`.
         limits: of an answer's head; a listener has those of its requests.
         roles: of request headers, by the snapshot's identity headers.
         trust: changes identity whenever a peer's trust must be judged anew.
@@ -76,6 +79,7 @@ class PlaneState:
         "dial",
         "is_draining",
         "is_shedding",
+        "limit_table",
         "limits",
         "max_upstream",
         "pools",
@@ -115,6 +119,7 @@ class PlaneState:
         self.rng = rng
         self.dial = dial
         self.counters = Counters(settings.max_metric_pairs)
+        self.limit_table = LimitTable(workers=settings.workers, max_keys=settings.max_limit_keys)
         self.limits = settings.head_limits()
         self.pseudonym = settings.via.encode()
         self.via: Pair = (b"Via", b"1.1 " + self.pseudonym)
@@ -174,6 +179,7 @@ class PlaneState:
         self._read_wall_clock()
         for pool in list(self.pools):
             pool.sweep(now)
+        self.limit_table.sweep(self.seconds())
         if self._unchecked:
             self._check_tunnels()
         self._look(now)

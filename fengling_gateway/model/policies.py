@@ -28,6 +28,7 @@ from fengling_gateway.model.checks import (
     wrong_type,
 )
 from fengling_gateway.model.checks import optional as or_null
+from fengling_gateway.model.limits import concurrency, rate_limit
 from fengling_gateway.model.names import (
     edited_request_header,
     edited_response_header,
@@ -106,9 +107,11 @@ def _refuse_contradiction(edits: dict[str, Any], report: Report) -> None:
 POLICIES: Final[dict[str, Check]] = {
     "access": or_null(access),
     "auth": or_null(auth),
+    "concurrency": or_null(concurrency),
     "cors": or_null(cors),
     "limits": or_null(Record(Field("max_request_body", or_null(integer(0, MAX_BODY_LIMIT))))),
     "path": or_null(_path),
+    "rate_limit": or_null(rate_limit),
     "request_headers": or_null(_header_edits(edited_request_header)),
     "response_headers": or_null(_header_edits(edited_response_header)),
     "retry": or_null(Record(Field("attempts", integer(0, MAX_RETRY_ATTEMPTS)))),

@@ -29,6 +29,7 @@ CODES: Final = {
     "bad_name": "The name of a cookie or of a parameter has characters that none may have.",
     "bad_network": "A network is not in CIDR form.",
     "bad_path": "A path or path template is malformed.",
+    "bad_rate": "A rate is not a number of requests per time, like 100/s.",
     "bad_regex": "A regular expression is not one that RE2 compiles.",
     "bad_secret": "A secret's value is neither a reference nor encrypted.",
     "bad_text": "Text has characters that cannot be stored or shown.",

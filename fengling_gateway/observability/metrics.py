@@ -119,6 +119,17 @@ WORKER_COUNTERS: Final = {
         "Connections to the last good address of a name that was not resolved again in time.",
         _WORKER,
     ),
+    "limit_keys_forgotten": Declared(
+        "fengling_limit_keys_forgotten_total",
+        "Clients that begin anew at a rate limit because there were more than "
+        "limits.max_limit_keys.",
+        _WORKER,
+    ),
+    "limit_requests_untold": Declared(
+        "fengling_limit_untold_requests_total",
+        "Requests within global rate limits that no other worker was told of.",
+        _WORKER,
+    ),
     "retries": Declared(
         "fengling_upstream_retries_total", "Attempts after the first of an exchange.", _WORKER
     ),
@@ -157,6 +168,11 @@ WORKER_GAUGES: Final = {
     "folded_now": Declared(
         "fengling_http_folded_pairs",
         "Pairs of route and service that count as the route other (limits.max_metric_pairs).",
+        _WORKER,
+    ),
+    "limit_keys_now": Declared(
+        "fengling_limit_keys",
+        "Clients (or other keys of rate limits) that are known.",
         _WORKER,
     ),
     "overload_now": Declared(

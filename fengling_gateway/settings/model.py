@@ -285,6 +285,13 @@ class LimitSettings(ListenerLimitSettings):
         "divided by the workers; 128MiB at least.",
         examples=["2GiB"],
     )
+    max_limit_keys: int = Field(
+        default=100_000,
+        ge=1000,
+        le=10_000_000,
+        description="Clients (or whatever else is the key of a rate limit) that are known at a "
+        "time, in each worker: some 200 bytes each. More: who came longest ago begins anew.",
+    )
     max_metric_pairs: int = Field(
         default=2000,
         ge=0,

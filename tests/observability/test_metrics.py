@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.observability import metrics
 from fengling_gateway.observability.exposition import render_metrics
 from fengling_gateway.observability.metrics import Declared
@@ -209,7 +210,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|tls|dns|upstream|workers?|config|bus|management|log)[a-z_]*",
+            r"fengling_(build|http|limit|tls|dns|upstream|workers?|config|bus|management|log)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one
@@ -217,6 +218,10 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
 
 def test_every_plain_counter_of_a_data_plane_is_a_metric() -> None:
     """What is counted and never shown was counted for nothing."""
-    plain = set(Counters().to_json()) - {"requests", "latency", "latency_bounds"}
+    plain = {*Counters().to_json(), *LimitTable().counters()} - {
+        "requests",
+        "latency",
+        "latency_bounds",
+    }
     plain.remove("tls_handshakes_failed")  # a metric of its own, by kind
     assert plain == metrics.WORKER_COUNTERS.keys() | metrics.WORKER_GAUGES.keys()

@@ -1,0 +1,1 @@
+Routes, services and the setting defaults take the policies rate_limit and concurrency: so many requests in a time, or at a time, for each client, tenant, subject, API key or header, per node or for a whole cluster through Redis (docs/limits.md).

@@ -1,0 +1,111 @@
+"""Token buckets, one per key, as the generic cell rate algorithm has them.
+
+Of each key one number is kept: when its bucket will be full again. A request
+puts that off by the time that a token takes to come back; it is allowed if that
+is then no further away than a whole bucket takes.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+
+from fengling_gateway.limiting.generations import Generations
+
+MOST_DEBT: Final = 16
+"""
+Most bursts that a key may be in debt: what many workers let in before they knew of each other.
+
+More than one can be nothing else, but for a clock that was set back.
+"""
+
+_TOLERANCE: Final = 1e-6
+"""Of the time that a token takes: what sums of floats are off by must refuse nobody."""
+
+
+class TokenBuckets:
+    """
+    Buckets of the same size.
+
+    Args:
+        interval: seconds in which a token comes back.
+        burst: tokens of a full bucket, at least 1; it may be no whole number.
+        max_keys: roughly how many are known at a time.
+        now: times are kept from here on, for floats are the finer the smaller they are.
+    """
+
+    __slots__ = ("_interval", "_origin", "_slack", "_whole", "keys")
+
+    def __init__(self, interval: float, burst: float, max_keys: int, now: float) -> None:
+        self._interval = interval
+        self._whole = interval * burst
+        self._slack = interval * (burst - 1 + _TOLERANCE)
+        self._origin = now
+        self.keys: Generations[float] = Generations(self._whole, max_keys)
+
+    def take(self, key: bytes, now: float) -> float:
+        """Take a token: return 0.0, or the seconds until there is one."""
+        now -= self._origin
+        full_at = self.keys.younger.get(key)
+        if full_at is None:
+            full_at = self.keys.recall(key, now)
+        if full_at is None or full_at < now:
+            full_at = now
+        wait = full_at - now - self._slack
+        if wait > 0.0:
+            return self._bounded(wait, key, now)
+        self.keys.younger[key] = full_at + self._interval
+        return 0.0
+
+    def wait(self, key: bytes, now: float) -> float:
+        """Return the seconds until there is a token, and take none."""
+        now -= self._origin
+        full_at = self.keys.peek(key)
+        if full_at is None:
+            return 0.0
+        wait = full_at - now - self._slack
+        return max(0.0, self._bounded(wait, key, now))
+
+    def left(self, key: bytes, now: float) -> tuple[int, int]:
+        """Return the tokens that are there, and the seconds until there is one more."""
+        debt = max(0.0, (self.keys.peek(key) or 0.0) - (now - self._origin))
+        tokens = max(0, int((self._whole - debt) / self._interval + _TOLERANCE))
+        next_in = debt - self._whole + (tokens + 1) * self._interval
+        return tokens, ceil(min(debt, next_in))
+
+    def settle(self, key: bytes, debt: float, taken: int, now: float) -> None:
+        """
+        Go by what was counted elsewhere.
+
+        Args:
+            debt: seconds until the bucket is full, by that count.
+            taken: tokens since then.
+        """
+        now -= self._origin
+        if self.keys.younger.get(key) is None:
+            self.keys.recall(key, now)
+        most = self._whole * MOST_DEBT
+        self.keys.younger[key] = now + min(debt + taken * self._interval, most)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def forgotten(self) -> int:
+        """How many keys were forgotten before their time."""
+        return self.keys.forgotten
+
+    def age(self, now: float) -> None:
+        """Forget what no longer matters."""
+        self.keys.age(now - self._origin)
+
+    def shrink(self, now: float) -> None:
+        """Forget what has not been touched for longest, too."""
+        self.keys.shrink(now - self._origin)
+
+    def _bounded(self, wait: float, key: bytes, now: float) -> float:
+        most = self._whole * MOST_DEBT
+        if wait <= most - self._slack:
+            return wait
+        self.keys.younger[key] = now + most
+        return most - self._slack
