@@ -81,14 +81,14 @@ class ManagementListener:
             refusals=self._refusals,
         )
 
-    def renew(self, token_keys: Iterable[str]) -> None:
+    def replace_token_keys(self, keys: Iterable[str]) -> None:
         """
-        Verify with these keys from now on.
+        Verify tokens by other keys from the next request on.
 
         Raises:
-            WeakKeyError: as at the beginning; then the keys before them stay.
+            WeakKeyError: as at the beginning; then the old ones stay.
         """
-        self._tokens.ring = TokenRing(token_keys)
+        self._tokens.ring = TokenRing(keys)
 
     @property
     def port(self) -> int:

@@ -34,6 +34,7 @@ from fengling_gateway.settings.values import (
     Seconds,
     Silence,
     Size,
+    Word,
     name_server,
     refuse,
     split_address,
@@ -342,6 +343,18 @@ class ManagementSettings(Section):
         description="The keys that its tokens are signed with: as [sync] keys, but others. "
         "`fenglingctl token create` makes tokens from them. There is no default.",
         examples=[["2026-11:<openssl rand -hex 32>"]],
+    )
+    issuers: list[Name] = Field(
+        default=[],
+        max_length=20,
+        description="Ids of issuers in the configuration whose tokens are good here, too, by the "
+        "scopes gateway:read, gateway:write and gateway:admin. None of them unless it is named "
+        "here: who may write configuration must not become an admin by it.",
+        examples=[["corp"]],
+    )
+    audience: Word = Field(
+        default="fengling-management",
+        description="What their tokens must say in aud, besides what routes ask for.",
     )
 
     def host_and_port(self) -> tuple[str, int]:

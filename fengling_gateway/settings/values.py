@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from fengling_gateway.auth.keys import WeakKeyError, parse_keys
 from fengling_gateway.model.checks import Check
+from fengling_gateway.model.clients import word
 from fengling_gateway.model.names import canonical_host, network, slug
 from fengling_gateway.model.problems import Report, shown
 from fengling_gateway.model.times import duration, shortest
@@ -237,5 +238,6 @@ Address = Annotated[str, BeforeValidator(_address)]
 NameServer = Annotated[str, BeforeValidator(_name_server)]
 RedisUrl = Annotated[str, BeforeValidator(_redis_url)]
 DatabaseUrl = Annotated[str, BeforeValidator(_database_url)]
+Word = Annotated[str, _by(word)]
 Keys = Annotated[list[str], BeforeValidator(_keys)]
 """A ring of secret keys; see `fengling_gateway.auth.keys`."""

@@ -298,11 +298,14 @@ def _launcher(
 
 
 def _management(reactor: Any, settings: GatewaySettings, view: SupervisorView) -> Any:
-    from fengling_gateway.management.listener import ManagementListener
+    from fengling_gateway.management.listener import ManagementListener, Trust
 
     return ManagementListener(
         reactor=reactor,
         gateway=view,
         address=settings.management.host_and_port(),
         token_keys=settings.management.token_keys,
+        trust=Trust(
+            names=tuple(settings.management.issuers), audience=settings.management.audience
+        ),
     )
