@@ -354,6 +354,7 @@ class ManagementSettings(Section):
     )
     audience: Word = Field(
         default="fengling-management",
+        repr=False,  # it may be any word, so also what somebody has put into the wrong place
         description="What their tokens must say in aud, besides what routes ask for.",
     )
 

@@ -482,7 +482,7 @@ class SampleTests:
             no_defaults = (
                 *("keys =", "url =", "path =", "node =", "key_file ="),
                 *("tls = {", "proxy_protocol =", "#limits =", "#max_connections", "#max_memory"),
-                "#servers =",
+                *("#servers =", "#issuers ="),
             )
             names_secret = any(word in line for word in no_defaults)
             lines.append(line[1:] if is_value and not names_secret else line)
