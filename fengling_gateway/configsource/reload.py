@@ -116,15 +116,21 @@ class ReloadLoop:
         """Look now, or once more; see `Looking.request`."""
         return self._looking.request(reason)
 
-    def confirm_here(self, revision: int) -> bool:
+    @property
+    def held_position(self) -> Position | None:
+        """What this host holds for itself, which `confirm_here` releases."""
+        return self._held_target
+
+    def confirm_here(self, position: Position) -> bool:
         """
-        Release what this host holds for itself; False where it holds no such revision.
+        Release what this host holds for itself; False where it does not hold this position.
 
         That is a source that has been replaced; revisions held by the database
-        are confirmed there.
+        are confirmed there. A number alone would not do: that of one epoch may
+        be held in another. An empty token is that of any such number.
         """
         target = self._held_target
-        if target is None or target.revision != revision:
+        if target is None or position not in (target, target._replace(token="")):
             return False
         self._confirmed = target
         self.look("confirmed")

@@ -64,7 +64,7 @@ class Message(IntEnum):
     """W→S: the sockets' queues are empty, and nothing is accepted any more."""
     RENEW = 15
     """
-    S→W: `secrets`, as in `CONFIGURE`; `tls` of listeners, by name.
+    S→W: `secrets`, as in `CONFIGURE`; `tls` of listeners, by name; `bus_keys`, null without Redis.
 
     Take them, and read again the files that they name.
     """

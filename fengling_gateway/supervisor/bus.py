@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -25,6 +26,8 @@ class Bus(Protocol):
 
     def stop(self) -> Deferred[None]: ...
 
+    def replace_keys(self, keys: Iterable[str]) -> None: ...
+
     def announce(self, position: Position) -> None: ...
 
     def publish_node(self, state: dict[str, Any]) -> None: ...
@@ -46,6 +49,9 @@ class NoBus:
 
     def stop(self) -> Deferred[None]:
         return succeed(None)
+
+    def replace_keys(self, keys: Iterable[str]) -> None:
+        pass
 
     def announce(self, position: Position) -> None:
         pass

@@ -20,6 +20,23 @@ def holding(states: States, revision: int, own: str) -> list[str]:
     ]
 
 
+def held_positions(states: States, revision: int, *own: Position | None) -> list[Position]:
+    """
+    Return what to confirm in order that every node releases a revision that it holds for itself.
+
+    Args:
+        own: where this node is, and what it holds. A node that has not told yet
+            what it holds may hold that number of the same epoch.
+    """
+    found = {one for one in own if one is not None and one.revision == revision}
+    for state in states.values():
+        told = state.get("held_position") if state.get("live") else None
+        if told is not None and told["revision"] == revision:
+            found.add(Position(**told))
+    epochs = {one.epoch for one in own if one is not None} - {one.epoch for one in found}
+    return sorted({*found, *(Position(epoch, revision, "") for epoch in epochs)})
+
+
 def behind(states: States, position: Position, content_hash: str, own: str) -> list[str]:
     """Return the workers of other live nodes that serve neither the position nor a later one."""
     found = []

@@ -237,10 +237,14 @@ class Supervisor:
         }
 
     def renew_certificates(self) -> None:
-        """Have all workers take the keys of secrets that there are now, and read files again."""
+        """Have everybody take the keys that there are now, and read files again."""
         told = self.settings.worker_configuration
         listeners = told.get("data_plane", {}).get("listeners", {})
+        bus_keys = (told.get("redis") or {}).get("keys")
+        if bus_keys:
+            self.bus.replace_keys(bus_keys)
         values = {
+            "bus_keys": bus_keys,
             "secrets": told.get("secrets", {}),
             "tls": {name: own["tls"] for name, own in listeners.items() if own.get("tls")},
         }

@@ -53,6 +53,7 @@ def node_values(supervisor: Supervisor) -> dict[str, Any]:
         "content_hash": f"{config.content_hash:032x}",
         "rejected": len(config.rejected),
         "held": loop.held.revision if loop.held else None,
+        "held_position": position_values(loop.held_position),
         "served_from": supervisor.served_from,
         "workers": [worker_values(link) for link in supervisor.workers.links()],
     }

@@ -23,7 +23,7 @@ from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.certificates import CertificateWatch
 from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.values import position_values, rejection_values, worker_values
-from fengling_gateway.syncbus.messages import Command
+from fengling_gateway.syncbus.messages import NOWHERE, Command
 
 if TYPE_CHECKING:
     from fengling_gateway.supervisor.supervisor import Supervisor
@@ -186,7 +186,8 @@ class SupervisorView:
         started = self._clock.seconds()
         failed_before = self._supervisor.narration.failed_looks
         if wait == "all":
-            await self._command("reload", {"comment": comment})
+            at = self._supervisor.loop.position or NOWHERE
+            await self._command("reload", at, {"comment": comment})
         look = self._supervisor.look("reload")
         if wait == "none":
             return {"looking": True}
@@ -231,7 +232,12 @@ class SupervisorView:
 
     async def _confirm(self, revision: int, author: str) -> dict[str, Any]:
         holding, unknown = await self._tell_siblings(revision)
-        if not self._supervisor.loop.confirm_here(revision):
+        here = self._supervisor.loop.held_position
+        if (
+            here is None
+            or here.revision != revision
+            or not self._supervisor.loop.confirm_here(here)
+        ):
             try:
                 await self._supervisor.source.confirm(revision, author)
             except NotHeldError as error:
@@ -263,7 +269,9 @@ class SupervisorView:
         except Exception as error:
             unknown = f"; whether other nodes hold it is not known: {error}"
         # After the question: at once they hold it no longer.
-        await self._command("confirm", {"revision": revision})
+        loop = self._supervisor.loop
+        for position in fleet.held_positions(states, revision, loop.held_position, loop.position):
+            await self._command("confirm", position, {})
         return fleet.holding(states, revision, settings.node), unknown
 
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
@@ -318,8 +326,8 @@ class SupervisorView:
         ready = supervisor.state == "serving" and supervisor.workers.some_serve
         return ready, {"state": supervisor.state, "workers": len(supervisor.workers.links())}
 
-    async def _command(self, name: str, args: dict[str, Any]) -> None:
-        command = Command(secrets.token_hex(8), name, self._supervisor.settings.node, args)
+    async def _command(self, name: str, about: Position, args: dict[str, Any]) -> None:
+        command = Command(secrets.token_hex(8), name, self._supervisor.settings.node, about, args)
         try:
             await self._supervisor.bus.send_command(command)
         except Exception:  # noqa: S110 - the bus counts it, and correctness does not depend on it
@@ -332,7 +340,7 @@ class SupervisorView:
         if command.name == "reload":
             self._supervisor.look("command")
         elif command.name == "confirm":
-            self._supervisor.loop.confirm_here(int(command.args.get("revision", -1)))
+            self._supervisor.loop.confirm_here(command.position)
 
 
 def _sleep(clock: Any, seconds: float) -> Deferred[None]:

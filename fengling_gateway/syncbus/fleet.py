@@ -3,7 +3,7 @@
 One hash per node under a key that expires, and a set with the nodes' names. Age
 is told by what is left of the expiry, so that no clocks are compared. States
 are signed like everything else: who can write to Redis can hide a node from
-the others' view, not put words in its mouth.
+the others' view, not put words in its mouth, nor such as it has said before.
 """
 
 from __future__ import annotations
@@ -40,6 +40,15 @@ _READ_AT_ONCE: Final = 32
 """Nodes read in one go: two operations each stay well below the connection's bound."""
 
 MAX_NODES: Final = 1000
+
+CLOCKS_DIFFER_SECONDS: Final = 60.0
+"""
+A state whose own time is further from ours is shown, and not as live: it may be a
+recording. (Other messages from a host with such a clock are not heard at all.)
+"""
+
+_REMEMBERED_SECONDS: Final = 60.0
+"""How long no older state of a node is believed, so that a clock that is set back costs no more."""
 
 
 class NodeReport:
@@ -140,6 +149,7 @@ class FleetReader:
         self._call = call
         self._keyring = keyring
         self._counters = counters
+        self._newest = NewestOnly()
 
     async def read(self) -> dict[str, dict[str, Any]]:
         """
@@ -158,24 +168,43 @@ class FleetReader:
         return found
 
     async def _node(self, node: str) -> dict[str, Any] | None:
-        key = self._names.node(node)
+        key, now = self._names.node(node), self._wall_clock()
         message, left = await _all([self._call("HGET", key, "state"), self._call("PTTL", key)])
         if not isinstance(message, bytes) or not isinstance(left, int) or left < 0:
             await self._call("SREM", self._names.nodes, node)
             return None
         age = max(0.0, EXPIRY_SECONDS - left / 1000)
         try:
-            signed = self._keyring.verify(
-                message, now=self._wall_clock() - age, max_age=NODE_WINDOW_SECONDS
-            )
+            signed = self._keyring.verify(message, now=now - age, max_age=NODE_WINDOW_SECONDS)
             if signed.kind != NODE:
                 raise SignatureError("signed for another purpose")
             state = decode_node(signed.payload, node=node)
+            if not self._newest.admit(node, signed.sent_at, now=now):
+                raise SignatureError("a state older than one seen before")
         except (SignatureError, MessageError):
             self._counters["messages_dropped"] += 1
             self._counters["messages_dropped:state of a node"] += 1
             return None
-        return {**state, "live": age <= LIVE_SECONDS, "seen_seconds_ago": round(age, 3)}
+        live = age <= LIVE_SECONDS and abs(now - age - signed.sent_at) <= CLOCKS_DIFFER_SECONDS
+        return {**state, "live": live, "seen_seconds_ago": round(age, 3)}
+
+
+class NewestOnly:
+    """Remembers when the newest state of each node was made, by its own clock; pure."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[float, float]] = {}
+
+    def admit(self, node: str, sent_at: float, *, now: float) -> bool:
+        """Whether no newer one has been seen within the last minute."""
+        newest, seen_at = self._seen.get(node, (sent_at, now))
+        if sent_at < newest and abs(now - seen_at) < _REMEMBERED_SECONDS:
+            return False
+        self._seen.pop(node, None)  # so that the first one is the one seen longest ago
+        self._seen[node] = (sent_at, now)
+        if len(self._seen) > MAX_NODES:
+            self._seen.pop(next(iter(self._seen)))
+        return True
 
 
 async def _all(waiting: list[Deferred[Any]]) -> list[Any]:

@@ -16,6 +16,7 @@ from fengling_gateway.syncbus.messages import (
     COMMAND,
     COMMAND_WINDOW_SECONDS,
     MAX_ANNOUNCE_BYTES,
+    MAX_COMMAND_BYTES,
     Command,
     MessageError,
     decode_command,
@@ -96,6 +97,8 @@ class Inbox:
         self._receivers.on_announcement(position)
 
     def _command(self, message: bytes) -> None:
+        if len(message) > MAX_COMMAND_BYTES:
+            raise SignatureError("too large")
         signed = self._keyring.verify(
             message, now=self._wall_clock(), max_age=COMMAND_WINDOW_SECONDS
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -100,6 +100,9 @@ class MemoryBus:
         if self._received in self._hub.listeners:
             self._hub.listeners.remove(self._received)
         return succeed(None)
+
+    def replace_keys(self, keys: Iterable[str]) -> None:
+        self._keyring.replace(keys)
 
     def announce(self, position: Position) -> None:
         if not self.connected:

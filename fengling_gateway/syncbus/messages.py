@@ -5,9 +5,11 @@ kind      example of the payload                       the receiver's duty
 ========= ============================================ ==================================
 announce  {"epoch": "…", "revision": 412, "token": "…"} look, if that is after what you
                                                        serve; else nothing
-command   {"id": "…", "name": "reload", "from": "n1",  do it once; an unknown name is
-          "args": {"comment": "…"}}                    counted and ignored
-node      {"node": "n1", "state": {…}}                 show it; nothing is decided by it
+command   {"id": "…", "name": "reload", "from": "n1",  do it once, of this position only;
+          "epoch": "…", "revision": 412, "token": "…", an unknown name is ignored
+          "args": {"comment": "…"}}
+node      {"node": "n1", "state": {"position": …, …}}  show it, unless a newer one of that
+                                                       node has been seen
 ========= ============================================ ==================================
 
 Pure: no clock, no connection.
@@ -37,10 +39,16 @@ it keeps in step by notifications and by polling.
 MAX_ANNOUNCE_BYTES: Final = 4096
 """An epoch, a number, a token and the signature are some 300. Longer ones cost no HMAC."""
 
+MAX_COMMAND_BYTES: Final = 16 * 1024
+"""The same, and a comment. Nobody writes one of thousands of characters."""
+
 NODE_WINDOW_SECONDS: Final = 300.0
 """The same for states: a report from a host with a poor clock is still worth seeing."""
 
 MAX_REVISION: Final = 2**63 - 1
+
+NOWHERE: Final = Position("", 0, "")
+"""The position of a node that serves nothing yet."""
 
 
 class MessageError(Exception):
@@ -53,12 +61,15 @@ class Command:
     Something that one node asks of every node.
 
     ``id`` is random and unique: a receiver acts on it once. ``sender`` is the
-    node's name. ``name`` is ``reload`` so far.
+    node's name. ``position`` is what it is about: of ``confirm`` the one that
+    is to be released, of ``reload`` the one that the sender serves (`NOWHERE`
+    without one). So a recording means nothing in another epoch.
     """
 
     id: str
     name: str
     sender: str
+    position: Position = NOWHERE
     args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,13 +82,7 @@ def decode_position(payload: bytes) -> Position:
     Raises:
         MessageError: it is not a position.
     """
-    fields = _decode(payload)
-    epoch, revision, token = (fields.get(name) for name in Position._fields)
-    if not isinstance(epoch, str) or not isinstance(token, str):
-        raise MessageError("an announcement without epoch or token")
-    if type(revision) is not int or not 0 <= revision <= MAX_REVISION:
-        raise MessageError("an announcement without a revision")
-    return Position(epoch, revision, token)
+    return _position(_decode(payload), "an announcement")
 
 
 def encode_command(command: Command) -> bytes:
@@ -86,6 +91,7 @@ def encode_command(command: Command) -> bytes:
             "id": command.id,
             "name": command.name,
             "from": command.sender,
+            **command.position._asdict(),
             "args": command.args,
         }
     )
@@ -102,7 +108,7 @@ def decode_command(payload: bytes) -> Command:
         raise MessageError("a command without id, name or sender")
     if not isinstance(args, dict):
         raise MessageError("a command whose arguments are no object")
-    return Command(command_id, name, sender, args)
+    return Command(command_id, name, sender, _position(fields, "a command"), args)
 
 
 def encode_node(node: str, state: dict[str, Any]) -> bytes:
@@ -121,6 +127,15 @@ def decode_node(payload: bytes, *, node: str) -> dict[str, Any]:
     if fields.get("node") != node or not isinstance(state, dict):
         raise MessageError("a state that is not this node's")
     return state
+
+
+def _position(fields: dict[str, Any], what: str) -> Position:
+    epoch, revision, token = (fields.get(name) for name in Position._fields)
+    if not isinstance(epoch, str) or not isinstance(token, str):
+        raise MessageError(f"{what} without epoch or token")
+    if type(revision) is not int or not 0 <= revision <= MAX_REVISION:
+        raise MessageError(f"{what} without a revision")
+    return Position(epoch, revision, token)
 
 
 def _encode(fields: dict[str, Any]) -> bytes:

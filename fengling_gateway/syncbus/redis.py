@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -58,6 +58,7 @@ class AnnouncementSubscriber:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         names = Names(cluster)
+        self._keyring = keyring
         self._counts: Counter[str] = Counter()
         inbox = Inbox(
             clock=reactor,
@@ -95,6 +96,10 @@ class AnnouncementSubscriber:
     def stop(self) -> Deferred[None]:
         """Never fails; leaves no timer and no connection."""
         return self._connection.stop()
+
+    def replace_keys(self, keys: Iterable[str]) -> None:
+        """Verify by other keys from now on; see `Keyring.replace`."""
+        self._keyring.replace(keys)
 
 
 class SyncBus:
@@ -206,6 +211,12 @@ class SyncBus:
         self._report.stop()
         await self._report.withdraw()
         await gatherResults([self._subscription.stop(), self._commands.stop()])
+
+    def replace_keys(self, keys: Iterable[str]) -> None:
+        """Sign and verify by other keys from now on; see `Keyring.replace`."""
+        self._keyring.replace(keys)
+        # What is on Redis was signed by a key that others may drop next.
+        self._report.resume()
 
     def announce(self, position: Position) -> None:
         """

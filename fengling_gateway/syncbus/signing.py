@@ -59,14 +59,23 @@ class Keyring:
         Raises:
             WeakKeyError: there is none, or one of them is weak.
         """
-        parsed = parse_keys(keys)
-        self._keys = {key.id.encode(): key.secret for key in parsed}
-        self._signing_id = parsed[0].id.encode()
         self._cluster = cluster.encode()
+        self.replace(keys)
 
     def __repr__(self) -> str:
         ids = ", ".join(key.decode() for key in self._keys)
         return f"<Keyring {self._cluster.decode()}: {ids}>"
+
+    def replace(self, keys: Iterable[str]) -> None:
+        """
+        Have other keys from now on: whoever holds this ring signs and verifies by them at once.
+
+        Raises:
+            WeakKeyError: as at first; then the old ones stay.
+        """
+        parsed = parse_keys(keys)
+        self._keys = {key.id.encode(): key.secret for key in parsed}
+        self._signing_id = parsed[0].id.encode()
 
     def sign(self, kind: bytes, payload: bytes, *, now: float) -> bytes:
         """Return the message; ``now`` is the wall clock in seconds."""

@@ -89,6 +89,8 @@ class Assembly:
     def settings_changed(self, settings: GatewaySettings) -> None:
         """Workers that are started from now on take these settings; who we are stays."""
         self.supervisor.settings = with_changes(self.supervisor.settings, settings)
+        if self._management is not None:
+            self._management.replace_token_keys(settings.management.token_keys)
 
 
 def with_changes(running: SupervisorSettings, settings: GatewaySettings) -> SupervisorSettings:
@@ -96,13 +98,16 @@ def with_changes(running: SupervisorSettings, settings: GatewaySettings) -> Supe
     new = supervisor_settings(settings)
     before, after = running.worker_configuration, new.worker_configuration
     # The cluster's name, how many workers share the memory, and the Redis that the supervisor
-    # itself talks to stay until a restart.
+    # itself talks to stay until a restart; not so the keys that sign what goes over it.
     stays = {key: before["data_plane"][key] for key in ("via", "workers")}
     data_plane = {**after["data_plane"], **stays}
+    redis = before["redis"]
+    if redis is not None and after["redis"] is not None:
+        redis = {**redis, "keys": after["redis"]["keys"]}
     return replace(
         running,
         drain_deadline=new.drain_deadline,
-        worker_configuration={**after, "data_plane": data_plane, "redis": before["redis"]},
+        worker_configuration={**after, "data_plane": data_plane, "redis": redis},
     )
 
 

@@ -12,8 +12,11 @@ _TOLD_TO_NEW_WORKERS: Final = (
 )
 """Keys, or how they begin; what the supervisor uses, too, stays as it was until a restart."""
 
-_TAKEN_AT_ONCE: Final = ("secrets.key_file", "listeners.tls.")
-"""Keys, or how they begin, that workers are told of with the HUP itself."""
+_TAKEN_AT_ONCE: Final = (
+    *("secrets.key_file", "listeners.tls."),
+    *("management.token_keys", "sync.keys"),
+)
+"""Keys, or how they begin, that everybody is told of with the HUP itself."""
 
 
 def when_taken(changed: Sequence[str], *, can_replace_workers: bool) -> str:
@@ -27,9 +30,9 @@ def when_taken(changed: Sequence[str], *, can_replace_workers: bool) -> str:
     at_once = [key for key in changed if key.startswith(_TAKEN_AT_ONCE)]
     later = [key for key in changed if key not in at_once]
     if not later:
-        return "all workers take it at once"
+        return "it is in use at once"
     said = _when_taken(later, can_replace_workers=can_replace_workers)
-    return f"all workers take {', '.join(at_once)} at once; {said}" if at_once else said
+    return f"{', '.join(at_once)}: in use at once; {said}" if at_once else said
 
 
 def _when_taken(changed: Sequence[str], *, can_replace_workers: bool) -> str:

@@ -178,6 +178,8 @@ class WorkerAgent:
         if self._certificates is None or self._issuers is None:
             return
         self.configuration["secrets"] = values["secrets"]
+        if self._subscriber is not None and values.get("bus_keys"):
+            self._subscriber.replace_keys(values["bus_keys"])
         self._plane.read_certificates(values["tls"])
         resolver = self._parts.resolver(values["secrets"])
         self._certificates.renew(resolver)

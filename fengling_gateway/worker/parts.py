@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,6 +18,8 @@ class Subscriber(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> Deferred[None]: ...
+
+    def replace_keys(self, keys: Iterable[str]) -> None: ...
 
 
 class WorkerParts(Protocol):

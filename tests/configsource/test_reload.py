@@ -228,8 +228,10 @@ class ReloadLoopTests(SynchronousTestCase):
         self.loop.look("poll")
         self.source.answer(at(0, "other"), [])
         self.assertEqual(self.loop.position, at(5), "looking again confirms nothing")
-        self.assertFalse(self.loop.confirm_here(4))
-        self.assertTrue(self.loop.confirm_here(0))
+        self.assertFalse(self.loop.confirm_here(at(4, "other")))
+        self.assertFalse(self.loop.confirm_here(at(0)), "that number of another epoch")
+        self.assertFalse(self.loop.confirm_here(at(0, "other")._replace(token="x")))
+        self.assertTrue(self.loop.confirm_here(at(0, "other")))
         self.source.answer(at(0, "other"), [])
         self.assertEqual((self.loop.position, self.loop.held), (at(0, "other"), None))
 
@@ -318,7 +320,7 @@ class ReloadLoopTests(SynchronousTestCase):
         self.loop.look("connected")
         self.source.answer(at(5), [], before=at(5))
         self.assertIsNone(self.loop.held)
-        self.assertFalse(self.loop.confirm_here(6))
+        self.assertFalse(self.loop.confirm_here(at(6, "other")))
 
     def come_to_compare(self) -> None:
         """Let time pass, with nothing new, until everything is read once more."""
@@ -339,7 +341,7 @@ class ReloadLoopTests(SynchronousTestCase):
         self.assertEqual(self.source.asked[-1][0], "read_all")
         self.source.answer(at(1), [])
         self.assertEqual(self.user.holds, [Held(1, 2, 0, unseen=True)], "said once")
-        self.assertTrue(self.loop.confirm_here(1))
+        self.assertTrue(self.loop.confirm_here(at(1)._replace(token="")), "of any token")
         self.source.answer(at(1), [])
         self.assertEqual((self.loop.held, self.loop.config.count("route")), (None, 0))
 
@@ -348,7 +350,7 @@ class ReloadLoopTests(SynchronousTestCase):
         self.serve(1, *map(route, range(10)))
         self.come_to_compare()
         self.source.answer(at(1), [route(1), route(2)])
-        self.assertTrue(self.loop.confirm_here(1))
+        self.assertTrue(self.loop.confirm_here(at(1)))
         self.source.answer(at(1), [route(1), route(2)])
         self.assertEqual((self.loop.held, self.loop.config.count("route")), (None, 2))
         self.come_to_compare()

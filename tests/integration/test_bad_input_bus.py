@@ -195,6 +195,12 @@ COMMANDS: Final = [
         "ahead", lambda: signed(A_COMMAND, COMMAND, age=-120), "too old, or a clock is wrong"
     ),
     Forged("no-name", lambda: signed(b'{"id": "a"}', COMMAND), "a command without id, name or sender"),
+    Forged(
+        "nowhere",
+        lambda: signed(b'{"id": "a", "name": "reload", "from": "n", "args": {}}', COMMAND),
+        "a command without epoch or token",
+    ),
+    Forged("huge", lambda: signed(b"{" * 20_000, COMMAND), "too large"),
 ]  # fmt: skip
 
 

@@ -141,7 +141,7 @@ class CertificateTests:
         assert failed(gateway) == [reasons] * workers
         key_file.write_text(f"{NEW}\n{OLD}\n")
         gateway.signal(signal.SIGHUP)
-        wait_for_line(gateway, "settings: secrets.key_file changed; all workers take it at once")
+        wait_for_line(gateway, "settings: secrets.key_file changed; it is in use at once")
         wait_until(
             lambda: (
                 failed(gateway) == [{"certificate other": reasons["certificate other"]}] * workers

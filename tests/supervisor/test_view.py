@@ -33,7 +33,9 @@ class SupervisorViewCase(SynchronousTestCase):
         self.supervisor = SimpleNamespace(
             settings=SimpleNamespace(node="n1", source="database"),
             look=self._look,
-            loop=SimpleNamespace(position=HERE, held=None, confirm_here=lambda revision: False),
+            loop=SimpleNamespace(
+                position=HERE, held=None, held_position=None, confirm_here=lambda _: False
+            ),
             narration=SimpleNamespace(failed_looks=0),
             source=SimpleNamespace(
                 state=SimpleNamespace(last_error=None), confirm=lambda *_: succeed(None)
@@ -163,11 +165,28 @@ class ConfirmTests(SupervisorViewCase):
         """Each may hold it for itself, and say so only in a while."""
         self.supervisor.source.confirm = lambda *_: succeed(None)
         self.successResultOf(self.confirm())
-        self.assertEqual([(c.name, c.args) for c in self.commands], [("confirm", {"revision": 7})])
+        told = [(command.name, command.position) for command in self.commands]
+        self.assertEqual(told, [("confirm", HERE)])
+
+    def test_siblings_are_told_of_which_epoch_it_is(self) -> None:
+        """What they hold, what this node holds, and that number where this node is."""
+        held = Position("new", 7, "x")
+        self.supervisor.loop.position = HERE._replace(revision=6)
+        self.supervisor.loop.held_position = held._replace(revision=5)
+        self.supervisor.source.confirm = lambda *_: succeed(None)
+        self.nodes = {
+            "n2": {"live": True, "held": 7, "held_position": held._asdict()},
+            "n3": {"live": False, "held": 7, "held_position": HERE._asdict()},
+            "n4": {"live": True, "held": None, "held_position": None},
+        }
+        self.successResultOf(self.confirm())
+        told = [command.position for command in self.commands]
+        self.assertEqual(told, [HERE._replace(token=""), held])
 
     def test_what_this_node_holds_is_not_asked_of_the_database(self) -> None:
         """It would not know it."""
-        self.supervisor.loop.confirm_here = lambda revision: True
+        self.supervisor.loop.held_position = HERE
+        self.supervisor.loop.confirm_here = lambda position: position == HERE
         self.assertEqual(self.successResultOf(self.confirm()), {"confirmed": 7, "held": None})
         self.assertEqual(len(self.commands), 1)
 

@@ -22,7 +22,7 @@ def position(revision: int = 412, token: str = "t") -> Position:
 
 
 def command(command_id: str = "c1", name: str = "reload") -> Command:
-    return Command(command_id, name, "n1", {"comment": "why"})
+    return Command(command_id, name, "n1", position(), {"comment": "why"})
 
 
 class Heard:

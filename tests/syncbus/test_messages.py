@@ -31,7 +31,7 @@ def test_a_position_comes_back(position: Position) -> None:
 
 def test_a_command_and_a_state_come_back() -> None:
     """With everything in them."""
-    command = Command("c1", "reload", "n1", {"comment": "ü"})
+    command = Command("c1", "reload", "n1", Position("e", 7, "t"), {"comment": "ü"})
     assert decode_command(encode_command(command)) == command
     assert decode_node(encode_node("n1", {"a": [1]}), node="n1") == {"a": [1]}
 
@@ -51,6 +51,11 @@ def test_a_command_and_a_state_come_back() -> None:
         (decode_command, b'{"id": 1, "name": "reload", "from": "n", "args": {}}'),
         (decode_command, b'{"id": "1", "name": "reload", "from": "n", "args": []}'),
         (decode_command, b'{"id": "1", "name": "reload"}'),
+        (decode_command, b'{"id": "1", "name": "reload", "from": "n", "args": {}}'),
+        (
+            decode_command,
+            b'{"id": "1", "name": "reload", "from": "n", "args": {}, "epoch": "e", "token": "t"}',
+        ),
         (lambda payload: decode_node(payload, node="n1"), encode_node("n2", {})),
         (lambda payload: decode_node(payload, node="n1"), b'{"node": "n1", "state": 1}'),
     ],
