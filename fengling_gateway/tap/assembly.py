@@ -89,7 +89,8 @@ class Assembly:
     def settings_changed(self, settings: GatewaySettings) -> None:
         """Workers that are started from now on take these settings; who we are stays."""
         self.supervisor.settings = with_changes(self.supervisor.settings, settings)
-        if self._management is not None:
+        # (None where it is to be switched off, which takes a restart.)
+        if self._management is not None and settings.management.token_keys:
             self._management.replace_token_keys(settings.management.token_keys)
 
 
