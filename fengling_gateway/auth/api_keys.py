@@ -77,8 +77,10 @@ class ApiKeys:
         if not compare_digest(fields["digest"], digest):
             raise TokenError("unknown_key")
         client_body = clients.get(fields["client_id"])
-        client = None if client_body is None else json.loads(client_body)
-        if client_body is None or not (fields["enabled"] and client["enabled"]):
+        if client_body is None or not fields["enabled"]:
+            raise TokenError("revoked")
+        client = json.loads(client_body)
+        if not client["enabled"]:
             raise TokenError("revoked")
         principal = _principal(fields, client, transform)
         if now >= principal.expires_at:

@@ -54,6 +54,11 @@ class Issuer:
         self._claims = {what: ClaimPath(body["claims"][what]) for what in CLAIMS}
         self._transform = transform
 
+    @property
+    def header_names(self) -> tuple[str, ...]:
+        """The headers of its own that tell instances what its tokens say."""
+        return self._transform.extra_names
+
     def __repr__(self) -> str:
         return f"<Issuer {self.id} {self.keys!r}>"
 

@@ -79,6 +79,11 @@ class JwtTransform:
             (name.encode("latin-1"), ClaimPath(path)) for name, path in sorted(extra.items())
         )
 
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The headers of an issuer's own."""
+        return tuple(name.decode("latin-1") for name, _ in self._extra)
+
     def __repr__(self) -> str:
         return f"<JwtTransform {self._user.decode()} and {2 + len(self._extra)} more>"
 

@@ -24,6 +24,7 @@ class Requirement:
         takes_tokens, takes_keys: which proofs are looked for.
         api_key_header: in lower case.
         cookie, query: where else a token may be; empty: nowhere.
+        scopes: all of which are required.
         forward: whether the instance gets the proof, too.
     """
 
@@ -31,12 +32,12 @@ class Requirement:
         "_claims",
         "_issuers",
         "_roles",
-        "_scopes",
         "api_key_header",
         "cookie",
         "forward",
         "mode",
         "query",
+        "scopes",
         "takes_keys",
         "takes_tokens",
     )
@@ -51,7 +52,7 @@ class Requirement:
         self.forward: bool = policy["forward"]
         issuers = policy["issuers"]
         self._issuers = None if issuers is None else frozenset(issuers)
-        self._scopes = frozenset(policy["scopes"])
+        self.scopes = frozenset(policy["scopes"])
         self._roles = frozenset(policy["roles"])
         self._claims = tuple(
             (ClaimPath(name), frozenset(values)) for name, values in policy["claims"].items()
@@ -62,17 +63,17 @@ class Requirement:
 
     def believes(self, principal: Principal) -> bool:
         """Whether this route takes the word of whoever says who this is."""
-        return (
-            principal.method != "jwt" or self._issuers is None or principal.source in self._issuers
-        )
+        if principal.method != "jwt":
+            return self.takes_keys
+        return self.takes_tokens and (self._issuers is None or principal.source in self._issuers)
 
     def missing_scopes(self, principal: Principal) -> frozenset[str]:
         """Return the scopes that are required and not there."""
-        return self._scopes - principal.scopes
+        return self.scopes - principal.scopes
 
     def allows(self, principal: Principal) -> bool:
         """Whether this one may do it: all scopes, one of the roles, one value of each claim."""
-        if self._scopes and not self._scopes <= principal.scopes:
+        if self.scopes and not self.scopes <= principal.scopes:
             return False
         if self._roles and self._roles.isdisjoint(principal.roles):
             return False

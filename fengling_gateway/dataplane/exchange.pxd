@@ -7,11 +7,14 @@ from fengling_gateway.http.head cimport RequestHead
 from fengling_gateway.http.response_head cimport ResponseHead
 
 cdef long long NO_BODY, TUNNEL
-cdef int _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _OVER
+cdef int _ROUTING, _ADMITTING, _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _OVER
 
 cdef class Exchange(RequestSide):
     @cython.locals(plane=PlaneState, head=RequestHead)
     cpdef begin(self)
+
+    @cython.locals(plane=PlaneState, head=RequestHead)
+    cdef _proceed(self)
 
     @cython.locals(seconds=double)
     cdef _answer(self, int status, list pairs, bytes body)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fengling_gateway.dataplane import answers, phases
+from fengling_gateway.dataplane.admission import admit
 from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.tunnel import Tunnel
@@ -35,6 +36,8 @@ from fengling_gateway.http.transforms import NO_EDITS
 from fengling_gateway.routing.plan import ForwardPlan
 from fengling_gateway.routing.route import Route
 
+_ROUTING: Final = phases.ROUTING
+_ADMITTING: Final = phases.ADMITTING
 _QUEUED: Final = phases.QUEUED
 _CONNECTING: Final = phases.CONNECTING
 _WAITING: Final = phases.WAITING
@@ -44,6 +47,9 @@ _OVER: Final = phases.OVER
 
 MAX_HOPS: Final = 10
 """How often a request may come by: two gateways one after the other are no loop."""
+
+KEYS_SECONDS: Final = 3.0
+"""How long a request waits for the key that may verify its token."""
 
 MAX_INTERIM_ANSWERS: Final = 32
 """1xx heads an instance may send before its answer; a flood of them is no answer."""
@@ -65,8 +71,13 @@ class Exchange(RequestSide):
             self.fail(ForwardError.NO_CONFIGURATION)
             return
         head = self.head
-        self._tenant = snapshot.tenants.resolve(head.host, head.path)
-        route = snapshot.routes.match(head, self._tenant, plane.wall)
+        tenant = snapshot.tenants.resolve(head.host, head.path)
+        if tenant is None and head.authorization is not None:
+            tenant = plane.identities.tenant_of(head.authorization, plane.wall)
+        self._tenant = tenant
+        route = snapshot.routes.match(head, tenant, plane.wall)
+        if head.preflight is not None:
+            route = self._asked_leave_for(route)
         if head.has_encoded_slash and not self._takes_encoded_slashes(route):
             self.downstream.end_connection()
             self.fail(ForwardError.INVALID_TARGET)
@@ -76,13 +87,62 @@ class Exchange(RequestSide):
             return
         self._route_id = route.id
         plan: Any = route.plan
-        if not isinstance(plan, ForwardPlan):
-            status, pairs, body = answers.answer_plan(plane, head, plan)
-            self._answer(status, pairs, body)  # Cython can't unpack for a cdef method
-            return
-        if plan.split is not None and plan.branches is not None:
+        if plan.split is not None:
             plan = plan.branches[plan.split.pick()]
         self._plan = plan
+        if plan.guards is None and head.said_tenant is None:
+            self._proceed()
+        else:
+            self._ask_guards(True)
+
+    def _ask_guards(self, may_wait: bool) -> None:
+        """Go on if the guards of the route let it."""
+        plane, plan = self._plane, self._plan
+        is_https = (self.head.forwarded_proto or self._peer.listener.scheme) == b"https"
+        admission = admit(plane, self.head, plan.guards, self._tenant, is_https)
+        self._admission = admission
+        if may_wait and admission.waits and plane.identities.wait(self):
+            self._phase = _ADMITTING
+            self.arm(KEYS_SECONDS)
+            return
+        if admission.refused:
+            plane.identities.count(admission.refused)
+        if admission.error is not None:
+            self.fail(admission.error)
+        elif admission.status:
+            pairs = [*admission.pairs, plane.date, *self._revision.extra_pairs]
+            self._answer(admission.status, pairs, b"")
+        else:
+            self._tenant = admission.tenant
+            self._proceed()
+
+    def ask_again(self, may_wait: bool) -> None:
+        """Let the guards judge once more, now that keys have arrived or time is up."""
+        if self._phase == _ADMITTING:
+            self._plane.identities.wait_no_longer(self)
+            self._phase = _ROUTING
+            self._ask_guards(may_wait)
+
+    def _asked_leave_for(self, route: Route | None) -> Route | None:
+        """Return the route that a preflight is about, if it is the gateway that answers it."""
+        plane, head = self._plane, self.head
+        method, head.method = head.method, head.preflight or b""
+        wanted = plane.snapshot.routes.match(head, self._tenant, plane.wall)
+        head.method = method
+        plan: Any = None if wanted is None else wanted.plan
+        is_ours = method == b"OPTIONS" and plan is not None and plan.takes_preflights
+        return wanted if is_ours else route
+
+    def _proceed(self) -> None:
+        """Do what the plan says."""
+        plane, head, snapshot = self._plane, self.head, self._plane.snapshot
+        plan: Any = self._plan
+        if not isinstance(plan, ForwardPlan):
+            status, pairs, body = answers.answer_plan(plane, head, plan)
+            if self._admission is not None:
+                pairs = self._admission.edited(pairs)
+            self._answer(status, pairs, body)  # Cython can't unpack for a cdef method
+            return
         self._service_id = plan.service_id
         if plan.max_request_body is not None and head.framing > plan.max_request_body:
             self.fail(ForwardError.BODY_TOO_LARGE)
@@ -145,6 +205,8 @@ class Exchange(RequestSide):
         edits = self._plan.response_headers
         if edits is not NO_EDITS:
             pairs = edits.apply(pairs)
+        if self._admission is not None:
+            pairs = self._admission.edited(pairs)
         if self._revision.extra_pairs:
             pairs += self._revision.extra_pairs
         self.downstream.send_head(status, response.reason, pairs, framing)
@@ -248,6 +310,8 @@ class Exchange(RequestSide):
             self._record(self.status, seconds, error)
             return
         pairs, body = answers.problem(self._plane, self._revision, error, self.request_id)
+        if self._admission is not None:
+            pairs += self._admission.pairs
         seconds = self._finish()
         answers.send(self.downstream, self.head.method, error.status, pairs, body)
         self._record(error.status, seconds, error)
@@ -271,6 +335,8 @@ class Exchange(RequestSide):
         plane = self._plane
         if self._tunnel is not None:
             plane.tunnels.pop(self._tunnel, None)
+        if self._phase == _ADMITTING:
+            plane.identities.wait_no_longer(self)
         self._phase = _OVER
         self.downstream.deadline = NEVER
         if self.instance is not None:
@@ -295,7 +361,9 @@ class Exchange(RequestSide):
             self._phase_overdue(self._phase)
 
     def _phase_overdue(self, phase: int) -> None:
-        if phase == _QUEUED:
+        if phase == _ADMITTING:
+            self.ask_again(False)
+        elif phase == _QUEUED:
             self.fail(ForwardError.UPSTREAM_WAIT_TIMEOUT)
         elif phase == _CONNECTING:
             self._plane.counters.upstream_connects_failed += 1

@@ -19,7 +19,7 @@ cdef class ExchangeBase:
     cdef public int status
     cdef Peer _peer
     cdef str _route_id, _service_id, _tenant
-    cdef object _plan, _service, _upstream
+    cdef object _admission, _plan, _service, _upstream
     cdef UpstreamPool _pool
     cdef int _phase, _attempts_left, _interims
     cdef long long _received

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.balancing.service import Service
 from fengling_gateway.dataplane import phases
+from fengling_gateway.dataplane.admission import Admission
 from fengling_gateway.dataplane.listener import Peer
 from fengling_gateway.dataplane.pool import UpstreamPool
 from fengling_gateway.dataplane.state import PlaneState
@@ -39,6 +40,7 @@ class ExchangeBase:
     """
 
     __slots__ = (
+        "_admission",
         "_attempts_left",
         "_body_counted",
         "_body_due",
@@ -96,6 +98,7 @@ class ExchangeBase:
         self._pool: UpstreamPool | None = None  # that it waits in
         self._plan: ForwardPlan = None  # type: ignore[assignment]  # until it is chosen
         self._service: Service = None  # type: ignore[assignment]
+        self._admission: Admission | None = None
         self._attempts_left = 0
         self._phase = _ROUTING
         self._route_id = ""

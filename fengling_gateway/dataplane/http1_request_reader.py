@@ -199,6 +199,8 @@ class RequestReader(AnswerWriter):
         self._head = head
         try:
             parse_request_head(raw, head, plane.roles, listener.limits)
+            if head.forwarded_for is not None:
+                head.peer = plane.client_of(head.forwarded_for, peer.name)
         except HeadError as error:
             self._refuse(error.error, head.method)
             return

@@ -15,3 +15,5 @@ ANSWERING: Final = 5
 TUNNEL: Final = 6
 """The answer was a 101, and what follows is no HTTP."""
 OVER: Final = 7
+ADMITTING: Final = 8
+"""A key that may verify the request's token is on its way."""

@@ -149,6 +149,19 @@ class DataPlane:
             if instance.instance.is_named:
                 self._named.retired(instance.instance)
 
+    def offer_issuers(self, issuers: Mapping[str, Issuer]) -> None:
+        """Verify tokens of these from the next exchange on, by what they say in ``iss``."""
+        self._state.offer_issuers(issuers)
+
+    @property
+    def want_keys(self) -> Callable[[str], bool]:
+        """Called with the id of an issuer of which a key is missing: may waiting help?"""
+        return self._state.identities.want_keys
+
+    @want_keys.setter
+    def want_keys(self, want: Callable[[str], bool]) -> None:
+        self._state.identities.want_keys = want
+
     def counters(self) -> dict[str, Any]:
         """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
         counters = self._state.counters

@@ -7,7 +7,7 @@ cdef class Revision:
     cdef public bytes tenant_header
 
 cdef class PlaneState:
-    cdef public object settings, rng, dial, limit_table, limits, seconds, snapshot
+    cdef public object settings, rng, dial, limit_table, limits, seconds, snapshot, identities
     cdef public str worker_name
     cdef public bytes pseudonym
     cdef public Counters counters
@@ -19,7 +19,8 @@ cdef class PlaneState:
     cdef public tuple date, trust, via, via_1_0
     cdef public Revision revision
     cdef public dict roles, tunnels
-    cdef object _wall_clock, _look
+    cdef object _wall_clock, _look, _identity
+    cdef dict _chains
     cdef list _unchecked
     cdef bytes _request_prefix
     cdef long long _next_request

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.dataplane.counters import Counters
+from fengling_gateway.dataplane.identities import Identities
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.sweeper import Sweeper
 from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.forwarded import client_address
 from fengling_gateway.http.headers import Pair, request_roles
 from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.routing.snapshot import Snapshot
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from fengling_gateway.dataplane.tunnel import Tunnel
 
 NO_BOUND: Final = 1 << 30
+
+MAX_CHAINS: Final = 4096
+"""X-Forwarded-For headers of which it is known who the client is."""
 
 TUNNELS_PER_SWEEP: Final = 1000
 """How many are looked at in a turn after a configuration has changed."""
@@ -53,6 +59,7 @@ class PlaneState:
             is that of `seconds`.
         limits: of an answer's head; a listener has those of its requests.
         roles: of request headers, by the snapshot's identity headers.
+        identities: what tokens and API keys are verified with.
         trust: changes identity whenever a peer's trust must be judged anew.
         date: a Date header, as of the last sweep.
         wall: seconds since the Unix epoch, as of the last sweep.
@@ -69,6 +76,8 @@ class PlaneState:
     """
 
     __slots__ = (
+        "_chains",
+        "_identity",
         "_look",
         "_next_request",
         "_request_prefix",
@@ -77,6 +86,7 @@ class PlaneState:
         "counters",
         "date",
         "dial",
+        "identities",
         "is_draining",
         "is_shedding",
         "limit_table",
@@ -140,7 +150,10 @@ class PlaneState:
         self.date: Pair = (b"Date", b"")
         self.roles: Mapping[bytes, int] = request_roles()
         self.trust: tuple[Any, ...] = ()
+        self._identity: Any = None
+        self._chains: dict[tuple[bytes, str], str] = {}
         self.snapshot = Snapshot.empty()
+        self.identities = Identities(self.snapshot)
         self.revision = Revision(self.snapshot.live.identity_headers, [])
         self._read_wall_clock()
 
@@ -149,8 +162,10 @@ class PlaneState:
         live = snapshot.live
         if live is not self.snapshot.live:
             self.trust = tuple(live.trusted_proxies)
-            self.roles = request_roles(live.identity_headers.values())
+            self._chains = {}
         self.snapshot = snapshot
+        self.identities.apply(snapshot)
+        self._name_roles()
         extra_pairs: list[Pair] = []
         if self.settings.worker_header and snapshot.position is not None:
             extra_pairs = [
@@ -159,6 +174,29 @@ class PlaneState:
             ]
         self.revision = Revision(live.identity_headers, extra_pairs)
         self._unchecked = list(self.tunnels)
+
+    def offer_issuers(self, issuers: Mapping[str, Issuer]) -> None:
+        """Verify tokens of these, by what they say in ``iss``, from the next exchange on."""
+        self.identities.issuers = issuers
+        self._name_roles()
+
+    def _name_roles(self) -> None:
+        """Let no client set what only verified credentials may."""
+        names = self.snapshot.live.identity_headers
+        extra = self.identities.header_names
+        if self._identity != (names, extra):
+            self._identity = (names, extra)
+            self.roles = request_roles((*names.values(), *sorted(extra)), names["tenant"])
+
+    def client_of(self, chain: bytes, peer: str) -> str:
+        """Return the address of the client that a trusted peer speaks for."""
+        client = self._chains.get((chain, peer))
+        if client is None:
+            if len(self._chains) >= MAX_CHAINS:
+                self._chains = {}
+            client = client_address(chain, peer, self.is_trusted)
+            self._chains[chain, peer] = client
+        return client
 
     def is_trusted(self, peer: str) -> bool:
         """Whether a peer's word on forwarded headers counts: it is one of our own proxies."""
@@ -182,6 +220,8 @@ class PlaneState:
         self.limit_table.sweep(self.seconds())
         if self._unchecked:
             self._check_tunnels()
+        if self.identities.is_asked_again:
+            self.identities.ask_again()
         self._look(now)
 
     def spare_upstream(self) -> None:

@@ -43,6 +43,7 @@ _HOST: Final = roles_of.HOST
 _CONTENT_LENGTH: Final = roles_of.CONTENT_LENGTH
 _TRANSFER_ENCODING: Final = roles_of.TRANSFER_ENCODING
 _CONNECTION: Final = roles_of.CONNECTION
+_FOR_GUARDS: Final = frozenset({roles_of.AUTHORIZATION, roles_of.PREFLIGHT, roles_of.TENANT})
 
 
 class HeadLimits(NamedTuple):
@@ -71,8 +72,9 @@ class RequestHead:
     A request's head: what routes are matched against, and what is forwarded.
 
     Attributes:
-        listener, peer, is_trusted: where it came from, and whether that peer's
-            word on forwarded headers counts.
+        listener, is_trusted: where it came in, and whether the word on forwarded
+            headers counts of whoever brought it.
+        peer: the client's address, as far as those are trusted who say it.
         method, target, path, query: of the first line; `target` in origin form.
         has_encoded_slash: whether the path holds a ``%2F``, which few routes take.
         host: normalised; `host_header` as it was written.
@@ -260,17 +262,24 @@ def _take_special(head: RequestHead, role: int, pair: Pair) -> None:
         head.trailer = value if head.trailer is None else head.trailer + b"," + value
     elif role == roles_of.VIA:
         head.via = value if head.via is None else head.via + b", " + value
-    elif role == roles_of.AUTHORIZATION:
-        before = head.authorization
-        head.authorization = value if before is None else before + b", " + value
-        head.forward.append(pair)
-    elif role == roles_of.PREFLIGHT:
-        head.preflight = value
-        head.forward.append(pair)
-    elif role == roles_of.TENANT:
-        head.said_tenant = value if head.said_tenant is None else head.said_tenant + b", " + value
+    elif role in _FOR_GUARDS:
+        _take_for_guards(head, role, pair)
     elif head.is_trusted:
         _take_from_trusted(head, role, pair)
+
+
+def _take_for_guards(head: RequestHead, role: int, pair: Pair) -> None:
+    """Take a header that the guards of a route may look at, or compare."""
+    value = pair[1]
+    if role == roles_of.TENANT:
+        head.said_tenant = value if head.said_tenant is None else head.said_tenant + b", " + value
+        return
+    if role == roles_of.AUTHORIZATION:
+        before = head.authorization
+        head.authorization = value if before is None else before + b", " + value
+    else:
+        head.preflight = value
+    head.forward.append(pair)
 
 
 def _take_from_trusted(head: RequestHead, role: int, pair: Pair) -> None:

@@ -57,6 +57,10 @@ def compile_guards(policies: Mapping[str, Any]) -> Guards | None:
     return None if guards.ask_nothing else guards
 
 
+def takes_preflights(guards: Guards | None) -> bool:
+    return guards is not None and guards.cors is not None
+
+
 def response_edits(policies: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """
     Return the policy ``response_headers`` with what ``security_headers`` adds to it.

