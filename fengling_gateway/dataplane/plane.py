@@ -70,10 +70,6 @@ class DataPlane:
         reactor: a real one, or a `MemoryReactorClock` with stock transports.
         rng: for balancing and the ids of requests.
         resident: returns the memory of this process; None: reads it.
-
-    Attributes:
-        want_keys: asks for the keys of an issuer, by its id, when a token names one that
-            is unknown; whether waiting for `offer_issuers` may help. Set once, from outside.
     """
 
     def __init__(
@@ -86,8 +82,6 @@ class DataPlane:
         resident: Callable[[], int | None] | None = None,
     ) -> None:
         self._reactor = reactor
-        self.issuers: dict[str, Issuer] = {}
-        self.want_keys: Callable[[str], bool] = _nothing_helps
         self._transports: Transports = (
             FastTransports(
                 high_water_bytes=settings.high_water_bytes,
@@ -149,25 +143,13 @@ class DataPlane:
             if instance.instance.is_named:
                 self._named.retired(instance.instance)
 
-    def offer_issuers(self, issuers: Mapping[str, Issuer]) -> None:
-        """Verify tokens of these from the next exchange on, by what they say in ``iss``."""
-        self._state.offer_issuers(issuers)
-
-    @property
-    def want_keys(self) -> Callable[[str], bool]:
-        """Called with the id of an issuer of which a key is missing: may waiting help?"""
-        return self._state.identities.want_keys
-
-    @want_keys.setter
-    def want_keys(self, want: Callable[[str], bool]) -> None:
-        self._state.identities.want_keys = want
-
     def counters(self) -> dict[str, Any]:
         """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
         counters = self._state.counters
         counters.memory_now = self._overload.resident_bytes
         counters.memory_limit_now = self._overload.limit_bytes
         values = {**counters.to_json(), **self._state.limit_table.counters()}
+        values["credentials_refused"] = dict(self._state.identities.refused)
         counters.make_room(self._state.snapshot.names)
         return values
 
@@ -286,14 +268,27 @@ class DataPlane:
 
     # Issuers
 
-    def offer_issuers(self, issuers: dict[str, Issuer]) -> None:
+    def offer_issuers(self, issuers: Mapping[str, Issuer]) -> None:
         """
         Believe the tokens of these, by what they say in ``iss``.
 
         Called before `apply`, whenever one has changed, and when a fetch of keys
         has ended that `want_keys` said might help, whether or not it did.
         """
-        self.issuers = issuers
+        self._state.offer_issuers(issuers)
+
+    @property
+    def want_keys(self) -> Callable[[str], bool]:
+        """
+        Asks for the keys of an issuer, by its id, when a token names one that is unknown.
+
+        Returns whether waiting for `offer_issuers` may help. Set once, from outside.
+        """
+        return self._state.identities.want_keys
+
+    @want_keys.setter
+    def want_keys(self, want: Callable[[str], bool]) -> None:
+        self._state.identities.want_keys = want
 
     def _certificate_failed(self, listener: str, problem: str) -> None:
         self._state.counters.tls_certificates_failed += 1
@@ -417,10 +412,6 @@ def _tls_kind(kind: str, state: PlaneState) -> tuple[ClientTls, type[ServerTls]]
     from fengling_gateway.dataplane.tls_stock import StockClientTls, StockServerTls
 
     return StockClientTls(state), StockServerTls
-
-
-def _nothing_helps(_issuer_id: str) -> bool:
-    return False
 
 
 def _idle_since(connection: Connection) -> float:

@@ -256,8 +256,7 @@ def _take_special(head: RequestHead, role: int, pair: Pair) -> None:
     elif role == roles_of.UPGRADE:
         head.upgrade = value if head.upgrade is None else head.upgrade + b"," + value
     elif role == roles_of.TE:
-        if head.minor and b"trailers" in _tokens(value):
-            head.takes_trailers = True
+        head.takes_trailers |= head.minor == 1 and b"trailers" in _tokens(value)
     elif role == roles_of.TRAILER:
         head.trailer = value if head.trailer is None else head.trailer + b"," + value
     elif role == roles_of.VIA:

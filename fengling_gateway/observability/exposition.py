@@ -71,6 +71,7 @@ class _Metrics:
         yield from _parts(metrics.REQUEST_SECONDS.histogram, self._request_seconds())
         yield from self._plain_worker_values()
         yield from _parts(metrics.HANDSHAKES_FAILED.counter, self._handshakes_failed())
+        yield from _parts(metrics.CREDENTIALS_REFUSED.counter, self._credentials_refused())
         yield from self._worker_states()
         yield from self._config()
         yield from self._source()
@@ -103,6 +104,11 @@ class _Metrics:
         for worker, values in self._workers.items():
             for kind, count in sorted(values.get("tls_handshakes_failed", {}).items()):
                 yield [worker, kind], count
+
+    def _credentials_refused(self) -> Iterator[tuple[list[str], int]]:
+        for worker, values in self._workers.items():
+            for reason, count in sorted(values.get("credentials_refused", {}).items()):
+                yield [worker, reason], count
 
     def _plain_worker_values(self) -> Iterator[Metric]:
         for name, declared in metrics.WORKER_COUNTERS.items():

@@ -59,6 +59,14 @@ REQUEST_SECONDS: Final = Declared(
     ("worker", "service"),
 )
 
+CREDENTIALS_REFUSED: Final = Declared(
+    "fengling_http_credentials_refused_total",
+    "Requests whose token or API key was not good, by reason: malformed, unknown_issuer, "
+    "unknown_key, wrong_algorithm, wrong_signature, wrong_claims (audience, lifetime, what is "
+    "required), expired, not_yet_valid, revoked, other_issuer, other_method (than the route takes).",
+    ("worker", "reason"),
+)
+
 HANDSHAKES_FAILED: Final = Declared(
     "fengling_tls_handshakes_failed_total",
     "Handshakes with clients that failed, by kind: left (the client closed), timeout, "

@@ -48,7 +48,7 @@ def issuer(keys: KeySet = KEYS, **changed: Any) -> Issuer:
         "tenant_id": None,
         **changed,
     }
-    return Issuer(body, keys, JwtTransform(IDENTITY_HEADERS))
+    return Issuer(body, keys, JwtTransform(IDENTITY_HEADERS, body.get("headers", {})))
 
 
 def verified(raw: bytes, now: float = NOW, **changed: Any) -> Principal:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from random import Random
 from typing import Any
 
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, canonical, entity_hash
+from fengling_gateway.model.policies import policies as check_policies
+from fengling_gateway.model.problems import Report
 from fengling_gateway.routing.snapshot import CompileContext, Snapshot
 from tests.balancing.builders import make_instance_body, make_service_body
 from tests.routing.builders import make_body
@@ -37,8 +40,31 @@ def tenant(tenant_id: str, **given: Any) -> Entity:
     return "tenant", {**body, "limits": {}, **given}
 
 
+def client(client_id: str, **given: Any) -> Entity:
+    body = {"id": client_id, "name": "", "enabled": True, "tenant_id": None}
+    return "client", {**body, "roles": [], "scopes": [], **given}
+
+
+def api_key(
+    key_id: str, *, client_id: str, secret: bytes = b"A" * 43, **given: Any
+) -> tuple[bytes, Entity]:
+    """An API key, and what the configuration has of it."""
+    key = b"fgk_" + key_id.encode() + b"_" + secret
+    body = {"id": key_id, "name": "", "enabled": True, "client_id": client_id}
+    digest = {"digest": sha256(key).hexdigest(), "expires_at": None}
+    return key, ("api_key", {**body, **digest, **given})
+
+
 def setting(key: str, value: Any) -> Entity:
     return "setting", {"id": key, "key": key, "value": value}
+
+
+def policies(**given: Any) -> dict[str, Any]:
+    """Policies in canonical form."""
+    report = Report()
+    checked: dict[str, Any] = check_policies(given, report)
+    assert not report.found, report.found
+    return checked
 
 
 def plain(*more: Entity, address: str = "http://192.0.2.1:8080") -> list[Entity]:

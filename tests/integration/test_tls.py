@@ -68,9 +68,7 @@ def test_hangup_takes_other_files(secure: GatewayProcess, tmp_path: Path) -> Non
     toml = secure.directory / "gateway.toml"
     toml.write_text(toml.read_text().replace("../0.", "../1."))
     secure.signal(signal.SIGHUP)
-    wait_for_line(
-        secure, "settings: listeners.tls.certificates changed; it is in use at once"
-    )
+    wait_for_line(secure, "settings: listeners.tls.certificates changed; it is in use at once")
     wait_until(lambda: {ask(secure) for _ in range(10)} == {("other", 200)})
 
 

@@ -183,6 +183,14 @@ def test_failed_handshakes_are_told_apart() -> None:
     assert found[name, (("kind", "certificate"), ("worker", "w0"))] == 1
 
 
+def test_refused_credentials_are_told_apart() -> None:
+    """An attack is another matter than a client whose clock is wrong."""
+    values = {**Counters().to_json(), "credentials_refused": {"expired": 2}}
+    found = rendered({"w0/1": values})
+    labels = (("reason", "expired"), ("worker", "w0"))
+    assert found["fengling_http_credentials_refused_total", labels] == 2
+
+
 def test_pairs_without_series_of_their_own_are_told() -> None:
     """By how many there are, beside what they have counted together."""
     counters = Counters(max_pairs=1)
