@@ -11,21 +11,19 @@ from typing import Any, Final
 import click
 
 from fengling_gateway.auth.sealing import Sealer, SealError, parse_sealing_keys, sealed_with
-from fengling_gateway.cli import database, transaction
+from fengling_gateway.cli import transaction
 from fengling_gateway.cli.changes import Planned
-from fengling_gateway.cli.configuration import PATIENCE_SECONDS, signature_options
-from fengling_gateway.cli.errors import CommandError, answer_no, note
+from fengling_gateway.cli.configuration import signature_options
+from fengling_gateway.cli.errors import CommandError
 from fengling_gateway.cli.options import collect
+from fengling_gateway.cli.rewriting import Rows, rewrite, say
 from fengling_gateway.cli.settings_file import read_settings, settings_option
 from fengling_gateway.cli.target import database_option
-from fengling_gateway.cli.tries import tries
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.names import is_slug
 from fengling_gateway.settings.key_file import KeyFileError, read_key_file
 
 VARIABLE: Final = "FENGLING_SECRETS__KEY_FILE"
-
-Rows = dict[Key, dict[str, Any]]
 
 
 def _content(file: Path | None, stdin: bool) -> bytes:
@@ -134,7 +132,10 @@ def set_command(
             return [Planned(key, "create", (), {"id": secret_id, "value": value, **named})]
         return [Planned(key, "update", (), {"value": value, **named}, row["version"])]
 
-    _say(_write(dsn, plan, signature), f"secret {secret_id} is encrypted with {sealed_with(value)}")
+    say(
+        rewrite(dsn, "secret", plan, signature),
+        f"secret {secret_id} is encrypted with {sealed_with(value)}",
+    )
 
 
 @secret_command.command(short_help="Encrypt all secrets with the newest key.")
@@ -159,8 +160,8 @@ def rotate(sealer: Sealer, dsn: str, signature: transaction.Signature) -> None:
             for key, row in sorted(old.items())
         ]
 
-    committed, count = _write(dsn, plan, signature)
-    _say(
+    committed, count = rewrite(dsn, "secret", plan, signature)
+    say(
         (committed, count),
         f"{count} secrets are encrypted with {sealer.newest} now, {kept} as before",
     )
@@ -175,36 +176,3 @@ def _again(sealer: Sealer, key: Key, row: dict[str, Any]) -> str:
         return sealer.seal(key.id, sealer.open(key.id, row["value"]))
     except SealError as error:
         raise CommandError(f"nothing is changed: {key} {error}") from error
-
-
-def _write(
-    dsn: str, plan: Callable[[Rows], list[Planned]], signature: transaction.Signature
-) -> tuple[transaction.Committed, int]:
-    """Write what a plan makes of the secrets that there are; returns how many it changes."""
-    reason: Exception | None = None
-    with database.connected(dsn) as connection:
-        for _ in tries(PATIENCE_SECONDS):
-            with database.snapshot(connection):
-                rows = database.read_rows(connection, ("secret",))
-            changes = plan(rows)
-            if not changes:
-                return transaction.Committed(None, None), 0
-            try:
-                return transaction.write(connection, changes, signature), len(changes)
-            except (transaction.ConflictError, transaction.BusyError) as error:
-                reason = error
-            except transaction.UncertainError as error:
-                raise CommandError(
-                    f"the connection broke while the change was committed ({error}): it is made or "
-                    "not, which `fenglingctl get secrets` tells"
-                ) from error
-    raise CommandError(f"nothing is changed: somebody else keeps changing this: {reason}")
-
-
-def _say(outcome: tuple[transaction.Committed, int], what: str) -> None:
-    committed, _ = outcome
-    revision = "" if committed.revision is None else f"revision {committed.revision}: "
-    click.echo(f"{revision}{what}")
-    if committed.held:
-        note(f"fenglingctl: {committed.held}")
-        answer_no()
