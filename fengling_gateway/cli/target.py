@@ -73,6 +73,17 @@ def database_option(command: F) -> F:
     return collect(command, options, "dsn", _dsn)
 
 
+def writable_database(database: str | None, context: str | None) -> str | None:
+    """
+    Return the DSN that an operator has named; None if none.
+
+    Not that of a gateway's settings, which has no right to write.
+    """
+    if database or os.environ.get("FENGLING_DATABASE"):
+        return database or os.environ["FENGLING_DATABASE"]
+    return read_context(context, os.environ).get("database")
+
+
 def optional_database_option(command: F) -> F:
     """Like `database_option`, for a command that may do without: see `dsn_unless`."""
     return click.option("--database", metavar="URL", help=DATABASE_HELP)(context_option(command))

@@ -1,4 +1,4 @@
-"""``fenglingctl token``: tokens for the management API, made from its keys."""
+"""``fenglingctl token``: tokens for the management API, made from its keys, and revoked."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ import click
 
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.keys import WeakKeyError
+from fengling_gateway.auth.operators import ROLES
 from fengling_gateway.auth.tokens import TokenRing, unverified_claims
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import moment, output_option, print_facts, print_value
 from fengling_gateway.cli.person import user_name_or_number
+from fengling_gateway.cli.registry import list_command, register, revoke_command
 from fengling_gateway.cli.settings_file import read_settings, settings_option
+from fengling_gateway.cli.target import context_option, writable_database
 from fengling_gateway.model.management_tokens import READ, SCOPES
 
 _LIFETIME: Final = re.compile(r"(\d{1,6})([smhdw])")
@@ -48,48 +51,124 @@ def _key_options(command: Callable[..., Any]) -> Any:
     return collect(command, options, "source", _KeySource)
 
 
+class _Terms(NamedTuple):
+    """What a token is to allow, as it is asked for."""
+
+    role: str | None
+    scopes: tuple[str, ...]
+    tenants: tuple[str, ...]
+    subject: str | None
+    name: str
+    lifetime: str
+
+
+def _terms_options(command: Callable[..., Any]) -> Any:
+    options = (
+        click.option(
+            "--role",
+            type=click.Choice(list(ROLES)),
+            help="What it allows: to look, to reload and confirm as well, or everything.",
+        ),
+        click.option(
+            "--scope",
+            "scopes",
+            type=click.Choice(list(SCOPES)),
+            multiple=True,
+            help=f"The same as scopes; may be repeated. Without either it is {READ}.",
+        ),
+        click.option(
+            "--tenant",
+            "tenants",
+            metavar="ID",
+            multiple=True,
+            help="Limit it to what is of a tenant; may be repeated.",
+        ),
+        click.option("--subject", help="Whose it is; by default the user that runs this."),
+        click.option("--name", default="", help="What people call it."),
+        click.option(
+            "--for", "lifetime", default="30d", show_default=True, help="How long it is valid."
+        ),
+    )
+    return collect(command, options, "terms", _Terms)
+
+
 @click.group("token")
 def token_command() -> None:
-    """
-    Make and look at tokens for the management API.
-
-    A token cannot be revoked one by one: give it a short life, or rotate the key.
-    """
+    """Make, list, revoke and look at tokens for the management API."""
 
 
 @token_command.command()
 @_key_options
+@_terms_options
 @click.option(
-    "--scope",
-    "scopes",
-    type=click.Choice(list(SCOPES)),
-    multiple=True,
-    default=(READ,),
-    show_default=True,
-    help="What it allows; may be repeated.",
+    "--database",
+    metavar="URL",
+    help="Where to register it, to be listed and revoked; else FENGLING_DATABASE or the context.",
 )
-@click.option("--subject", help="Whose it is; by default the user that runs this.")
-@click.option("--for", "lifetime", default="30d", show_default=True, help="How long it is valid.")
-def create(source: _KeySource, scopes: tuple[str, ...], subject: str | None, lifetime: str) -> None:
-    """Print a new token, signed by the first key."""
-    match = _LIFETIME.fullmatch(lifetime)
-    if match is None:
-        raise click.BadParameter("is written like 30d, 12h or 15m", param_hint="--for")
+@context_option
+@click.option("--unregistered", is_flag=True, help="Register it nowhere.")
+def create(
+    source: _KeySource,
+    terms: _Terms,
+    database: str | None,
+    context: str | None,
+    unregistered: bool,
+) -> None:
+    """
+    Print a new token, signed by the first key.
+
+    It is registered in the database, if one is named in any way, before it is printed. One that is
+    not registered is as good, but is in no list.
+    """
     now = time.time()
-    seconds = int(match[1]) * _UNITS[match[2]]
+    token_id = secrets.token_hex(8)
+    seconds = _seconds(terms.lifetime)
+    scopes = (ROLES[terms.role],) if terms.role else terms.scopes or (READ,)
+    if terms.role and terms.scopes:
+        raise click.UsageError("name either --role or --scope")
+    subject = terms.subject or user_name_or_number()
     try:
         token = _ring(source).issue(
-            subject=subject or user_name_or_number(),
+            subject=subject,
             scopes=scopes,
             now=now,
             lifetime_seconds=seconds,
-            token_id=secrets.token_hex(8),
+            token_id=token_id,
+            name=terms.name,
+            tenants=terms.tenants or None,
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
+    dsn = None if unregistered else writable_database(database, context)
+    if dsn is not None:
+        fields = {
+            "name": terms.name,
+            "subject": subject,
+            "scopes": sorted(scopes),
+            "tenants": sorted(set(terms.tenants)) or None,
+            "created_by": user_name_or_number()[:200],
+            "expires_at": float(int(now + seconds)),
+        }
+        register(dsn, token_id, fields)
     click.echo(token)
-    if sys.stderr.isatty():
-        note(f"allows {', '.join(scopes)} until {moment(now + seconds)}")
+    if dsn is None:
+        note(
+            f"token {token_id} is registered nowhere: no list will have it, and its id, which "
+            "`fenglingctl token inspect` tells, is needed to revoke it"
+        )
+    elif sys.stderr.isatty():
+        note(f"token {token_id} allows {', '.join(scopes)} until {moment(now + seconds)}")
+
+
+def _seconds(lifetime: str) -> float:
+    match = _LIFETIME.fullmatch(lifetime)
+    if match is None:
+        raise click.BadParameter("is written like 30d, 12h or 15m", param_hint="--for")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+token_command.add_command(list_command)
+token_command.add_command(revoke_command)
 
 
 @token_command.command()

@@ -117,6 +117,15 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         ("ENABLED", _field("enabled")),
     ),
     "settings": (("KEY", _field("key")), ("VALUE", _field("value"))),
+    "tokens": (
+        ("ID", _field("id")),
+        ("NAME", _field("name")),
+        ("SUBJECT", _field("subject")),
+        ("SCOPES", _field("scopes")),
+        ("TENANTS", lambda token: token.get("tenants") or "all"),
+        ("EXPIRES", lambda token: _moment(token.get("expires_at"))),
+        ("REVOKED", lambda token: _moment(token.get("revoked_at"))),
+    ),
 }
 
 _REJECTED: Final = 20

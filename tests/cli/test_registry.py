@@ -1,0 +1,98 @@
+"""``fenglingctl token create``, ``list`` and ``revoke`` with a database."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.model.management_tokens import ADMIN, WRITE
+from tests.cli.conftest import Run, Sql, document
+
+KEY = "k1:" + bytes(range(32)).hex()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[str, ...]:
+    path = tmp_path / "keys"
+    path.write_text(KEY)
+    return ("--key-file", str(path))
+
+
+def test_created_token_is_registered(run: Run, keys: tuple[str, ...], sql: Sql) -> None:
+    """The row says what the token does; only the token is on stdout."""
+    result = run(
+        *("token", "create", *keys, "--role", "editor", "--tenant", "zeta", "--tenant", "acme"),
+        *("--subject", "ci", "--name", "of the pipeline", "--for", "1h"),
+    )
+    operator = TokenRing([KEY]).verify(result.stdout.strip(), now=time.time())
+    assert (operator.role, operator.tenants) == ("editor", {"acme", "zeta"})
+    [row] = sql(
+        "SELECT id, name, subject, scopes, tenants, extract(epoch FROM expires_at)::float8,"
+        " revoked_at, created_by IS NOT NULL FROM fengling.management_token"
+    )
+    assert row == (
+        *(operator.token_id, "of the pipeline", "ci", [WRITE], ["acme", "zeta"]),
+        *(operator.expires_at, None, True),
+    )
+
+
+def test_token_that_can_not_be_registered_is_not_given_out(
+    run: Run, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for a registered one would think that it can be listed."""
+    monkeypatch.setenv("FENGLING_DATABASE", "postgresql://nobody@127.0.0.1:1/none")
+    result = run("token", "create", *keys)
+    assert (result.exit_code, result.stdout) == (2, "")
+    unregistered = run("token", "create", *keys, "--unregistered")
+    assert "registered nowhere" in unregistered.stderr
+    assert TokenRing([KEY]).verify(unregistered.stdout.strip(), now=time.time())
+
+
+def test_list_tells_what_is_good(run: Run, keys: tuple[str, ...], dsn: str, sql: Sql) -> None:
+    """Valid, expired and revoked ones, and no token itself."""
+    token = run("token", "create", *keys, "--role", "admin", "--name", "mine").stdout.strip()
+    sql("INSERT INTO fengling.management_token (id, expires_at) VALUES ('old', now())")
+    sql("INSERT INTO fengling.management_token (id, revoked_at) VALUES ('stolen', now())")
+    shown = run("token", "list").stdout
+    lines = {line.split()[0]: line for line in shown.splitlines()[1:]}
+    operator = TokenRing([KEY]).verify(token, now=time.time())
+    assert {"mine", "admin", "valid", "all"} <= set(lines[operator.token_id].split())
+    assert "expired" in lines["old"]
+    assert "revoked" in lines["stolen"]
+    assert token not in shown
+    listed = document(run("token", "list", "-o", "json"))
+    assert {one["id"]: one["scopes"] for one in listed}[operator.token_id] == [ADMIN]
+
+
+def test_revoked_by_id(run: Run, keys: tuple[str, ...], sql: Sql) -> None:
+    """Once; the second time says that it was, with status 1."""
+    token = run("token", "create", *keys).stdout.strip()
+    token_id = TokenRing([KEY]).verify(token, now=time.time()).token_id
+    first = run("token", "revoke", token_id, "--comment", "left the company")
+    assert (first.exit_code, first.stdout) == (0, f"revision 2: token {token_id} is revoked\n")
+    assert sql("SELECT revoked_at IS NOT NULL FROM fengling.management_token") == [(True,)]
+    assert sql("SELECT comment FROM fengling.revision WHERE id = 2") == [("left the company",)]
+    assert run("token", "revoke", token_id).exit_code == 1
+
+
+def test_what_is_not_registered_is_revoked_too(
+    run: Run, keys: tuple[str, ...], sql: Sql
+) -> None:
+    """By its id, or by the token itself, which then tells when the row can go."""
+    token = run("token", "create", *keys, "--unregistered").stdout.strip()
+    operator = TokenRing([KEY]).verify(token, now=time.time())
+    assert run("token", "revoke", "-", stdin=f"{token}\n").exit_code == 0
+    assert run("token", "revoke", "some-id").exit_code == 0
+    assert sql(
+        "SELECT id, extract(epoch FROM expires_at)::float8 FROM fengling.management_token"
+        " WHERE revoked_at IS NOT NULL ORDER BY id = 'some-id'"
+    ) == [(operator.token_id, operator.expires_at), ("some-id", None)]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b.c.d" * 30])
+def test_what_is_no_id_is_refused(run: Run, dsn: str, name: str) -> None:
+    """A mistyped one revokes nothing, and says so."""
+    assert run("token", "revoke", name).exit_code == 2
