@@ -123,8 +123,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         ("SUBJECT", _field("subject")),
         ("SCOPES", _field("scopes")),
         ("TENANTS", lambda token: token.get("tenants") or "all"),
-        ("EXPIRES", lambda token: _moment(token.get("expires_at"))),
-        ("REVOKED", lambda token: _moment(token.get("revoked_at"))),
+        ("EXPIRES", _moment_of("expires_at")),
+        ("REVOKED", _moment_of("revoked_at")),
     ),
 }
 

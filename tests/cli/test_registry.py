@@ -78,9 +78,7 @@ def test_revoked_by_id(run: Run, keys: tuple[str, ...], sql: Sql) -> None:
     assert run("token", "revoke", token_id).exit_code == 1
 
 
-def test_what_is_not_registered_is_revoked_too(
-    run: Run, keys: tuple[str, ...], sql: Sql
-) -> None:
+def test_what_is_not_registered_is_revoked_too(run: Run, keys: tuple[str, ...], sql: Sql) -> None:
     """By its id, or by the token itself, which then tells when the row can go."""
     token = run("token", "create", *keys, "--unregistered").stdout.strip()
     operator = TokenRing([KEY]).verify(token, now=time.time())
