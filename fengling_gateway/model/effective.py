@@ -7,7 +7,9 @@ For each entity that exists, the first of its versions counts that
 1. validates by itself, and
 2. refers only to entities that are in the effective config;
 
-looked for in the row as it is, then in its history from newest to oldest. An
+looked for in the row as it is, then in its history from newest to oldest. (Of
+clients and API keys in the row only, and of issuers one that tokens would take
+for another whose id comes first does not count.) An
 entity whose row is not what counts is *rejected*: it serves a previous version
 or nothing. An entity that does not exist is out, whatever its history says.
 

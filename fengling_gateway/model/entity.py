@@ -34,6 +34,13 @@ The kinds by the number they have in encoded deltas and last-known-good files.
 New ones come last: a supervisor and its workers may be of different versions.
 """
 
+KINDS_WITHOUT_PAST: Final = frozenset(("client", "api_key"))
+"""
+Of these a rejected one serves nothing instead of its previous version.
+
+That may be what somebody meant to revoke, and made a mistake in doing so.
+"""
+
 MAX_BODY_BYTES: Final = 60_000
 """Largest canonical body. It leaves a record room in one 64 KiB frame."""
 

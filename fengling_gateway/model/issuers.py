@@ -9,6 +9,7 @@ those that are published, when they arrive.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -229,6 +230,12 @@ def _judge_keys(body: dict[str, Any], report: Report) -> None:
         if not keys.refused and not len(keys):
             report.add("empty", "must have at least one key")
     report.locate(start, "keys")
+
+
+def said_by_tokens(body: bytes) -> str:
+    """Return what tokens say in ``iss`` of the issuer with a canonical body."""
+    said: str = json.loads(body)["issuer"]
+    return said
 
 
 def issuer_refs(body: dict[str, Any]) -> frozenset[Key]:

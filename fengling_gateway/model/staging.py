@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fengling_gateway.model.delta import Change
 from fengling_gateway.model.draft import (
+    NO_KEYS,
     NOTHING,
     PREVIOUS_VERSION,
     Draft,
@@ -18,12 +19,14 @@ from fengling_gateway.model.draft import (
 from fengling_gateway.model.entity import (
     KIND_INDEX,
     KINDS,
+    KINDS_WITHOUT_PAST,
     Key,
     add_hash,
     entity_hash,
     subtract_hash,
 )
 from fengling_gateway.model.hold import Tally
+from fengling_gateway.model.issuers import said_by_tokens
 from fengling_gateway.model.problems import Problem
 from fengling_gateway.model.validation import Accepted, Rejected, Verdict, validate
 
@@ -83,6 +86,8 @@ class Stage:
         self._hash = content_hash
         # Equal sets of references are one object: 100,000 routes have few services.
         self._shared: dict[frozenset[Key], frozenset[Key]] = {}
+        # Those that have been settled, by what their tokens say.
+        self._issuers: dict[str, Key] = {}
         self._weight = 0
         self._work = self._run()
         self._finished = False
@@ -141,7 +146,8 @@ class Stage:
     def _run(self) -> Iterator[bool]:
         yield from self._judge_rows()
         for kind, layer in zip(KINDS, self._layers, strict=True):
-            yield from self._settle_layer(kind, layer)
+            settle = self._settle_issuers if kind == "issuer" else self._settle_layer
+            yield from settle(kind, layer)
         if self._full:
             yield from self._drop_the_vanished()
 
@@ -161,7 +167,7 @@ class Stage:
             self._verdicts[key] = verdict
             self._draft.note_row(key, values)
             self._layers[KIND_INDEX.get(key.kind, last)][key] = None
-            if isinstance(verdict, Rejected):
+            if isinstance(verdict, Rejected) and key.kind not in KINDS_WITHOUT_PAST:
                 wanted[key] = None
             if self._spent(verdict.body if isinstance(verdict, Accepted) else None):
                 yield True
@@ -182,6 +188,26 @@ class Stage:
                 return
             self._wanted = pending = unsettled
             yield True
+
+    def _settle_issuers(self, kind: str, layer: dict[Key, None]) -> Iterator[bool]:
+        """
+        Settle all issuers if anything of one changes: what one is decides over others.
+
+        Tokens tell them apart by what they call their issuer. Of several that are called
+        the same, the one whose id comes first is in effect, so they are settled in that order.
+        """
+        touched = {*layer, *self._roused_of(kind)}
+        if not touched:
+            return
+        if not self._full:
+            touched.update(key for key in self._base.bodies if key.kind == kind)
+            touched.update(key for key in self._base.verdicts if key.kind == kind)
+        for key in sorted(touched):
+            while not self._settle(key):
+                self._wanted = [key]
+                yield True
+            if self._spent():
+                yield True
 
     def _roused_of(self, kind: str) -> Iterator[Key]:
         """Yield those to be judged again, each once, that are not among the rows anyway."""
@@ -207,9 +233,9 @@ class Stage:
         verdict = self._verdict_on(key)
         if verdict is None:
             self._put(key, None, frozenset(), None)
-        elif isinstance(verdict, Accepted) and self._in_effect(verdict.refs):
+        elif isinstance(verdict, Accepted) and self._counts_now(key, verdict):
             self._put(key, verdict.body, verdict.refs, None)
-        elif key in self._histories:
+        elif key in self._histories or key.kind in KINDS_WITHOUT_PAST:
             self._fall_back(key, verdict)
         else:
             return False
@@ -222,24 +248,29 @@ class Stage:
         verdict = self._base.verdicts.get(key)
         if verdict is None and key in self._base.bodies:
             # Not rejected, so what is served is the row.
-            verdict = Accepted(self._base.bodies[key], self._base.interests[key])
+            verdict = Accepted(self._base.bodies[key], self._base.interests.get(key, NO_KEYS))
         return verdict
 
-    def _in_effect(self, refs: frozenset[Key]) -> bool:
-        return all(self._draft.present(ref) for ref in refs)
+    def _counts_now(self, key: Key, version: Accepted) -> bool:
+        """Whether a version can be in effect: all that it refers to is, and it is like no other."""
+        return all(map(self._draft.present, version.refs)) and not self._namesake(key, version)
+
+    def _namesake(self, key: Key, version: Accepted) -> Key | None:
+        """Return the issuer that tokens would take for this one; it is settled, as its id is less."""
+        return self._issuers.get(said_by_tokens(version.body)) if key.kind == "issuer" else None
 
     def _fall_back(self, key: Key, verdict: Verdict) -> None:
         """Serve the newest earlier version that can be served."""
         interests = set(verdict.refs)
         body = None
-        for values in self._histories[key]:
+        for values in self._histories.get(key, ()):
             earlier = validate(key, values)
             if isinstance(earlier, Accepted):
                 interests |= earlier.refs
-                if self._in_effect(earlier.refs):
+                if self._counts_now(key, earlier):
                     body = earlier.body
                     break
-        problems = self._missing(key, verdict.refs)
+        problems = self._missing(key, verdict.refs) + self._mistaken(key, verdict)
         if isinstance(verdict, Rejected):
             problems = verdict.problems + problems
         rejection = Rejection(problems, NOTHING if body is None else PREVIOUS_VERSION)
@@ -251,6 +282,13 @@ class Stage:
             for ref in sorted(refs)
             if not self._draft.present(ref)
         )
+
+    def _mistaken(self, key: Key, verdict: Verdict) -> tuple[Problem, ...]:
+        other = self._namesake(key, verdict) if isinstance(verdict, Accepted) else None
+        if other is None:
+            return ()
+        message = f"must be another than that of {other}, whose id comes first"
+        return (Problem(f"{key}: issuer", "duplicate", message),)
 
     def _put(
         self,
@@ -264,6 +302,8 @@ class Stage:
             body = before  # one object rather than two that are equal
         else:
             self._note_change(key, before, body)
+        if body is not None and key.kind == "issuer":
+            self._issuers[said_by_tokens(body)] = key
         self._draft.put(key, body, self._shared.setdefault(interests, interests), rejection)
         was_rejected = self._base.rejected.get(key)
         if rejection is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from fengling_gateway.model.effective import (
     StagedResult,
     hash_of,
 )
-from fengling_gateway.model.entity import KINDS, Key
+from fengling_gateway.model.entity import KINDS, KINDS_WITHOUT_PAST, Key
 from fengling_gateway.model.hold import HOLD, tally_of
 from fengling_gateway.model.staging import STEP_WEIGHT
 
@@ -259,6 +260,96 @@ class EffectiveTests:
         assert set(config.bodies) == {SERVICE}
 
 
+ACME, CORP = Key("issuer", "acme"), Key("issuer", "corp")
+CLIENT, API_KEY = Key("client", "c"), Key("api_key", "k")
+KEY_ROW = {"client_id": "c", "digest": "ab" * 32}
+
+
+def issuer(iss: str, **fields: Any) -> Row:
+    return {"issuer": iss, "audiences": ["a"], "jwks_url": "https://id.example/k", **fields}
+
+
+class CredentialTests:
+    @pytest.mark.parametrize("slip", [{"enabled": "no"}, {"enabled": False, "expires_at": "today"}])
+    def test_rejected_key_lets_nobody_in(self, slip: Row) -> None:
+        """Who revokes it and makes a mistake in doing so must not find it at work."""
+        log, config = started((CLIENT, {}), (API_KEY, KEY_ROW))
+        log.change(config, (API_KEY, {**KEY_ROW, **slip}))
+        assert config.rejected[API_KEY].serving == NOTHING
+        assert API_KEY not in config.bodies
+        same(config, log.cold())
+        log.change(config, (API_KEY, KEY_ROW))
+        assert set(config.bodies) == {CLIENT, API_KEY}
+
+    def test_rejected_client_takes_its_keys_along(self) -> None:
+        """And brings them back."""
+        log, config = started((CLIENT, {}), (API_KEY, KEY_ROW))
+        log.change(config, (CLIENT, {"enabled": "no"}))
+        assert config.bodies == {}
+        assert config.rejected[API_KEY].serving == NOTHING
+        log.change(config, (CLIENT, {}))
+        assert set(config.bodies) == {CLIENT, API_KEY}
+
+    def test_key_does_not_fall_back_to_its_former_client(self) -> None:
+        """Which may do other things."""
+        log, config = started((CLIENT, {}), (API_KEY, KEY_ROW))
+        log.change(config, (API_KEY, {**KEY_ROW, "client_id": "gone"}))
+        assert set(config.bodies) == {CLIENT}
+
+    def test_rejected_issuer_serves_its_previous_version(self) -> None:
+        """As all others do: a slip must not shut everybody out."""
+        log, config = started((ACME, issuer("x")))
+        log.change(config, (ACME, issuer("x", leeway="1h")))
+        assert config.rejected[ACME].serving == PREVIOUS_VERSION
+
+
+class SameIssuerTests:
+    """Tokens say whose they are by ``iss``, so that there can be one of each."""
+
+    def test_first_by_id_counts_whenever_they_came(self) -> None:
+        """And the other one is told so."""
+        for rows in (((ACME, issuer("x")), (CORP, issuer("x"))),) * 2:
+            log, config = started(*rows)
+            assert set(config.bodies) == {ACME}
+            [problem] = config.rejected[CORP].problems
+            assert (str(problem), problem.code) == (
+                "issuer corp: issuer: must be another than that of issuer acme, whose id comes first",
+                "duplicate",
+            )
+        log, config = started((CORP, issuer("x")))
+        log.change(config, (ACME, issuer("x")))
+        assert set(config.bodies) == {ACME}
+
+    def test_other_one_takes_its_place(self) -> None:
+        """When it goes, or is called otherwise; being disabled is no going."""
+        log, config = started((ACME, issuer("x")), (CORP, issuer("x")))
+        log.change(config, (ACME, issuer("x", enabled=False)))
+        assert set(config.bodies) == {ACME}
+        log.change(config, (ACME, issuer("y")))
+        assert set(config.bodies) == {ACME, CORP}
+        assert config.rejected == {}
+        log.change(config, (ACME, issuer("x")))
+        log.change(config, (ACME, None))
+        assert set(config.bodies) == {CORP}
+
+    def test_previous_version_counts_where_it_is_alone(self) -> None:
+        """The one that is rejected serves what it was before."""
+        log, config = started((ACME, issuer("x")), (CORP, issuer("y")))
+        log.change(config, (CORP, issuer("x")))
+        assert config.rejected[CORP].serving == PREVIOUS_VERSION
+        assert b'"issuer":"y"' in config.bodies[CORP]
+        log.change(config, (ACME, issuer("y")))
+        assert b'"issuer":"x"' in config.bodies[CORP]
+        assert config.rejected == {}
+
+    def test_iss_is_told_apart_to_the_letter(self) -> None:
+        """A slash more is another issuer (RFC 7519, section 4.1.1)."""
+        _, config = started(
+            (ACME, issuer("https://id.example")), (CORP, issuer("https://id.example/"))
+        )
+        assert config.rejected == {}
+
+
 class FullStageTests:
     def test_what_is_not_among_the_rows_vanishes(self) -> None:
         """A full stage says all there is, rejected entities included."""
@@ -388,8 +479,20 @@ instances = st.one_of(
     ),
     bad,
 )
+issuers = st.builds(
+    issuer,
+    st.sampled_from("xyz"),
+    tenant_id=st.none() | ids,
+    leeway=st.sampled_from([5, 10, 50]),
+)
 by_kind = {
     "tenant": st.just({}) | bad,
+    "issuer": issuers,
+    "client": st.fixed_dictionaries({"tenant_id": st.none() | ids}) | bad,
+    "api_key": st.fixed_dictionaries(
+        {"client_id": ids, "digest": st.just("ab" * 32), "enabled": st.booleans()}
+    )
+    | bad,
     "service": st.sampled_from([{}, {"balancing": "random"}]) | bad,
     "instance": instances,
     "instance_health": st.sampled_from([{"health": "healthy"}, {"health": "?"}]),
@@ -447,6 +550,22 @@ class IncrementalIsCold(RuleBasedStateMachine):
 
         for key, body in self.config.bodies.items():
             assert refs_of(key, body) <= set(self.config.bodies)
+
+    @invariant()
+    def believes_one_issuer_of_each(self) -> None:
+        said = [
+            json.loads(body)["issuer"]
+            for key, body in self.config.bodies.items()
+            if key.kind == "issuer"
+        ]
+        assert len(said) == len(set(said))
+
+    @invariant()
+    def lets_in_by_no_rejected_key(self) -> None:
+        assert not any(
+            key.kind in KINDS_WITHOUT_PAST
+            for key in self.config.rejected.keys() & self.config.bodies.keys()
+        )
 
 
 TestIncrementalIsCold = IncrementalIsCold.TestCase

@@ -23,7 +23,7 @@ BEGIN
         GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
         -- What CHECKs call runs with the rights of the writer.
         GRANT EXECUTE ON FUNCTION fengling.describe(text, text), fengling.undo(bigint),
-            fengling.put_back(fengling.revision_change),
+            fengling.put_back(fengling.revision_change), fengling.without_access(jsonb, jsonb),
             fengling.prune(interval, interval), fengling.refuse(text, text),
             fengling.has_only_text(jsonb, text), fengling.has_only_keys(jsonb, text[], text),
             fengling.are_policies(jsonb), fengling.are_hosts(text[]), fengling.is_path(text),

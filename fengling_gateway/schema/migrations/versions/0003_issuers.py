@@ -10,5 +10,5 @@ down_revision = "0002"
 
 def upgrade() -> None:
     run_sql = context.config.attributes["run_sql"]
-    for name in ("refusals", "tables", "recording", "commit"):
+    for name in ("refusals", "tables", "recording", "commit", "undo"):
         run_sql(f"{revision}/{name}.sql")

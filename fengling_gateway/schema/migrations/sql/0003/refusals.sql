@@ -131,3 +131,21 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
+
+-- The unique index would not say whose it is; it stays for those who write at the same time.
+CREATE FUNCTION fengling.refuse_same_iss() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    other text;
+BEGIN
+    SELECT i.id INTO other FROM fengling.issuer AS i
+    WHERE i.issuer = NEW.issuer AND i.id <> NEW.id;
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'unique_violation',
+            MESSAGE = format('issuers "%s" and "%s" would be one to tokens: both say iss "%s"',
+                             other, NEW.id, NEW.issuer),
+            HINT = format('change "%s", or delete it first', other);
+    END IF;
+    RETURN NEW;
+END $$;

@@ -57,7 +57,9 @@ COMMENT ON COLUMN fengling.issuer.claims IS
 COMMENT ON COLUMN fengling.issuer.headers IS
     'More headers for instances, and the claim of each; clients can''t set them.';
 COMMENT ON COLUMN fengling.issuer.tenant_id IS 'That all its tokens are of; null: they say so.';
-CREATE UNIQUE INDEX issuer_issuer ON fengling.issuer (issuer);
+CREATE UNIQUE INDEX "one issuer for each iss" ON fengling.issuer (issuer);
+CREATE TRIGGER refuse_same_iss BEFORE INSERT OR UPDATE OF issuer ON fengling.issuer
+    FOR EACH ROW EXECUTE FUNCTION fengling.refuse_same_iss();
 CREATE INDEX issuer_secret ON fengling.issuer (key_secret) WHERE key_secret IS NOT NULL;
 CREATE INDEX issuer_tenant ON fengling.issuer (tenant_id) WHERE tenant_id IS NOT NULL;
 
