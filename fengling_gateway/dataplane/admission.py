@@ -2,13 +2,15 @@
 Whether a request may go where its route leads, by the guards of the route.
 
 They ask in this order: from where it comes, whether it is a browser's
-preflight (which has no credentials), and who asks. Nothing here waits: what
+preflight (which has no credentials), how much comes from there, who asks, and
+how much they do, at last how many do so at a time. Nothing here waits: what
 would have to is said, and asked again later.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from math import ceil
+from typing import Final, NamedTuple
 
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.principal import Principal
@@ -19,6 +21,10 @@ from fengling_gateway.http.cors import ANSWER_HEADERS
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.head import RequestHead
 from fengling_gateway.http.headers import Pair
+from fengling_gateway.limiting.keys import key_of
+from fengling_gateway.limiting.limit import ConcurrencyLimit, Limit
+from fengling_gateway.limiting.shared import UNAVAILABLE
+from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.routing.guards import Guards
 
 _REALM: Final = b'realm="gateway"'
@@ -43,9 +49,23 @@ class Admission:
         drops: lower-case names of what an instance can't say beside them.
     """
 
-    __slots__ = ("drops", "error", "pairs", "principal", "refused", "status", "tenant", "waits")
+    __slots__ = (
+        "_entered",
+        "drops",
+        "error",
+        "pairs",
+        "principal",
+        "refused",
+        "status",
+        "tenant",
+        "waits",
+    )
 
     def __init__(self, tenant: str | None) -> None:
+        """
+        Args:
+            tenant: what host and path, or a token, said before the route was known.
+        """
         self.tenant = tenant
         self.error: ForwardError | None = None
         self.status = 0
@@ -54,6 +74,7 @@ class Admission:
         self.principal: Principal | None = None
         self.pairs: list[Pair] = []
         self.drops = _NONE
+        self._entered: tuple[ConcurrencyLimit, bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<Admission error={self.error} principal={self.principal}>"
@@ -65,29 +86,47 @@ class Admission:
             pairs = [pair for pair in pairs if pair[0].lower() not in drops]
         return pairs + self.pairs
 
+    def enter(self, table: LimitTable, limit: ConcurrencyLimit, key: bytes) -> bool:
+        """Count among the requests that are under way, if there may be one more."""
+        if not table.enter(limit, key):
+            return False
+        self._entered = limit, key
+        return True
 
-def admit(
-    plane: PlaneState,
-    head: RequestHead,
-    guards: Guards | None,
-    tenant: str | None,
-    is_https: bool,
-) -> Admission:
+    def leave(self, table: LimitTable) -> None:
+        """Count no longer among them."""
+        entered, self._entered = self._entered, None
+        if entered is not None:
+            table.release(*entered)
+
+
+class Asked(NamedTuple):
+    """A request, and where its route was found."""
+
+    head: RequestHead
+    route_id: str
+    is_https: bool
+    now: float
+    """Seconds on the reactor's clock."""
+    is_again: bool
+    """Whether it has waited for keys, and been counted before."""
+
+
+def admit(plane: PlaneState, asked: Asked, guards: Guards | None, tenant: str | None) -> Admission:
     """
-    Let a request's guards judge it.
+    Let the guards of a route judge a request.
 
-    Credentials that have been found good are taken off `head`, unless the route
-    forwards them.
-
-    Args:
-        tenant: what host and path, or a token, said before the route was known.
-        is_https: whether the client came over TLS.
+    Credentials that have been found good are taken off its head, unless the
+    route forwards them.
     """
     admission = Admission(tenant)
     if guards is not None:
-        _ask(plane, head, guards, admission, is_https)
-    if admission.error is None and not admission.status and _contradicts(head, admission.tenant):
-        admission.error = ForwardError.TENANT_MISMATCH
+        _ask(plane, asked, guards, admission)
+    if admission.error is None and not admission.status:
+        if _contradicts(asked.head, admission.tenant):
+            admission.error = ForwardError.TENANT_MISMATCH
+        elif guards is not None and guards.concurrency is not None:
+            _enter(plane, asked, guards.concurrency, admission)
     return admission
 
 
@@ -97,17 +136,49 @@ def _contradicts(head: RequestHead, tenant: str | None) -> bool:
     return said is not None and tenant is not None and said != tenant.encode()
 
 
-def _ask(
-    plane: PlaneState, head: RequestHead, guards: Guards, admission: Admission, is_https: bool
-) -> None:
-    if is_https:
+def _ask(plane: PlaneState, asked: Asked, guards: Guards, admission: Admission) -> None:
+    if asked.is_https:
         admission.pairs += guards.https_pairs
-    if guards.access is not None and not guards.access.takes(head.peer):
+    if guards.access is not None and not guards.access.takes(asked.head.peer):
         admission.error = ForwardError.ADDRESS_DENIED
-    elif guards.cors is not None and _is_preflight(head, guards, admission):
-        pass
-    elif guards.requirement is not None:
-        _authorise(plane, head, guards.requirement, admission)
+        return
+    if guards.cors is not None and _is_preflight(asked.head, guards, admission):
+        return
+    if guards.early_limits and not asked.is_again:
+        _count(plane, asked, guards.early_limits, admission)
+    if guards.requirement is not None and admission.error is None:
+        _authorise(plane, asked.head, guards.requirement, admission)
+    if guards.late_limits and admission.error is None:
+        _count(plane, asked, guards.late_limits, admission)
+
+
+def _count(
+    plane: PlaneState, asked: Asked, limits: tuple[Limit, ...], admission: Admission
+) -> None:
+    """Count a request, and tell its client what is left."""
+    table, now = plane.limit_table, asked.now
+    keys = [_key(asked, limit, admission) for limit in limits]
+    wait = table.take_all(limits, keys, now)
+    if wait == UNAVAILABLE:
+        admission.error = ForwardError.LIMIT_UNAVAILABLE
+        return
+    admission.pairs += table.pairs(limits, keys, now)
+    if wait:
+        admission.error = ForwardError.RATE_LIMITED
+        admission.pairs.append((b"Retry-After", b"%d" % ceil(wait)))
+
+
+def _enter(plane: PlaneState, asked: Asked, limit: ConcurrencyLimit, admission: Admission) -> None:
+    if not admission.enter(plane.limit_table, limit, _key(asked, limit, admission)):
+        admission.error = ForwardError.TOO_MANY_AT_ONCE
+        admission.pairs.append(_RETRY_SOON)
+
+
+def _key(asked: Asked, limit: Limit | ConcurrencyLimit, admission: Admission) -> bytes:
+    head = asked.head
+    return key_of(
+        limit, head.peer, asked.route_id, admission.tenant, admission.principal, head.headers
+    )
 
 
 def _is_preflight(head: RequestHead, guards: Guards, admission: Admission) -> bool:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fengling_gateway.dataplane import answers, phases
-from fengling_gateway.dataplane.admission import admit
+from fengling_gateway.dataplane.admission import Asked, admit
 from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.tunnel import Tunnel
@@ -93,13 +93,14 @@ class Exchange(RequestSide):
         if plan.guards is None and head.said_tenant is None:
             self._proceed()
         else:
-            self._ask_guards(True)
+            self._ask_guards(True, False)
 
-    def _ask_guards(self, may_wait: bool) -> None:
+    def _ask_guards(self, may_wait: bool, is_again: bool) -> None:
         """Go on if the guards of the route let it."""
         plane, plan = self._plane, self._plan
         is_https = (self.head.forwarded_proto or self._peer.listener.scheme) == b"https"
-        admission = admit(plane, self.head, plan.guards, self._tenant, is_https)
+        asked = Asked(self.head, self._route_id, is_https, self._started, is_again)
+        admission = admit(plane, asked, plan.guards, self._tenant)
         self._admission = admission
         if may_wait and admission.waits and plane.identities.wait(self):
             self._phase = _ADMITTING
@@ -121,7 +122,7 @@ class Exchange(RequestSide):
         if self._phase == _ADMITTING:
             self._plane.identities.wait_no_longer(self)
             self._phase = _ROUTING
-            self._ask_guards(may_wait)
+            self._ask_guards(may_wait, True)
 
     def _asked_leave_for(self, route: Route | None) -> Route | None:
         """Return the route that a preflight is about, if it is the gateway that answers it."""
@@ -337,6 +338,8 @@ class Exchange(RequestSide):
             plane.tunnels.pop(self._tunnel, None)
         if self._phase == _ADMITTING:
             plane.identities.wait_no_longer(self)
+        if self._admission is not None:
+            self._admission.leave(plane.limit_table)
         self._phase = _OVER
         self.downstream.deadline = NEVER
         if self.instance is not None:

@@ -11,14 +11,31 @@ from typing import Any, Final
 from fengling_gateway.auth.requirement import ANONYMOUS, Requirement
 from fengling_gateway.http.cors import Cors
 from fengling_gateway.http.headers import Pair
+from fengling_gateway.limiting.limit import (
+    ADDRESS,
+    ALL,
+    HEADER,
+    ROUTE,
+    ConcurrencyLimit,
+    compile_limits,
+)
 from fengling_gateway.model.browsers import PRESETS, REMOVED
 from fengling_gateway.routing.access import AccessList
 
 _HTTPS_ONLY: Final = "strict-transport-security"
 """The header that must not go out in the clear (RFC 6797, section 7.2)."""
 
-GUARD_POLICIES: Final = ("access", "auth", "cors", "security_headers", "response_headers")
-"""What guards are made of; equal ones make equal guards."""
+COUNTED: Final = ("rate_limit", "concurrency")
+"""Policies that count where they are configured: equal ones elsewhere count apart."""
+
+GUARD_POLICIES: Final = (
+    *("access", "auth", "cors", "security_headers", "response_headers"),
+    *COUNTED,
+)
+"""What guards are made of."""
+
+_BEFORE_CREDENTIALS: Final = frozenset({ALL, ROUTE, ADDRESS, HEADER})
+"""Keys of limits that are known before anybody has looked at credentials."""
 
 
 class Guards:
@@ -27,12 +44,26 @@ class Guards:
 
     Attributes:
         requirement: None where everybody may ask, whoever they say they are.
+        early_limits, late_limits: rates that are asked for before credentials are
+            looked at, so that they bound guessing, too, and those that need them.
         https_pairs: headers of answers to requests that came over TLS.
     """
 
-    __slots__ = ("access", "cors", "https_pairs", "requirement")
+    __slots__ = (
+        "access",
+        "concurrency",
+        "cors",
+        "early_limits",
+        "https_pairs",
+        "late_limits",
+        "requirement",
+    )
 
-    def __init__(self, policies: Mapping[str, Any]) -> None:
+    def __init__(self, policies: Mapping[str, Any], places: Mapping[str, str]) -> None:
+        """
+        Args:
+            places: where each of the `COUNTED` policies is configured.
+        """
         access, auth, cors = (policies.get(name) for name in ("access", "auth", "cors"))
         self.access = None if access is None else AccessList(access)
         self.cors = None if cors is None else Cors(cors)
@@ -40,6 +71,12 @@ class Guards:
         if requirement is not None and requirement.mode == ANONYMOUS:
             requirement = None
         self.requirement = requirement
+        rates = compile_limits(policies.get("rate_limit"), places.get("rate_limit", ""))
+        self.early_limits = tuple(one for one in rates if one.key_kind in _BEFORE_CREDENTIALS)
+        self.late_limits = tuple(one for one in rates if one.key_kind not in _BEFORE_CREDENTIALS)
+        at_once = policies.get("concurrency")
+        place = places.get("concurrency", "")
+        self.concurrency = None if at_once is None else ConcurrencyLimit(at_once, place)
         self.https_pairs = _https_pairs(policies)
 
     def __repr__(self) -> str:
@@ -51,9 +88,11 @@ class Guards:
         return not any(getattr(self, name) for name in self.__slots__)
 
 
-def compile_guards(policies: Mapping[str, Any]) -> Guards | None:
+def compile_guards(policies: Mapping[str, Any], places: Mapping[str, str]) -> Guards | None:
     """Compile the guards of effective policies; None where there are none."""
-    guards = Guards(policies)
+    if not any(policies.get(name) for name in GUARD_POLICIES):
+        return None
+    guards = Guards(policies, places)
     return None if guards.ask_nothing else guards
 
 

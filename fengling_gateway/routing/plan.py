@@ -16,6 +16,7 @@ from fengling_gateway.http.headers import Pair
 from fengling_gateway.http.transforms import NO_EDITS, HeaderEdits, LocationTemplate, PathEdit
 from fengling_gateway.model.names import NEVER_UPGRADED
 from fengling_gateway.routing.guards import (
+    COUNTED,
     GUARD_POLICIES,
     Guards,
     compile_guards,
@@ -236,31 +237,36 @@ class PlanCompiler:
         """
         policies = route["policies"]
         if route["service_id"] is not None:
-            return self._forward(route["service_id"], policies)
+            return self._forward(route["service_id"], policies, route["id"])
         if route["split"] is not None:
-            return self._split(route["split"], policies, previous)
+            return self._split(route, policies, previous)
         effective = {**self._defaults, **policies}
-        edits, guards = self._edits_of(response_edits(effective)), self._guards_of(effective)
+        places = _places(policies, route["id"], NO_POLICIES, "")
+        guards = self._guards_of(effective, places)
+        edits = self._edits_of(response_edits(effective))
         if route["redirect"] is not None:
             return RedirectPlan(route["redirect"], edits, guards)
         return RespondPlan(route["respond"], edits, guards)
 
-    def _forward(self, service_id: str, policies: Policies) -> ForwardPlan:
-        key = (service_id, str(policies) if policies else "")
+    def _forward(self, service_id: str, policies: Policies, route_id: str) -> ForwardPlan:
+        own = route_id if any(name in policies for name in COUNTED) else ""
+        key = (service_id, own + str(policies) if policies else "")
         plan = self._plans.get(key)
         if plan is None:
-            effective = {**self._defaults, **self._policies_of(service_id), **policies}
-            guards = self._guards_of(effective)
+            of_service = self._policies_of(service_id)
+            effective = {**self._defaults, **of_service, **policies}
+            guards = self._guards_of(effective, _places(policies, route_id, of_service, service_id))
             plan = ForwardPlan(service_id, effective, self._edits_of, self._identity, guards)
             self._plans[key] = plan
         return plan
 
-    def _split(
-        self, weights: Mapping[str, int], policies: Policies, previous: object
-    ) -> ForwardPlan:
+    def _split(self, route: Mapping[str, Any], policies: Policies, previous: object) -> ForwardPlan:
+        weights = route["split"]
         effective = {**self._defaults, **policies}
         plan = ForwardPlan("", effective, self._edits_of, self._identity, None)
-        plan.branches = {service: self._forward(service, policies) for service in weights}
+        plan.branches = {
+            service: self._forward(service, policies, route["id"]) for service in weights
+        }
         plan.takes_preflights = any(one.takes_preflights for one in plan.branches.values())
         was = previous.split if isinstance(previous, ForwardPlan) else None
         if was is not None and was.has_weights(weights):
@@ -269,11 +275,11 @@ class PlanCompiler:
             plan.split = Split(weights, self._rng)
         return plan
 
-    def _guards_of(self, policies: Policies) -> Guards | None:
+    def _guards_of(self, policies: Policies, places: Mapping[str, str]) -> Guards | None:
         """Return the guards of effective policies, the same for the same."""
-        key = str([policies.get(name) for name in GUARD_POLICIES])
+        key = str([(policies.get(name), places.get(name)) for name in GUARD_POLICIES])
         if key not in self._guards:
-            self._guards[key] = compile_guards(policies)
+            self._guards[key] = compile_guards(policies, places)
         return self._guards[key]
 
     def _edits_of(self, policy: Mapping[str, Any] | None) -> HeaderEdits:
@@ -284,6 +290,20 @@ class PlanCompiler:
         if edits is None:
             edits = self._edits[key] = HeaderEdits.compile(policy)
         return edits
+
+
+def _places(
+    policies: Policies, route_id: str, of_service: Policies, service_id: str
+) -> dict[str, str]:
+    """Return where each of the policies that count is configured."""
+    return {
+        name: f"route:{route_id}"
+        if name in policies
+        else f"service:{service_id}"
+        if name in of_service
+        else "defaults"
+        for name in COUNTED
+    }
 
 
 def compile_plan(

@@ -437,6 +437,92 @@ class AddressTests(GuardCase):
         self.assertEqual(rig.counters()["credentials_refused"], {})
 
 
+class LimitTests(GuardCase):
+    """How much one may ask for."""
+
+    def test_rate_is_limited(self) -> None:
+        """By the address unless said otherwise; the client is told what is left, and when more."""
+        rig = self.guarded(rate_limit={"rate": "2/10s"})
+        self.passed(rig, GET)
+        self.assertEqual(self.answered[b"ratelimit-policy"], b'"client_ip";q=2;w=10')
+        self.assertEqual(self.answered[b"ratelimit"], b'"client_ip";r=1;t=5')
+        self.passed(rig, GET)
+        asking = rig.ask()
+        self.assert_failed(rig, asking, ForwardError.RATE_LIMITED)
+        self.assertEqual(head_of(asking.sent)[b"retry-after"], b"5")
+        other = rig.client("198.51.100.8")
+        other.deliver(GET)
+        self.assertEqual(other.sent, b"")
+        rig.advance(5)
+        self.passed(rig, GET)
+
+    def test_limit_counts_where_it_is_configured(self) -> None:
+        """Each route for itself; the routes of a service, or all, together."""
+        paths = (route("a", "/a"), route("b", "/b"))
+        limit = policies(rate_limit={"rate": "1/m", "headers": False})
+        for entities, second in (
+            ([("route", {**body, "policies": limit}) for _, body in paths], b""),
+            ([*paths, service(policies=limit)], b"429"),
+            ([*paths, setting("defaults", limit)], b"429"),
+        ):
+            rig = self.rig(*entities)
+            rig.ask(get(first=b"GET /a HTTP/1.1"))
+            asking = rig.ask(get(first=b"GET /b HTTP/1.1"))
+            self.assertEqual(asking.sent[9:12], second)
+
+    def test_guessing_is_limited(self) -> None:
+        """What is told by the address is counted before credentials are looked at."""
+        rig = self.guarded(auth=REQUIRED, rate_limit={"rate": "2/m"})
+        for status in (401, 401, 429):
+            self.assertEqual(self.refused(rig, with_token(b"guess"))[0], status)
+
+    def test_subject_is_limited_wherever_it_is(self) -> None:
+        """And who is nobody by the address."""
+        rig = self.guarded(auth={"mode": "optional"}, rate_limit={"rate": "1/m", "key": "subject"})
+        self.passed(rig, with_token())
+        other = rig.client("198.51.100.8")
+        other.deliver(with_token())
+        self.assertEqual(status_of(other.sent), 429)
+        self.passed(rig, with_token(token(claims(sub="bob"))))
+        self.passed(rig, GET)
+        self.assertEqual(status_of(rig.ask().sent), 429)
+
+    def test_requests_at_a_time_are_limited(self) -> None:
+        """However one ends, another may begin."""
+        rig = self.guarded(concurrency={"limit": 1})
+        first = rig.ask()
+        second = rig.ask()
+        self.assertEqual(status_of(second.sent), 429)
+        self.assertEqual(head_of(second.sent)[b"retry-after"], b"1")
+        rig.accept().deliver(OK)
+        first.deliver(GET)
+        rig.advance(0.1)
+        self.assertEqual(status_of(rig.ask().sent), 429)
+        first.lose()
+        third = rig.ask()
+        self.assertEqual(third.sent, b"")
+        third.lose()
+
+    def test_refused_request_holds_no_place(self) -> None:
+        """Whoever is refused is not under way."""
+        rig = self.guarded(auth=REQUIRED, concurrency={"limit": 1})
+        self.refused(rig, GET)
+        self.refused(rig, GET)
+        self.passed(rig, with_token())
+
+    def test_waiting_for_keys_counts_once(self) -> None:
+        """Being asked again is not asking again."""
+        rig = self.guarded(auth=REQUIRED, keys=NO_KEYS, rate_limit={"rate": "2/m"})
+        rig.plane.want_keys = lambda _: True
+        rig.ask(with_token())
+        one = issuer()
+        rig.plane.offer_issuers({one.issuer: one})
+        rig.advance(0.1)
+        self.assertEqual(len(rig.dials), 1)
+        self.passed(rig, with_token())
+        self.assertEqual(status_of(rig.ask(with_token()).sent), 429)
+
+
 APP = b"Origin: https://app.example"
 PREFLIGHT = get(APP, b"Access-Control-Request-Method: PUT", first=b"OPTIONS /x HTTP/1.1")
 CORS = {
