@@ -31,7 +31,9 @@ class Ledger:
     Attributes:
         is_reachable: whether the others are believed to hear of it; the one who
             carries it sets this.
-        lost: requests of which nobody was told.
+        calls, failures, outages: how often it was told, was not heard, and was not
+            heard for so long that the limits went on without.
+        told, lost: requests that were told of, and those that never were.
         wake: called when there is something to tell and was nothing before.
     """
 
@@ -39,6 +41,10 @@ class Ledger:
         self._max_keys = max_keys
         self._waiting: dict[SharedCounts, None] = {}
         self.is_reachable = False
+        self.calls = 0
+        self.failures = 0
+        self.outages = 0
+        self.told = 0
         self.lost = 0
         self.wake: Callable[[], None] = _nobody
 

@@ -38,6 +38,7 @@ class LimitTable:
         self._max_keys = max_keys
         self._counts: dict[str, Counts | SharedCounts] = {}
         self._under_way: dict[str, dict[bytes, int]] = {}
+        self._shared = 0
         self._forgotten = 0
         self._most_each = max_keys
         self._unaged: list[str] = []
@@ -75,7 +76,9 @@ class LimitTable:
             return self.take(limits[0], keys[0], now)
         longest = 0.0
         for limit, key in zip(limits, keys, strict=True):
-            counts = self._counts.get(limit.id) or self._begin(limit, now)
+            counts = self._counts.get(limit.id)
+            if counts is None:
+                counts = self._begin(limit, now)
             wait = counts.wait(key, now)
             if wait < 0.0:
                 return wait
@@ -141,7 +144,12 @@ class LimitTable:
             "limit_keys_now": sum(len(counts) for counts in self._counts.values()),
             "limit_keys_forgotten": self._forgotten
             + sum(counts.forgotten for counts in self._counts.values()),
+            "limit_requests_told": self.ledger.told,
             "limit_requests_untold": self.ledger.lost,
+            "limit_calls": self.ledger.calls,
+            "limit_calls_failed": self.ledger.failures,
+            "limit_outages": self.ledger.outages,
+            "limits_alone_now": int(self._shared > 0 and not self.ledger.is_reachable),
         }
 
     def _begin_pass(self) -> None:
@@ -158,6 +166,7 @@ class LimitTable:
         if not len(counts):
             self._forgotten += counts.forgotten
             del self._counts[name]
+            self._shared -= isinstance(counts, SharedCounts)
 
     def _begin(self, limit: Limit, now: float) -> Counts | SharedCounts:
         share = self._new_counts(limit, self._workers, now)
@@ -165,6 +174,7 @@ class LimitTable:
         if limit.is_global:
             whole = self._new_counts(limit, 1, now)
             counts = SharedCounts(limit, whole, share, self.ledger, self._max_keys)
+            self._shared += 1
         self._counts[limit.id] = counts
         return counts
 

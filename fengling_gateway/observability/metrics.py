@@ -133,9 +133,27 @@ WORKER_COUNTERS: Final = {
         "limits.max_limit_keys.",
         _WORKER,
     ),
+    "limit_requests_told": Declared(
+        "fengling_limit_told_requests_total",
+        "Requests within global rate limits that the other workers were told of.",
+        _WORKER,
+    ),
     "limit_requests_untold": Declared(
         "fengling_limit_untold_requests_total",
         "Requests within global rate limits that no other worker was told of.",
+        _WORKER,
+    ),
+    "limit_calls": Declared(
+        "fengling_limit_redis_calls_total", "Calls by which workers count together.", _WORKER
+    ),
+    "limit_calls_failed": Declared(
+        "fengling_limit_redis_calls_failed_total",
+        "Those that were not answered as they should; they are repeated for a while.",
+        _WORKER,
+    ),
+    "limit_outages": Declared(
+        "fengling_limit_redis_outages_total",
+        "How often Redis did not answer for redis.limit_deadline.",
         _WORKER,
     ),
     "retries": Declared(
@@ -181,6 +199,11 @@ WORKER_GAUGES: Final = {
     "limit_keys_now": Declared(
         "fengling_limit_keys",
         "Clients (or other keys of rate limits) that are known.",
+        _WORKER,
+    ),
+    "limits_alone_now": Declared(
+        "fengling_limit_alone",
+        "1 while a worker's global rate limits do what their on_redis_failure says.",
         _WORKER,
     ),
     "overload_now": Declared(

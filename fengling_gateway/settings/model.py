@@ -108,6 +108,27 @@ class RedisSettings(Section):
         description="Unset: hosts hear of changes from the database alone. Needs [sync] keys.",
         examples=["redis://127.0.0.1:6379/0"],
     )
+    limit_interval: Seconds = Field(
+        default=0.2,
+        ge=0.05,
+        le=5.0,
+        description="How often workers tell each other what they let in of global rate limits. "
+        "Until then each may let in what only one should.",
+    )
+    limit_deadline: Seconds = Field(
+        default=1.0,
+        ge=0.1,
+        le=60.0,
+        description="How long Redis may not answer before those limits do what their "
+        "on_redis_failure says.",
+    )
+    limit_batch: int = Field(
+        default=200,
+        ge=1,
+        le=1000,
+        description="Clients (or other keys) that are told of in one call: Redis is busy for "
+        "some 3 ms per 1000.",
+    )
 
 
 class SyncSettings(Section):

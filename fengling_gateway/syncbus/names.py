@@ -35,3 +35,11 @@ class Names:
         """The key that the first announcer of a position wins."""
         digest = blake2b(repr(tuple(position)).encode(), digest_size=16).hexdigest()
         return f"fengling:{self.cluster}:announced:{digest}"
+
+    def limit(self, digest: str) -> str:
+        """The key with what was taken of one key of a limit."""
+        return f"fengling:{self.cluster}:limit:{digest}"
+
+    def limit_calls(self, worker: str) -> str:
+        """The key with the number of a worker's last call of the script for limits."""
+        return f"fengling:{self.cluster}:limit:calls:{worker}"

@@ -167,12 +167,25 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
         ),
         worker_configuration={
             "data_plane": settings.data_plane().to_json(),
-            "redis": None if redis is None else {"url": redis, "keys": settings.sync.keys},
+            "redis": None if redis is None else _worker_redis(redis, settings),
             "secrets": {"keys": list(settings.secrets.keys)},
             "orphan_grace": settings.supervision.orphan_grace,
             "drain_deadline": settings.drain.deadline,
         },
     )
+
+
+def _worker_redis(url: str, settings: GatewaySettings) -> dict[str, Any]:
+    redis = settings.redis
+    return {
+        "url": url,
+        "keys": settings.sync.keys,
+        "limits": {
+            "interval": redis.limit_interval,
+            "deadline": redis.limit_deadline,
+            "batch": redis.limit_batch,
+        },
+    }
 
 
 def _release_held(settings: GatewaySettings) -> str:

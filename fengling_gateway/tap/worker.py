@@ -104,6 +104,22 @@ class Parts:
             rng=self._rng,
         )
 
+    def limit_sync(self, configuration: dict[str, Any], plane: Any) -> Any:
+        redis = configuration["redis"]
+        if redis is None:
+            return None
+        from fengling_gateway.syncbus.limits import LimitSync, SyncTimes
+
+        return LimitSync(
+            reactor=self._reactor,
+            url=redis["url"],
+            cluster=configuration["cluster"],
+            keys=redis["keys"],
+            ledger=plane.limit_table.ledger,
+            times=SyncTimes.from_json(redis["limits"]),
+            rng=self._rng,
+        )
+
 
 class Process:
     """This process around its agent: signals, the handoff socket, the end."""

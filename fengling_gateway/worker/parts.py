@@ -13,7 +13,7 @@ from fengling_gateway.worker.applier import Applier
 
 
 class Subscriber(Protocol):
-    """Hears announcements; `fengling_gateway.syncbus` has the real one."""
+    """Hears announcements, or carries counts; `fengling_gateway.syncbus` has the real ones."""
 
     def start(self) -> None: ...
 
@@ -41,3 +41,6 @@ class WorkerParts(Protocol):
         self, configuration: dict[str, Any], heard: Callable[[Position], None]
     ) -> Subscriber | None:
         """Return what listens for announcements; None without Redis."""
+
+    def limit_sync(self, configuration: dict[str, Any], plane: Any) -> Subscriber | None:
+        """Return what has the limits of a data plane counted with others; None without Redis."""

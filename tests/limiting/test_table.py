@@ -245,11 +245,7 @@ class ForgettingTests:
         assert table.counters()["limit_keys_now"] == 1000
         for second in range(1, 8):
             table.sweep(T0 + second)
-        assert table.counters() == {
-            "limit_keys_now": 0,
-            "limit_keys_forgotten": 0,
-            "limit_requests_untold": 0,
-        }
+        assert set(table.counters().values()) == {0}
 
     @ALGORITHMS
     @given(gaps=gaps)
