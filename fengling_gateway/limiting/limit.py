@@ -76,7 +76,8 @@ class Limit:
         self.on_failure: str = policy["on_redis_failure"]
         self.shows_headers: bool = policy["headers"]
         algorithm = "bucket" if self.is_bucket else "window"
-        terms = f"{algorithm} {policy['rate']} {self.burst} {policy['key']} {policy['where']}"
+        reach = self.on_failure if self.is_global else "here"
+        terms = f"{algorithm} {policy['rate']} {self.burst} {policy['key']} {reach}"
         self.id = f"{where}#{place} {terms}"
         name = "header" if self.key_header else policy["key"]
         self.label = f"{name}-{place + 1}" if place else name

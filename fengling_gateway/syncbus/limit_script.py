@@ -29,14 +29,18 @@ _MOST: Final = 10**15
 SCRIPT: Final = """\
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local before_this = tonumber(redis.call('GET', KEYS[1]) or '') or 0
+local function number(text, most)
+  local value = tonumber(text or '')
+  return value and value >= 0 and value <= most and value or 0
+end
+local before_this = number(redis.call('GET', KEYS[1]), 1e15)
 local is_new = before_this < tonumber(ARGV[1])
 if is_new then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 end
 local answers = {}
 local function count_bucket(key, taken, token, most)
-  local full_at = math.max(tonumber(redis.call('GET', key) or '') or 0, now)
+  local full_at = math.max(number(redis.call('GET', key), now + most), now)
   if taken > 0 then
     full_at = math.min(full_at + taken * token, now + most)
     redis.call('SET', key, string.format('%.0f', full_at),
@@ -47,7 +51,7 @@ end
 local function count_window(key, taken, window)
   local index = math.floor(now / window)
   local was, inside, before = string.match(redis.call('GET', key) or '', '^(%d+):(%d+):(%d+)$')
-  was, inside, before = tonumber(was), tonumber(inside) or 0, tonumber(before) or 0
+  was, inside, before = number(was, 1e15), number(inside, 1e15), number(before, 1e15)
   if was ~= index then
     before = was == index - 1 and inside or 0
     inside = 0

@@ -79,7 +79,7 @@ class LimitSync:
         self._ledger = ledger
         self._times = times
         self._names = Names(cluster)
-        self._secret = sha256(_DOMAIN + parse_keys(keys)[0].secret).digest()
+        self.replace_keys(keys)
         self._calls = self._names.limit_calls(f"{rng.getrandbits(64):016x}")
         self._number = 0
         self._connection = connection or RedisConnection(
@@ -108,6 +108,10 @@ class LimitSync:
         if self._running is not None:
             self._running.cancel()
         return self._connection.stop() if self._is_connecting else succeed(None)
+
+    def replace_keys(self, keys: Iterable[str]) -> None:
+        """Name the keys in Redis by other keys from now on: all counts begin anew."""
+        self._secret = sha256(_DOMAIN + parse_keys(keys)[0].secret).digest()
 
     def _wake(self) -> None:
         """There is something to tell."""

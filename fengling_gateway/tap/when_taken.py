@@ -8,7 +8,7 @@ from typing import Final
 _TOLD_TO_NEW_WORKERS: Final = (
     *("limits.", "dns.", "debug.worker_header", "transport.fast", "transport.tls"),
     *("listeners.tls", "listeners.proxy_protocol", "listeners.limits"),
-    *("drain.deadline", "supervision.orphan_grace"),
+    *("drain.deadline", "supervision.orphan_grace", "redis.limit_"),
 )
 """Keys, or how they begin; what the supervisor uses, too, stays as it was until a restart."""
 

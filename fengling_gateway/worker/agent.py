@@ -75,6 +75,7 @@ class WorkerAgent:
         self._uncompiled: dict[str, str] = {}
         self._accepting: Any = None
         self._subscriber: Subscriber | None = None
+        self._limit_sync: Subscriber | None = None
         self._slots: frozenset[int] = frozenset()
         self._ready = False
         self._draining = False
@@ -156,8 +157,9 @@ class WorkerAgent:
         self._accepting = Accepting(plane=self._plane, sockets=self.sockets)
         self._slots = frozenset(configuration["read_slots"])
         self._subscriber = self._parts.subscriber(configuration, self._heard)
-        if self._subscriber is not None:
-            self._subscriber.start()
+        self._limit_sync = self._parts.limit_sync(configuration, self._plane)
+        for one in self._on_redis():
+            one.start()
         self._configured(configuration)
         if configuration.get("refuse_after") is not None:
             self._patience = self._clock.callLater(
@@ -178,8 +180,9 @@ class WorkerAgent:
         if self._certificates is None or self._issuers is None:
             return
         self.configuration["secrets"] = values["secrets"]
-        if self._subscriber is not None and values.get("bus_keys"):
-            self._subscriber.replace_keys(values["bus_keys"])
+        if values.get("bus_keys"):
+            for one in self._on_redis():
+                one.replace_keys(values["bus_keys"])
         self._plane.read_certificates(values["tls"])
         resolver = self._parts.resolver(values["secrets"])
         self._certificates.renew(resolver)
@@ -293,10 +296,11 @@ class WorkerAgent:
             self._asking = None
         self._lost_place.found()
         self._reports.stop()
-        stopping = [self._plane.stop()]
-        if self._subscriber is not None:
-            stopping.append(self._subscriber.stop())
+        stopping = [self._plane.stop(), *(one.stop() for one in self._on_redis())]
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
+
+    def _on_redis(self) -> list[Subscriber]:
+        return [one for one in (self._subscriber, self._limit_sync) if one is not None]
 
     def _send(self, message: Message, values: dict[str, Any] | None = None) -> None:
         if self._channel is not None:

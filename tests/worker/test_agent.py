@@ -149,6 +149,23 @@ class FaultyContext(CompileContext):
         return super().compile(key, compile_it)
 
 
+class FakeSync:
+    """Remembers what became of it."""
+
+    def __init__(self) -> None:
+        self.lived: list[str] = []
+
+    def start(self) -> None:
+        self.lived.append("started")
+
+    def stop(self) -> Deferred[None]:
+        self.lived.append("stopped")
+        return succeed(None)
+
+    def replace_keys(self, keys: list[str]) -> None:
+        self.lived.append(f"has {len(keys)} keys")
+
+
 class Parts:
     """Makes the fakes."""
 
@@ -156,6 +173,7 @@ class Parts:
         self.plane = FakePlane()
         self.context = FaultyContext()
         self.heard: Any = None
+        self.sync = FakeSync()
         self.files: dict[str, str] = {}
 
     def resolver(self, secrets: dict[str, Any]) -> SecretResolver:
@@ -178,6 +196,10 @@ class Parts:
 
     def subscriber(self, configuration: dict[str, Any], heard: Any) -> None:
         self.heard = heard
+
+    def limit_sync(self, configuration: dict[str, Any], plane: FakePlane) -> FakeSync:
+        assert plane is self.plane
+        return self.sync
 
 
 class Supervisor:
@@ -518,6 +540,19 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual(said[-2:], [Message.CLOSED, Message.DRAINED])
         self.assertEqual(self.ends, ["done"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_counts_limits_with_others_lives_as_long_as_the_worker(self) -> None:
+        """While requests are finished, too, and hears of other keys."""
+        self.configure()
+        self.assertEqual(self.parts.sync.lived, ["started"])
+        values = {"secrets": {}, "tls": {}, "bus_keys": ["a", "b"]}
+        self.channel.send(Message.RENEW, values)
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.channel.send(Message.DRAIN, {"deadline": 30.0, "last": False})
+        self.turn()
+        self.assertEqual(self.parts.sync.lived, ["started", "has 2 keys"])
+        self.plane.drained.callback(None)
+        self.assertEqual(self.parts.sync.lived[2:], ["stopped"])
 
     def test_lost_supervisor_makes_an_orphan(self) -> None:
         """Unless it is draining anyway."""
