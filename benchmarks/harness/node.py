@@ -45,6 +45,9 @@ listen = {listen}
 push = {push}
 keys = ["{sync_key}"]
 
+[upstream]
+allow = ["127.0.0.0/8"]
+
 [[listeners]]
 name = "http"
 address = "127.0.0.1:{port}"

@@ -22,6 +22,8 @@ state_dir = "{directory}"
 path = "{routes}"
 [management]
 enabled = false
+[upstream]
+allow = ["127.0.0.0/8"]
 [[listeners]]
 name = "tls"
 address = "127.0.0.1:{port}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -14,7 +16,8 @@ class Instance(NamedTuple):
     ``is_named`` says whether its host is a name, and no IP address.
     ``authority`` is what a Host header addressed to it says. ``health`` is what
     the console last reported (unknown, healthy or unhealthy), ``state`` what an
-    operator wants (ready, drain or maintenance).
+    operator wants (ready, drain or maintenance). ``refused`` says why this host
+    must not connect to its address; None where it may.
     """
 
     id: str
@@ -29,33 +32,50 @@ class Instance(NamedTuple):
     health: str
     zone: str | None
     is_named: bool = False
+    refused: str | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Whether an operator lets it have new requests; weight 0 says no, as drain does."""
-        return self.weight > 0 and self.state == "ready"
+        """
+        Whether operators, of it and of this host, let it have new requests.
+
+        Weight 0 says no, as drain does.
+        """
+        return self.weight > 0 and self.state == "ready" and self.refused is None
 
     @property
     def is_healthy(self) -> bool:
         """Whether nothing is known against it: an instance nobody probed is routable."""
         return self.health != "unhealthy"
 
+    @property
+    def address(self) -> str:
+        """Where it is, as in the configuration."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
     def has_address_of(self, other: Instance) -> bool:
         return self.port == other.port and self.host == other.host and self.scheme == other.scheme
 
 
-def compile_instance(body: dict[str, Any], health: str) -> Instance:
-    """Compile a canonical instance body together with the health reported for it."""
-    scheme, _, rest = body["address"].partition("://")
+def split_instance_address(address: str) -> tuple[str, str, int]:
+    """Return the scheme, the host (of IPv6 without brackets) and the port of a canonical address."""
+    scheme, _, rest = address.partition("://")
     host, _, port = rest.rstrip("/").rpartition(":")
-    number = int(port)
+    return scheme, host.strip("[]"), int(port)
+
+
+def compile_instance(body: dict[str, Any], health: str, networks: UpstreamNetworks) -> Instance:
+    """Compile a canonical instance body together with the health reported for it."""
+    scheme, bare, number = split_instance_address(body["address"])
+    host = f"[{bare}]" if ":" in bare else bare
     authority = host if _DEFAULT_PORTS.get(scheme) == number else f"{host}:{number}"
     return Instance(
         id=body["id"],
         service_id=body["service_id"],
         tenant_id=body["tenant_id"],
         scheme=scheme,
-        host=host.strip("[]"),
+        host=bare,
         port=number,
         authority=authority.encode(),
         weight=body["weight"],
@@ -63,7 +83,8 @@ def compile_instance(body: dict[str, Any], health: str) -> Instance:
         health=health,
         zone=body["zone"],
         # What is canonical and ends in a number is an address; see `canonical_host`.
-        is_named=not (host.endswith("]") or host.rpartition(".")[2].isdigit()),
+        is_named=not (":" in bare or bare.rpartition(".")[2].isdigit()),
+        refused=networks.refusal(bare, number),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,12 +13,15 @@ from urllib.parse import urlsplit
 import click
 import yaml
 
+from fengling_gateway.balancing.instance import split_instance_address
+from fengling_gateway.balancing.upstream_networks import LOOPBACK, UpstreamNetworks, is_address
 from fengling_gateway.cli.errors import CommandError, note
 from fengling_gateway.cli.files import read_files
 from fengling_gateway.cli.judging import judge
+from fengling_gateway.cli.refusals import find_refused, subject
 from fengling_gateway.cli.validation import report
 from fengling_gateway.model.entity import Key
-from fengling_gateway.model.validation import Rejected, validate
+from fengling_gateway.model.validation import Accepted, validate
 
 SERVICE: Final = "upstream"
 MAX_WORKERS: Final = 512
@@ -56,15 +60,19 @@ def proxy_command(
             directory,
             path,
             problems,
+            allow=[*LOOPBACK, *_literals(addresses)],
             listen=listen,
             workers=workers,
             log_level=log_level,
         )
+        networks = None if settings is None else settings.data_plane().upstream_networks()
+        if networks is not None:
+            problems += _refusals(addresses, networks)
         if problems:
             raise CommandError("; ".join(problems))
         if file is None:
             _write_configuration(path, addresses)
-        _check(path)
+        _check(path, networks)
         to = ", ".join(targets) or str(file)
         note(f"http://{listen} → {to} (Ctrl-C stops it)")
         _run(settings)
@@ -103,18 +111,35 @@ def _address(target: str) -> str:
         raise ValueError("only scheme, host and port; a path needs --file")
     address = f"{parts.scheme}://{parts.netloc}"
     judged = validate(Key("instance", "i"), {"service_id": SERVICE, "address": address})
-    wrong = judged.problems if isinstance(judged, Rejected) else ()
-    if wrong:
-        raise ValueError("; ".join(problem.message for problem in wrong))
-    return address
+    if isinstance(judged, Accepted):
+        canonical: str = json.loads(judged.body)["address"]
+        return canonical
+    raise ValueError("; ".join(problem.message for problem in judged.problems))
 
 
-def _check(path: Path) -> None:
+def _literals(addresses: Iterable[str]) -> list[str]:
+    """Return the addresses that are no names: whoever named them here may connect to them anyway."""
+    hosts = [split_instance_address(address)[1] for address in addresses]
+    return [host for host in hosts if is_address(host)]
+
+
+def _refusals(addresses: Iterable[str], networks: UpstreamNetworks) -> Iterator[str]:
+    """Yield what is wrong with where addresses lead: to this proxy itself."""
+    for address in addresses:
+        _, host, port = split_instance_address(address)
+        reason = networks.refusal(host, port)
+        if reason is not None:
+            yield f"--to {address}: {reason}"
+
+
+def _check(path: Path, networks: UpstreamNetworks | None) -> None:
     rows, places = read_files([str(path)])
     judged = judge(rows)
     if judged.rejected:
         report(judged, [], places, "table")
         raise CommandError("this can't be served (see above)")
+    for one in find_refused(judged.bodies, networks):
+        note(f"{subject(one)} {one.message}")
 
 
 def _settings(
@@ -122,6 +147,7 @@ def _settings(
     path: Path,
     problems: list[str],
     *,
+    allow: list[str],
     listen: str,
     workers: int,
     log_level: str,
@@ -137,6 +163,7 @@ def _settings(
         "FENGLING_RUNTIME_DIR": str(directory / "run"),
         "FENGLING_STATE_DIR": str(directory / "state"),
         "FENGLING_MANAGEMENT__ENABLED": "false",
+        "FENGLING_UPSTREAM__ALLOW": json.dumps(allow),
         "FENGLING_LOG__LEVEL": log_level,
     }
     settings_file = directory / "gateway.toml"

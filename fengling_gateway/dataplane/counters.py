@@ -79,6 +79,7 @@ class Counters:
         memory_limit_now: bytes that may be used; 0: any number.
         overload_now: the `overload.Level`.
         tls_handshakes_failed: by `tls_failures.KINDS`.
+        upstream_addresses_refused: of names, where this host must not connect to.
         routes: by ids of route and service, where they have a place of their own.
     """
 
@@ -110,6 +111,7 @@ class Counters:
         "tls_certificates_failed",
         "tls_handshakes",
         "tls_handshakes_failed",
+        "upstream_addresses_refused",
         "upstream_bytes_received",
         "upstream_bytes_sent",
         "upstream_connections_now",
@@ -142,6 +144,7 @@ class Counters:
         self.tls_certificates_failed = 0
         self.tls_handshakes = 0
         self.tls_handshakes_failed: dict[str, int] = {}
+        self.upstream_addresses_refused = 0
         self.upstream_bytes_received = 0
         self.upstream_bytes_sent = 0
         self.upstream_connects = 0

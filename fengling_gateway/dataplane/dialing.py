@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.protocol import ClientFactory
+from twisted.logger import Logger
 
 from fengling_gateway.balancing.instance import Instance
+from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.dataplane.resolver import Resolver, ResolverLimits
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from fengling_gateway.dataplane.state import PlaneState
     from fengling_gateway.dataplane.transports import Transports
 
+_log = Logger()
+
 MAX_TRIES: Final = 8
 """Addresses that one connection tries; others have others as their first."""
 
@@ -26,6 +31,9 @@ HOPELESS_SECONDS: Final = 0.25
 MAX_SHOWN: Final = 1000
 """Names that a worker tells of; those that can't be resolved come first."""
 
+MAX_REFUSED_LOGGED: Final = 1000
+"""Refused addresses of names that the log has a line for, each once."""
+
 
 class NamedInstances:
     """The instances of a worker that have names."""
@@ -34,6 +42,7 @@ class NamedInstances:
         settings = plane.settings
         self._reactor = reactor
         self._transports = transports
+        self._guard = AddressGuard(plane)
         files = NameFiles(
             resolv_conf=settings.dns_resolv_conf,
             hosts=settings.dns_hosts,
@@ -60,6 +69,7 @@ class NamedInstances:
             reactor=self._reactor,
             resolver=self._resolver,
             transports=self._transports,
+            guard=self._guard,
             connection=connection,
             factory=factory,
         )
@@ -74,18 +84,57 @@ class NamedInstances:
         self._resolver.release(instance.host, user_of(instance))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return what is known of names; see `Resolver.to_json`."""
-        return self._resolver.to_json(MAX_SHOWN)
+        """Return what is known of names, see `Resolver.to_json`, and which addresses are refused."""
+        known = self._resolver.to_json(MAX_SHOWN)
+        return [{**one, "refused": self._guard.refusals(one["addresses"])} for one in known]
 
     def stop(self) -> None:
         self._resolver.stop()
+
+
+class AddressGuard:
+    """Judges the addresses that names turn out to have; logs and counts those that are refused."""
+
+    def __init__(self, plane: PlaneState) -> None:
+        self._networks: UpstreamNetworks = plane.settings.upstream_networks()
+        self._counters = plane.counters
+        self._logged: set[tuple[str, str, int]] = set()
+
+    def permitted(self, name: str, addresses: list[str], port: int) -> list[str]:
+        """Return those of a name's addresses that may be connected to."""
+        found = []
+        for address in addresses:
+            reason = self._networks.refusal(address, port)
+            if reason is None:
+                found.append(address)
+            else:
+                self._refused(name, address, port, reason)
+        return found
+
+    def refusals(self, addresses: list[str]) -> dict[str, str]:
+        """Return why some addresses are refused whatever the port."""
+        reasons = ((address, self._networks.refusal(address, 0)) for address in addresses)
+        return {address: reason for address, reason in reasons if reason is not None}
+
+    def _refused(self, name: str, address: str, port: int, reason: str) -> None:
+        self._counters.upstream_addresses_refused += 1
+        told = name, address, port
+        if told not in self._logged and len(self._logged) < MAX_REFUSED_LOGGED:
+            self._logged.add(told)
+            _log.warn(
+                "{name} has an address that is not connected to: {reason}",
+                name=name,
+                reason=reason,
+                log_id="upstream.address_refused",
+            )
 
 
 class Dialing:
     """
     Opens one connection; to its connection it is what a connector of Twisted's is.
 
-    Of the time that there is, each address gets an equal share of what is left.
+    Of the time that there is, each address gets an equal share of what is left. Each is judged
+    before it is connected to: whoever answers for a name decides for nobody else's networks.
 
     Args:
         factory: makes the protocol, once.
@@ -97,12 +146,14 @@ class Dialing:
         reactor: Any,
         resolver: Resolver,
         transports: Transports,
+        guard: AddressGuard,
         connection: UpstreamConnection,
         factory: ClientFactory,
     ) -> None:
         self._reactor = reactor
         self._resolver = resolver
         self._transports = transports
+        self._guard = guard
         self._connection = connection
         self._factory = factory
         instance = connection.instance
@@ -121,10 +172,8 @@ class Dialing:
     def start(self) -> None:
         """Begin; how it went is told later in any case."""
         addresses = self._resolver.ask(self._name, user_of(self._connection.instance), self._told)
-        if addresses:
-            self._told(addresses)
-        elif addresses is not None:
-            self._call = self._reactor.callLater(0, self._end, ForwardError.RESOLVE_FAILED)
+        if addresses is not None:
+            self._take(addresses, self._end_later)
 
     def disconnect(self) -> None:
         """Give up; once TCP is connected there may still be a handshake to give up."""
@@ -140,13 +189,15 @@ class Dialing:
             connector.disconnect()
 
     def _told(self, addresses: list[str]) -> None:
-        if self._is_over:
-            return
-        self._left = addresses[:MAX_TRIES]
+        if not self._is_over:
+            self._take(addresses, self._end)
+
+    def _take(self, addresses: list[str], end: Callable[[ForwardError], None]) -> None:
+        self._left = self._guard.permitted(self._name, addresses, self._port)[:MAX_TRIES]
         if self._left:
             self._try_next()
         else:
-            self._end(ForwardError.RESOLVE_FAILED)
+            end(ForwardError.ADDRESS_REFUSED if addresses else ForwardError.RESOLVE_FAILED)
 
     def _try_next(self) -> None:
         self._address = self._left.pop(0)
@@ -161,6 +212,9 @@ class Dialing:
     def _too_slow(self) -> None:
         self._call = None
         self._connector.disconnect()
+
+    def _end_later(self, error: ForwardError) -> None:
+        self._call = self._reactor.callLater(0, self._end, error)
 
     def _end(self, error: ForwardError) -> None:
         self._close()

@@ -307,6 +307,11 @@ class DataPlane:
     def _dial(self, connection: UpstreamConnection) -> Any:
         instance = connection.instance
         factory: ClientFactory = _UpstreamFactory(connection)
+        if instance.refused is not None:
+            # No snapshot has it among those to pick from: it takes a fault of ours.
+            error = ForwardError.ADDRESS_REFUSED
+            self._reactor.callLater(0, connection.connect_failed, error)
+            return None
         try:
             if instance.scheme == "https":
                 factory = self._client_tls.factory(connection)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
+from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
+from fengling_gateway.dataplane.own_addresses import is_here
 from fengling_gateway.http.head import HeadLimits
 
 
@@ -59,6 +61,8 @@ class DataPlaneSettings:
         dns_min_ttl, dns_max_ttl: bounds of how long an answer is kept.
         dns_max_stale: for how long beyond that it is used while there is no other.
         dns_resolv_conf, dns_hosts: paths of the files that say how names are resolved.
+        upstream_allow: networks that instances may be in although they are refused by default.
+        upstream_own: hosts and ports that this gateway listens on.
         proxy_protocol: networks whose connections begin with a PROXY header.
         tls: of a listener, as `TlsSettings.from_json` takes it; None for plain HTTP.
         listeners: by a listener's name, what holds there instead.
@@ -97,6 +101,8 @@ class DataPlaneSettings:
     dns_max_stale: float = 86400.0
     dns_resolv_conf: str = "/etc/resolv.conf"
     dns_hosts: str = "/etc/hosts"
+    upstream_allow: Sequence[str] = ()
+    upstream_own: Sequence[Sequence[Any]] = ()
     proxy_protocol: Sequence[str] = ()
     tls: Mapping[str, Any] | None = None
     listeners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -113,6 +119,11 @@ class DataPlaneSettings:
             target_bytes=self.max_target_bytes,
             headers=self.max_headers,
         )
+
+    def upstream_networks(self) -> UpstreamNetworks:
+        """Return which addresses of instances may be connected to."""
+        own = ((host, port) for host, port in self.upstream_own)
+        return UpstreamNetworks(self.upstream_allow, own, is_here)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

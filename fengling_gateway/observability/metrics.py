@@ -182,6 +182,12 @@ WORKER_COUNTERS: Final = {
         "TLS connections to instances that failed, in the handshake or later.",
         _WORKER,
     ),
+    "upstream_addresses_refused": Declared(
+        "fengling_upstream_addresses_refused_total",
+        "Addresses of names that a connection would have been opened to, had [upstream] allow "
+        "them; the log says which.",
+        _WORKER,
+    ),
     "upstream_bytes_received": Declared(
         "fengling_upstream_received_bytes_total", "Bytes received from instances.", _WORKER
     ),
@@ -229,6 +235,13 @@ WORKER_GAUGES: Final = {
         "fengling_upstream_queued_requests", "Exchanges waiting for a connection.", _WORKER
     ),
 }
+
+WORKER_REFUSED: Final = Declared(
+    "fengling_upstream_refused_instances",
+    "Instances that a worker sends nothing to because it must not connect to their address "
+    "([upstream] allow).",
+    _WORKER,
+)
 
 WORKERS: Final = Declared("fengling_workers", "Worker processes by state.", ("state",))
 WORKER_DEATHS: Final = Declared(

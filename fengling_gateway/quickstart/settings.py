@@ -45,6 +45,10 @@ token_keys_file = "{files / "token-keys"}"
 name = "http"
 address = "127.0.0.1:{stack.traffic_port}"
 
+# Everything runs on this machine.
+[upstream]
+allow = ["127.0.0.0/8", "::1"]
+
 # Names the worker in every answer: fine in a demonstration.
 [debug]
 worker_header = true

@@ -167,6 +167,7 @@ class SnapshotBuilder:
             if home is not None:
                 self._members.remove(home, instance_id)
             instance = self._compiled("instance", instance_id, self._instance)
+            self._note_refusal(instance_id, instance)
             if instance is not None:
                 self._members.add(instance)
                 if home is not None and home != instance.service_id:
@@ -186,7 +187,15 @@ class SnapshotBuilder:
 
     def _instance(self, body: dict[str, Any]) -> Instance:
         report = self._bodies["instance_health"].get(body["id"])
-        return compile_instance(body, json.loads(report)["health"] if report else "unknown")
+        health = json.loads(report)["health"] if report else "unknown"
+        return compile_instance(body, health, self._context.networks)
+
+    def _note_refusal(self, instance_id: str, instance: Instance | None) -> None:
+        refused = self._context.refused
+        if instance is not None and instance.refused is not None:
+            refused[instance_id] = instance.refused
+        elif refused:
+            refused.pop(instance_id, None)
 
     def _compile_services(self, services: dict[str, None], changed: list[str]) -> Iterator[None]:
         """Compile services, and add those whose policies are others now to `changed`."""

@@ -353,6 +353,21 @@ class DnsSettings(Section):
         return self
 
 
+class UpstreamSettings(Section):
+    """Where this host connects to for instances."""
+
+    allow: list[Network] = Field(
+        default=[],
+        max_length=1000,
+        description="Networks that instances may be in although they are refused by default: "
+        "loopback, link-local, multicast, 0.0.0.0, reserved ones. Whoever writes the "
+        "configuration would else reach what is there for this host alone. Where clouds keep a "
+        "machine's credentials (169.254.169.254 and others), only an entry that is the very "
+        "address counts. Nothing allows this gateway's own listeners.",
+        examples=[["127.0.0.0/8", "::1"]],
+    )
+
+
 class ManagementSettings(Section):
     """The management API, /metrics, /livez and /readyz."""
 
@@ -499,6 +514,7 @@ class GatewaySettings(Section):
     )
     limits: LimitSettings = LimitSettings()
     dns: DnsSettings = DnsSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
     management: ManagementSettings = ManagementSettings()
     secrets: SecretsSettings = SecretsSettings()
     drain: DrainSettings = DrainSettings()
@@ -540,12 +556,21 @@ class GatewaySettings(Section):
             dns_min_ttl=self.dns.min_ttl,
             dns_max_ttl=self.dns.max_ttl,
             dns_max_stale=self.dns.max_stale,
+            upstream_allow=tuple(self.upstream.allow),
+            upstream_own=self._own_addresses(),
             worker_header=self.debug.worker_header,
             via=f"fengling-{self.cluster}",
             transports="fast" if self.transport.fast else "stock",
             tls_transport=self.transport.tls,
             listeners={one.name: values for one in self.listeners if (values := one.data_plane())},
         )
+
+    def _own_addresses(self) -> tuple[tuple[str, int], ...]:
+        """Where connections would come back to this gateway."""
+        own = [one.host_and_port() for one in self.listeners]
+        if self.management.enabled:
+            own.append(self.management.host_and_port())
+        return tuple(own)
 
     def changed_keys(self, other: GatewaySettings) -> list[str]:
         """Name the keys, like ``limits.max_headers``, in which two settings differ."""

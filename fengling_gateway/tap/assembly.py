@@ -98,10 +98,10 @@ def with_changes(running: SupervisorSettings, settings: GatewaySettings) -> Supe
     """Return what a running supervisor goes on with after its settings were read again."""
     new = supervisor_settings(settings)
     before, after = running.worker_configuration, new.worker_configuration
-    # The cluster's name, how many workers share the memory, and the Redis that the supervisor
-    # itself talks to stay until a restart; not so the keys that sign what goes over it, and how
-    # workers count limits together.
-    stays = {key: before["data_plane"][key] for key in ("via", "workers")}
+    # The cluster's name, how many workers share the memory, where we listen, and the Redis that
+    # the supervisor itself talks to stay until a restart; not so the keys that sign what goes over
+    # it, and how workers count limits together.
+    stays = {key: before["data_plane"][key] for key in ("via", "workers", "upstream_own")}
     data_plane = {**after["data_plane"], **stays}
     redis = before["redis"]
     if redis is not None and after["redis"] is not None:

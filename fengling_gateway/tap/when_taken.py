@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 _TOLD_TO_NEW_WORKERS: Final = (
-    *("limits.", "dns.", "debug.worker_header", "transport.fast", "transport.tls"),
+    *("limits.", "dns.", "upstream.", "debug.worker_header", "transport.fast", "transport.tls"),
     *("listeners.tls", "listeners.proxy_protocol", "listeners.limits"),
     *("drain.deadline", "supervision.orphan_grace", "redis.limit_"),
 )

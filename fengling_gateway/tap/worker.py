@@ -61,9 +61,12 @@ class Parts:
         from fengling_gateway.dataplane.plane import DataPlane
         from fengling_gateway.dataplane.settings import DataPlaneSettings
 
+        settings = DataPlaneSettings.from_json(configuration["data_plane"])
+        # The supervisor says its settings before the first delta.
+        self._context.networks = settings.upstream_networks()
         return DataPlane(
             reactor=self._reactor,
-            settings=DataPlaneSettings.from_json(configuration["data_plane"]),
+            settings=settings,
             worker_name=configuration["worker"],
             rng=self._rng,
         )

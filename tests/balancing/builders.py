@@ -8,6 +8,7 @@ from typing import Any
 
 from fengling_gateway.balancing.instance import Instance, InstanceState, compile_instance
 from fengling_gateway.balancing.service import Service, compile_service
+from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 
@@ -32,8 +33,14 @@ def _canonical(kind: str, entity_id: str, **row: Any) -> Body:
     return body
 
 
-def make_instance(instance_id: str = "i", health: str = "healthy", **given: Any) -> Instance:
-    return compile_instance(make_instance_body(instance_id, **given), health)
+def make_instance(
+    instance_id: str = "i",
+    health: str = "healthy",
+    networks: UpstreamNetworks | None = None,
+    **given: Any,
+) -> Instance:
+    body = make_instance_body(instance_id, **given)
+    return compile_instance(body, health, networks or UpstreamNetworks())
 
 
 def make_states(*weights: int) -> list[tuple[InstanceState, int]]:

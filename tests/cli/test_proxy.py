@@ -51,6 +51,41 @@ def test_targets_become_instances_of_one_service(run: Run, settings: list[Any]) 
     assert not Path(made.file.path).exists(), "the directory is removed afterwards"
 
 
+def test_targets_may_be_anywhere(run: Run, settings: list[Any]) -> None:
+    """Whoever names an address on the command line means it; what a file names is this host only."""
+    assert run("proxy", "--to", "http://169.254.169.254", "--to", "[::1]:9000").exit_code == 0
+    networks = settings[0].data_plane().upstream_networks()
+    for address in ("169.254.169.254", "::1", "127.0.0.1"):
+        assert networks.refusal(address, 9000) is None
+    assert networks.refusal("169.254.169.253", 80) is not None
+
+
+def test_target_that_is_the_proxy_itself_is_wrong(run: Run, settings: list[Any]) -> None:
+    """By whatever name."""
+    targets = ("--to", "http://127.0.0.1:8088", "--to", "localhost:8088", "--to", "127.0.0.1:8089")
+    result = run("proxy", "--listen", "0.0.0.0:8088", *targets)
+    assert result.exit_code == 2
+    assert "--to http://127.0.0.1:8088: 127.0.0.1 with port 8088 is this" in result.stderr
+    assert "--to http://localhost:8088: localhost is this host" in result.stderr
+    assert "8089" not in result.stderr
+    assert settings == []
+
+
+def test_instances_of_a_file_that_are_sent_nothing_are_said(
+    run: Run, settings: list[Any], tmp_path: Path
+) -> None:
+    """The others are served."""
+    path = tmp_path / "routes.yaml"
+    path.write_text(
+        "services: [{id: s, instances: [{id: a, address: 'http://169.254.169.254'},"
+        " {id: b, address: 'http://127.0.0.1:9000'}]}]"
+    )
+    result = run("proxy", "--file", str(path))
+    assert result.exit_code == 0
+    assert "instance a is sent nothing: 169.254.169.254 is a cloud's metadata" in result.stderr
+    assert "instance b" not in result.stderr
+
+
 def test_a_file_is_served_where_it_is(run: Run, settings: list[Any], tmp_path: Path) -> None:
     """So that it can be edited while it runs."""
     path = tmp_path / "routes.yaml"

@@ -35,13 +35,15 @@ def main(configuration: dict) -> None:
     from fengling_gateway.dataplane.plane import DataPlane
     from fengling_gateway.dataplane.settings import DataPlaneSettings
     from fengling_gateway.dataplane.tls_certificates import Certificate
+    from fengling_gateway.routing.snapshot import CompileContext
     from fengling_gateway.supervisor.sockets import BACKLOG
     from tests.dataplane.snapshots import make_snapshot
 
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    settings = DataPlaneSettings.from_json(configuration["settings"])
     plane = DataPlane(
         reactor=reactor,
-        settings=DataPlaneSettings.from_json(configuration["settings"]),
+        settings=settings,
         worker_name="w1",
         rng=random.Random(1),
     )
@@ -53,7 +55,8 @@ def main(configuration: dict) -> None:
         )
 
     offer(configuration["certificates"])
-    plane.apply(make_snapshot(*configuration["changes"]))
+    context = CompileContext(random.Random(1), settings.upstream_networks())
+    plane.apply(make_snapshot(*configuration["changes"], context=context))
     listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     listening.setblocking(False)
     plane.listen("http", listening)

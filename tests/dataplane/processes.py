@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fengling_gateway.balancing.upstream_networks import LOOPBACK
 from tests.dataplane.snapshots import Entity, plain
 from tests.support.wait import wait_until
 
@@ -102,7 +103,7 @@ def running_gateway(
     **settings: Any,
 ) -> Iterator[Gateway]:
     configuration = {
-        "settings": settings,
+        "settings": {"upstream_allow": LOOPBACK, **settings},
         "reactor": reactor,
         "changes": entities,
         "certificates": certificates,

@@ -13,10 +13,11 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from fengling_gateway.balancing.upstream_networks import LOOPBACK
 from fengling_gateway.dataplane.accepting import ListeningSocket
 from fengling_gateway.dataplane.plane import DataPlane
 from fengling_gateway.dataplane.settings import DataPlaneSettings
-from fengling_gateway.routing.snapshot import Snapshot
+from fengling_gateway.routing.snapshot import CompileContext, Snapshot
 from tests.dataplane.snapshots import Entity, make_snapshot, plain
 
 
@@ -196,9 +197,12 @@ class Rig:
     ) -> None:
         self.reactor = reactor or Reactor()
         self.reactor.advance(1000)
+        self._settings = DataPlaneSettings(
+            **{"transports": "stock", "upstream_allow": LOOPBACK, **settings}
+        )
         self.plane = DataPlane(
             reactor=self.reactor,
-            settings=DataPlaneSettings(transports="stock", **settings),
+            settings=self._settings,
             worker_name="w1",
             rng=Random(1),
             resident=resident,
@@ -211,7 +215,8 @@ class Rig:
         self._dialed = 0
 
     def apply(self, *entities: Entity) -> Snapshot:
-        snapshot = make_snapshot(*entities)
+        context = CompileContext(Random(1), self._settings.upstream_networks())
+        snapshot = make_snapshot(*entities, context=context)
         self.plane.apply(snapshot)
         return snapshot
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from fengling_gateway.balancing.upstream_networks import LOOPBACK, UpstreamNetworks
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, canonical, entity_hash
 from fengling_gateway.model.policies import policies as check_policies
@@ -82,7 +83,7 @@ def make_snapshot(
         content_hash = add_hash(content_hash, entity_hash(key, body))
     changes = tuple(Change(key, body) for key, body in bodies.items())
     delta = Delta(None, Position("epoch", revision, "token"), 0, content_hash, changes)
-    context = context or CompileContext(rng=Random(1))
+    context = context or CompileContext(rng=Random(1), networks=UpstreamNetworks(LOOPBACK))
     snapshot = Snapshot.empty().apply(delta, context)
     assert not context.failed, context.failed
     return snapshot

@@ -458,6 +458,102 @@ class RigTests:
         narrow.settle()
         narrow.close()
 
+    def test_refused_address_of_a_name_is_passed_over(self, tmp_path: Path) -> None:
+        """Each address is judged, whoever named it; the others are used, and the log says so."""
+        lines = ("127.0.0.1", "10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1", "fe80::1")
+        (tmp_path / "hosts").write_text("".join(f"{one} orders\n" for one in lines))
+        hosts = str(tmp_path / "hosts")
+        rig = Rig(*plain(address="http://orders:8080"), dns_hosts=hosts, upstream_allow=())
+        for _ in range(6):
+            rig.ask()
+        assert set(rig.dials) == {("10.0.0.1", 8080)}
+        assert rig.counters()["upstream_addresses_refused"] == 24
+        [known] = rig.plane.resolved_names()
+        assert sorted(known["refused"]) == sorted({*lines} - {"10.0.0.1"})
+        assert known["refused"]["127.0.0.1"].startswith("127.0.0.1 is loopback")
+        rig.close()
+
+    def test_so_many_refused_addresses_hide_no_other(self, tmp_path: Path) -> None:
+        """They are no tries."""
+        lines = [f"127.0.0.{number} orders\n" for number in range(1, 2 * MAX_TRIES)]
+        (tmp_path / "hosts").write_text("".join([*lines, "10.0.0.1 orders\n"]))
+        hosts = str(tmp_path / "hosts")
+        rig = Rig(*plain(address="http://orders:8080"), dns_hosts=hosts, upstream_allow=())
+        rig.ask()
+        assert rig.dials == [("10.0.0.1", 8080)]
+        rig.close()
+
+    def test_name_that_has_refused_addresses_only_is_502(self, tmp_path: Path) -> None:
+        """Not its fault, for its health; another instance may have the request."""
+        (tmp_path / "hosts").write_text("127.0.0.1 orders\n10.0.0.1 others\n")
+        hosts = str(tmp_path / "hosts")
+        rig = Rig(*plain(address="http://orders:8080"), dns_hosts=hosts, upstream_allow=())
+        client = rig.ask()
+        rig.settle()
+        assert status_of(client.sent) == ForwardError.ADDRESS_REFUSED.status == 502
+        assert b"X-Gateway-Error: address_refused" in client.sent
+        assert b"127.0.0.1" not in client.sent
+        assert (rig.dials, rig.counters()["upstream_connections_now"]) == ([], 0)
+        rig.apply(*plain(instance("j", address="http://others:8080"), address="http://orders:8080"))
+        for _ in range(2):
+            rig.ask()
+            rig.settle()
+        assert rig.dials == [("10.0.0.1", 8080)] * 2
+        rig.close()
+
+    def test_loop_by_a_name_is_refused(self, tmp_path: Path) -> None:
+        """Whatever is allowed; another port of this host is no loop."""
+        (tmp_path / "hosts").write_text("127.0.0.1 me\n")
+        settings = {"dns_hosts": str(tmp_path / "hosts"), "upstream_own": (("0.0.0.0", 8000),)}
+        rig = Rig(*plain(address="http://me:8000"), **settings)
+        client = rig.ask()
+        rig.settle()
+        assert b"X-Gateway-Error: address_refused" in client.sent
+        rig.apply(*plain(address="http://me:8001"))
+        rig.ask()
+        assert rig.dials == [("127.0.0.1", 8001)]
+        rig.close()
+
+    def test_address_that_changes_to_a_refused_one_is_not_connected_to(
+        self, tmp_path: Path
+    ) -> None:
+        """Who answers for a name may say another thing each time (DNS rebinding)."""
+        (tmp_path / "hosts").write_text("10.0.0.1 orders\n")
+        hosts = str(tmp_path / "hosts")
+        rig = Rig(*plain(address="http://orders:8080"), dns_hosts=hosts, upstream_allow=())
+        rig.ask()
+        (tmp_path / "hosts").write_text("169.254.169.254 orders\n")
+        rig.advance(10)
+        client = rig.ask()
+        rig.settle()
+        assert rig.dials == [("10.0.0.1", 8080)]
+        assert b"X-Gateway-Error: address_refused" in client.sent
+        rig.close()
+
+    def test_refused_literal_is_picked_by_nobody(self) -> None:
+        """It is no candidate, as if it was in maintenance; alone, it leaves nobody."""
+        refused = plain(instance("j", address="http://127.0.0.1:80"), address="http://10.0.0.1:80")
+        rig = Rig(*refused, upstream_allow=())
+        for _ in range(4):
+            rig.ask()
+        assert set(rig.dials) == {("10.0.0.1", 80)}
+        rig.apply(*plain(address="http://[::ffff:127.0.0.1]:80"))
+        client = rig.ask()
+        assert status_of(client.sent) == ForwardError.NO_INSTANCE.status == 503
+        assert b"X-Gateway-Error: no_instance" in client.sent
+        rig.close()
+
+    def test_refused_literal_is_not_dialled_whoever_picks_it(self) -> None:
+        """If balancing ever gives it away, the connection is where that ends."""
+        rig = Rig(*plain(address="http://10.0.0.1:80"))
+        state = rig.plane.snapshot.services["s"].states[0]  # type: ignore[union-attr]
+        state.instance = state.instance._replace(refused="somebody says so")
+        client = rig.ask()
+        rig.settle()
+        assert b"X-Gateway-Error: address_refused" in client.sent
+        assert (rig.dials, rig.counters()["upstream_connections_now"]) == ([], 0)
+        rig.close()
+
     def test_ip_address_is_not_looked_up(self, rig: Rig) -> None:
         """Nor remembered."""
         rig.apply(*plain(address="http://192.0.2.1:8080"))

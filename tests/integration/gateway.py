@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.balancing.upstream_networks import LOOPBACK
 from fengling_gateway.embedded.guarded import shared_guard
 from fengling_gateway.embedded.ports import free_port
 from tests.support.wait import wait_until
@@ -174,6 +175,7 @@ class GatewayProcess:
             "sync": {"keys": [SYNC_KEY]},
             "drain": {"deadline": "5s"},
             "debug": {"worker_header": True},
+            "upstream": {"allow": list(LOOPBACK)},
         }
         if self.database is not None:
             tables["database"] = {"url": self.database, "poll_interval": "5s"}

@@ -189,6 +189,41 @@ class ApplyTests:
         assert snapshot.services.get("s") is None
 
 
+class RefusedInstanceTests:
+    def test_instance_where_this_host_may_not_go_is_no_candidate(self) -> None:
+        """It is in the configuration, as on other hosts, and named with the reason."""
+        context = make_context()
+        here = change("instance", make_instance_body("here", address="http://127.0.0.1:80"))
+        there = change("instance", make_instance_body("there"))
+        served = loaded(context, here, there, change("service", make_service_body()))
+        service = served.services["s"]
+        assert [state.id for state in service.states] == ["here", "there"]
+        assert [state.id for state in service.candidates(None)] == ["there"]
+        assert list(context.refused) == ["here"]
+        assert context.refused["here"].startswith("127.0.0.1 is loopback")
+
+    def test_refusal_ends_with_the_address_or_the_instance(self) -> None:
+        """What is told is what there is."""
+        context = make_context()
+        bodies = [make_instance_body(one, address="http://127.0.0.1:80") for one in ("a", "b", "c")]
+        changes = [change("instance", body) for body in bodies]
+        served = loaded(context, *changes, change("service", make_service_body()))
+        moved = change("instance", make_instance_body("a", address="http://10.0.0.1:80"))
+        gone = Change(Key("instance", "b"), None)
+        served = served.apply(make_delta(served, moved, gone, health("c", "healthy")), context)
+        assert list(context.refused) == ["c"]
+        assert [state.id for state in served.services["s"].candidates(None)] == ["a"]
+
+    def test_tenant_whose_own_instances_are_refused_spills(self) -> None:
+        """As if they were not ready."""
+        context = make_context()
+        mine = make_instance_body("mine", address="http://127.0.0.1:80", tenant_id="t1")
+        service = change("service", make_service_body(tenant_spill=True))
+        shared = change("instance", make_instance_body("shared"))
+        served = loaded(context, change("instance", mine), shared, service)
+        assert [state.id for state in served.services["s"].candidates("t1")] == ["shared"]
+
+
 class InstanceStateTests:
     def test_other_address_is_another_state(self) -> None:
         """Connections and load of the old address are not the new one's."""

@@ -482,7 +482,7 @@ class SampleTests:
             no_defaults = (
                 *("keys =", "url =", "path =", "node =", "key_file ="),
                 *("tls = {", "proxy_protocol =", "#limits =", "#max_connections", "#max_memory"),
-                *("#servers =", "#issuers ="),
+                *("#servers =", "#issuers =", "#allow ="),
             )
             names_secret = any(word in line for word in no_defaults)
             lines.append(line[1:] if is_value and not names_secret else line)
@@ -504,15 +504,32 @@ class SampleTests:
 class DataPlaneTests:
     def test_limits_are_those_of_the_data_plane(self) -> None:
         """Same names, same defaults."""
+        own = (("0.0.0.0", 8000), ("127.0.0.1", 8001))
         assert load_settings(
             None, {**ENOUGH, "FENGLING_WORKERS": "3"}
-        ).data_plane() == DataPlaneSettings(via="fengling-default", workers=3)
+        ).data_plane() == DataPlaneSettings(via="fengling-default", workers=3, upstream_own=own)
         names = {field.name for field in dataclasses.fields(DataPlaneSettings)}
         limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
         others = {"worker_header", "transports", "tls_transport", "via", "listeners", "workers"}
         dns = {f"dns_{name}" for name in type(load_settings(None, ENOUGH).dns).model_fields}
         dns |= {"dns_resolv_conf", "dns_hosts"}
-        assert limits | dns | others | {"tls", "proxy_protocol"} == names
+        others |= {"tls", "proxy_protocol", "upstream_allow", "upstream_own"}
+        assert limits | dns | others == names
+
+    def test_networks_of_instances_reach_the_data_plane(self, tmp_path: Path) -> None:
+        """With where this gateway listens itself: its management API only where there is one."""
+        text = '[upstream]\nallow = ["127.0.0.0/8", "::1"]\n[management]\nenabled = false\n'
+        plane = json.loads(json.dumps(load(text, tmp_path).data_plane().to_json()))
+        assert plane["upstream_allow"] == ["127.0.0.0/8", "::1/128"]
+        assert plane["upstream_own"] == [["0.0.0.0", 8000]]
+        networks = DataPlaneSettings.from_json(plane).upstream_networks()
+        assert networks.refusal("127.0.0.1", 80) is None
+        assert "loop" in str(networks.refusal("127.0.0.1", 8000))
+
+    def test_network_of_instances_that_is_none_is_refused(self, tmp_path: Path) -> None:
+        """A name is none: it is its addresses that count."""
+        with pytest.raises(SettingsError, match=r"upstream\.allow\[0\].*must be a network"):
+            load('[upstream]\nallow = ["localhost"]\n', tmp_path)
 
     def test_dns_servers_reach_the_data_plane(self, tmp_path: Path) -> None:
         """With their ports, and fit for JSON."""
