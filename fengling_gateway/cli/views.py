@@ -69,6 +69,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         ("WEIGHT", _field("weight")),
         ("STATE", _field("state")),
         ("HEALTH", lambda instance: (instance.get("health") or {}).get("health")),
+        ("REFUSED", lambda instance: "yes" if instance.get("refused") else None),
         ("TENANT", _field("tenant_id")),
         ("ZONE", _field("zone")),
     ),
@@ -294,6 +295,8 @@ def print_explanation(answer: Mapping[str, Any]) -> None:
     if answer.get("action"):
         facts.append(("action", _action(answer["action"])))
     print_facts(facts)
+    for refused in _refused(answer.get("action") or {})[:_INSTANCES]:
+        click.echo(f"instance {refused['instance']} is sent nothing: {refused['reason']}")
     asked = answer.get("asked")
     if asked:
         click.echo(f"\n{asked['route']}: {asked['reason']}")
@@ -311,6 +314,10 @@ def print_explanation(answer: Mapping[str, Any]) -> None:
             f"\nand {more} more with this host and path, none of which takes the request"
             " (ask for one with --route)"
         )
+
+
+def _refused(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for service in action.get("services", ()) for one in service.get("refused", ())]
 
 
 def _action(action: Mapping[str, Any]) -> str | None:

@@ -78,7 +78,7 @@ class ManagementApi:
         self._trail = trail
         self._clock = clock
         self._refusals = refusals
-        self._listing = listing.Listing()
+        self._listing = listing.Listing(gateway.refusal)
 
     @app.route("/livez", methods=["GET"])
     def livez(self, request: Any) -> bytes:
@@ -213,7 +213,7 @@ class ManagementApi:
             raise _nothing(key)
         if key not in bodies:
             raise self._not_served(key)
-        return _json(request, listing.shown(bodies, key))
+        return _json(request, listing.shown(bodies, key, self._gateway.refusal))
 
     def _not_served(self, key: Key) -> ProblemError:
         rejection = self._gateway.rejection(key)

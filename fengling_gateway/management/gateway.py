@@ -57,6 +57,9 @@ class ManagedGateway(Protocol):
     def rejection(self, key: Key) -> dict[str, Any] | None:
         """Return what is wrong with an entity; None if it is not rejected."""
 
+    def refusal(self, address: str) -> str | None:
+        """Say why nothing is sent to an instance at an address; None where this is allowed."""
+
     def reload(
         self, *, comment: str | None, wait: Wait, timeout: float
     ) -> Deferred[dict[str, Any]]:

@@ -36,6 +36,13 @@ KINDS: Final = {
 _LOOKED_AT_ONCE: Final = 1000
 """Entities in a few milliseconds."""
 
+Refusal = Callable[[str], str | None]
+"""Says why nothing is sent to an instance at an address; None where this is allowed."""
+
+
+def nobody_refuses(_: str) -> None:
+    """Stand for not knowing the settings of any host."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -55,7 +62,8 @@ class Listing:
     configuration that changes between any two pages costs no more than that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Refusal = nobody_refuses) -> None:
+        self._refusal = refusal
         self._looked_at: dict[str, int] = {}
         self._sorted: dict[str, tuple[int, list[str]]] = {}
 
@@ -71,7 +79,9 @@ class Listing:
         """Return what follows the id ``after``; the hash is that of the bodies."""
         ids = self._following(bodies, kind, content_hash, after, limit + 1)
         following = ids[limit - 1] if len(ids) > limit else None
-        return Page([shown(bodies, Key(kind, one)) for one in ids[:limit]], following)
+        return Page(
+            [shown(bodies, Key(kind, one), self._refusal) for one in ids[:limit]], following
+        )
 
     def page_of_tenants(
         self,
@@ -101,7 +111,7 @@ class Listing:
                     if len(found) == limit:
                         yield Page([entity for _, entity in found], found[-1][0])
                         return
-                    found.append((one, shown(now, key)))
+                    found.append((one, shown(now, key, self._refusal)))
                 yield None
         yield Page([entity for _, entity in found], None)
 
@@ -129,9 +139,9 @@ class Listing:
         return ids[start : start + count]
 
 
-def shown(bodies: Mapping[Key, bytes], key: Key) -> Any:
+def shown(bodies: Mapping[Key, bytes], key: Key, refusal: Refusal = nobody_refuses) -> Any:
     """
-    Return one entity as it is served; an instance with its health.
+    Return one entity as it is served; an instance with its health, and why it is sent nothing.
 
     A secret is without its value, and an API key without the digest that it is known by.
     """
@@ -144,6 +154,7 @@ def shown(bodies: Mapping[Key, bytes], key: Key) -> Any:
         health = bodies.get(Key("instance_health", key.id))
         fields = json.loads(health) if health else {"health": "unknown", "reason": None}
         entity["health"] = {name: fields.get(name) for name in ("health", "reason")}
+        entity["refused"] = refusal(entity["address"])
     return entity
 
 

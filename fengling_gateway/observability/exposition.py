@@ -128,12 +128,14 @@ class _Metrics:
         revision: dict[str, int] = {}
         lag: dict[str, float] = {}
         failed: dict[str, float] = {}
+        refused: dict[str, float] = {}
         for worker in self._status.get("workers", ()):
             state = str(worker.get("state"))
             states[state] = states.get(state, 0) + 1
             if worker.get("revision") is not None:
                 revision[worker["worker"]] = worker["revision"]
             failed[worker["worker"]] = len(worker.get("failed") or ())
+            refused[worker["worker"]] = worker.get("refused_instances", 0)
             if worker.get("lag_ms") is not None:
                 lag[worker["worker"]] = worker["lag_ms"] / 1000
         workers = metrics.WORKERS.gauge()
@@ -143,6 +145,7 @@ class _Metrics:
         yield _by_label(metrics.WORKER_REVISION, revision)
         yield _by_label(metrics.WORKER_LAG, lag)
         yield _by_label(metrics.WORKER_FAILED, failed)
+        yield _by_label(metrics.WORKER_REFUSED, refused)
         deaths = metrics.WORKER_DEATHS.counter()
         deaths.add_metric([], self._status.get("deaths", 0))
         yield deaths

@@ -58,6 +58,9 @@ class Served:
     deltas: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     """Entities that were found valid and that this worker can't make use of, and why."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """The first instances at addresses that this worker must not connect to, and why."""
+    refused_total: int = 0
 
 
 class LinkUser(Protocol):
@@ -200,6 +203,8 @@ class WorkerLink:
         served.last_compiled = values["compiled"]
         served.deltas += 1
         served.failed = values["failed"]
+        served.refused = values.get("refused", {})
+        served.refused_total = values.get("refused_total", 0)
         if values["committed_at"] is not None:
             served.propagation_seconds = values["applied_at"] - values["committed_at"]
         self._user.worker_applied(self)

@@ -34,6 +34,7 @@ from fengling_gateway.supervisor.link import CatchUp, WorkerLink
 from fengling_gateway.supervisor.narration import CONFIRM, Narration
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.propagation import Mark, Propagation
+from fengling_gateway.supervisor.refused_instances import RefusedInstances
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
 from fengling_gateway.supervisor.telling import Telling, node_values
 from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
@@ -119,6 +120,7 @@ class Supervisor:
             links=self.workers.links,
             current=lambda: Mark(self.loop.position, self.config.content_hash),
         )
+        self.refused_instances = RefusedInstances(self.workers.links)
         self.lag = LagProbe(clock=reactor)
         self._hearsay = Hearsay()
         self._expected: Position | None = None
@@ -256,6 +258,7 @@ class Supervisor:
 
     def worker_applied(self, link: WorkerLink) -> None:
         self.propagation.progressed()
+        self.refused_instances.applied(link)
         self.narration.applied(link.name, link.served.position, link.served.applied_at)
         if not self.propagation.behind():
             self.narration.converged(self.loop.position, self.propagation.counted)

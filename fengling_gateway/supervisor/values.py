@@ -49,6 +49,7 @@ def worker_values(link: WorkerLink) -> dict[str, Any]:
         "overload": link.overload,
         "deltas": served.deltas,
         "failed": served.failed,
+        "refused_instances": served.refused_total,
         "last_delta": {
             "received_bytes": served.last_received_bytes,
             "compiled": served.last_compiled,

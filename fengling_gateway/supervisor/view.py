@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred, DeferredList
 
 from fengling_gateway import __version__
+from fengling_gateway.balancing.instance import split_instance_address
+from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.reading import NotHeldError, SourceError
+from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
@@ -60,6 +63,7 @@ class SupervisorView:
         self._clock = clock
         self._dropped_log_lines = dropped_log_lines
         self._certificates = CertificateWatch(supervisor.config)
+        self._networks: tuple[dict[str, Any], UpstreamNetworks] | None = None
 
     def status(self) -> dict[str, Any]:
         supervisor = self._supervisor
@@ -93,7 +97,10 @@ class SupervisorView:
             "rejected_total": len(supervisor.config.rejected),
             "rejected_by_kind": Counter(key.kind for key in supervisor.config.rejected),
             "entities": counts,
-            "warnings": self._certificates.warnings(time.time()),
+            "warnings": [
+                *self._certificates.warnings(time.time()),
+                *supervisor.refused_instances.warnings(),
+            ],
             "certificates_expire": self._certificates.expiries(),
             "workers": self.workers(),
             "deaths": supervisor.workers.deaths,
@@ -178,6 +185,15 @@ class SupervisorView:
         """Return what is wrong with an entity; None if it is not rejected."""
         found = self._supervisor.config.rejected.get(key)
         return None if found is None else rejection_values(key, found)
+
+    def refusal(self, address: str) -> str | None:
+        """Say why workers that are started now send nothing to a canonical address; None: they do."""
+        values = self._supervisor.settings.worker_configuration.get("data_plane", {})
+        if self._networks is None or self._networks[0] is not values:
+            settings = DataPlaneSettings.from_json(values)
+            self._networks = values, settings.upstream_networks()
+        _, host, port = split_instance_address(address)
+        return self._networks[1].refusal(host, port)
 
     def reload(self, *, comment: str | None, wait: str, timeout: float) -> Deferred[dict[str, Any]]:
         return Deferred.fromCoroutine(self._reload(comment, wait, timeout))

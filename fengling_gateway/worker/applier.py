@@ -52,6 +52,9 @@ class Applied:
 
     All told and not only of this delta, but at most `MAX_FAILED_NAMED`.
     """
+    refused: dict[str, str]
+    """Instances at addresses that this host must not connect to, and why: as many at most."""
+    refused_total: int
 
 
 class Applier:
@@ -121,7 +124,16 @@ class Applier:
         self._heap.load_ended(self._changes)
         named = islice(self._context.failed.items(), MAX_FAILED_NAMED)
         failed = {str(key): reason for key, reason in named}
-        return Applied(outcome, head, self._received, self._spent(), failed)
+        refused = dict(islice(self._context.refused.items(), MAX_FAILED_NAMED))
+        return Applied(
+            outcome,
+            head,
+            self._received,
+            self._spent(),
+            failed,
+            refused,
+            len(self._context.refused),
+        )
 
     def _finish(self, head: Delta, builder: SnapshotBuilder | None) -> Outcome:
         if builder is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from fengling_gateway.balancing.service import Service
@@ -122,10 +123,21 @@ def _service(name: str, service: Service | None, tenant: str | None) -> dict[str
         "candidates": [
             {
                 "instance": state.instance.id,
-                "address": f"{state.instance.scheme}://{state.instance.host}:{state.instance.port}",
+                "address": state.instance.address,
                 "weight": state.instance.weight,
                 "in_flight": state.in_flight,
             }
             for state in states[:LISTED]
         ],
+        "refused": _refused(service, tenant),
     }
+
+
+def _refused(service: Service, tenant: str | None) -> list[dict[str, str]]:
+    """Return the first instances, shared or the tenant's, that are left out for their address."""
+    refused = (
+        {"instance": one.id, "address": one.address, "reason": one.refused}
+        for one in (state.instance for state in service.states)
+        if one.refused is not None and one.tenant_id in {None, tenant}
+    )
+    return list(islice(refused, LISTED))

@@ -63,6 +63,8 @@ class Reports:
                 "received_bytes": applied.received_bytes,
                 "compiled": applied.compiled,
                 "failed": applied.failed,
+                "refused": applied.refused,
+                "refused_total": applied.refused_total,
             },
         )
 

@@ -284,6 +284,17 @@ def test_explain_shows_the_route_and_why(run: Run, gateway: StubGateway) -> None
     }
 
 
+def test_explain_says_which_instances_are_sent_nothing(run: Run, gateway: StubGateway) -> None:
+    """And why."""
+    refused = [{"instance": "i9", "address": "http://[::1]:80", "reason": "::1 is loopback"}]
+    service = {"service": "s", "more_candidates": 0, "candidates": [], "refused": refused}
+    action = {"kind": "forward", "services": [service]}
+    gateway.answers["POST", "explain"] = (200, {**EXPLANATION, "action": action})
+    result = run("explain", "https://shop.example/orders")
+    assert "forward to s (nobody)" in result.stdout
+    assert "instance i9 is sent nothing: ::1 is loopback" in result.stdout
+
+
 def test_explain_says_how_many_it_does_not_list(run: Run, gateway: StubGateway) -> None:
     """Routes beyond the first, and instances of a large service."""
     instances = [{"address": f"http://10.0.0.{number}:80"} for number in range(12)]

@@ -48,6 +48,7 @@ def some_bodies(routes: int = 3) -> dict[Key, bytes]:
     keys = [Key("route", f"r{number}") for number in range(routes)]
     keys += [Key("service", "orders"), Key("instance", "i1"), Key("tenant", "acme")]
     bodies = {key: canonical({"id": key.id}) for key in keys}
+    bodies[Key("instance", "i1")] = canonical({"id": "i1", "address": "http://10.0.0.5:80"})
     bodies[Key("setting", "defaults")] = canonical({"key": "defaults", "value": {}})
     return bodies
 
@@ -84,6 +85,9 @@ class FakeGateway:
 
     def workers(self) -> list[dict[str, Any]]:
         return [{"worker": "w0"}]
+
+    def refusal(self, address: str) -> str | None:
+        return "no" if "127.0.0.1" in address else None
 
     def rejected(self, *, after: Key | None, limit: int) -> list[dict[str, Any]]:
         following = [

@@ -91,6 +91,14 @@ class ApiTests(SynchronousTestCase):
         _, answer = self.ask("GET", "/api/gateway/instances/i1")
         self.assertEqual(answer["health"], {"health": "unhealthy", "reason": "refused"})
 
+    def test_an_instance_is_shown_with_what_keeps_it_from_being_used(self) -> None:
+        """Before anybody wonders why it gets no requests."""
+        self.gateway.served[Key("instance", "i2")] = canonical(
+            {"id": "i2", "address": "http://127.0.0.1:80"}
+        )
+        _, page = self.ask("GET", "/api/gateway/instances")
+        self.assertEqual([one["refused"] for one in page["items"]], [None, "no"])
+
     def test_a_secret_is_shown_without_its_value(self) -> None:
         """Where it is, or what it is encrypted with."""
         value = "aes256gcm:2026-11:" + "A" * 80

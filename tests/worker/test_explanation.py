@@ -62,9 +62,28 @@ def test_the_answer_names_tenant_route_candidates_and_action(snapshot: Snapshot)
                         "in_flight": 0,
                     }
                 ],
+                "refused": [],
             }
         ],
     }
+
+
+def test_the_answer_says_who_is_left_out_because_of_where_it_is() -> None:
+    """Else nobody would understand a 503."""
+    changes = [
+        accepted(Key("service", "s"), {}),
+        accepted(Key("instance", "here"), {"service_id": "s", "address": "http://[::1]:8080"}),
+        accepted(Key("instance", "there"), {"service_id": "s", "address": "http://10.0.0.5"}),
+        accepted(Key("route", "all"), {"service_id": "s"}),
+    ]
+    empty = Snapshot.empty()
+    served = empty.apply(make_delta(empty, *changes, full=True), make_context())
+    [service] = explain(served, {}, NOW)["action"]["services"]
+    assert [one["instance"] for one in service["candidates"]] == ["there"]
+    reason = "::1 is loopback: [upstream] allow does not name it"
+    assert service["refused"] == [
+        {"instance": "here", "address": "http://[::1]:8080", "reason": reason}
+    ]
 
 
 @pytest.mark.parametrize(
