@@ -29,13 +29,13 @@ from fengling_gateway.cli.judging import judge
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.person import user_name
+from fengling_gateway.cli.refusals import Warned, find_refused, subject
 from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
 from fengling_gateway.cli.validation import find_oddities, report
 from fengling_gateway.configsource.file_entities import SECTIONS
 from fengling_gateway.model.certificates import is_sealed
 from fengling_gateway.model.entity import Key
-from fengling_gateway.routing.linter import Finding
 
 KINDS: Final = tuple(SECTIONS.values())
 """What a file can say. Health is what somebody observes, not what somebody wants."""
@@ -58,10 +58,13 @@ class _Plan(NamedTuple):
     bodies: Mapping[Key, bytes]
     refers_to: Mapping[Key, int]
 
-    def warnings(self) -> list[Finding]:
-        """Return what is odd about routes because of these changes."""
+    def warnings(self) -> list[Warned]:
+        """Return what is odd about routes, and refused of instances, because of these changes."""
         after = bodies_after(self.bodies, self.changes)
-        return [] if after is None else about(self.changes, find_oddities(after))
+        routes = [] if after is None else about(self.changes, find_oddities(after))
+        written = {one.key for one in self.changes if one.action != "delete"}
+        mine = {key: self.bodies[key] for key in written if key in self.bodies}
+        return [*routes, *find_refused(mine)]
 
 
 def _ownership(managed_by: str | None, prune: bool, take_over: bool) -> Ownership:
@@ -109,7 +112,8 @@ def diff_command(files: tuple[str, ...], dsn: str, ownership: Ownership, output:
     """
     Show what apply would change in the database. Exit status 0: nothing, 1: something.
 
-    Warns of routes that could then never be chosen, or that only their ids would tell apart.
+    Warns of routes that could then never be chosen, or that only their ids would tell apart, and
+    of instances whose address gateways do not connect to unless their settings allow it.
 
     FILES are YAML as `export` writes it; - is stdin.
     """
@@ -139,7 +143,7 @@ def apply_command(
 
     What is not in the files stays, unless --prune. Files with anything wrong in them change
     nothing. What somebody else changes meanwhile is never overwritten unseen: it is compared again,
-    and again for up to 30 seconds if that keeps happening. Of routes that can never be chosen, or that only their ids tell apart, it warns.
+    and again for up to 30 seconds if that keeps happening. It warns of what `diff` warns of.
     Exit status 1 if the revision is held because it removes too many routes.
     """
     wanted, places = read_files(files)
@@ -256,7 +260,7 @@ def _show(planned: _Plan, output: str, committed: transaction.Committed | None =
             for field in shown_fields(change):
                 out.print(f"    {field.name}: {_short(field.before)} → {_short(field.after)}")
     for one in warnings:
-        out.print(Text(f"! route {one.route} {one.message}", style="magenta"))
+        out.print(Text(f"! {subject(one)} {one.message}", style="magenta"))
     if not changes:
         click.echo("nothing to change")
     elif committed is not None and committed.revision is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.files import read_files
 from fengling_gateway.cli.judging import Judged, judge
 from fengling_gateway.cli.output import output_option, print_table, print_value
+from fengling_gateway.cli.refusals import Warned, find_refused, subject
+from fengling_gateway.cli.settings_file import read_settings, settings_option
 from fengling_gateway.cli.target import dsn_unless, optional_database_option
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import hash_of
@@ -36,17 +39,26 @@ def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:
 @click.command("validate", short_help="List what is wrong with a configuration.")
 @click.argument("files", nargs=-1)
 @optional_database_option
+@settings_option(
+    "The settings file of a gateway that is to serve it: whose [upstream] allow counts."
+)
 @click.option("--strict", is_flag=True, help="Exit status 1 also if there are only warnings.")
 @output_option
 def validate_command(
-    files: tuple[str, ...], database: str | None, context: str | None, strict: bool, output: str
+    files: tuple[str, ...],
+    database: str | None,
+    context: str | None,
+    config: Path | None,
+    strict: bool,
+    output: str,
 ) -> None:
     """
     List what is wrong with the configuration in FILES (- is stdin), or in the database.
 
     Needs no gateway, and for files no database. Of a database it judges what a gateway would serve
     that starts now: while a revision is held, what was before it. Exit status 1 if anything is rejected. Warnings
-    are about routes that can never be chosen, or that only their ids tell apart.
+    are about routes that can never be chosen, or that only their ids tell apart, and about
+    instances whose address gateways do not connect to.
     """
     dsn = dsn_unless(files, database, context)
     places: dict[Key, str] = {}
@@ -57,7 +69,8 @@ def validate_command(
     else:
         rows, places = read_files(files)
         judged = judge(_with_values(rows))
-    warnings = find_oddities(judged.bodies)
+    networks = None if config is None else read_settings(config).data_plane().upstream_networks()
+    warnings: list[Warned] = [*find_oddities(judged.bodies), *find_refused(judged.bodies, networks)]
     report(judged, warnings, places, output)
     if judged.rejected or (strict and warnings):
         answer_no()
@@ -75,7 +88,7 @@ def _with_values(rows: Mapping[Key, dict[str, Any]]) -> dict[Key, dict[str, Any]
 
 
 def report(
-    judged: Judged, warnings: Sequence[Finding], places: Mapping[Key, str], output: str
+    judged: Judged, warnings: Sequence[Warned], places: Mapping[Key, str], output: str
 ) -> None:
     """Print what was found."""
     if output != "table":
@@ -87,8 +100,7 @@ def report(
         for problem in rejection.problems
     ]
     rows += [
-        ("warning", places.get(Key("route", one.route)), f"route {one.route}", one.message)
-        for one in warnings
+        ("warning", places.get(subject(one)), str(subject(one)), one.message) for one in warnings
     ]
     if rows and places:
         print_table(("", "WHERE", "WHAT", "WHY"), rows, empty="")
@@ -101,9 +113,7 @@ def report(
         note(f"{judged.held.describe()}; it is not judged until it is served ({confirm})")
 
 
-def _plain(
-    judged: Judged, warnings: Sequence[Finding], places: Mapping[Key, str]
-) -> dict[str, Any]:
+def _plain(judged: Judged, warnings: Sequence[Warned], places: Mapping[Key, str]) -> dict[str, Any]:
     return {
         "valid": len(judged.bodies),
         "held": judged.held and judged.held.describe(),
@@ -120,7 +130,5 @@ def _plain(
             }
             for key, rejection in sorted(judged.rejected.items())
         ],
-        "warnings": [
-            {**one._asdict(), "where": places.get(Key("route", one.route))} for one in warnings
-        ],
+        "warnings": [{**one._asdict(), "where": places.get(subject(one))} for one in warnings],
     }

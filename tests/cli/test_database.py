@@ -360,6 +360,38 @@ class TestValidate:
             "-:4",
         )
 
+    def test_instances_that_are_sent_nothing_are_warned_of(self, run: Run, tmp_path: Path) -> None:
+        """Before a gateway refuses them; a gateway's settings say what it allows."""
+        text = (
+            "services:\n- id: s\n  instances:\n"
+            "  - {id: meta, address: 'http://169.254.169.254'}\n"
+            "  - {id: here, address: 'http://127.0.0.1:9000'}\n"
+            "  - {id: there, address: 'http://10.0.0.5'}\n"
+        )
+        result = run("validate", "-", "-o", "json", stdin=text)
+        assert [
+            (one["code"], one["instance"], one["where"]) for one in document(result)["warnings"]
+        ] == [("address_refused", "here", "-:5"), ("address_refused", "meta", "-:4")]
+        said = run("validate", "-", stdin=text).stdout
+        assert "instance here" in said
+        assert "127.0.0.1 is loopback: [upstream] allow does not name it" in " ".join(said.split())
+        config = tmp_path / "gateway.toml"
+        config.write_text(
+            'source = "file"\n[file]\npath = "x"\n[management]\nenabled = false\n'
+            '[upstream]\nallow = ["127.0.0.0/8"]\n'
+        )
+        allowed = run("validate", "-", "--config", str(config), "-o", "json", stdin=text)
+        assert [one["instance"] for one in document(allowed)["warnings"]] == ["meta"]
+
+    def test_apply_warns_of_instances_that_it_writes(self, run: Run, dsn: str) -> None:
+        """And of no others."""
+        services = "services: [{id: s, instances: [{id: %s, address: 'http://127.0.0.1:9000'}]}]"
+        first = run("apply", "-", stdin=services % "a")
+        assert first.exit_code == 0
+        assert "! instance a is sent nothing (by gateways that do not allow it)" in first.stdout
+        second = document(run("diff", "-", "-o", "json", stdin=services % "b"))
+        assert [one["instance"] for one in second["warnings"]] == ["b"]
+
     def test_the_database_is_linted_too(self, run: Run, dsn: str) -> None:
         """What got in by SQL has passed no apply."""
         run("apply", "-", stdin=SHADOW)
