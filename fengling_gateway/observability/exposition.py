@@ -74,6 +74,7 @@ class _Metrics:
         yield from _parts(metrics.CREDENTIALS_REFUSED.counter, self._credentials_refused())
         yield from self._worker_states()
         yield from self._config()
+        yield from self._issuers()
         yield from self._source()
         yield from self._bus()
         refusals = metrics.REFUSALS.counter()
@@ -177,6 +178,27 @@ class _Metrics:
                 gauge.add_metric(labels, 1)
         return gauge
 
+    def _issuers(self) -> Iterator[Metric]:
+        issuers = self._status.get("issuers", {})
+        published = {name: one for name, one in issuers.items() if "fetches" in one}
+        yield _by_label(metrics.ISSUER_KEYS, _known(issuers, "keys"))
+        yield _by_label(metrics.ISSUER_FETCHED, _known(published, "fetched_at"))
+        failing = {name: int(bool(one["failing_since"])) for name, one in published.items()}
+        yield _by_label(metrics.ISSUER_FAILING, failing)
+        fetches, failures = (
+            metrics.ISSUER_FETCHES.counter(),
+            metrics.ISSUER_FETCH_FAILURES.counter(),
+        )
+        for name, one in published.items():
+            fetches.add_metric([name], one["fetches"])
+            for reason, count in sorted(one["failures"].items()):
+                failures.add_metric([name, reason], count)
+        yield fetches
+        yield failures
+        file_failures = metrics.KEY_FILE_FAILURES.counter()
+        file_failures.add_metric([], self._status.get("key_set_file", {}).get("failures", 0))
+        yield file_failures
+
     def _source(self) -> Iterator[Metric]:
         source = self._status.get("source", {})
         yield _single(metrics.SOURCE_CONNECTED, int(bool(source.get("connected"))))
@@ -208,6 +230,10 @@ def _parts(begin: Callable[[], _Family], samples: Iterable[tuple[Any, ...]]) -> 
             yield family
             family = begin()
     yield family
+
+
+def _known(issuers: Mapping[str, Any], what: str) -> dict[str, float]:
+    return {name: one[what] for name, one in issuers.items() if one[what] is not None}
 
 
 def _cumulated(bounds: list[float], buckets: list[int]) -> list[tuple[str, float]]:

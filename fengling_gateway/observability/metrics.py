@@ -275,6 +275,35 @@ CERTIFICATE_EXPIRY: Final = Declared(
     "When a certificate that is served expires; of the first 100 that do.",
     ("id",),
 )
+_ISSUER: Final = ("issuer",)
+
+ISSUER_KEYS: Final = Declared(
+    "fengling_issuer_keys",
+    "Keys that tokens of an issuer can be verified by, where they are not a secret; of the first "
+    "100 issuers, as all metrics of issuers.",
+    _ISSUER,
+)
+ISSUER_FETCHED: Final = Declared(
+    "fengling_issuer_keys_fetched_timestamp_seconds",
+    "When the keys that an issuer publishes were fetched last.",
+    _ISSUER,
+)
+ISSUER_FAILING: Final = Declared(
+    "fengling_issuer_failing", "1 while the keys of an issuer can't be fetched.", _ISSUER
+)
+ISSUER_FETCHES: Final = Declared(
+    "fengling_issuer_fetches_total", "Fetches of an issuer's keys that have begun.", _ISSUER
+)
+ISSUER_FETCH_FAILURES: Final = Declared(
+    "fengling_issuer_fetch_failures_total",
+    "Fetches of an issuer's keys that have failed, by what failed.",
+    ("issuer", "reason"),
+)
+KEY_FILE_FAILURES: Final = Declared(
+    "fengling_issuer_file_failures_total",
+    "Writes of the file of key sets, with which a host starts while issuers are away, that failed.",
+)
+
 HELD: Final = Declared(
     "fengling_config_held", "1 while a revision is held until somebody confirms it."
 )

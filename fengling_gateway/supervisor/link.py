@@ -74,6 +74,8 @@ class LinkUser(Protocol):
 
     def worker_beat(self, link: WorkerLink) -> None: ...
 
+    def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None: ...
+
     def worker_closed(self, link: WorkerLink) -> None: ...
 
     def worker_lost(self, link: WorkerLink) -> None: ...
@@ -150,6 +152,11 @@ class WorkerLink:
         """Have it take what a reread of the settings has brought."""
         self._send(Message.RENEW, values)
 
+    def tell_key_sets(self, values: dict[str, Any]) -> None:
+        """Tell it of keys that issuers publish; one issuer a message: a set may be large."""
+        for name, one in values.items():
+            self._send(Message.KEY_SETS, {name: one})
+
     def drain(self, deadline: float, *, last: bool = False) -> None:
         """Have it finish and exit; `last` when nobody will read its sockets after it."""
         if self.state in (WorkerState.DRAINING, WorkerState.GONE):
@@ -212,6 +219,9 @@ class WorkerLink:
     def _renewed(self, values: dict[str, Any]) -> None:
         self.served.failed = values["failed"]
 
+    def _key_wanted(self, values: dict[str, Any]) -> None:
+        self._user.worker_wants_key(self, values["issuer"])
+
     def _catch_up(self, values: dict[str, Any]) -> None:
         self._user.worker_asked(
             self,
@@ -244,6 +254,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] 
     Message.APPLIED: WorkerLink._applied,
     Message.CATCH_UP: WorkerLink._catch_up,
     Message.RENEWED: WorkerLink._renewed,
+    Message.KEY_WANTED: WorkerLink._key_wanted,
     Message.HEARTBEAT: WorkerLink._heartbeat,
     Message.CLOSED: WorkerLink._closed,
     Message.DRAINED: WorkerLink._drained,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ from fengling_gateway.configsource.reading import ConfigSource
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.bus import Bus
+from fengling_gateway.supervisor.key_fetch import Fetched
+from fengling_gateway.supervisor.key_sets import KeyFile
 from fengling_gateway.supervisor.launch import Launcher
 
 
@@ -38,3 +40,5 @@ class Outside:
     bus: Bus
     journal: Journal
     launcher: Callable[[Callable[[], dict[str, list[Any]]]], Launcher]
+    fetch_keys: Callable[[Mapping[str, Any]], Deferred[Fetched]]
+    key_file: KeyFile

@@ -9,6 +9,7 @@ on Redis and written to the file, in this order. Stop: drain.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,7 @@ from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.distribution import Distribution
+from fengling_gateway.supervisor.key_sets import KeySets
 from fengling_gateway.supervisor.last_resort import LastResort
 from fengling_gateway.supervisor.launch import Launched
 from fengling_gateway.supervisor.legacies import Legacies
@@ -92,6 +94,14 @@ class Supervisor:
         self.narration = Narration(clock=reactor, release=settings.release_held)
         parts = outside(self)
         self.source, self.bus, self.journal = parts.source, parts.bus, parts.journal
+        self.key_sets = KeySets(
+            clock=reactor,
+            wall=time.time,
+            rng=rng,
+            fetch=parts.fetch_keys,
+            file=parts.key_file,
+            tell=self._tell_key_sets,
+        )
         self.workers = Workers(
             clock=reactor,
             launcher=parts.launcher(lambda: self.sockets.by_listener),
@@ -159,6 +169,7 @@ class Supervisor:
             listeners=", ".join(map(str, self.settings.listeners)),
         )
         self._legacies.collect(self.settings.runtime_dir, self.sockets)
+        self.key_sets.start()
         self.sockets.open(self.settings.workers, alone=not self._legacies)
         self.workers.slots_available(self.sockets.slots)
         self.workers.start()
@@ -189,6 +200,7 @@ class Supervisor:
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
             self._legacies.retire()
         await self.workers.stop(self.settings.drain_deadline)
+        await self.key_sets.stop()
         self._telling.stop()
         self.state = "stopped"
         self.sockets.close()
@@ -252,6 +264,17 @@ class Supervisor:
         }
         for link in self.workers.links():
             link.renew(values)
+        self.key_sets.renew()
+
+    def worker_configured(self, link: WorkerLink) -> None:
+        link.tell_key_sets(self.key_sets.values())
+
+    def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
+        link.tell_key_sets(self.key_sets.wanted(issuer_id))
+
+    def _tell_key_sets(self, values: dict[str, Any]) -> None:
+        for link in self.workers.links():
+            link.tell_key_sets(values)
 
     def worker_asked(self, link: WorkerLink, question: CatchUp) -> None:
         self.distribution.answer(link, question)
@@ -287,6 +310,7 @@ class Supervisor:
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         """Serve a delta: workers first, then other hosts, then the file, and tell it last."""
         self._last_resort.cancel()
+        self.key_sets.delta_read(delta, self.config)
         self.distribution.publish(delta)
         self.bus.announce(delta.after)
         self.journal.append(delta, lambda: self.config.bodies)
@@ -315,6 +339,7 @@ class Supervisor:
     def _restored(self, position: Position, bodies: dict[Key, bytes]) -> None:
         self.served_from = "last-known-good"
         self.narration.restored(position, len(bodies))
+        self.key_sets.apply(self.config)
         self.distribution.publish(
             Delta(
                 before=None,

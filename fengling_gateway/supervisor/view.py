@@ -100,7 +100,10 @@ class SupervisorView:
             "warnings": [
                 *self._certificates.warnings(time.time()),
                 *supervisor.refused_instances.warnings(),
+                *supervisor.key_sets.warnings(),
             ],
+            "issuers": supervisor.key_sets.status(),
+            "key_set_file": {"failures": supervisor.key_sets.file_failures},
             "certificates_expire": self._certificates.expiries(),
             "workers": self.workers(),
             "deaths": supervisor.workers.deaths,

@@ -47,6 +47,11 @@ class WorkersUser(Protocol):
 
     def worker_beat(self, link: WorkerLink) -> None: ...
 
+    def worker_configured(self, link: WorkerLink) -> None:
+        """It has been told its settings, and nothing else yet."""
+
+    def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None: ...
+
     def workers_changed(self) -> None:
         """One has come, gone, or changed its state."""
 
@@ -121,6 +126,7 @@ class Workers:
         link.connect(launched.channel)
         self._kill[link] = launched.kill
         link.configure({"read_slots": [slot.index], **self._configuration(link, launched)})
+        self._user.worker_configured(link)
         self._user.workers_changed()
         return link
 
@@ -250,6 +256,9 @@ class Workers:
 
     def worker_asked(self, link: WorkerLink, question: CatchUp) -> None:
         self._user.worker_asked(link, question)
+
+    def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
+        self._user.worker_wants_key(link, issuer_id)
 
     # Sockets
 

@@ -16,11 +16,15 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from fengling_gateway.configsource.reload import ReloadSettings
+from fengling_gateway.dataplane.dns_files import NameFiles
+from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.management.port import bind
 from fengling_gateway.observability.log import Log
 from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.supervisor.bus import Bus, NoBus
 from fengling_gateway.supervisor.journal import FileJournal
+from fengling_gateway.supervisor.key_fetch import KeyFetch
+from fengling_gateway.supervisor.key_set_file import KeySetFile
 from fengling_gateway.supervisor.launch import Launcher, LocalLauncher, ProcessLauncher
 from fengling_gateway.supervisor.narration import CONFIRM
 from fengling_gateway.supervisor.outside import Outside
@@ -209,12 +213,19 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
     def command_received(command: Any) -> None:
         view.command_received(command)
 
+    def in_thread(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        if not threads.started:
+            threads.start()
+        return deferToThreadPool(reactor, threads, function, *args)
+
     def outside(supervisor: Supervisor) -> Outside:
         return Outside(
             source=_source(reactor, settings, supervisor.hint, rng),
             bus=_bus(reactor, settings, supervisor, command_received),
-            journal=_journal(reactor, settings, threads),
+            journal=_journal(reactor, settings, in_thread, threads.stop),
             launcher=lambda sockets: _launcher(reactor, settings, log, sockets, rng),
+            fetch_keys=_key_fetch(reactor, settings).fetch,
+            key_file=KeySetFile(settings.node_state_dir(), in_thread),
         )
 
     supervisor = Supervisor(
@@ -271,19 +282,36 @@ def _bus(
     )
 
 
-def _journal(reactor: Any, settings: GatewaySettings, threads: ThreadPool) -> FileJournal:
-    from fengling_gateway.configsource.last_known_good import LastKnownGood
+def _key_fetch(reactor: Any, settings: GatewaySettings) -> KeyFetch:
+    plane = settings.data_plane()
+    files = NameFiles(
+        resolv_conf=plane.dns_resolv_conf,
+        hosts=plane.dns_hosts,
+        servers=tuple((host, port) for host, port in plane.dns_servers),
+    )
+    lookups = Lookups(reactor=reactor, files=files)
 
-    def in_thread(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        if not threads.started:
-            threads.start()
-        return deferToThreadPool(reactor, threads, function, *args)
+    def get(url: str) -> Deferred[bytes]:
+        from fengling_gateway.supervisor.web import Web
+
+        return Web(reactor=reactor, lookups=lookups).get(url)
+
+    return KeyFetch(clock=reactor, get=get)
+
+
+def _journal(
+    reactor: Any,
+    settings: GatewaySettings,
+    in_thread: Callable[..., Deferred[Any]],
+    stop_threads: Callable[[], None],
+) -> FileJournal:
+    from fengling_gateway.configsource.last_known_good import LastKnownGood
 
     return FileJournal(
         clock=reactor,
         file=LastKnownGood(settings.node_state_dir()),
         in_thread=in_thread,
-        stop_threads=threads.stop,
+        stop_threads=stop_threads,
     )
 
 

@@ -138,6 +138,40 @@ def test_certificates_are_shown_with_their_end_and_what_lacks_its_key() -> None:
     assert found["fengling_config_worker_failed_entities", (("worker", "w1"),)] == 0
 
 
+def test_issuers_are_shown_with_their_keys_and_what_fails() -> None:
+    """For an alert while the keys from before still go on."""
+    published = {
+        "keys": 2,
+        "fetched_at": 1700000000.5,
+        "failing_since": 1700000600.0,
+        "fetches": 7,
+        "failures": {"tls": 1, "connect": 2},
+    }
+    issuers = {
+        "corp": published,
+        "new": {**published, "keys": 0, "fetched_at": None, "failing_since": None, "failures": {}},
+        "inline": {"keys": 3},
+        "shared": {"keys": None},
+    }
+    found = rendered(status={**STATUS, "issuers": issuers, "key_set_file": {"failures": 4}})
+
+    def of(name: str) -> dict[str, float]:
+        return {
+            dict(labels)["issuer"]: value for (one, labels), value in found.items() if one == name
+        }
+
+    assert of("fengling_issuer_keys") == {"corp": 2, "new": 0, "inline": 3}
+    assert of("fengling_issuer_keys_fetched_timestamp_seconds") == {"corp": 1700000000.5}
+    assert of("fengling_issuer_failing") == {"corp": 1, "new": 0}
+    assert of("fengling_issuer_fetches_total") == {"corp": 7, "new": 7}
+    name, labels = (
+        "fengling_issuer_fetch_failures_total",
+        (("issuer", "corp"), ("reason", "connect")),
+    )
+    assert found[name, labels] == 2
+    assert found["fengling_issuer_file_failures_total", ()] == 4
+
+
 def test_replaced_worker_that_drains_makes_no_second_series() -> None:
     """Two processes have one name then; a scrape with a sample twice is refused."""
     workers = [
@@ -218,7 +252,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|limit|tls|dns|upstream|workers?|config|bus|management|log)[a-z_]*",
+            r"fengling_(build|http|limit|tls|dns|upstream|workers?|config|issuer|bus|management|log)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one

@@ -13,15 +13,19 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.configsource.reading import Reading, Row, SourceError, SourceState
+from fengling_gateway.control.frames import Message
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.supervisor.bus import NoBus
+from fengling_gateway.supervisor.key_fetch import Fetched, FetchError
 from fengling_gateway.supervisor.last_resort import PATIENCE_SECONDS
 from fengling_gateway.supervisor.launch import Launched
 from fengling_gateway.supervisor.link import CatchUp
 from fengling_gateway.supervisor.outside import Outside
+from fengling_gateway.supervisor.published_keys import Kept
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
+from tests.support.forge import rsa_jwk
 
 
 def at(revision: int) -> Position:
@@ -32,6 +36,17 @@ def route(number: int) -> Row:
     """A valid row of a route that needs nothing else."""
     values = {"id": f"r{number}", "path": f"/r{number}", "respond": {"status": 200}}
     return Row(Key("route", f"r{number}"), values)
+
+
+def issuer(name: str) -> Row:
+    """A valid row of an issuer that publishes its keys."""
+    values = {
+        "id": name,
+        "issuer": f"https://{name}.example",
+        "audiences": ["api"],
+        "jwks_url": "https://id.example/keys",
+    }
+    return Row(Key("issuer", name), values)
 
 
 class Source:
@@ -90,6 +105,24 @@ class Journal:
         return succeed(None)
 
 
+class KeyFile:
+    """Holds what the test puts on the disk."""
+
+    failures = 0
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Kept] = {}
+
+    def load(self) -> dict[tuple[str, str], Kept]:
+        return self.kept
+
+    def save(self, sets: Any) -> None:
+        self.kept = dict(sets)
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+
 class Worker:
     """A channel and a process that note what they are sent."""
 
@@ -104,7 +137,9 @@ class Worker:
         self.exited = exited
         return Launched(self, 1, lambda: exited("signal 9"), {})
 
-    def send(self, message: Any, values: Any = None) -> None: ...
+    def send(self, message: Any, values: Any = None) -> None:
+        if message is Message.KEY_SETS:
+            self._happened.append(f"told of {', '.join(values)}")
 
     def send_delta(self, delta: Delta) -> None:
         self._happened.append(f"sent {delta.after.revision}")
@@ -124,6 +159,9 @@ class SupervisorCase(SynchronousTestCase):
         self.clock = Clock()
         self.happened: list[str] = []
         self.source, self.journal = Source(), Journal(self.happened)
+        self.key_file = KeyFile()
+        self.fetches: list[Deferred[Fetched]] = []
+        self.broken_off = 0
         worker = Worker(self.happened)
         self.supervisor = Supervisor(
             reactor=self.clock,
@@ -141,10 +179,20 @@ class SupervisorCase(SynchronousTestCase):
                 bus=Bus(self.happened),
                 journal=self.journal,
                 launcher=lambda sockets: worker,
+                fetch_keys=self.fetch_keys,
+                key_file=self.key_file,
             ),
             rng=random.Random(1),
         )
         self.supervisor.start()
+
+    def fetch_keys(self, body: Any) -> Deferred[Fetched]:
+        self.fetches.append(Deferred(self.break_off))
+        return self.fetches[-1]
+
+    def break_off(self, fetch: Deferred[Fetched]) -> None:
+        self.broken_off += 1
+        fetch.errback(FetchError("deadline", "cancelled"))
 
 
 class SupervisorTests(SupervisorCase):
@@ -157,6 +205,57 @@ class SupervisorTests(SupervisorCase):
         """Who waits longest matters least."""
         self.source.answer(at(1), route(1))
         self.assertEqual(self.happened, ["sent 1", "announced 1", "written 1"])
+
+    def test_workers_hear_of_keys_before_they_are_to_use_them(self) -> None:
+        """And when they have been fetched; nobody waits for that."""
+        self.source.answer(at(1), issuer("corp"))
+        self.assertEqual(self.happened[:2], ["told of corp", "told of corp"])
+        self.assertEqual(self.happened[2:], ["sent 1", "announced 1", "written 1"])
+        self.fetches[0].callback(Fetched({"keys": [rsa_jwk()]}))
+        self.assertEqual(self.happened[-1], "told of corp")
+        self.assertEqual(list(self.supervisor.key_sets.issuers()), ["https://corp.example"])
+
+    def test_restored_issuers_are_fetched_for_too(self) -> None:
+        """The source may be away for longer than its issuers."""
+        row = issuer("corp")
+        verdict = validate(row.key, row.values)
+        assert isinstance(verdict, Accepted), verdict
+        self.journal.good = (at(1), {row.key: verdict.body})
+        self.clock.advance(PATIENCE_SECONDS)
+        self.assertLess(self.happened.index("told of corp"), self.happened.index("sent 1"))
+        self.assertEqual(len(self.fetches), 1)
+
+    def test_worker_that_starts_hears_of_all_keys(self) -> None:
+        """A replacement serves as its predecessor did."""
+        self.source.answer(at(1), issuer("a"), issuer("b"))
+        before = len(self.happened)
+        self.supervisor.worker_configured(self.supervisor.workers.links()[0])
+        self.assertEqual(self.happened[before:], ["told of a", "told of b"])
+
+    def test_worker_that_wants_a_key_is_answered(self) -> None:
+        """Whether or not that leads to a fetch."""
+        self.source.answer(at(1), issuer("corp"))
+        self.fetches[0].callback(Fetched({"keys": [rsa_jwk()]}))
+        (link,) = self.supervisor.workers.links()
+        before = len(self.happened)
+        link.message_received(Message.KEY_WANTED, b'{"issuer": "corp"}')
+        self.assertEqual(len(self.fetches), 2)
+        self.assertEqual(self.happened[before:], ["told of corp", "told of corp"])
+        link.message_received(Message.KEY_WANTED, b'{"issuer": "gone"}')
+        self.assertEqual(self.happened[-1], "told of gone")
+
+    def test_hangup_fetches_keys_again(self) -> None:
+        """As it reads everything else again."""
+        self.source.answer(at(1), issuer("corp"))
+        self.fetches[0].callback(Fetched({"keys": [rsa_jwk()]}))
+        self.supervisor.renew_certificates()
+        self.assertEqual(len(self.fetches), 2)
+
+    def test_no_fetch_outlives_the_supervisor(self) -> None:
+        """It is broken off, and nothing is left to happen."""
+        self.source.answer(at(1), issuer("corp"))
+        self.supervisor.key_sets.stop()
+        self.assertEqual(self.broken_off, 1)
 
     def test_announcement_brings_workers_up_that_were_sent_nothing(self) -> None:
         """Its own, too: what the push does not do, the first sound from Redis does."""

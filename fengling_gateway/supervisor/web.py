@@ -1,0 +1,231 @@
+"""
+GET, of what others publish: bounded, verified, from the very address that is configured.
+
+Imported with the first request: treq takes a moment, and most gateways have
+nobody to ask.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from OpenSSL.SSL import Error as TlsError
+from service_identity import VerificationError
+from treq.client import HTTPClient
+from treq.content import collect
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IAgentEndpointFactory
+from zope.interface import implementer
+
+from fengling_gateway import __version__
+from fengling_gateway.dataplane.resolver import Lookups
+from fengling_gateway.model.problems import shown
+from fengling_gateway.supervisor.key_fetch import MAX_DOCUMENT_BYTES, FetchError
+from fengling_gateway.supervisor.names import Names, ResolvingReactor
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Of an answer's head and of what frames its body; 2 KB are usual."""
+
+_HEADERS: Final = {
+    "Accept": "application/jwk-set+json, application/json",
+    "User-Agent": f"fengling-gateway/{__version__}",
+}
+
+
+class Web:
+    """
+    Asks web servers; each answer comes over a connection of its own.
+
+    Args:
+        lookups: finds the addresses of names.
+    """
+
+    def __init__(self, *, reactor: Any, lookups: Lookups) -> None:
+        self._reactor = reactor
+        self._lookups = lookups
+
+    def get(self, url: str) -> Deferred[bytes]:
+        """
+        Return what is found there, up to `MAX_DOCUMENT_BYTES`.
+
+        Fails with `FetchError`. It has no deadline, and ends at once when it is
+        cancelled; nothing of it is left then.
+        """
+        return Deferred.fromCoroutine(self._get(url))
+
+    async def _get(self, url: str) -> bytes:
+        way = _Way(self._reactor, self._lookups)
+        try:
+            return await self._ask(url, way)
+        except (FetchError, CancelledError):
+            raise
+        except Exception as error:
+            raise (_too_large() if way.has_overflown else _told(error)) from None
+        finally:
+            way.end()
+
+    async def _ask(self, url: str, way: _Way) -> bytes:
+        pool = HTTPConnectionPool(self._reactor, persistent=False)
+        agent = Agent.usingEndpointFactory(self._reactor, way, pool)
+        # A client of its own each time: it would keep cookies.
+        response = await HTTPClient(_Uncompressed(agent)).get(
+            url,
+            headers=Headers({name: [value] for name, value in _HEADERS.items()}),
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        )
+        _judge(response)
+        body = bytearray()
+
+        def take(data: bytes) -> None:
+            if len(body) + len(data) > MAX_DOCUMENT_BYTES:
+                raise _too_large()
+            body.extend(data)
+
+        await collect(response, take)
+        return bytes(body)
+
+
+def _judge(response: Any) -> None:
+    code = response.code
+    if 300 <= code < 400:
+        where = response.headers.getRawHeaders("location", [""])[0]
+        raise FetchError(
+            "redirect",
+            f"it answers {code} and names {shown(where)}: redirects are not followed, "
+            "configure the address itself",
+        )
+    if code != 200:
+        raise FetchError("status", f"it answers {code}")
+    if type(response.length) is int and response.length > MAX_DOCUMENT_BYTES:
+        raise _too_large()
+
+
+def _too_large() -> FetchError:
+    return FetchError("too_large", f"it answers with more than {MAX_DOCUMENT_BYTES} bytes")
+
+
+def _told(error: Exception) -> FetchError:
+    """Say in one line what has failed."""
+    while isinstance(error, RequestTransmissionFailed | ResponseFailed) and error.reasons:
+        error = error.reasons[0].value
+    if isinstance(error, DNSLookupError):
+        return FetchError("name", "its name can't be resolved")
+    if isinstance(error, TlsError):
+        words = "; ".join(one[-1] for one in error.args[0]) if error.args and error.args[0] else ""
+        if "certificate verify failed" in words:
+            words = (
+                "its certificate has expired, or is of an authority that this host does not know"
+            )
+        return FetchError("tls", f"TLS failed: {words or 'the connection broke'}")
+    if isinstance(error, VerificationError):
+        return FetchError("tls", "TLS failed: its certificate is for another name")
+    if isinstance(error, ConnectError):
+        words = str(error).rstrip(".").rpartition(": ")[2]
+        return FetchError("connect", f"it can't be connected to: {words}")
+    if isinstance(error, ConnectionClosed):
+        return FetchError("broken", "the connection broke before the answer was whole")
+    return FetchError("broken", f"its answer can't be read: {type(error).__name__}")
+
+
+@implementer(IAgent)
+class _Uncompressed:
+    """
+    An agent that asks for what is not compressed, and takes nothing else.
+
+    A few bytes could otherwise become any number.
+    """
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+
+    def request(
+        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
+    ) -> Deferred[Any]:
+        plain = Headers() if headers is None else headers.copy()
+        plain.setRawHeaders("accept-encoding", ["identity"])
+        return self._agent.request(method, uri, plain, bodyProducer).addCallback(self._judge)
+
+    def _judge(self, response: Any) -> Any:
+        codings = response.headers.getRawHeaders("content-encoding", [])
+        if any(one.strip().lower() != "identity" for one in codings):
+            raise FetchError(
+                "broken", "its answer is compressed, though it was asked for what is not"
+            )
+        return response
+
+
+class _Counted(ProtocolWrapper):
+    """A connection that ends when it has brought more than anybody wants."""
+
+    transport: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        factory: Any = self.factory
+        factory.left_bytes -= len(data)
+        if factory.left_bytes < 0:
+            self.transport.abortConnection()
+        else:
+            super().dataReceived(data)
+
+
+class _Connection(WrappingFactory):
+    """The connection of one request, whose end it does not outlive."""
+
+    noisy = False
+    protocol = _Counted
+
+    def __init__(self, wrapped: Any) -> None:
+        super().__init__(wrapped)
+        self.left_bytes = MAX_DOCUMENT_BYTES + MAX_HEAD_BYTES
+
+    def end(self) -> None:
+        for one in list(self.protocols):
+            one.transport.abortConnection()
+
+
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
+class _Way:
+    """The way to a server, and what is under way on it."""
+
+    def __init__(self, reactor: Any, lookups: Lookups) -> None:
+        self._names = Names(lookups)
+        self._reactor = ResolvingReactor(reactor, self._names)
+        self._endpoint: Any = None
+        self._connection: _Connection | None = None
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        self._endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port)
+        if uri.scheme == b"https":
+            terms = BrowserLikePolicyForHTTPS().creatorForNetloc(uri.host, uri.port)
+            self._endpoint = wrapClientTLS(terms, self._endpoint)
+        return self
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        self._connection = _Connection(protocolFactory)
+        connecting: Deferred[Any] = self._endpoint.connect(self._connection)
+        return connecting.addCallback(lambda counted: counted.wrappedProtocol)
+
+    @property
+    def has_overflown(self) -> bool:
+        """Whether more came than is wanted."""
+        return self._connection is not None and self._connection.left_bytes < 0
+
+    def end(self) -> None:
+        self._names.cancel()
+        if self._connection is not None:
+            self._connection.end()
