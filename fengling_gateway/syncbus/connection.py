@@ -178,7 +178,7 @@ class RedisConnection:
         on_message = self._subscription.on_message if self._subscription else None
         factory = RespFactory(self._address, on_message)
         # Made anew each time: the file of an authority may have been put right.
-        endpoint = self._endpoint or make_endpoint(self._reactor, self._address)
+        endpoint = self._endpoint or make_endpoint(self._reactor, self._address, factory.refused)
         connecting = maybeDeferred(endpoint.connect, factory)
         protocol = await self._in_time(connecting, CONNECT_SECONDS, "no connection")
         # A TLS endpoint may give the protocol wrapped.
@@ -186,7 +186,10 @@ class RedisConnection:
 
     async def _hand_shake(self, protocol: Any) -> None:
         usable: Deferred[None] = protocol.usable
-        await self._in_time(usable, OPERATION_SECONDS, "no answer")
+        # (A Redis without TLS waits for more of what it takes for a command.)
+        missing = "no answer over TLS (does it speak it on this port?)"
+        missing = missing if self._address.tls else "no answer"
+        await self._in_time(usable, OPERATION_SECONDS, missing)
         # A stopped Redis still has its kernel accept connections.
         await self._bounded(protocol, "PING")
         # One by one: txredisapi drops the confirmations after the first.
@@ -243,25 +246,23 @@ class RedisConnection:
         return longest * (0.5 + 0.5 * self._rng.random())
 
 
-def make_endpoint(reactor: Any, address: RedisAddress) -> IStreamClientEndpoint:
+def make_endpoint(
+    reactor: Any, address: RedisAddress, refused: Callable[[str], None] = lambda _: None
+) -> IStreamClientEndpoint:
     """
     Return the endpoint of an address; with TLS the certificate is verified, always.
 
+    Args:
+        refused: told why it is refused.
+
     Raises:
-        BusError: the file of the private authority cannot be used.
+        BusError: a file that the URL names can't be used.
     """
     if address.path:
         return UNIXClientEndpoint(reactor, address.path, timeout=CONNECT_SECONDS)
     endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=CONNECT_SECONDS)
     if not address.tls:
         return endpoint
-    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+    from fengling_gateway.syncbus.tls import RedisTls
 
-    trust = None
-    if address.ca_file:
-        try:
-            with open(address.ca_file, "rb") as pem:
-                trust = trustRootFromCertificates([Certificate.loadPEM(pem.read())])
-        except Exception as error:
-            raise BusError(f"{address.ca_file} holds no usable certificate: {error}") from error
-    return wrapClientTLS(optionsForClientTLS(address.host, trust), endpoint)
+    return wrapClientTLS(RedisTls(address, refused), endpoint)

@@ -83,7 +83,7 @@ class _CarefulMixin:
         self.transport.abortConnection()
 
     def connectionLost(self, why: Failure) -> None:
-        reason = self.end_reason = self.factory.reason or why.getErrorMessage()
+        reason = self.end_reason = self.factory.reason or self.factory.why_lost(why)
         super().connectionLost(why)  # type: ignore[misc]
         self._settle_usable(Failure(BusError(reason)))
         if not self.lost.called:
@@ -155,6 +155,18 @@ class RespFactory(Factory):
         protocol.factory = self
         protocol.prepare()
         return protocol
+
+    def refused(self, why: str) -> None:
+        """The server's certificate is not accepted; of several reasons the first one counts."""
+        self.reason = self.reason or why
+
+    def why_lost(self, why: Failure) -> str:
+        """Say why a connection was lost."""
+        if not self._address.tls:
+            return why.getErrorMessage()
+        from fengling_gateway.syncbus.tls import why_lost
+
+        return why_lost(why.value)
 
     def stopTrying(self) -> None:
         """Called by txredisapi after a refused AUTH or SELECT; see the class."""

@@ -1,7 +1,8 @@
 """Where Redis is, as one URL.
 
 ``redis://user:password@host:6379/0``, ``rediss://…`` for TLS with a verified
-certificate (``?ssl_ca_certs=/path.pem`` for a private authority),
+certificate (``?ssl_ca_certs=/path.pem`` for a private authority;
+``&ssl_certfile=…&ssl_keyfile=…`` for a certificate of our own),
 ``unix:///path.sock?db=0``. ``valkey`` and ``valkeys`` mean the same as
 ``redis`` and ``rediss``.
 """
@@ -15,7 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 DEFAULT_PORT: Final = 6379
 _TLS: Final = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
-_PARAMETERS: Final = {"db", "ssl_ca_certs"}
+_FILES: Final = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+_PARAMETERS: Final = {"db", *_FILES}
 _NUMBER: Final = re.compile(r"[0-9]{1,5}")
 _MIN_REDACTED: Final = 4  # below it, it would be found within words
 _QUOTING: Final = "in a user or password, % is written %25, / is %2F, ? is %3F, # is %23, @ is %40"
@@ -30,6 +32,8 @@ class RedisAddress:
     path: str = ""
     tls: bool = False
     ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     database: int | None = None
@@ -67,14 +71,28 @@ def parse_redis_url(url: str) -> RedisAddress:
         raise ValueError("must name a socket as unix:///path/to.sock")
     if scheme != "unix" and not (address.host and address.port):
         raise ValueError("has no host, or 0 for a port")
+    _check_files(parameters, tls=_TLS.get(scheme, False))
     number = parameters.get("db") if scheme == "unix" else address.path.strip("/")
     return replace(
         address,
         path=address.path if scheme == "unix" else "",
         tls=_TLS.get(scheme, False),
         ca_file=parameters.get("ssl_ca_certs", ""),
+        certificate_file=parameters.get("ssl_certfile", ""),
+        key_file=parameters.get("ssl_keyfile", ""),
         database=_database(number or parameters.get("db")),
     )
+
+
+def _check_files(parameters: dict[str, str], *, tls: bool) -> None:
+    files = _FILES & parameters.keys()
+    if files and not tls:
+        raise ValueError(f"has {min(files)}, which means something with rediss:// only")
+    for name in sorted(files):
+        if not parameters[name].startswith("/"):
+            raise ValueError(f"must have an absolute path in {name}")
+    if "ssl_keyfile" in files and "ssl_certfile" not in files:
+        raise ValueError("has ssl_keyfile without ssl_certfile")
 
 
 def _read(url: str) -> tuple[str, RedisAddress, dict[str, str]] | None:

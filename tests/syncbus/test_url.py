@@ -25,6 +25,10 @@ from tests.support.secrets import CANARY, leaked, redis_urls
                 host="h", tls=True, ca_file="/ca.pem", username="u", password="p@ss", database=1
             ),
         ),
+        (
+            "rediss://h?ssl_certfile=/c.pem&ssl_keyfile=/k.pem",
+            RedisAddress(host="h", tls=True, certificate_file="/c.pem", key_file="/k.pem"),
+        ),
         ("redis://:secret@h", RedisAddress(host="h", password="secret")),
         ("unix:///run/r%20s.sock?db=1", RedisAddress(path="/run/r s.sock", database=1)),
     ],
@@ -47,6 +51,12 @@ def test_a_url_is_read(url: str, address: RedisAddress) -> None:
         "redis://u:canary@h/x",
         "redis://u:canary@h/-1",
         "redis://u:canary@h?ssl=no",
+        "rediss://u:canary@h?ssl_cert_reqs=none",
+        "rediss://u:canary@h?ssl_ca_certs=canary.pem",
+        "rediss://u:canary@h?ssl_ca_certs=",
+        "rediss://u:canary@h?ssl_keyfile=/canary.pem",
+        "redis://u:canary@h?ssl_ca_certs=/canary.pem",
+        "unix:///canary?ssl_certfile=/canary.pem",
         "redis://u:canary@h:0",
         "redis://u:canary@h/0?db",
         "redis://u:canary@h/123456",
