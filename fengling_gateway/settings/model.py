@@ -105,7 +105,9 @@ class RedisSettings(Section):
     url: RedisUrl | None = Field(
         default=None,
         repr=False,
-        description="Unset: hosts hear of changes from the database alone. Needs [sync] keys.",
+        description="Unset: hosts hear of changes from the database alone. Needs [sync] keys. With "
+        "rediss:// the server is verified; ?ssl_ca_certs=, ssl_certfile= and ssl_keyfile= name "
+        "files for that.",
         examples=["redis://127.0.0.1:6379/0"],
     )
     limit_interval: Seconds = Field(

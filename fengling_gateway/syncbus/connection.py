@@ -36,6 +36,9 @@ FIRST_BACKOFF_SECONDS: Final = 0.1
 MAX_BACKOFF_SECONDS: Final = 2.0
 """So that a healed Redis is in use again in less than five seconds."""
 
+_REFUSALS_LOGGED: Final = 10
+"""In a connection's life: what others write there could make ever new ones."""
+
 STABLE_SECONDS: Final = 10.0
 """A connection that lived this long makes the next backoff start anew."""
 
@@ -77,6 +80,7 @@ class RedisConnection:
         self._running: Deferred[None] = succeed(None)
         self._stopping = False
         self._outstanding = 0
+        self._refusals: set[str] = set()
         self.last_error = ""
         self.counters = {"connects": 0, "losses": 0, "timeouts": 0, "refused": 0, "errors": 0}
 
@@ -132,7 +136,17 @@ class RedisConnection:
             protocol.refuse(f"no answer within {OPERATION_SECONDS:g} s")
             raise BusError("Redis did not answer in time") from result.value
         self.counters["errors"] += 1
-        raise BusError(result.getErrorMessage()) from result.value
+        reason = self._address.redacted(result.getErrorMessage())
+        self._refused(reason)
+        raise BusError(reason) from result.value
+
+    def _refused(self, reason: str) -> None:
+        """Log each of the first few things that Redis refuses once: a right may be missing."""
+        if self.ready and reason not in self._refusals and len(self._refusals) < _REFUSALS_LOGGED:
+            self._refusals.add(reason)
+            self._log.warn(
+                "Redis at {address} refuses: {reason}", address=self._address, reason=reason
+            )
 
     async def _keep(self) -> None:
         failures = 0

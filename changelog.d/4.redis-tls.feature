@@ -1,0 +1,1 @@
+`rediss://` takes a certificate of the gateway's own (`ssl_certfile`, `ssl_keyfile`) and files with several authorities, and says why a server is refused. `docs/redis.md` has a Redis user with the least rights; what Redis refuses is in the log.
