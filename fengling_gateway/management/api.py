@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -26,6 +25,7 @@ from fengling_gateway.management.openapi import document
 from fengling_gateway.management.parameters import (
     is_headers,
     is_id,
+    is_key,
     is_number,
     is_revision,
     json_body,
@@ -44,9 +44,6 @@ SLICE_SECONDS: Final = 0.008
 """How long rendering metrics may keep the reactor, give or take a piece."""
 
 _LISTS: Final = ",".join(listing.KINDS)
-
-_KEY: Final = re.compile(r"[a-z_]{1,50}/.{1,1000}", re.DOTALL)
-"""Of an entity that is rejected, so that its id may be anything."""
 
 _EXPLAIN_FIELDS: Final = {
     "method": text_up_to(32),
@@ -183,13 +180,7 @@ class ManagementApi:
     def rejected(self, request: Any) -> bytes:
         access_of(request).require_all_tenants()
         no_other_parameters(request, {"limit", "after"})
-        after = query_value(
-            request,
-            "after",
-            "",
-            lambda text: _KEY.fullmatch(text) is not None,
-            "a kind and an id, as in route/orders",
-        )
+        after = query_value(request, "after", "", is_key, "a kind and an id, as in route/orders")
         kind, _, entity_id = after.partition("/")
         limit = page_limit(request)
         items = self._gateway.rejected(
@@ -253,7 +244,7 @@ class ManagementApi:
         access = _may_change(request)
         no_other_parameters(request, set())
         fields = json_body(request, {"revision": is_revision}, required={"revision"})
-        revision, author = fields["revision"], access.operator.subject
+        revision, author = int(fields["revision"]), access.operator.subject
         answer = await self._audited(
             access, f"confirm {revision}", lambda: self._gateway.confirm(revision, author)
         )

@@ -8,9 +8,16 @@ from typing import Any, Final
 from fengling_gateway import __version__
 from fengling_gateway.access.problems import TITLES
 from fengling_gateway.management.listing import DEFAULT_LIMIT, KINDS, MAX_LIMIT
+from fengling_gateway.management.parameters import ID, KEY, MAX_REVISION, TIMEOUT
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 
 Schema = dict[str, Any]
+
+
+def _text(length: int) -> Schema:
+    """Return the schema of text of bounded length; no JSON of ours has a NUL in it."""
+    return {"type": "string", "maxLength": length, "pattern": r"^[^\x00]*$"}
+
 
 _OBJECT: Final[Schema] = {"type": "object"}
 _TEXT: Final[Schema] = {"type": "string"}
@@ -103,7 +110,7 @@ _EXPLAIN: Final[Schema] = {
     "additionalProperties": False,
     "properties": {
         **{
-            name: {"type": "string", "maxLength": length}
+            name: _text(length)
             for name, length in (
                 ("method", 32),
                 ("host", 255),
@@ -114,14 +121,14 @@ _EXPLAIN: Final[Schema] = {
             )
         },
         "route": {
-            "type": "string",
-            "maxLength": 100,
+            **_text(100),
             "description": "The id of a route to be told about, in `asked` of the answer.",
         },
         "headers": {
             "type": "object",
             "maxProperties": 100,
-            "additionalProperties": {"type": "string", "maxLength": 8192},
+            "propertyNames": _text(8192),
+            "additionalProperties": _text(8192),
         },
     },
 }
@@ -189,7 +196,7 @@ def _reads() -> Schema:
             _PAGE,
             parameters=[
                 _parameter("limit", limit),
-                _parameter("after", {**_TEXT, "example": "route/orders"}),
+                _parameter("after", {**_whole(KEY), "example": "route/orders"}),
             ],
         )
     }
@@ -211,7 +218,7 @@ def _reads() -> Schema:
                 f"The {kind.replace('_', ' ')}s served here, by id",
                 scope,
                 _PAGE,
-                parameters=[_parameter("limit", limit), _parameter("after", _TEXT)],
+                parameters=[_parameter("limit", limit), _parameter("after", _whole(ID))],
             )
         }
         paths[f"/api/gateway/{name}/{{id}}"] = {
@@ -219,7 +226,7 @@ def _reads() -> Schema:
                 f"One {kind.replace('_', ' ')} as it is served here",
                 scope,
                 _OBJECT,
-                parameters=[{"name": "id", "in": "path", "required": True, "schema": _TEXT}],
+                parameters=[{"name": "id", "in": "path", "required": True, "schema": _whole(ID)}],
                 problems=("not_served",),
             )
         }
@@ -229,18 +236,18 @@ def _reads() -> Schema:
 def _writes() -> Schema:
     reload_parameters = [
         _parameter("wait", {"enum": ["none", "node", "all"], "default": "node"}),
-        _parameter("timeout", {"type": "string", "default": "5s"}),
+        _parameter("timeout", {**_whole(TIMEOUT), "default": "5s"}),
     ]
     comment = {
         "type": "object",
         "additionalProperties": False,
-        "properties": {"comment": {"type": "string", "maxLength": 1000}},
+        "properties": {"comment": _text(1000)},
     }
     revision = {
         "type": "object",
         "additionalProperties": False,
         "required": ["revision"],
-        "properties": {"revision": {"type": "integer", "minimum": 0}},
+        "properties": {"revision": {"type": "integer", "minimum": 0, "maximum": MAX_REVISION}},
     }
     return {
         "/api/gateway/reload": {
@@ -272,6 +279,11 @@ def _writes() -> Schema:
             )
         },
     }
+
+
+def _whole(pattern: str) -> Schema:
+    """Return the schema of text that matches a pattern from end to end."""
+    return {"type": "string", "pattern": f"^(?:{pattern})$"}
 
 
 def _parameter(name: str, schema: Schema) -> Schema:

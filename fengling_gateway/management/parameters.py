@@ -9,7 +9,6 @@ from typing import Any, Final
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.auth.strict_json import StrictJSONError, loads
 from fengling_gateway.management.listing import DEFAULT_LIMIT, MAX_LIMIT
-from fengling_gateway.model.names import is_slug
 
 MAX_BODY_BYTES: Final = 64 * 1024
 
@@ -18,7 +17,22 @@ MAX_TIMEOUT_SECONDS: Final = 60.0
 
 _MAX_NUMBER_DIGITS: Final = 9
 
-_DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
+# What can be said by a pattern is: the document shows them, and is taken at its word.
+TIMEOUT: Final = (
+    r"(?:[0-5]?[0-9](?:\.[0-9]{1,3})?|60(?:\.0{1,3})?)s?"
+    r"|(?:[0-5]?[0-9]{1,4}(?:\.[0-9]{1,3})?|60000(?:\.0{1,3})?)ms"
+)
+"""Up to `MAX_TIMEOUT_SECONDS`."""
+
+ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+KEY: Final = r"[a-z_]{1,50}/[\x01-\uffff]{1,1000}"
+"""Of an entity that is rejected, so that its id may be anything."""
+
+MAX_REVISION: Final = 2**63 - 1
+
+_TIMEOUT: Final = re.compile(TIMEOUT)
+_ID: Final = re.compile(ID)
+_KEY: Final = re.compile(KEY)
 
 Checks = Mapping[str, Callable[[Any], bool]]
 
@@ -58,16 +72,13 @@ def timeout_seconds(request: Any) -> float:
     """Return how long a caller is willing to wait."""
 
     def is_timeout(text: str) -> bool:
-        return _DURATION.fullmatch(text) is not None and _seconds(text) <= MAX_TIMEOUT_SECONDS
+        return _TIMEOUT.fullmatch(text) is not None
 
     expected = f"a duration such as 5s, up to {MAX_TIMEOUT_SECONDS:g}s"
-    return _seconds(query_value(request, "timeout", DEFAULT_TIMEOUT, is_timeout, expected))
-
-
-def _seconds(text: str) -> float:
-    match = _DURATION.fullmatch(text)
-    assert match is not None
-    return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)
+    text = query_value(request, "timeout", DEFAULT_TIMEOUT, is_timeout, expected)
+    if text.endswith("ms"):
+        return float(text.removesuffix("ms")) * 0.001
+    return float(text.removesuffix("s"))
 
 
 def no_other_parameters(request: Any, known: set[str]) -> None:
@@ -120,7 +131,9 @@ def text_up_to(length: int) -> Callable[[Any], bool]:
 
 
 def is_revision(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63
+    # (To JSON, 7.0 is a whole number.)
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    return whole and 0 <= value <= MAX_REVISION
 
 
 def is_headers(value: Any) -> bool:
@@ -129,11 +142,16 @@ def is_headers(value: Any) -> bool:
         isinstance(value, dict)
         and len(value) <= 100
         and all(isinstance(text, str) and len(text) <= 8192 for text in value.values())
+        and all(len(name) <= 8192 for name in value)
     )
 
 
 def is_id(text: str) -> bool:
-    return is_slug(text)
+    return _ID.fullmatch(text) is not None
+
+
+def is_key(text: str) -> bool:
+    return _KEY.fullmatch(text) is not None
 
 
 def is_number(text: str) -> bool:
