@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "explain": "serving",
     "export": "configuration",
     "get": "serving",
+    "key": "keys",
     "proxy": "proxy",
     "reload": "serving",
     "secret": "secrets",

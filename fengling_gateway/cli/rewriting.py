@@ -20,14 +20,18 @@ Outcome = tuple[transaction.Committed, int]
 
 
 def rewrite(
-    dsn: str, kind: str, plan: Callable[[Rows], list[Planned]], signature: transaction.Signature
+    dsn: str,
+    kind: str,
+    plan: Callable[[Rows], list[Planned]],
+    signature: transaction.Signature,
+    beside: tuple[str, ...] = (),
 ) -> Outcome:
-    """Write what a plan makes of the rows of a kind that there are."""
+    """Write what a plan makes of the rows of a kind, and of those ``beside``, that there are."""
     reason: Exception | None = None
     with database.connected(dsn) as connection:
         for _ in tries(PATIENCE_SECONDS):
             with database.snapshot(connection):
-                rows = database.read_rows(connection, (kind,))
+                rows = database.read_rows(connection, (kind, *beside))
             changes = plan(rows)
             if not changes:
                 return transaction.Committed(None, None), 0

@@ -84,6 +84,16 @@ def writable_database(database: str | None, context: str | None) -> str | None:
     return read_context(context, os.environ).get("database")
 
 
+def named_database(database: str | None, context: str | None) -> str:
+    """
+    Return the DSN that is named in any way, as for `database_option`.
+
+    Raises:
+        CommandError: none is.
+    """
+    return _dsn(database, context)
+
+
 def optional_database_option(command: F) -> F:
     """Like `database_option`, for a command that may do without: see `dsn_unless`."""
     return click.option("--database", metavar="URL", help=DATABASE_HELP)(context_option(command))

@@ -9,6 +9,8 @@ the configuration can use a key.
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
@@ -19,8 +21,8 @@ from fengling_gateway.model.problems import Report, shown
 from fengling_gateway.model.times import instant
 
 PREFIX: Final = "fgk_"
-SECRET_CHARACTERS: Final = 43
-"""32 bytes in base64url."""
+SECRET_BYTES: Final = 32
+"""In base64url they are 43 characters."""
 
 FINGERPRINT_CHARACTERS: Final = 12
 """Of a digest that are shown: two of a million keys are alike once in 500."""
@@ -36,6 +38,13 @@ def split_key(key: bytes) -> tuple[str, str] | None:
     """Return the id of an API key and the digest of all of it; None for what is none."""
     match = _KEY.fullmatch(key)
     return None if match is None else (match[1].decode(), sha256(key).hexdigest())
+
+
+def make_key(key_id: str, random_bytes: Callable[[int], bytes]) -> tuple[str, str]:
+    """Return a new API key, which is to be shown once, and its digest, which is kept."""
+    secret = urlsafe_b64encode(random_bytes(SECRET_BYTES)).rstrip(b"=").decode()
+    key = f"{PREFIX}{key_id}_{secret}"
+    return key, sha256(key.encode()).hexdigest()
 
 
 def fingerprint(digest: str) -> str:
