@@ -25,6 +25,7 @@ class Requirement:
         api_key_header: in lower case.
         cookie, query: where else a token may be; empty: nowhere.
         scopes: all of which are required.
+        asks_more: whether it matters who it is.
         forward: whether the instance gets the proof, too.
     """
 
@@ -33,6 +34,7 @@ class Requirement:
         "_issuers",
         "_roles",
         "api_key_header",
+        "asks_more",
         "cookie",
         "forward",
         "mode",
@@ -58,6 +60,8 @@ class Requirement:
             (ClaimPath(name), frozenset(values)) for name, values in policy["claims"].items()
         )
 
+        self.asks_more = bool(self.scopes or self._roles or self._claims)
+
     def __repr__(self) -> str:
         return f"<Requirement mode={self.mode}>"
 
@@ -66,10 +70,6 @@ class Requirement:
         if principal.method != "jwt":
             return self.takes_keys
         return self.takes_tokens and (self._issuers is None or principal.source in self._issuers)
-
-    def missing_scopes(self, principal: Principal) -> frozenset[str]:
-        """Return the scopes that are required and not there."""
-        return self.scopes - principal.scopes
 
     def allows(self, principal: Principal) -> bool:
         """Whether this one may do it: all scopes, one of the roles, one value of each claim."""

@@ -1,7 +1,7 @@
 """
 What is known of tokens that were seen before, so that each is verified once.
 
-Tokens are known by their SHA-256: none is kept. Those that were refused are
+Tokens are known by their SHA-256, and only those in use right now by themselves. Those that were refused are
 kept apart, so that whoever sends many can't drive out those that are good.
 """
 
@@ -16,8 +16,13 @@ from fengling_gateway.auth.principal import Principal
 
 V = TypeVar("V")
 
+Verified = tuple[Principal, Issuer]
+
 MAX_VERIFIED: Final = 20_000
 """Some 2 KB each, most of it claims."""
+
+MAX_RECENT: Final = 2_000
+"""Verified tokens that are known by themselves: a digest costs more than all the rest."""
 
 MAX_REFUSED: Final = 20_000
 
@@ -76,7 +81,8 @@ class TokenCache:
     def __init__(self, *, max_verified: int = MAX_VERIFIED, max_refused: int = MAX_REFUSED) -> None:
         self._issuers: dict[str, Issuer] = {}
         self._max_refused = max_refused
-        self._good: Generations[tuple[Principal, Issuer]] = Generations(max_verified)
+        self._recent: Generations[Verified] = Generations(min(MAX_RECENT, max_verified))
+        self._good: Generations[Verified] = Generations(max_verified)
         self._bad: Generations[tuple[TokenError, float]] = Generations(max_refused)
         self.verified = 0
 
@@ -105,17 +111,29 @@ class TokenCache:
         Raises:
             TokenError: it is refused.
         """
-        digest = sha256(token).digest()
-        known = self._good.get(digest)
+        known = self._current(self._recent, token, now)
         if known is not None:
-            principal, issuer = known
-            if now < principal.expires_at and self._issuers.get(issuer.issuer) is issuer:
-                return principal
-            self._good.drop(digest)
+            return known[0]
+        digest = sha256(token).digest()
+        known = self._current(self._good, digest, now)
+        if known is not None:
+            self._recent.set(token, known)
+            return known[0]
         refused = self._bad.get(digest)
         if refused is not None and now < refused[1]:
             raise TokenError(refused[0].code, refused[0].issuer_id)
         return self._verify(token, digest, now)
+
+    def _current(self, among: Generations[Verified], key: bytes, now: float) -> Verified | None:
+        """Return what was verified before, if that still counts."""
+        found = among.get(key)
+        if found is None:
+            return None
+        principal, issuer = found
+        if now < principal.expires_at and self._issuers.get(issuer.issuer) is issuer:
+            return found
+        among.drop(key)
+        return None
 
     def _verify(self, token: bytes, digest: bytes, now: float) -> Principal:
         self.verified += 1

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from fengling_gateway.auth.requirement import Requirement
 from fengling_gateway.http.head import RequestHead
 from fengling_gateway.http.headers import Pair
+from fengling_gateway.model.clients import PREFIX
 
 _BEARER: Final = b"bearer "
-
-
-class Proof(NamedTuple):
-    """What a request shows, and whether it can only be an API key."""
-
-    value: bytes
-    is_key: bool
+_PREFIX: Final = PREFIX.encode()
+"""With nothing behind it no key at all: what is in the place of one is judged as one."""
 
 
 def bearer(authorization: bytes) -> bytes | None:
@@ -29,7 +25,7 @@ def bearer(authorization: bytes) -> bytes | None:
     return authorization[7:].strip(b" ")
 
 
-def find_proof(head: RequestHead, requirement: Requirement) -> Proof | None:
+def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
     """
     Return what a request shows; None for nothing that the route looks for.
 
@@ -40,15 +36,13 @@ def find_proof(head: RequestHead, requirement: Requirement) -> Proof | None:
     if head.authorization is not None:
         token = bearer(head.authorization)
         if token is not None:
-            return Proof(token, not requirement.takes_tokens)
+            return token
     if requirement.takes_keys:
         key = _header(head.headers, requirement.api_key_header)
         if key is not None:
-            return Proof(key, True)
+            return key if key.startswith(_PREFIX) else _PREFIX
     if requirement.takes_tokens:
-        token = _cookie(head, requirement.cookie) or _parameter(head.query, requirement.query)
-        if token is not None:
-            return Proof(token, False)
+        return _cookie(head, requirement.cookie) or _parameter(head.query, requirement.query)
     return None
 
 

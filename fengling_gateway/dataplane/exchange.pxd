@@ -1,6 +1,7 @@
 # Types for compiling exchange.py; without a compiler this file has no effect.
 cimport cython
 
+from fengling_gateway.dataplane.admission cimport Admission
 from fengling_gateway.dataplane.request_side cimport RequestSide
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
@@ -12,6 +13,9 @@ cdef int _ROUTING, _ADMITTING, _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _TUNN
 cdef class Exchange(RequestSide):
     @cython.locals(plane=PlaneState, head=RequestHead)
     cpdef begin(self)
+
+    @cython.locals(plane=PlaneState, head=RequestHead, admission=Admission)
+    cdef _ask_guards(self, bint may_wait, bint is_again)
 
     @cython.locals(plane=PlaneState, head=RequestHead)
     cdef _proceed(self)

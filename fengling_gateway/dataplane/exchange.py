@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fengling_gateway.dataplane import answers, phases
-from fengling_gateway.dataplane.admission import Asked, admit
+from fengling_gateway.dataplane.admission import Admission
 from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.tunnel import Tunnel
@@ -98,10 +98,15 @@ class Exchange(RequestSide):
     def _ask_guards(self, may_wait: bool, is_again: bool) -> None:
         """Go on if the guards of the route let it."""
         plane, plan = self._plane, self._plan
-        is_https = (self.head.forwarded_proto or self._peer.listener.scheme) == b"https"
-        asked = Asked(self.head, self._route_id, is_https, self._started, is_again)
-        admission = admit(plane, asked, plan.guards, self._tenant)
-        self._admission = admission
+        head, guards = self.head, plan.guards
+        admission = self._admission = Admission(
+            plane, head, self._route_id, self._tenant, self._started
+        )
+        if guards is not None:
+            is_https = (head.forwarded_proto or self._peer.listener.scheme) == b"https"
+            admission.ask(guards, is_https, is_again)
+        if head.said_tenant is not None and admission.error is None:
+            admission.compare_tenant()
         if may_wait and admission.waits and plane.identities.wait(self):
             self._phase = _ADMITTING
             self.arm(KEYS_SECONDS)
@@ -339,7 +344,7 @@ class Exchange(RequestSide):
         if self._phase == _ADMITTING:
             plane.identities.wait_no_longer(self)
         if self._admission is not None:
-            self._admission.leave(plane.limit_table)
+            self._admission.leave()
         self._phase = _OVER
         self.downstream.deadline = NEVER
         if self.instance is not None:

@@ -1,6 +1,7 @@
 # Types for compiling exchange_base.py; without a compiler this file has no effect.
 cimport cython
 
+from fengling_gateway.dataplane.admission cimport Admission
 from fengling_gateway.dataplane.listener cimport Peer
 from fengling_gateway.dataplane.pool cimport UpstreamPool
 from fengling_gateway.dataplane.state cimport PlaneState, Revision
@@ -19,7 +20,8 @@ cdef class ExchangeBase:
     cdef public int status
     cdef Peer _peer
     cdef str _route_id, _service_id, _tenant
-    cdef object _admission, _plan, _service, _upstream
+    cdef Admission _admission
+    cdef object _plan, _service, _upstream
     cdef UpstreamPool _pool
     cdef int _phase, _attempts_left, _interims
     cdef long long _received

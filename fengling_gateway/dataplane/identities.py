@@ -105,7 +105,7 @@ class Identities:
         if token is None:
             return None
         try:
-            said = self.of_bearer(token, now).tenant
+            said = self.verify(token, False, now).tenant
         except TokenError:
             return None
         tenant = None if said is None else snapshot.tenants.get(said)
@@ -130,24 +130,18 @@ class Identities:
         for exchange in some:
             exchange.ask_again(True)
 
-    def of_bearer(self, proof: bytes, now: float) -> Principal:
+    def verify(self, proof: bytes, is_key: bool, now: float) -> Principal:
         """
-        Return whom a bearer token speaks for, be it signed or an API key.
+        Return whom credentials speak for, signed ones or an API key.
+
+        Args:
+            is_key: whether it can be an API key only.
 
         Raises:
             TokenError: it is refused.
         """
-        if proof.startswith(_PREFIX):
-            return self.of_key(proof, now)
-        return self._tokens.verify(proof, now)
-
-    def of_key(self, proof: bytes, now: float) -> Principal:
-        """
-        Return whom an API key speaks for.
-
-        Raises:
-            TokenError: it is refused.
-        """
+        if not is_key and proof[:4] != _PREFIX:
+            return self._tokens.verify(proof, now)
         return self._which.verify(proof, self._keys, self._clients, self._transform, now)
 
     def has_no_keys(self, issuer_id: str) -> bool:

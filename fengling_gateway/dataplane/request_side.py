@@ -146,9 +146,8 @@ class RequestSide(ExchangeBase):
             pairs += self._peer.pairs
         if self._tenant is not None:
             pairs.append((self._revision.tenant_header, self._tenant.encode()))
-        admission = self._admission
-        if admission is not None and admission.principal is not None:
-            pairs += admission.principal.pairs
+        if self._admission is not None:
+            pairs += self._admission.identity
         if head.expects_continue and not self.is_request_ended:
             pairs.append((b"Expect", b"100-continue"))
         edits = self._plan.request_headers

@@ -1,0 +1,35 @@
+# Types for compiling admission.py; without a compiler this file has no effect.
+cimport cython
+
+from fengling_gateway.dataplane.state cimport PlaneState
+from fengling_gateway.http.head cimport RequestHead
+
+cdef class Admission:
+    cdef PlaneState _plane
+    cdef RequestHead _head
+    cdef str _route_id
+    cdef double _now
+    cdef object _principal
+    cdef tuple _entered
+    cdef public str tenant, refused
+    cdef public object error
+    cdef public int status
+    cdef public bint waits
+    cdef public tuple identity
+    cdef public list pairs
+    cdef public frozenset drops
+
+    cpdef list edited(self, list pairs)
+    cpdef ask(self, guards, bint is_https, bint is_again)
+    cpdef compare_tenant(self)
+    cpdef leave(self)
+    cdef bint _is_preflight(self, cors) except -1
+    @cython.locals(now=double, wait=double)
+    cdef _count(self, tuple limits)
+    cdef _enter(self, limit)
+    cdef _key(self, limit)
+    cdef _authorise(self, requirement)
+    cdef _judge(self, requirement, principal)
+    cdef bint _is_of(self, str tenant) except -1
+    cdef _refuse_proof(self, requirement, error)
+    cdef _refuse(self, requirement, error, bytes challenge)
