@@ -3,7 +3,7 @@
 A worker takes by what it knows, and notes what it took. Now and then somebody
 carries that to Redis and brings back what all have taken (see `Ledger`): so no
 request waits, and until then each worker may let in what only one of them
-should. A token bucket then owes it, and lets in less until that is made up for.
+should. That is owed: less is let in until it is made up for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,14 @@ from typing import Final
 from fengling_gateway.limiting.limit import Limit
 from fengling_gateway.limiting.sliding_window import SlidingWindows
 from fengling_gateway.limiting.token_bucket import TokenBuckets
+
+MOST_DEBT: Final = 16
+"""
+Most bursts, or windows, that a key may owe: more than that it is forgiven.
+
+So is what 16 workers let in at the same moment made up for in full, and nobody
+is shut out for days by what he did in a second.
+"""
 
 UNAVAILABLE: Final = -1.0
 """In place of a time to wait: nobody can say whether it is allowed, and then it is not."""

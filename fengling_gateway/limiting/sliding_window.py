@@ -32,15 +32,17 @@ class SlidingWindows:
         count: what may be taken in a window.
         window: seconds.
         max_keys: roughly how many are known at a time.
+        most_debt: windows that may be filled at once. More than one only if others
+            take, too.
     """
 
     __slots__ = ("_count", "_most", "_window", "keys")
 
-    def __init__(self, count: int, window: float, max_keys: int) -> None:
+    def __init__(self, count: int, window: float, max_keys: int, most_debt: int = 1) -> None:
         self._count = count
         self._most = count - LEAST_ROOM
         self._window = window
-        self.keys: Generations[State] = Generations(2 * window, max_keys)
+        self.keys: Generations[State] = Generations((1 + most_debt) * window, max_keys)
 
     def take(self, key: bytes, now: float) -> float:
         """Take one: return 0.0, or the seconds until one may be taken."""
@@ -114,8 +116,10 @@ class SlidingWindows:
         if windows < 0:  # the clock was set back
             state[_BEGAN] = now
             return
-        state[_BEFORE] = state[_TAKEN] if windows == 1 else 0
-        state[_TAKEN] = 0
+        # What others took beyond the count, before they knew, is owed by the next windows.
+        count, taken = self._count, state[_TAKEN]
+        state[_BEFORE] = taken if windows == 1 else max(0, taken - (windows - 1) * count)
+        state[_TAKEN] = max(0, taken - windows * count)
         state[_BEGAN] += windows * self._window
 
     def _wait(self, state: State, now: float) -> float:
@@ -126,4 +130,7 @@ class SlidingWindows:
             # What was before counts less and less.
             covered = (self._most - taken) / before if before else 1.0
             return max(0.0, window_ends_in - self._window * min(1.0, covered))
-        return window_ends_in + self._window * (1 - self._most / taken)
+        # One window for each count that was taken at once, then until enough of the last has gone.
+        full, rest = divmod(taken, self._count)
+        covered = (self._most - rest) / (self._count + rest)
+        return window_ends_in + self._window * (full - covered)

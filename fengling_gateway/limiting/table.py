@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from fengling_gateway.limiting.limit import ConcurrencyLimit, Limit
-from fengling_gateway.limiting.shared import Counts, Ledger, SharedCounts
+from fengling_gateway.limiting.shared import MOST_DEBT, Counts, Ledger, SharedCounts
 from fengling_gateway.limiting.sliding_window import SlidingWindows
 from fengling_gateway.limiting.token_bucket import TokenBuckets
 
@@ -169,20 +169,21 @@ class LimitTable:
             self._shared -= isinstance(counts, SharedCounts)
 
     def _begin(self, limit: Limit, now: float) -> Counts | SharedCounts:
-        share = self._new_counts(limit, self._workers, now)
+        share = self._new_counts(limit, self._workers, 1, now)
         counts: Counts | SharedCounts = share
         if limit.is_global:
-            whole = self._new_counts(limit, 1, now)
+            whole = self._new_counts(limit, 1, MOST_DEBT, now)
             counts = SharedCounts(limit, whole, share, self.ledger, self._max_keys)
             self._shared += 1
         self._counts[limit.id] = counts
         return counts
 
-    def _new_counts(self, limit: Limit, workers: int, now: float) -> Counts:
+    def _new_counts(self, limit: Limit, workers: int, most_debt: int, now: float) -> Counts:
         """Return empty counts of one worker's share; the rate is the exact part of the whole."""
         if limit.is_bucket:
             interval = limit.window / limit.count * workers
-            return TokenBuckets(interval, max(1.0, limit.burst / workers), self._max_keys, now)
+            burst = max(1.0, limit.burst / workers)
+            return TokenBuckets(interval, burst, self._max_keys, now, most_debt)
         count = max(1, limit.count // workers)
         window = limit.window * workers * count / limit.count
-        return SlidingWindows(count, window, self._max_keys)
+        return SlidingWindows(count, window, self._max_keys, most_debt)

@@ -12,13 +12,6 @@ from typing import Final
 
 from fengling_gateway.limiting.generations import Generations
 
-MOST_DEBT: Final = 16
-"""
-Most bursts that a key may be in debt: what many workers let in before they knew of each other.
-
-More than one can be nothing else, but for a clock that was set back.
-"""
-
 _TOLERANCE: Final = 1e-6
 """Of the time that a token takes: what sums of floats are off by must refuse nobody."""
 
@@ -32,16 +25,21 @@ class TokenBuckets:
         burst: tokens of a full bucket, at least 1; it may be no whole number.
         max_keys: roughly how many are known at a time.
         now: times are kept from here on, for floats are the finer the smaller they are.
+        most_debt: bursts that may be owed. More than one only if others take, too; or
+            the clock was set back.
     """
 
-    __slots__ = ("_interval", "_origin", "_slack", "_whole", "keys")
+    __slots__ = ("_interval", "_most", "_origin", "_slack", "_whole", "keys")
 
-    def __init__(self, interval: float, burst: float, max_keys: int, now: float) -> None:
+    def __init__(
+        self, interval: float, burst: float, max_keys: int, now: float, most_debt: int = 1
+    ) -> None:
         self._interval = interval
         self._whole = interval * burst
+        self._most = self._whole * most_debt
         self._slack = interval * (burst - 1 + _TOLERANCE)
         self._origin = now
-        self.keys: Generations[float] = Generations(self._whole, max_keys)
+        self.keys: Generations[float] = Generations(self._most, max_keys)
 
     def take(self, key: bytes, now: float) -> float:
         """Take a token: return 0.0, or the seconds until there is one."""
@@ -84,8 +82,7 @@ class TokenBuckets:
         now -= self._origin
         if self.keys.younger.get(key) is None:
             self.keys.recall(key, now)
-        most = self._whole * MOST_DEBT
-        self.keys.younger[key] = now + min(debt + taken * self._interval, most)
+        self.keys.younger[key] = now + min(debt + taken * self._interval, self._most)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -104,8 +101,8 @@ class TokenBuckets:
         self.keys.shrink(now - self._origin)
 
     def _bounded(self, wait: float, key: bytes, now: float) -> float:
-        most = self._whole * MOST_DEBT
-        if wait <= most - self._slack:
+        longest = max(self._interval, self._most - self._slack)
+        if wait <= longest:
             return wait
-        self.keys.younger[key] = now + most
-        return most - self._slack
+        self.keys.younger[key] = now + self._most
+        return longest

@@ -12,9 +12,9 @@ from hashlib import sha1
 from typing import Any, Final
 
 from fengling_gateway.limiting.limit import Limit
-from fengling_gateway.limiting.shared import Spent
+from fengling_gateway.limiting.shared import MOST_DEBT, Spent
 from fengling_gateway.limiting.sliding_window import SlidingWindows
-from fengling_gateway.limiting.token_bucket import MOST_DEBT, TokenBuckets
+from fengling_gateway.limiting.token_bucket import TokenBuckets
 from fengling_gateway.syncbus.errors import BusError
 
 CALL_REMEMBERED_SECONDS: Final = 600
@@ -24,8 +24,10 @@ _MICROSECONDS: Final = 1_000_000
 _MOST: Final = 10**15
 """Longer than any debt or count: what says more is no answer of this script."""
 
-# Of each key: what was taken, the microseconds of a token or of a window, and the most that
-# may be owed; -1 is a window. A bucket is the microsecond at which it will be full.
+# Of each key: what was taken; the microseconds of a token and the burst; or those of a window
+# and, negative, what may be taken in it. A bucket is the microsecond at which it will be full. A
+# window is its number, what was taken in it, and in the one before; what is beyond what may be
+# counts in the next ones.
 SCRIPT: Final = """\
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -38,8 +40,10 @@ local is_new = before_this < tonumber(ARGV[1])
 if is_new then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 end
+local most_debt = tonumber(ARGV[3])
 local answers = {}
-local function count_bucket(key, taken, token, most)
+local function count_bucket(key, taken, token, burst)
+  local most = token * burst * most_debt
   local full_at = math.max(number(redis.call('GET', key), now + most), now)
   if taken > 0 then
     full_at = math.min(full_at + taken * token, now + most)
@@ -48,30 +52,31 @@ local function count_bucket(key, taken, token, most)
   end
   return full_at - now, 0, 0
 end
-local function count_window(key, taken, window)
+local function count_window(key, taken, window, count)
   local index = math.floor(now / window)
   local was, inside, before = string.match(redis.call('GET', key) or '', '^(%d+):(%d+):(%d+)$')
-  was, inside, before = number(was, 1e15), number(inside, 1e15), number(before, 1e15)
-  if was ~= index then
-    before = was == index - 1 and inside or 0
-    inside = 0
+  was, inside, before = number(was, index), number(inside, 1e15), number(before, 1e15)
+  local windows = index - was
+  if windows > 0 then
+    before = windows == 1 and inside or math.max(0, inside - (windows - 1) * count)
+    inside = math.max(0, inside - windows * count)
   end
   if taken > 0 then
-    inside = inside + taken
+    inside = math.min(inside + taken, count * most_debt)
     redis.call('SET', key, string.format('%.0f:%.0f:%.0f', index, inside, before),
-      'PX', string.format('%.0f', math.ceil(window / 500)))
+      'PX', string.format('%.0f', math.ceil(window / 1000 * (2 + inside / count))))
   end
   return now - index * window, inside, before
 end
 for i = 2, #KEYS do
-  local a = 3 * (i - 2) + 3
+  local a = 3 * (i - 2) + 4
   local taken = is_new and tonumber(ARGV[a]) or 0
-  local length, most = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+  local length, count = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
   local one, two, three
-  if most < 0 then
-    one, two, three = count_window(KEYS[i], taken, length)
+  if count < 0 then
+    one, two, three = count_window(KEYS[i], taken, length, -count)
   else
-    one, two, three = count_bucket(KEYS[i], taken, length, most)
+    one, two, three = count_bucket(KEYS[i], taken, length, count)
   end
   answers[#answers + 1] = one
   answers[#answers + 1] = two
@@ -85,7 +90,7 @@ SCRIPT_HASH: Final = sha1(SCRIPT.encode()).hexdigest()  # noqa: S324 — how Red
 
 def arguments(number: int, batch: list[Spent]) -> list[str | int]:
     """Return what the script is called with, beside its keys; `number` is greater each time."""
-    values: list[str | int] = [number, CALL_REMEMBERED_SECONDS * 1000]
+    values: list[str | int] = [number, CALL_REMEMBERED_SECONDS * 1000, MOST_DEBT]
     for counts, _, taken in batch:
         values += (taken, *_terms(counts.limit))
     return values
@@ -115,10 +120,9 @@ def settle(batch: list[Spent], answers: Any, now: float) -> None:
 
 def _terms(limit: Limit) -> tuple[str, int]:
     window = limit.window * _MICROSECONDS
-    if not limit.is_bucket:
-        return str(window), -1
-    token = window / limit.count
-    return repr(token), int(token * limit.burst * MOST_DEBT)
+    if limit.is_bucket:
+        return repr(window / limit.count), limit.burst
+    return str(window), -limit.count
 
 
 def _is_answer(answers: Any, length: int) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fengling_gateway.limiting.limit import Limit
 from fengling_gateway.limiting.shared import UNAVAILABLE, SharedCounts
 from fengling_gateway.limiting.sliding_window import SlidingWindows
 from fengling_gateway.limiting.table import LimitTable
@@ -23,6 +27,33 @@ def reachable(**options: Any) -> LimitTable:
     table = LimitTable(**options)
     table.ledger.is_reachable = True
     return table
+
+
+class Everybody:
+    """What Redis would keep of one key, in plain numbers."""
+
+    def __init__(self, one: Limit) -> None:
+        self._limit = one
+        self._full_at = 0.0
+        self._window = self._inside = self._before = 0
+
+    def tell(self, table: LimitTable, now: float) -> None:
+        for counts, key, taken in table.ledger.batch(10):
+            if isinstance(counts.whole, TokenBuckets):
+                spent = taken * self._limit.window / self._limit.count
+                self._full_at = max(self._full_at, now) + spent
+                counts.whole.settle(key, self._full_at - now, 0, now)
+            else:
+                self._move_to(int(now // self._limit.window))
+                self._inside += taken
+                passed = now % self._limit.window
+                counts.whole.settle(key, (passed, self._inside, self._before), 0, now)
+
+    def _move_to(self, window: int) -> None:
+        while self._window and self._window < window:
+            self._window += 1
+            self._before, self._inside = self._inside, max(0, self._inside - self._limit.count)
+        self._window = window
 
 
 class LedgerTests:
@@ -86,6 +117,46 @@ class SettlingTests:
         whole.settle(KEY, 2.0, 0, T0)
         assert table.take(one, KEY, T0) == pytest.approx(1.1)
         assert table.pairs([one], [KEY], T0)[1][1] == b'"client_ip";r=0;t=2'
+
+    @ALGORITHMS
+    @given(
+        beyond=st.integers(0, 150),
+        passed=st.sampled_from([0.0, 0.3, 0.9]),
+        before=st.integers(0, 30),
+        idle=st.sampled_from([0.0, 0.4, 1.0, 2.5, 40.0]),
+    )
+    def test_what_is_owed_is_waited_for(
+        self, kind: Any, beyond: int, passed: float, before: int, idle: float
+    ) -> None:
+        """As long as is said, and no longer."""
+        table, one = reachable(), limit(**kind)
+        table.take(one, KEY, T0)
+        whole = self.counts(table).whole
+        if isinstance(whole, TokenBuckets):
+            whole.settle(KEY, 1.0 + beyond / 10, 0, T0)
+        else:
+            whole.settle(KEY, (passed, 10 + beyond, before), 0, T0)
+        now = T0 + idle
+        wait = table.take(one, KEY, now)
+        if wait > 0.01:
+            assert table.take(one, KEY, now + wait - 0.01) > 0.0
+            assert table.take(one, KEY, now + wait + 1e-5) == 0.0
+        assert wait <= 16.0
+
+    @ALGORITHMS
+    @pytest.mark.parametrize("workers", [2, 8])
+    def test_many_workers_let_in_the_rate(self, kind: Any, workers: int) -> None:
+        """Over a time: what they let in before they knew of each other is made up for."""
+        one = limit(**kind, rate="100/s")
+        tables = [reachable() for _ in range(workers)]
+        everybody, taken, rng = Everybody(one), 0, random.Random(1)
+        for step in range(20_000):
+            now = T0 + step / 1000
+            taken += rng.choice(tables).take(one, KEY, now) == 0.0
+            if step % 200 == 0:
+                for table in tables:
+                    everybody.tell(table, now)
+        assert 1900 <= taken <= 2000 + 200 * workers
 
     def test_a_debt_is_bounded(self) -> None:
         """Whatever Redis says."""

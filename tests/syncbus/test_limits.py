@@ -98,9 +98,9 @@ class LimitSyncTests(SynchronousTestCase):
         self.endpoint.wire.clear()
         self.assertEqual(self.calls(), [])
         self.clock.advance(0.2)
-        ((name, digest, keys, calls, key, number, _, taken, token, most),) = self.calls()
+        ((name, digest, keys, calls, key, number, _, _, taken, token, burst),) = self.calls()
         self.assertEqual((name, digest, keys), ("EVALSHA", SCRIPT_HASH, "2"))
-        self.assertEqual((number, taken, token, most), ("1", "4", "100000.0", "16000000"))
+        self.assertEqual((number, taken, token, burst), ("1", "4", "100000.0", "10"))
         self.assertRegex(calls, "^fengling:test:limit:calls:[0-9a-f]{16}$")
         self.assertRegex(key, "^fengling:test:limit:[0-9a-f]{32}$")
         self.take(2)
@@ -117,7 +117,7 @@ class LimitSyncTests(SynchronousTestCase):
         self.answer(100_000, 0, 0)
         self.assertEqual(self.calls(), [])
         self.clock.advance(0.2)
-        ((*_, number, _, taken, _, _),) = self.calls()
+        ((*_, number, _, _, taken, _, _),) = self.calls()
         self.assertEqual((number, taken), ("2", "2"))
 
     def test_many_keys_are_told_in_several_calls(self) -> None:
@@ -149,7 +149,7 @@ class LimitSyncTests(SynchronousTestCase):
         self.connect()
         self.calls()
         self.endpoint.wire.say(b"-NOSCRIPT No matching script. Please use EVAL.\r\n")
-        self.assertTrue(self.endpoint.wire.value().startswith(b"*10\r\n$4\r\nEVAL\r\n"))
+        self.assertTrue(self.endpoint.wire.value().startswith(b"*11\r\n$4\r\nEVAL\r\n"))
         self.answer(700_000, 0, 0)
         self.assertEqual(self.take(5), 3)
         self.assertEqual(self.counters("calls_failed"), [0])
@@ -216,7 +216,7 @@ class LimitSyncTests(SynchronousTestCase):
             self.clock.advance(0.2)
         self.assertEqual(self.table.counters()["limits_alone_now"], 1)
         (call,) = self.calls()
-        self.assertEqual((call[2], len(call)), ("1", 6))
+        self.assertEqual((call[2], len(call)), ("1", 7))
         self.assertGreater(int(call[4]), 1)
         with capturedLogs() as logs:
             self.answer()
@@ -274,4 +274,4 @@ class LimitSyncTests(SynchronousTestCase):
         self.clock.advance(0.2)
         (call,) = self.calls()[-1:]
         self.assertEqual(len(set(call[4:7])), 3)
-        self.assertEqual(call[-1], "-1")
+        self.assertEqual(call[-1], "-5")

@@ -150,7 +150,7 @@ class SharedLimitTests(LimitCase):
         for terms in (BUCKET, WINDOW):
             batch = await self.batch(one, limit(**terms), 5)
             for number, left in ((1, 55), (1, 55), (2, 50), (1, 50), (2, 50)):
-                await self.call(number, batch, one)
+                await self.call(number, batch)
                 self.assertEqual(one.left(limit(**terms)), left)
             await self.redis.call("FLUSHDB")
 
@@ -160,10 +160,26 @@ class SharedLimitTests(LimitCase):
         one.take(of, count)
         return one.table.ledger.batch(10)
 
-    async def call(self, number: int, batch: list[Spent], one: Worker) -> None:
+    async def call(self, number: int, batch: list[Spent]) -> list[int]:
         keys = [self.names.limit_calls("w"), *(f"k{n}" for n in range(len(batch)))]
         answer = await self.redis.call("EVAL", SCRIPT, len(keys), *keys, *arguments(number, batch))
         settle(batch, answer, self.reactor.seconds())
+        found: list[int] = answer
+        return found
+
+    async def test_what_is_beyond_a_window_counts_in_the_next_ones(self) -> None:
+        """As in the workers."""
+        await self.until(lambda: self.redis.ready)
+        ((counts, key, _),) = await self.batch(
+            self.worker(), limit(where="global", rate="20/s", algorithm="sliding_window"), 1
+        )
+        _, inside, _ = await self.call(1, [(counts, key, 75)])
+        self.assertEqual(inside, 75)
+        while inside == 75:
+            _, inside, before = await self.call(1, [(counts, key, 0)])
+        self.assertEqual(before - inside, 20)
+        _, inside, _ = await self.call(2, [(counts, key, 10**6)])
+        self.assertEqual(inside, 16 * 20)
 
     async def test_nothing_in_redis_tells_who_came_or_stays(self) -> None:
         """Names are hashes, and all keys expire."""
@@ -177,7 +193,7 @@ class SharedLimitTests(LimitCase):
         for key in keys:
             form = rb"fengling:[a-z_]+:limit:(calls:[0-9a-f]{16}|[0-9a-f]{32})"
             self.assertIsNotNone(re.fullmatch(form, key), key)
-            self.assertIn(await self.redis.call("PTTL", key), range(1, 2 * 3_600_000 + 1))
+            self.assertIn(await self.redis.call("PTTL", key), range(1, 18 * 3_600_000 + 1))
 
     async def test_what_somebody_else_wrote_there_breaks_nothing(self) -> None:
         """Nonsense counts as nothing; a key of another type fails like an outage."""
@@ -187,7 +203,7 @@ class SharedLimitTests(LimitCase):
             batch = await self.batch(one, limit(**terms), 5)
             for number, nonsense in enumerate((b"x", b"-5", b"9" * 400, b"1:2", b"", b"nan")):
                 await self.redis.call("SET", "k0", nonsense)
-                await self.call(number + 1, batch, one)
+                await self.call(number + 1, batch)
                 self.assertLessEqual(one.left(limit(**terms)), 60)
             await self.redis.call("FLUSHDB")
 
