@@ -298,6 +298,8 @@ class ManagementApi:
 
     @app.handle_errors(LookupError, ValueError)
     def refused(self, request: Any, failure: Failure) -> bytes:
+        if failure.check(KeyError, IndexError, UnicodeError):
+            return self.fault(request, failure)  # nobody says that on purpose
         code = "not_found" if failure.check(LookupError) else "conflict"
         return self._answer(request, ProblemError(code, failure.getErrorMessage()))
 

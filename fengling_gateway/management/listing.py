@@ -102,7 +102,10 @@ class Listing:
         found: list[Any] = []
         if kind in OF_TENANTS:
             ids = self._in_order(bodies(), kind, content_hash)
-            for start in range(bisect_right(ids, after), len(ids), _LOOKED_AT_ONCE):
+            first = bisect_right(ids, after)
+            for start in range(first, len(ids), _LOOKED_AT_ONCE):
+                if start > first:
+                    yield None
                 now = bodies()
                 for one in ids[start : start + _LOOKED_AT_ONCE]:
                     key = Key(kind, one)
@@ -112,7 +115,6 @@ class Listing:
                         yield Page([entity for _, entity in found], found[-1][0])
                         return
                     found.append((one, shown(now, key, self._refusal)))
-                yield None
         yield Page([entity for _, entity in found], None)
 
     def _in_order(self, bodies: Mapping[Key, bytes], kind: str, content_hash: int) -> list[str]:

@@ -169,7 +169,11 @@ class SupervisorView:
     def management_token(self, token_id: str) -> Mapping[str, Any] | None:
         if self._supervisor.loop.position is None:
             return NOTHING_KNOWN
-        body = self._supervisor.config.bodies.get(Key("management_token", token_id))
+        config, key = self._supervisor.config, Key("management_token", token_id)
+        if key in config.rejected:
+            # It may have been meant to be revoked.
+            return {**NOTHING_KNOWN, "revoked_at": 0.0}
+        body = config.bodies.get(key)
         return None if body is None else json.loads(body)
 
     def position(self) -> dict[str, Any] | None:

@@ -237,7 +237,7 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
     return Assembly(
         supervisor=supervisor,
         view=view,
-        make_management=lambda: _management(reactor, settings, view),
+        make_management=lambda: _management(reactor, settings, view, supervisor),
         management_address=(
             settings.management.host_and_port() if settings.management.enabled else None
         ),
@@ -345,7 +345,9 @@ def _launcher(
     return LocalLauncher(clock=reactor, make_agent=make_agent)
 
 
-def _management(reactor: Any, settings: GatewaySettings, view: SupervisorView) -> Any:
+def _management(
+    reactor: Any, settings: GatewaySettings, view: SupervisorView, supervisor: Supervisor
+) -> Any:
     from fengling_gateway.management.listener import ManagementListener, Trust
 
     return ManagementListener(
@@ -354,6 +356,8 @@ def _management(reactor: Any, settings: GatewaySettings, view: SupervisorView) -
         address=settings.management.host_and_port(),
         token_keys=settings.management.token_keys,
         trust=Trust(
-            names=tuple(settings.management.issuers), audience=settings.management.audience
+            names=tuple(settings.management.issuers),
+            audience=settings.management.audience,
+            issuers=supervisor.key_sets.issuers,
         ),
     )

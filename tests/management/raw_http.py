@@ -32,8 +32,14 @@ def ask_raw(
     headers: tuple[bytes, ...] = (),
     body: bytes = b"",
     peer: str = "192.0.2.1",
+    clock: Clock | None = None,
 ) -> Answer:
-    """Send one request with exactly this target, and return the answer; 0 where there is none."""
+    """
+    Send one request with exactly this target, and return the answer; 0 where there is none.
+
+    Args:
+        clock: that of the resource, where an answer takes more than a turn.
+    """
     site = ManagementSite(root, reactor=Clock(), refusals=Counter())
     address = IPv4Address("TCP", peer, 54321)
     channel = site.buildProtocol(address)
@@ -45,6 +51,8 @@ def ask_raw(
     if body:
         lines.append(b"Content-Length: %d" % len(body))
     channel.dataReceived(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+    while clock is not None and clock.getDelayedCalls() and not transport.value():
+        clock.advance(0)
     return _parse(transport.value())
 
 

@@ -199,6 +199,14 @@ class ApiTests(SynchronousTestCase):
         status, answer = self.ask("POST", "/api/gateway/confirm", body={"revision": 1})
         self.assertEqual((status, answer["detail"]), (503, "the database is away"))
 
+    def test_mistake_of_ours_is_no_answer(self) -> None:
+        """A key that is missing somewhere is a fault, and its text nobody's business."""
+        self.gateway.failure = KeyError("hunter2")
+        status, answer = self.ask("GET", "/api/gateway/status")
+        self.assertEqual((status, answer["code"]), (500, "internal_error"))
+        self.assertNotIn("hunter2", str(answer))
+        self.flushLoggedErrors(KeyError)
+
     def test_no_worker_to_explain_is_503(self) -> None:
         """Without a serving worker there is nobody to ask."""
         self.gateway.failure = LookupError("no worker serves yet")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from itertools import product
 
 import pytest
@@ -9,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from fengling_gateway.auth.tokens import unverified_claims
 from fengling_gateway.management.api import ManagementApi
 from fengling_gateway.management.listener import OPEN_PATHS
+from fengling_gateway.model.entity import Key, canonical
 from fengling_gateway.model.management_tokens import ADMIN, READ
+from fengling_gateway.supervisor.view import NOTHING_KNOWN
 from tests.management.fake_gateway import (
     NOW,
     OTHER_KEY,
@@ -75,6 +80,17 @@ SPELLINGS = (
     lambda path: b"*",
 )
 
+REVOKED = Key("management_token", "revoked-1")
+
+
+def tampered(good: str) -> str:
+    """Return a token of a reader who has written himself another scope."""
+    head, _, signature = good.split(".")
+    claims = {**unverified_claims(good)["claims"], "scope": ADMIN}
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"{head}.{body}.{signature}"
+
+
 CREDENTIALS = {
     "none": (),
     "empty": (b"Authorization:",),
@@ -84,6 +100,9 @@ CREDENTIALS = {
     "padded": (b"Authorization: Bearer " + token().encode() + b"=",),
     "expired": (b"Authorization: Bearer " + token(now=NOW - 601).encode(),),
     "foreign key": (b"Authorization: Bearer " + token(key=OTHER_KEY).encode(),),
+    "tampered": (b"Authorization: Bearer " + tampered(token()).encode(),),
+    "unsigned": (b"Authorization: Bearer " + token().rpartition(".")[0].encode() + b".",),
+    "revoked": (b"Authorization: Bearer " + token(ADMIN, token_id=REVOKED.id).encode(),),
     "two headers": (
         b"Authorization: Bearer " + token().encode(),
         b"Authorization: Bearer " + token().encode(),
@@ -103,6 +122,7 @@ def test_the_sweep_knows_every_operation() -> None:
 def test_without_a_valid_token_no_spelling_is_answered(credentials: tuple[bytes, ...]) -> None:
     """Every operation times every spelling: 401 or 429, and the gateway isn't asked."""
     gateway = FakeGateway()
+    gateway.served[REVOKED] = canonical({**NOTHING_KNOWN, "revoked_at": NOW - 1})
     root = resource(gateway)
     for (method, path), spell in product(documented_paths(), SPELLINGS):
         if path in OPEN_PATHS:
@@ -213,6 +233,18 @@ def test_requests_without_a_token_are_never_limited() -> None:
     """They guess nothing: 401 each time."""
     root = resource(FakeGateway())
     assert {ask_raw(root, b"/api/gateway/x").status for _ in range(20)} == {401}
+
+
+def test_a_revoked_token_is_told_so() -> None:
+    """Its holder had a valid one; the trail says whose it was."""
+    gateway = FakeGateway()
+    gateway.served[REVOKED] = canonical({**NOTHING_KNOWN, "revoked_at": NOW - 1})
+    root = resource(gateway)
+    answer = ask_raw(root, b"/api/gateway/status", headers=CREDENTIALS["revoked"])
+    assert json_of(answer.body)["detail"] == "the token is revoked"
+    bearer = (b"Authorization: Bearer " + token(ADMIN).encode(),)
+    [noted] = json_of(ask_raw(root, b"/api/gateway/audit", headers=bearer).body)["items"]
+    assert (noted["outcome"], noted["who"]["token_id"]) == ("revoked", REVOKED.id)
 
 
 def test_an_expired_token_is_told_so() -> None:
