@@ -28,18 +28,23 @@ _PUBLIC: Final = ("kty", "crv", "n", "e", "x", "y", "kid", "use", "alg", "key_op
 """What is taken of a key. Certificates, the most of it, are not looked at."""
 
 
+REASONS: Final = (
+    *("name", "connect", "tls", "deadline", "redirect", "status"),
+    *("too_large", "content", "broken", "discovery", "keys"),
+)
+
+
 class FetchError(Exception):
     """
     Keys can't be had from where they are published.
 
     Attributes:
-        reason: one of a closed set: ``name``, ``connect``, ``tls``, ``deadline``,
-            ``redirect``, ``status``, ``too_large``, ``broken``, ``content``,
-            ``discovery``, ``keys``.
+        reason: one of `REASONS`, which ``docs/tokens.md`` explains.
     """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
+        assert reason in REASONS, reason
         self.reason = reason
 
 

@@ -15,7 +15,9 @@ LIMITS = {
     *("header block", "header deadline", "idle keep-alive", "stream idle", "buffers"),
     *("overload", "path", "admin"),
 }
+TOKENS = (*range(1, 12), 13)
 REQUIRED = {
+    *(f"JW{number}" for number in TOKENS),
     *(f"{letters}{number}" for letters, last in LAST.items() for number in range(1, last + 1)),
     *(f"C.3 {what}" for what in DECISIONS),
     *(f"C.1 {what}" for what in LIMITS),

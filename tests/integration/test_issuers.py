@@ -105,6 +105,29 @@ def test_thousand_random_key_ids_lead_to_one_fetch(place: Place, server: IssuerS
     assert set(server.asked) == {KEYS}
 
 
+def test_address_inside_a_token_is_never_asked(place: Place, server: IssuerServer) -> None:
+    """Nor is a file read: keys come from where the configuration says."""
+    place.serve(server)
+    other = IssuerServer()
+    other.publish(rsa_jwk(rsa_key(number=1)))
+    before = list(server.asked)
+    for header in (
+        {"jku": other.url},
+        {"x5u": other.url},
+        {"jku": other.url, "kid": "k9"},
+        {"jwk": rsa_jwk(rsa_key(number=1))},
+        {"kid": "../../dev/null"},
+        {"kid": "' or 1=1 --"},
+    ):
+        raw = token(claims(iss=server.address), key=rsa_key(number=1), **header)
+        assert place.asks(raw) == 401
+        forged = claims(iss=server.address, exp=int(time.time()) + 300)
+        assert place.asks(token(forged, key=rsa_key(number=1), **header)) == 401
+    assert other.asked == []
+    assert set(server.asked[len(before) :]) <= {KEYS}
+    other.stop()
+
+
 def test_token_of_a_key_just_published_waits_for_it(place: Place, server: IssuerServer) -> None:
     """Its first request is answered, not refused."""
     place.serve(server)
