@@ -32,6 +32,7 @@ def main(configuration: dict) -> None:
     from twisted.logger import globalLogBeginner, textFileLogObserver
     from twisted.protocols.basic import LineReceiver
 
+    from fengling_gateway.auth.issuer_store import IssuerStore
     from fengling_gateway.dataplane.plane import DataPlane
     from fengling_gateway.dataplane.settings import DataPlaneSettings
     from fengling_gateway.dataplane.tls_certificates import Certificate
@@ -56,7 +57,10 @@ def main(configuration: dict) -> None:
 
     offer(configuration["certificates"])
     context = CompileContext(random.Random(1), settings.upstream_networks())
-    plane.apply(make_snapshot(*configuration["changes"], context=context))
+    snapshot = make_snapshot(*configuration["changes"], context=context)
+    bodies, identity = snapshot.bodies, snapshot.identity_headers
+    plane.offer_issuers(IssuerStore(None).apply(bodies["issuer"], bodies["secret"], identity))
+    plane.apply(snapshot)
     listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     listening.setblocking(False)
     plane.listen("http", listening)

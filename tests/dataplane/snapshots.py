@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, canonical, entity_hash
 from fengling_gateway.model.policies import policies as check_policies
 from fengling_gateway.model.problems import Report
+from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.routing.snapshot import CompileContext, Snapshot
 from tests.balancing.builders import make_instance_body, make_service_body
 from tests.routing.builders import make_body
@@ -39,6 +41,13 @@ def answering_route(route_id: str, path: str, **given: Any) -> Entity:
 def tenant(tenant_id: str, **given: Any) -> Entity:
     body = {"id": tenant_id, "name": tenant_id, "enabled": True, "hosts": [], "path_prefix": None}
     return "tenant", {**body, "limits": {}, **given}
+
+
+def issuer(issuer_id: str, **given: Any) -> Entity:
+    """An issuer in canonical form."""
+    judged = validate(Key("issuer", issuer_id), {"id": issuer_id, **given})
+    assert isinstance(judged, Accepted), judged
+    return "issuer", json.loads(judged.body)
 
 
 def client(client_id: str, **given: Any) -> Entity:
