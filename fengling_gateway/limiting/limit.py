@@ -41,7 +41,8 @@ class Limit:
         on_failure: what a global one does while Redis is away: local, allow or deny.
         shows_headers: whether answers tell what is left.
         label: what answers call it.
-        policy: its item of a RateLimit-Policy header.
+        policy: a RateLimit-Policy header with its item alone.
+        left: its item of a RateLimit header, but for two numbers.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Limit:
         "key_header",
         "key_kind",
         "label",
+        "left",
         "on_failure",
         "policy",
         "shows_headers",
@@ -81,7 +83,9 @@ class Limit:
         self.id = f"{where}#{place} {terms}"
         name = "header" if self.key_header else policy["key"]
         self.label = f"{name}-{place + 1}" if place else name
-        self.policy = f'"{self.label}";q={self.count};w={self.window}'.encode()
+        policy_item = f'"{self.label}";q={self.count};w={self.window}'
+        self.policy = (b"RateLimit-Policy", policy_item.encode())
+        self.left = f'"{self.label}";r=%d;t=%d'.encode()
 
     def __repr__(self) -> str:
         return f"<Limit {self.id}>"

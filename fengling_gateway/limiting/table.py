@@ -94,15 +94,22 @@ class LimitTable:
 
         They are those of draft-ietf-httpapi-ratelimit-headers-10.
         """
+        if len(limits) == 1:
+            return self._pairs_of_one(limits[0], keys[0], now)
         policies, left = [], []
         for limit, key in zip(limits, keys, strict=True):
-            counts = self._counts.get(limit.id)
-            if limit.shows_headers and counts is not None:
-                policies.append(limit.policy)
-                left.append(b'"%s";r=%d;t=%d' % (limit.label.encode(), *counts.left(key, now)))
+            if pairs := self._pairs_of_one(limit, key, now):
+                policies.append(pairs[0][1])
+                left.append(pairs[1][1])
         if not left:
             return []
         return [(b"RateLimit-Policy", b", ".join(policies)), (b"RateLimit", b", ".join(left))]
+
+    def _pairs_of_one(self, limit: Limit, key: bytes, now: float) -> list[Pair]:
+        counts = self._counts.get(limit.id)
+        if counts is None or not limit.shows_headers:
+            return []
+        return [limit.policy, (b"RateLimit", limit.left % counts.left(key, now))]
 
     # Requests at a time
 

@@ -29,12 +29,13 @@ class TokenBuckets:
             the clock was set back.
     """
 
-    __slots__ = ("_interval", "_most", "_origin", "_slack", "_whole", "keys")
+    __slots__ = ("_full", "_interval", "_most", "_origin", "_slack", "_whole", "keys")
 
     def __init__(
         self, interval: float, burst: float, max_keys: int, now: float, most_debt: int = 1
     ) -> None:
         self._interval = interval
+        self._full = int(burst + _TOLERANCE)
         self._whole = interval * burst
         self._most = self._whole * most_debt
         self._slack = interval * (burst - 1 + _TOLERANCE)
@@ -66,9 +67,15 @@ class TokenBuckets:
 
     def left(self, key: bytes, now: float) -> tuple[int, int]:
         """Return the tokens that are there, and the seconds until there is one more."""
-        debt = max(0.0, (self.keys.peek(key) or 0.0) - (now - self._origin))
-        tokens = max(0, int((self._whole - debt) / self._interval + _TOLERANCE))
-        next_in = debt - self._whole + (tokens + 1) * self._interval
+        full_at = self.keys.peek(key)
+        debt = 0.0 if full_at is None else full_at - now + self._origin
+        if debt <= 0.0:
+            return self._full, 0
+        interval = self._interval
+        tokens = int((self._whole - debt) / interval + _TOLERANCE)
+        if tokens <= 0:
+            return 0, ceil(debt - self._slack)
+        next_in = debt - self._whole + (tokens + 1) * interval
         return tokens, ceil(min(debt, next_in))
 
     def settle(self, key: bytes, debt: float, taken: int, now: float) -> None:
