@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fengling_gateway.model.limits import concurrency, parse_rate, rate_limit
+from fengling_gateway.model.limits import KEYS, concurrency, parse_rate, rate_limit
+from fengling_gateway.model.policies import policies
 from fengling_gateway.model.problems import Report
+
+PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
 
 
 def judged(check: Any, value: Any) -> tuple[Any, list[tuple[str, str]]]:
@@ -115,3 +121,23 @@ class ConcurrencyTests:
     def test_it_is_a_number_of_requests(self, limit: Any) -> None:
         """At least one: for none there are other means."""
         assert [path for path, _ in judged(concurrency, {"limit": limit})[1]] == ["limit"]
+
+
+class DocumentationTests:
+    def test_examples_are_accepted(self) -> None:
+        """What one copies from a page should work."""
+        blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+        assert len(blocks) == 2
+        for block in blocks:
+            report = Report()
+            policies(yaml.safe_load(block)["policies"], report)
+            assert report.found == []
+
+    def test_every_term_is_explained(self) -> None:
+        """In its table, with its default; so is every key."""
+        (whole,) = accepted(rate_limit, {"rate": "1/s"})
+        for name, default in whole.items():
+            shown = {"rate": "", "burst": "the rate's number", "headers": "true"}.get(name, default)
+            assert f"| `{name}` | {shown} |".replace("  ", " ") in PAGE
+        for name in KEYS:
+            assert f"| `{name}` | " in PAGE

@@ -12,18 +12,19 @@ from twisted.internet.defer import gatherResults
 from twisted.logger import globalLogPublisher
 
 from fengling_gateway.embedded.valkey import ValkeyServer
+from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.syncbus.connection import RedisConnection
 from fengling_gateway.syncbus.errors import BusError
+from fengling_gateway.syncbus.limits import LimitSync, SyncTimes
 from fengling_gateway.syncbus.names import Names
 from fengling_gateway.syncbus.redis import SyncBus
 from fengling_gateway.syncbus.url import parse_redis_url
+from tests.limiting.builders import limit
 from tests.syncbus import test_redis
-from tests.syncbus.builders import Heard, command, keyring, position, rng
+from tests.syncbus.builders import KEY, Heard, command, keyring, position, rng
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 PASSWORD = "a-throw-away-one"
-OF_LIMITS: set[str] = set()
-"""What only limits ask for, which are none of the bus."""
 
 
 def documented(cluster: str) -> list[str]:
@@ -90,6 +91,7 @@ class AclTests(test_redis.BusCase):
             await self.until(lambda: heard_two.positions and heard_one.commands)
             seen: list[Any] = []
             await self.until(lambda: self._both(one, seen))
+            await self._count_limits()
             for bus in (one, two):
                 self.assertEqual(bus.counters["commands_errors"], 0)
                 self.assertEqual(bus.counters.get("reports_failed", 0), 0)
@@ -97,6 +99,23 @@ class AclTests(test_redis.BusCase):
             await gatherResults([one.stop(), two.stop()])
         self.assertEqual(await admin.call("ACL", "LOG"), [])
         self.assertEqual(await self._used(admin), self._granted())
+
+    async def _count_limits(self) -> None:
+        """Let in a request that others hear of, over a connection of its own."""
+        table = LimitTable()
+        sync = LimitSync(
+            reactor=self.reactor,
+            url=self.url,
+            cluster=self.cluster,
+            keys=[KEY],
+            ledger=table.ledger,
+            times=SyncTimes(interval=0.05),
+            rng=rng(),
+        )
+        sync.start()
+        self.started.append(sync)
+        table.take(limit(where="global"), b"", self.reactor.seconds())
+        await self.until(lambda: table.ledger.told)
 
     def _both(self, bus: SyncBus, seen: list[Any]) -> bool:
         bus.nodes().addCallbacks(seen.append, lambda _: None)
@@ -110,7 +129,7 @@ class AclTests(test_redis.BusCase):
 
     def _granted(self) -> set[str]:
         told = documented(self.cluster)
-        return {one[1:] for one in told if one.startswith("+")} - OF_LIMITS
+        return {one[1:] for one in told if one.startswith("+")}
 
     async def test_nothing_else_is_allowed(self) -> None:
         """Other keys, other channels, other commands; and another cluster's."""
