@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -25,7 +26,9 @@ class KeySetFileTests(SynchronousTestCase):
     """`KeySetFile`"""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()) / "state"
+        directory = TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name) / "state"
         self.path = self.directory / "key-sets"
         self.file = self.opened()
 
@@ -71,7 +74,6 @@ class KeySetFileTests(SynchronousTestCase):
 
     def test_file_that_can_not_be_written_is_told_once_and_counted(self) -> None:
         """And written as soon as it can be."""
-        self.directory.parent.mkdir(parents=True)
         self.directory.write_bytes(b"a file where a directory should be")
         self.file.save(SETS)
         self.file.save(SETS)

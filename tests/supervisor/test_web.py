@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -33,8 +34,9 @@ class WebCase(TestCase):
     def setUp(self) -> None:
         from twisted.internet import reactor  # noqa: TID251 - real servers are the point
 
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir()
+        directory = TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name)
         self.hosts = self.directory / "hosts"
         self.hosts.write_text("127.0.0.1 localhost id.example\n")
         silent = str(self.directory / "resolv.conf")
