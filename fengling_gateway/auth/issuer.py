@@ -11,6 +11,7 @@ from fengling_gateway.auth.jwt_transform import JwtTransform, TooLargeError
 from fengling_gateway.auth.principal import Principal
 from fengling_gateway.model.issuers import CLAIMS
 from fengling_gateway.model.key_sets import KeySet, VerifyingKey
+from fengling_gateway.model.names import is_slug
 
 
 class Issuer:
@@ -148,14 +149,13 @@ class Issuer:
         )
 
     def _tenant_of(self, claims: Claims) -> str | None:
-        said = self._claims["tenant"].find(claims)
-        if said is not None and type(said) is not str:
+        """Return the tenant that a token is of: an id, fit to be told by a header as it is."""
+        said = self._claims["tenant"].find(claims) or None
+        if said is not None and not is_slug(said):
             raise TokenError("wrong_claims")
-        if self.tenant is None:
-            return said or None
-        if said and said != self.tenant:
+        if self.tenant is not None and said not in {None, self.tenant}:
             raise TokenError("wrong_claims")
-        return self.tenant
+        return self.tenant or said
 
 
 def _moment(claims: Claims, name: str) -> float | None:

@@ -8,6 +8,7 @@ cdef class Admission:
     cdef PlaneState _plane
     cdef RequestHead _head
     cdef str _route_id
+    cdef bytes _proof
     cdef double _now
     cdef object _principal
     cdef tuple _entered

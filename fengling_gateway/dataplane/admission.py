@@ -56,6 +56,7 @@ class Admission:
         "_now",
         "_plane",
         "_principal",
+        "_proof",
         "_route_id",
         "drops",
         "error",
@@ -80,6 +81,7 @@ class Admission:
         self._route_id = route_id
         self._now = now
         self._principal: Principal | None = None
+        self._proof = b""
         self._entered: tuple[ConcurrencyLimit, bytes] | None = None
         self.tenant = tenant
         self.error: ForwardError | None = None
@@ -130,6 +132,24 @@ class Admission:
         said, tenant = self._head.said_tenant, self.tenant
         if said is not None and tenant is not None and said != tenant.encode():
             self.error = ForwardError.TENANT_MISMATCH
+
+    def is_still_good(self) -> bool:
+        """
+        Whether by the present configuration somebody still stands for whoever asks.
+
+        That a token has ended meanwhile, or its key, is nothing that a tunnel which
+        it has begun is ended for.
+        """
+        principal, plane = self._principal, self._plane
+        if principal is None:
+            return True
+        if principal.method == "jwt":
+            return any(one.id == principal.source for one in plane.identities.issuers.values())
+        try:
+            plane.identities.verify(self._proof, True, plane.wall)
+        except TokenError:
+            return False
+        return True
 
     def leave(self) -> None:
         """Be no longer among the requests that are under way at a time."""
@@ -200,6 +220,7 @@ class Admission:
             self._refuse(requirement, ForwardError.INVALID_TOKEN, _INVALID)
             return
         self._principal = principal
+        self._proof = proof
         self.identity = principal.pairs
         self._judge(requirement, principal)
         if self.error is None and not requirement.forward:

@@ -269,6 +269,7 @@ class Exchange(RequestSide):
             self,
             upstream,
             protocol.lower(),
+            self._admission,
             route_id=self._route_id,
             timeout=self._plan.tunnel_timeout,
             mask=plane.rng.getrandbits(32).to_bytes(4),

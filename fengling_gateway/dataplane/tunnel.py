@@ -15,6 +15,7 @@ from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.websocket import GOING_AWAY, FrameBorders, close_frame
 
 if TYPE_CHECKING:
+    from fengling_gateway.dataplane.admission import Admission
     from fengling_gateway.dataplane.exchange import Exchange
     from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
     from fengling_gateway.routing.snapshot import Snapshot
@@ -85,6 +86,7 @@ class Tunnel:
     """
 
     __slots__ = (
+        "_admission",
         "_downstream",
         "_exchange",
         "_from_client",
@@ -102,6 +104,7 @@ class Tunnel:
         exchange: Exchange,
         upstream: UpstreamStream,
         protocol: bytes,
+        admission: Admission | None,
         *,
         route_id: str,
         timeout: float,
@@ -110,10 +113,12 @@ class Tunnel:
         """
         Args:
             protocol: in lower case; WebSocket is ended by frames that say so.
+            admission: by which it was let in.
             timeout: seconds for which neither side need say anything.
             mask: four random bytes for a WebSocket frame of ours to the instance.
         """
         self._exchange = exchange
+        self._admission = admission
         self._instance = exchange.instance
         self._route_id = route_id
         self._timeout = timeout
@@ -179,7 +184,9 @@ class Tunnel:
         self._exchange.tunnel_ended(self.farewell)
 
     def is_wanted(self, snapshot: Snapshot) -> bool:
-        """Whether its route and its instance are still configured."""
+        """Whether its route and its instance are still configured, and whoever asked may still ask."""
+        if self._admission is not None and not self._admission.is_still_good():
+            return False
         if self._instance is None or self._instance.retired:
             return False
         route = snapshot.routes.get(self._route_id)

@@ -165,7 +165,7 @@ class ForwardError(Enum):
     # After an upgrade
     TUNNEL_IDLE_TIMEOUT = _UP, _TUNNEL, 504, _NEVER, "Nothing was said in the tunnel for too long."
     TUNNEL_BROKEN = _UP, _TUNNEL, 502, _NEVER, "The instance broke the tunnel off."
-    TUNNEL_WITHDRAWN = _US, _TUNNEL, 503, _NEVER, "The tunnel's route or instance is gone."
+    TUNNEL_WITHDRAWN = _US, _TUNNEL, 503, _NEVER, "The tunnel's route, instance or leave is gone."
 
     # At any time
     TOTAL_TIMEOUT = _US, _WAIT, 504, _NEVER, "The request took longer than its route allows."

@@ -314,7 +314,9 @@ def test_issuer_of_a_tenant_speaks_for_it_alone() -> None:
     assert verified(token(), tenant_id="blue").tenant == "blue"
     assert verified(token(claims(tenant="blue")), tenant_id="blue").tenant == "blue"
     assert refusal(token(claims(tenant="red")), tenant_id="blue") == "wrong_claims"
-    assert refusal(token(claims(tenant=["blue"]))) == "wrong_claims"
+    for odd in (["blue"], {"id": "blue"}, 7, True, "a\r\nX-Roles: root", "a b", "é", "x" * 101):
+        assert refusal(token(claims(tenant=odd))) == "wrong_claims"
+    assert verified(token(claims(tenant=""))).tenant is None
 
 
 def test_claim_that_fits_into_no_header_is_refused() -> None:

@@ -150,7 +150,13 @@ def test_key_in_a_token_opens_nothing(scene: Scene) -> None:
         *({"iss": iss} for iss in (ISSUER[:-1], ISSUER + "x", ISSUER.upper(), [ISSUER], None, ...)),
         *({"aud": aud} for aud in ("other", [], None, ..., AUDIENCE.upper(), AUDIENCE + "/")),
         *({"exp": exp} for exp in (NOW - 60, None, ..., [NOW + 60], "9" * 10, True, -1, 10**400)),
-        *({"nbf": NOW + 600}, {"iat": NOW + 600}, {"nbf": "x"}, {"tenant": 7}),
+        *(
+            {"nbf": NOW + 600},
+            {"iat": NOW + 600},
+            {"nbf": "x"},
+            {"tenant": 7},
+            {"tenant": "a\r\nb"},
+        ),
         {"sub": "x" * 4097},
     ],
 )

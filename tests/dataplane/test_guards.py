@@ -22,6 +22,7 @@ from tests.dataplane.snapshots import (
     tenant,
 )
 from tests.dataplane.test_failures import FailureCase
+from tests.dataplane.test_tunnels import SWITCHED, TO_CLIENT, WEBSOCKET
 from tests.support.forge import NOW, claims, rsa_jwk, rsa_key, token
 
 NO_KEYS = KeySet(())
@@ -322,6 +323,46 @@ class ApiKeyTests(GuardCase):
             rig.apply(*plain(guarded, *changed))
             asking = rig.ask(ask)
             self.assert_failed(rig, asking, ForwardError.INVALID_TOKEN)
+
+    def test_revocation_ends_what_was_let_in(self) -> None:
+        """A WebSocket may live for weeks; other changes don't touch it."""
+        guarded = route(policies=policies(auth=REQUIRED))
+        rig = self.keyed()
+        asking = rig.ask(WEBSOCKET.replace(b"Host", b"X-Api-Key: " + self.key + b"\r\nHost"))
+        upstream = rig.accept()
+        upstream.deliver(SWITCHED)
+        asking.take()
+        rig.apply(*plain(guarded, *self.entities, client("other")))
+        rig.advance(0.3)
+        self.assertEqual(asking.take(), b"")
+        rig.apply(
+            *plain(guarded, client("shop"), api_key("k1", client_id="shop", enabled=False)[1])
+        )
+        rig.advance(0.3)
+        self.assertEqual(asking.take(), TO_CLIENT)
+        asking.lose()
+        upstream.lose()
+
+    def test_tunnel_of_a_token_lives_as_long_as_its_issuer(self) -> None:
+        """Not as the token, which is short, or its key."""
+        rig = self.guarded(auth=REQUIRED)
+        guarded = plain(route(policies=policies(auth=REQUIRED)))
+        line = b"Authorization: Bearer " + token() + b"\r\n"
+        asking = rig.ask(WEBSOCKET.replace(b"Host", line + b"Host"))
+        upstream = rig.accept()
+        upstream.deliver(SWITCHED)
+        asking.take()
+        one = issuer(NO_KEYS)
+        rig.plane.offer_issuers({one.issuer: one})
+        rig.apply(*guarded)
+        rig.advance(0.3)
+        self.assertEqual(asking.take(), b"")
+        rig.plane.offer_issuers({})
+        rig.apply(*guarded)
+        rig.advance(0.3)
+        self.assertEqual(asking.take(), TO_CLIENT)
+        asking.lose()
+        upstream.lose()
 
     def test_other_key_of_the_same_id_is_none(self) -> None:
         """The id is no secret."""
