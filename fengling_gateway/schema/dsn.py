@@ -9,11 +9,15 @@ the password for a host, a port or a database: its later errors name those.
 
 from __future__ import annotations
 
+import os
 import re
+from ipaddress import ip_address
 from typing import Any, Final
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
+
+from fengling_gateway.schema import tls
 
 _URL: Final = re.compile(r"postgres(?:ql)?://")
 _OTHER_URL: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
@@ -62,7 +66,55 @@ def connect(dsn: str, **options: Any) -> Any:
     Raises:
         psycopg2.Error: `DsnError` for the DSN; otherwise what the server or libpq says.
     """
-    return psycopg2.connect(**{**options, **parse(dsn)})
+    said = parse(dsn)
+    if said.get("sslrootcert") == "system":
+        said = {"sslmode": tls.VERIFIED, **said, "sslrootcert": _system_authorities()}
+    try:
+        return psycopg2.connect(**{**options, **said})
+    except psycopg2.OperationalError as error:
+        why = tls.why_refused(str(error), said.get("sslrootcert"))
+        if not why:
+            raise
+        failure = psycopg2.OperationalError(f"{str(error).strip()}: {why}")
+    raise failure
+
+
+def _system_authorities() -> str:
+    found = tls.system_authorities()
+    if found is None:
+        raise DsnError("has sslrootcert=system, and the system has no file of authorities")
+    return found
+
+
+def unverified_host(dsn: str) -> str | None:
+    """
+    Return a host over the network to which the connection is made without verifying it.
+
+    None where there is none: by TLS with ``verify-full``, or on this machine. An
+    environment for libpq counts, as it does for the connection.
+    """
+    said = parse(dsn)
+    mode = said.get("sslmode") or os.environ.get("PGSSLMODE")
+    if mode == tls.VERIFIED or (mode is None and said.get("sslrootcert") == "system"):
+        return None
+    addresses = (said.get("hostaddr") or said.get("host") or os.environ.get("PGHOST", "")).split(
+        ","
+    )
+    for place, address in enumerate(addresses):
+        if not _is_local(address):
+            hosts = said.get("host", "").split(",")
+            return hosts[place] if place < len(hosts) and hosts[place] else address
+    return None
+
+
+def _is_local(host: str) -> bool:
+    """Whether it is a socket's directory, or loopback."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def without_secrets(dsn: str) -> str:
@@ -102,6 +154,11 @@ def _misread(dsn: str, said: dict[str, str]) -> str:
             return f"has an @ too many ({_IN_URLS})"
     if any("://" in said.get(name, "") for name in _NAMED_IN_ERRORS):
         return "has a URL within it"
+    mode = said.get("sslmode")
+    if mode is not None and mode not in tls.MODES:
+        return f"has an sslmode that is none of {', '.join(tls.MODES)}"
+    if said.get("sslrootcert") == "system" and mode not in (None, tls.VERIFIED):
+        return f"has sslrootcert=system, which goes with sslmode={tls.VERIFIED} only"
     for port in said.get("port", "").split(","):
         if port and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
             hint = f" ({_IN_URLS})" if url else ""

@@ -63,7 +63,8 @@ class DatabaseSettings(Section):
     url: DatabaseUrl | None = Field(
         default=None,
         repr=False,
-        description="Where the configuration is. The role needs no more than fengling_gateway.",
+        description="Where the configuration is. The role needs no more than fengling_gateway. Over "
+        "a network add ?sslmode=verify-full&sslrootcert=<file or system>.",
         examples=["postgresql://gateway:secret@127.0.0.1:5432/fengling"],
     )
     listen_url: DatabaseUrl | None = Field(

@@ -166,6 +166,7 @@ class RespFactory(Factory):
             return why.getErrorMessage()
         from fengling_gateway.syncbus.tls import why_lost
 
+        assert why.value is not None
         return why_lost(why.value)
 
     def stopTrying(self) -> None:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from fengling_gateway.observability.log import Log
 from fengling_gateway.settings import GatewaySettings, SettingsError
+from fengling_gateway.tap.advice import advice
 from fengling_gateway.tap.when_taken import when_taken
 
 _log = Logger(namespace="fengling.gateway")
@@ -53,6 +54,8 @@ class GatewayService(Service):
         except StartError as error:
             _log.error("the gateway can't start: {why}", why=str(error), log_id="gateway.no_start")
             raise
+        for one in advice(self._settings):
+            _log.warn("settings: {advice}", advice=one, log_id="settings.advice")
         self._install_signals()
 
     def stopService(self) -> Deferred[None]:

@@ -1,0 +1,1 @@
+The database over TLS: a certificate that is refused is named with its issuer or its date, `sslrootcert=system` means the authorities that the system trusts, a wrong `sslmode` is a problem of the settings, and a gateway that talks over a network to a database or a Redis that nothing proves says so at the start.
