@@ -141,19 +141,22 @@ def plan(
     return sorted(changes, key=lambda change: (KIND_INDEX[change.key.kind], change.key.id))
 
 
-def bodies_after(
-    bodies: Mapping[Key, bytes], changes: Iterable[Planned]
-) -> Mapping[Key, bytes] | None:
-    """
-    Return the configuration without what the changes delete.
-
-    None if no route is written: then there is nothing to find.
-    """
-    written = {change.key for change in changes if change.action != "delete"}
-    if not any(key.kind == "route" for key in written):
-        return None
+def bodies_after(bodies: Mapping[Key, bytes], changes: Iterable[Planned]) -> Mapping[Key, bytes]:
+    """Return the configuration without what the changes delete."""
     deleted = {change.key for change in changes if change.action == "delete"}
     return {key: body for key, body in bodies.items() if key not in deleted}
+
+
+def has_a_say(change: Planned) -> bool:
+    """Whether a change may be one of who may ask a route; weights of a split, for one, are not."""
+    if change.action != "update":
+        return change.action == "create"
+    fields = {one.name: one for one in change.fields}
+    if "split" in fields:
+        before, after = (set(one or ()) for one in (fields["split"].before, fields["split"].after))
+        if before != after:
+            return True
+    return not fields.keys().isdisjoint(("policies", "enabled", "service_id", "value"))
 
 
 def about(changes: Iterable[Planned], findings: Iterable[Finding]) -> list[Finding]:

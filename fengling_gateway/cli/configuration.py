@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import click
@@ -16,13 +17,14 @@ from fengling_gateway.cli.changes import (
     Ownership,
     Planned,
     TakenError,
-    about,
     bodies_after,
+    has_a_say,
     plan,
     references,
     shown_fields,
     with_kept_values,
 )
+from fengling_gateway.cli.credentials import find_expired, find_let_in_again
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import read_files, write_document
 from fengling_gateway.cli.judging import judge
@@ -32,10 +34,11 @@ from fengling_gateway.cli.person import user_name
 from fengling_gateway.cli.refusals import Warned, find_refused, subject
 from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
-from fengling_gateway.cli.validation import find_oddities, report
+from fengling_gateway.cli.validation import find_because_of, public_line, report
 from fengling_gateway.configsource.file_entities import SECTIONS
 from fengling_gateway.model.certificates import is_sealed
 from fengling_gateway.model.entity import Key
+from fengling_gateway.routing.auth_linter import public_routes
 
 KINDS: Final = tuple(SECTIONS.values())
 """What a file can say. Health is what somebody observes, not what somebody wants."""
@@ -51,20 +54,43 @@ class _Plan(NamedTuple):
     """
     What to change, and the configuration that counts then (with what is to be deleted).
 
-    ``refers_to`` is what the changes need beside one another, with its version.
+    ``refers_to`` is what the changes need beside one another, with its version. ``deleted`` are
+    clients and API keys to be made that there were once.
     """
 
     changes: list[Planned]
     bodies: Mapping[Key, bytes]
     refers_to: Mapping[Key, int]
+    deleted: frozenset[Key]
 
     def warnings(self) -> list[Warned]:
-        """Return what is odd about routes, and refused of instances, because of these changes."""
-        after = bodies_after(self.bodies, self.changes)
-        routes = [] if after is None else about(self.changes, find_oddities(after))
+        """Return what is odd about routes, instances and keys because of these changes."""
+        routes = find_because_of(self.changes, self.bodies)
         written = {one.key for one in self.changes if one.action != "delete"}
         mine = {key: self.bodies[key] for key in written if key in self.bodies}
-        return [*routes, *find_refused(mine)]
+        now = time.time()
+        keys = [*find_let_in_again(self.changes, self.deleted, now), *find_expired(mine, now)]
+        return [*routes, *find_refused(mine), *keys]
+
+    def public(self) -> list[str]:
+        """Return the routes that anybody may ask then, of those where the changes have a say in it."""
+        touched = {one.key for one in self.changes if has_a_say(one)}
+        if not touched:
+            return []
+        decides = Key("setting", "defaults") in touched
+        return public_routes(
+            bodies_after(self.bodies, self.changes),
+            lambda route: decides or not touched.isdisjoint(_deciding(route)),
+        )
+
+
+def _deciding(route: Mapping[str, Any]) -> Iterator[Key]:
+    """Yield what has a say in who may ask a route, but for the defaults."""
+    yield Key("route", route["id"])
+    if route["service_id"]:
+        yield Key("service", route["service_id"])
+    for name in route["split"] or ():
+        yield Key("service", name)
 
 
 def _ownership(managed_by: str | None, prune: bool, take_over: bool) -> Ownership:
@@ -236,7 +262,10 @@ def _plan(
         raise CommandError("nothing is changed: the files have errors (see above)")
     try:
         changes = plan(wanted, current, ownership)
-        return _Plan(changes, judged.bodies, references(changes, judged.bodies, current))
+        made = [one.key for one in changes if one.action == "create"]
+        deleted = database.deleted_once(connection, made)
+        needed = references(changes, judged.bodies, current)
+        return _Plan(changes, judged.bodies, needed, deleted)
     except TakenError as error:
         raise CommandError(f"nothing is changed: {error}; --take-over changes them") from error
 
@@ -247,6 +276,7 @@ def _show(planned: _Plan, output: str, committed: transaction.Committed | None =
         document: dict[str, Any] = {
             "changes": [_plain(change) for change in changes],
             "warnings": [one._asdict() for one in warnings],
+            "public": planned.public(),
         }
         if committed is not None:
             document |= {"revision": committed.revision, "held": committed.held}
@@ -261,6 +291,8 @@ def _show(planned: _Plan, output: str, committed: transaction.Committed | None =
                 out.print(f"    {field.name}: {_short(field.before)} → {_short(field.after)}")
     for one in warnings:
         out.print(Text(f"! {subject(one)} {one.message}", style="magenta"))
+    if public := planned.public():
+        out.print(Text(f"! {public_line(public)}", style="magenta"))
     if not changes:
         click.echo("nothing to change")
     elif committed is not None and committed.revision is None:

@@ -12,7 +12,7 @@ from psycopg2 import sql
 from fengling_gateway.cli.errors import CommandError
 from fengling_gateway.configsource import postgres_queries as queries
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
-from fengling_gateway.model.entity import Key
+from fengling_gateway.model.entity import KINDS_WITHOUT_PAST, Key
 from fengling_gateway.schema import SchemaError, check
 from fengling_gateway.schema.timed import STATEMENT_SECONDS, connect_timed
 from fengling_gateway.schema.version import one_line
@@ -75,6 +75,21 @@ def read_rows(connection: Any, kinds: Iterable[str]) -> dict[Key, dict[str, Any]
                 if version is not None:  # also of a row that can't be read
                     rows[key]["version"] = version
     return rows
+
+
+def deleted_once(connection: Any, keys: Iterable[Key]) -> frozenset[Key]:
+    """Return those clients and API keys that somebody has deleted, as far back as the log goes."""
+    asked = [key for key in keys if key.kind in KINDS_WITHOUT_PAST]
+    if not asked:
+        return frozenset()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT c.entity, c.entity_id FROM fengling.revision_change AS c"
+            " JOIN unnest(%s::text[], %s::text[]) AS w (entity, entity_id)"
+            " USING (entity, entity_id) WHERE c.action = 'delete'",
+            ([key.kind for key in asked], [key.id for key in asked]),
+        )
+        return frozenset(Key(*row) for row in cursor)
 
 
 def read_history(connection: Any, keys: list[Key]) -> dict[Key, list[dict[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fengling_gateway.balancing.instance import split_instance_address
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
+from fengling_gateway.cli.credentials import OddCredential
 from fengling_gateway.model.entity import Key
 from fengling_gateway.routing.linter import Finding
 
@@ -20,13 +21,15 @@ class RefusedInstance(NamedTuple):
     message: str
 
 
-Warned = Finding | RefusedInstance
+Warned = Finding | RefusedInstance | OddCredential
 
 
 def subject(warned: Warned) -> Key:
     """Return what a warning is about."""
     if isinstance(warned, RefusedInstance):
         return Key("instance", warned.instance)
+    if isinstance(warned, OddCredential):
+        return Key(warned.kind, warned.id)
     return Key("route", warned.route)
 
 

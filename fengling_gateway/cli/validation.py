@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from fengling_gateway.cli.changes import Planned, about, bodies_after
+from fengling_gateway.cli.credentials import find_expired
 from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.files import read_files
 from fengling_gateway.cli.judging import Judged, judge
@@ -19,8 +22,16 @@ from fengling_gateway.cli.target import dsn_unless, optional_database_option
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import hash_of
 from fengling_gateway.model.entity import Key
+from fengling_gateway.routing.auth_linter import lint_auth, public_routes
 from fengling_gateway.routing.linter import Finding, lint
 from fengling_gateway.routing.snapshot import CompileContext, Snapshot
+
+_NAMED: Final = 10
+"""Public routes that a line names: where nobody is asked who they are, all of them are."""
+
+
+_CALLERS: Final = ("issuer", "client", "api_key")
+"""Whose changes may leave routes with nobody who can ask them."""
 
 
 def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:
@@ -33,7 +44,25 @@ def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:
         changes=tuple(Change(key, body) for key, body in bodies.items()),
     )
     snapshot = Snapshot.empty().apply(delta, CompileContext(random.Random(0)))
-    return sorted(lint(snapshot.routes), key=lambda one: (one.route, one.other or ""))
+    found = [*lint(snapshot.routes), *lint_auth(bodies)]
+    return sorted(found, key=lambda one: (one.route, one.other or "", one.message))
+
+
+def find_because_of(changes: Sequence[Planned], bodies: Mapping[Key, bytes]) -> list[Finding]:
+    """
+    Return what is odd about routes because of changes.
+
+    Args:
+        bodies: the configuration that counts then, with what is to be deleted.
+    """
+    after = bodies_after(bodies, changes)
+    if any(one.key.kind == "route" and one.action != "delete" for one in changes):
+        found = about(changes, find_oddities(after))
+    else:
+        found = []
+    if any(one.key.kind in _CALLERS for one in changes):
+        found += [one for one in lint_auth(after) if one not in found]
+    return found
 
 
 @click.command("validate", short_help="List what is wrong with a configuration.")
@@ -57,8 +86,9 @@ def validate_command(
 
     Needs no gateway, and for files no database. Of a database it judges what a gateway would serve
     that starts now: while a revision is held, what was before it. Exit status 1 if anything is rejected. Warnings
-    are about routes that can never be chosen, or that only their ids tell apart, and about
-    instances whose address gateways do not connect to.
+    are about routes that can never be chosen, that only their ids tell apart or that nobody can
+    ask, about instances whose address gateways do not connect to, and about API keys that have
+    expired. Routes that anybody may ask are named: they are public.
     """
     dsn = dsn_unless(files, database, context)
     places: dict[Key, str] = {}
@@ -70,7 +100,11 @@ def validate_command(
         rows, places = read_files(files)
         judged = judge(_with_values(rows))
     networks = None if config is None else read_settings(config).data_plane().upstream_networks()
-    warnings: list[Warned] = [*find_oddities(judged.bodies), *find_refused(judged.bodies, networks)]
+    warnings: list[Warned] = [
+        *find_oddities(judged.bodies),
+        *find_refused(judged.bodies, networks),
+        *find_expired(judged.bodies, time.time()),
+    ]
     report(judged, warnings, places, output)
     if judged.rejected or (strict and warnings):
         answer_no()
@@ -107,10 +141,20 @@ def report(
     elif rows:
         print_table(("", "WHAT", "WHY"), [(kind, *rest) for kind, _, *rest in rows], empty="")
     counts = f"{len(judged.bodies)} valid, {len(judged.rejected)} rejected"
+    if public := public_routes(judged.bodies, lambda _: True):
+        click.echo(public_line(public))
     click.echo(f"{counts}, {len(warnings)} warning{'' if len(warnings) == 1 else 's'}")
     if judged.held is not None:
         confirm = f"fenglingctl confirm {judged.held.revision}"
         note(f"{judged.held.describe()}; it is not judged until it is served ({confirm})")
+
+
+def public_line(routes: Sequence[str]) -> str:
+    """Name the first routes that anybody may ask."""
+    more = len(routes) - _NAMED
+    return f"public, for anybody to ask: {', '.join(routes[:_NAMED])}" + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def _plain(judged: Judged, warnings: Sequence[Warned], places: Mapping[Key, str]) -> dict[str, Any]:
@@ -130,5 +174,6 @@ def _plain(judged: Judged, warnings: Sequence[Warned], places: Mapping[Key, str]
             }
             for key, rejection in sorted(judged.rejected.items())
         ],
+        "public": public_routes(judged.bodies, lambda _: True),
         "warnings": [{**one._asdict(), "where": places.get(subject(one))} for one in warnings],
     }

@@ -52,6 +52,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         ("PATH", _field("path")),
         ("METHODS", _field("methods")),
         ("TARGET", _target),
+        ("ACCESS", _field("access")),
         ("TENANT", _field("tenant_id")),
         ("ENABLED", _field("enabled")),
     ),
@@ -294,6 +295,7 @@ def print_explanation(answer: Mapping[str, Any]) -> None:
     ]
     if answer.get("action"):
         facts.append(("action", _action(answer["action"])))
+        facts.append(("access", answer["action"].get("access")))
     print_facts(facts)
     for refused in _refused(answer.get("action") or {})[:_INSTANCES]:
         click.echo(f"instance {refused['instance']} is sent nothing: {refused['reason']}")

@@ -13,6 +13,7 @@ from fengling_gateway.auth.sealing import sealed_with
 from fengling_gateway.management.tenancy import OF_TENANTS, is_visible
 from fengling_gateway.model.clients import fingerprint
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.who_may_ask import WhoMayAsk
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
@@ -145,6 +146,8 @@ def shown(bodies: Mapping[Key, bytes], key: Key, refusal: Refusal = nobody_refus
     """
     Return one entity as it is served; an instance with its health, and why it is sent nothing.
 
+    A route is with what the configuration as a whole makes of it: public, optional or required.
+
     A secret is without its value, and an API key without the digest that it is known by.
     """
     entity: dict[str, Any] = json.loads(bodies[key])
@@ -152,6 +155,8 @@ def shown(bodies: Mapping[Key, bytes], key: Key, refusal: Refusal = nobody_refus
         return _secret(entity)
     if key.kind == "api_key":
         entity["fingerprint"] = fingerprint(entity.pop("digest"))
+    if key.kind == "route":
+        entity["access"] = WhoMayAsk(bodies).openness(entity)
     if key.kind == "instance":
         health = bodies.get(Key("instance_health", key.id))
         fields = json.loads(health) if health else {"health": "unknown", "reason": None}

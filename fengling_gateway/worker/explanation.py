@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fengling_gateway.balancing.service import Service
 from fengling_gateway.http.target import normal_host
+from fengling_gateway.model.who_may_ask import OPENNESS
 from fengling_gateway.routing.explain import Candidates, Verdict, comes_after, why_not
 from fengling_gateway.routing.plan import ForwardPlan
 from fengling_gateway.routing.route import Route
@@ -105,12 +106,22 @@ def _asked(
 def _action(route: Route, snapshot: Snapshot, tenant: str | None) -> dict[str, Any]:
     plan = route.plan
     if not isinstance(plan, ForwardPlan):
-        return {"kind": type(plan).__name__.removesuffix("Plan").lower()}
+        kind = type(plan).__name__.removesuffix("Plan").lower()
+        return {"kind": kind, "access": _openness(plan)}
     names = [plan.service_id] if plan.split is None else sorted(plan.branches or {})
     return {
         "kind": "forward" if plan.split is None else "split",
+        "access": _openness(plan),
         "services": [_service(name, snapshot.services.get(name), tenant) for name in names],
     }
+
+
+def _openness(plan: Any) -> str:
+    """Say who may ask: of a split, the most open of its ways."""
+    branches = plan.branches if isinstance(plan, ForwardPlan) else None
+    ways = [plan] if branches is None else branches.values()
+    requirements = [None if way.guards is None else way.guards.requirement for way in ways]
+    return OPENNESS[min(0 if one is None else one.mode for one in requirements)]
 
 
 def _service(name: str, service: Service | None, tenant: str | None) -> dict[str, Any]:

@@ -47,6 +47,9 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+PUBLIC = "public, for anybody to ask: acme, hello, old\n"
+
+
 class TestSchema:
     def test_an_empty_database_is_upgraded(self, run: Run, fresh_database: str) -> None:
         """Status before is 2, after 0; a second upgrade does nothing, and says so."""
@@ -324,7 +327,10 @@ class TestValidate:
     def test_a_good_file_is_status_0(self, run: Run, file: Path) -> None:
         """Without any database."""
         result = run("validate", str(file))
-        assert (result.exit_code, result.stdout) == (0, "9 valid, 0 rejected, 0 warnings\n")
+        assert (result.exit_code, result.stdout) == (
+            0,
+            f"{PUBLIC}9 valid, 0 rejected, 0 warnings\n",
+        )
 
     def test_everything_wrong_in_a_file_is_listed(self, run: Run, file: Path) -> None:
         """With lines, and the dependents of what is rejected."""
@@ -442,7 +448,10 @@ class TestValidate:
         run("apply", str(file))
         sql("DELETE FROM fengling.route")
         result = run("validate", "--database", dsn)
-        assert (result.exit_code, result.stdout) == (0, "9 valid, 0 rejected, 0 warnings\n")
+        assert (result.exit_code, result.stdout) == (
+            0,
+            f"{PUBLIC}9 valid, 0 rejected, 0 warnings\n",
+        )
         assert "fenglingctl confirm 2" in result.stderr
         held = document(run("validate", "--database", dsn, "-o", "json"))["held"]
         assert held.startswith("held: revision 2 removes")
@@ -464,7 +473,10 @@ class TestValidate:
         run("apply", str(file))
         monkeypatch.setattr(postgres_queries, "_table", table)
         result = run("validate", "--database", dsn)
-        assert (result.stdout, "route" in kinds) == ("9 valid, 0 rejected, 0 warnings\n", True)
+        assert (result.stdout, "route" in kinds) == (
+            f"{PUBLIC}9 valid, 0 rejected, 0 warnings\n",
+            True,
+        )
 
     def test_a_database_that_is_away_is_one_line(self, run: Run) -> None:
         """Status 2."""

@@ -43,11 +43,14 @@ def token(
     )
 
 
+ROUTE = {"policies": {}, "service_id": None, "split": None}
+
+
 def some_bodies(routes: int = 3) -> dict[Key, bytes]:
     """Return a few entities of each kind."""
     keys = [Key("route", f"r{number}") for number in range(routes)]
     keys += [Key("service", "orders"), Key("instance", "i1"), Key("tenant", "acme")]
-    bodies = {key: canonical({"id": key.id}) for key in keys}
+    bodies = {key: canonical({**ROUTE, "id": key.id}) for key in keys}
     bodies[Key("instance", "i1")] = canonical({"id": "i1", "address": "http://10.0.0.5:80"})
     bodies[Key("setting", "defaults")] = canonical({"key": "defaults", "value": {}})
     return bodies

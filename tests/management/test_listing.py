@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from fengling_gateway.management.listing import Listing, shown
 from fengling_gateway.model.entity import Key, canonical
 
+ROUTE = {"policies": {}, "service_id": None, "split": None}
+
 IDS = st.text("abcXY-.09", min_size=1, max_size=3)
 
 
@@ -25,7 +27,7 @@ class CountedBodies(dict[Key, bytes]):
 
 def bodies(*ids: str) -> CountedBodies:
     keys = [Key(kind, one) for one in ids for kind in ("route", "service")]
-    return CountedBodies({key: canonical({"id": key.id}) for key in keys})
+    return CountedBodies({key: canonical({**ROUTE, "id": key.id}) for key in keys})
 
 
 def walk(listing: Listing, served: CountedBodies, content_hash: int, limit: int) -> list[str]:

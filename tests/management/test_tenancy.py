@@ -13,7 +13,7 @@ from fengling_gateway.management.listing import KINDS
 from fengling_gateway.management.openapi import document
 from fengling_gateway.model.entity import Key, canonical
 from fengling_gateway.model.management_tokens import ADMIN, READ
-from tests.management.fake_gateway import FakeGateway, json_of, resource, token
+from tests.management.fake_gateway import ROUTE, FakeGateway, json_of, resource, token
 from tests.management.raw_http import Answer, ask_raw
 
 _OF = {"a": "acme", "b": "brix"}
@@ -24,14 +24,18 @@ def bodies() -> dict[Key, bytes]:
     found: dict[Key, dict[str, Any]] = {}
     for name, tenant in (*_OF.items(), ("n", None)):
         for kind in ("route", "instance", "client"):
-            found[Key(kind, f"{kind}-{name}")] = {"tenant_id": tenant, "address": "http://a"}
+            found[Key(kind, f"{kind}-{name}")] = {
+                **ROUTE,
+                "tenant_id": tenant,
+                "address": "http://a",
+            }
         found[Key("api_key", f"k-{name}")] = {"client_id": f"client-{name}", "digest": "0" * 64}
         tenants = None if tenant is None else [tenant]
         found[Key("management_token", f"m-{name}")] = {"tenants": tenants, "revoked_at": None}
         if tenant:
             found[Key("tenant", tenant)] = {}
     # What only looks like acme's.
-    found[Key("route", "route-liar")] = {"tenant_id": None, "path": '/"tenant_id":"acme"'}
+    found[Key("route", "route-liar")] = {**ROUTE, "tenant_id": None, "path": '/"tenant_id":"acme"'}
     found[Key("management_token", "m-both")] = {"tenants": ["acme", "brix"], "revoked_at": None}
     found[Key("service", "orders")] = {}
     found[Key("setting", "defaults")] = {"value": {}}
@@ -91,7 +95,7 @@ def test_pages_of_a_tenant_are_whole(gateway: FakeGateway) -> None:
     for number in range(3000):
         tenant = "acme" if number % 300 == 0 else "brix"
         gateway.served[Key("route", f"r{number:04}")] = canonical(
-            {"id": f"r{number:04}", "tenant_id": tenant}
+            {**ROUTE, "id": f"r{number:04}", "tenant_id": tenant}
         )
     clock = Clock()
     root = resource(gateway, clock)

@@ -50,6 +50,7 @@ def test_the_answer_names_tenant_route_candidates_and_action(snapshot: Snapshot)
     assert [one["route"] for one in answer["candidates"]] == ["own", "orders", "all"]
     assert answer["action"] == {
         "kind": "forward",
+        "access": "public",
         "services": [
             {
                 "service": "s",
