@@ -25,6 +25,8 @@ COMPILED_MODULES: tuple[str, ...] = (
     "fengling_gateway.auth.token_cache",
     "fengling_gateway.limiting.generations",
     "fengling_gateway.limiting.keys",
+    "fengling_gateway.limiting.shared",
+    "fengling_gateway.limiting.sliding_window",
     "fengling_gateway.limiting.table",
     "fengling_gateway.limiting.token_bucket",
     "fengling_gateway.dataplane.admission",
