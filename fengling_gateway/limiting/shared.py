@@ -137,10 +137,9 @@ class SharedCounts:
     def __len__(self) -> int:
         return len(self.whole) + len(self.share) + len(self.untold)
 
-    @property
-    def forgotten(self) -> int:
-        """How many keys were forgotten before their time."""
-        return self.whole.forgotten + self.share.forgotten
+    def take_forgotten(self) -> int:
+        """Return how many keys were forgotten before their time since the last call."""
+        return self.whole.take_forgotten() + self.share.take_forgotten()
 
     def age(self, now: float) -> None:
         """Forget what no longer matters."""

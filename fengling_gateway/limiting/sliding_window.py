@@ -96,10 +96,10 @@ class SlidingWindows:
     def __len__(self) -> int:
         return len(self.keys)
 
-    @property
-    def forgotten(self) -> int:
-        """How many keys were forgotten before their time."""
-        return self.keys.forgotten
+    def take_forgotten(self) -> int:
+        """Return how many keys were forgotten before their time since the last call."""
+        forgotten, self.keys.forgotten = self.keys.forgotten, 0
+        return forgotten
 
     def age(self, now: float) -> None:
         """Forget what no longer matters."""

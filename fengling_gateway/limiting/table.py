@@ -41,6 +41,7 @@ class LimitTable:
         self._shared = 0
         self._forgotten = 0
         self._most_each = max_keys
+        self._known = self._known_before = 0
         self._unaged: list[str] = []
         self.ledger = Ledger(max_keys)
 
@@ -146,11 +147,14 @@ class LimitTable:
             self._age(name, self._counts[name], now)
 
     def counters(self) -> dict[str, int]:
-        """Return what there is to tell, fit for JSON; names that end in ``_now`` are gauges."""
+        """
+        Return what there is to tell, fit for JSON; names that end in ``_now`` are gauges.
+
+        Of keys, what the sweeps have found: nobody counts them all at once.
+        """
         return {
-            "limit_keys_now": sum(len(counts) for counts in self._counts.values()),
-            "limit_keys_forgotten": self._forgotten
-            + sum(counts.forgotten for counts in self._counts.values()),
+            "limit_keys_now": max(self._known, self._known_before),
+            "limit_keys_forgotten": self._forgotten,
             "limit_requests_told": self.ledger.told,
             "limit_requests_untold": self.ledger.lost,
             "limit_calls": self.ledger.calls,
@@ -161,19 +165,22 @@ class LimitTable:
 
     def _begin_pass(self) -> None:
         self._unaged = list(self._counts)
-        known = sum(len(counts) for counts in self._counts.values())
+        self._known_before, self._known = self._known, 0
         # Those with the most keys make room for the others.
-        self._most_each = self._max_keys // len(self._counts) if known > self._max_keys else known
+        is_crowded = self._known_before > self._max_keys
+        self._most_each = self._max_keys // len(self._counts) if is_crowded else self._max_keys
 
     def _age(self, name: str, counts: Counts | SharedCounts, now: float) -> None:
         if len(counts) > self._most_each:
             counts.shrink(now)
         else:
             counts.age(now)
-        if not len(counts):
-            self._forgotten += counts.forgotten
-            del self._counts[name]
+        self._forgotten += counts.take_forgotten()
+        known = len(counts)
+        self._known += known
+        if not known:
             self._shared -= isinstance(counts, SharedCounts)
+            del self._counts[name]
 
     def _begin(self, limit: Limit, now: float) -> Counts | SharedCounts:
         share = self._new_counts(limit, self._workers, 1, now)

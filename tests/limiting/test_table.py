@@ -242,6 +242,7 @@ class ForgettingTests:
         table, one = LimitTable(), limit(**kind)
         for number in range(1000):
             table.take(one, b"%d" % number, T0)
+        table.sweep(T0 + 0.5)
         assert table.counters()["limit_keys_now"] == 1000
         for second in range(1, 8):
             table.sweep(T0 + second)
@@ -268,18 +269,23 @@ class ForgettingTests:
             table.take(one, b"%d" % number, T0 + number / 1000)
             if number % 100 == 0:
                 table.take(one, KEY, T0 + number / 1000)
-        assert table.counters()["limit_keys_now"] <= 1000
+        table.sweep(T0 + 20)
+        assert 0 < table.counters()["limit_keys_now"] <= 1000
         assert table.counters()["limit_keys_forgotten"] > 15_000
         assert table.take(one, KEY, T0 + 20) > 0.0
 
     def test_many_limits_share_the_bound(self) -> None:
-        """Those that hold most make room."""
+        """Those that hold most make room; who comes again meanwhile is known."""
         table = LimitTable(max_keys=1000)
         many = [limit(rate="5/d", key=f"header:x-{number}") for number in range(10)]
         for one in many:
             for number in range(450):
                 table.take(one, b"%d" % number, T0)
-        table.take(many[0], KEY, T0)
-        for _ in range(4):
+        table.sweep(T0 + 1)
+        assert table.counters()["limit_keys_now"] == 4500
+        for _ in range(5):
+            assert table.take(many[0], KEY, T0) == 0.0
             table.sweep(T0 + 1)
+        assert table.take(many[0], KEY, T0) > 0.0
         assert table.counters()["limit_keys_now"] <= 1000
+        assert table.counters()["limit_keys_forgotten"] == 4500
