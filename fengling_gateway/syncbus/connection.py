@@ -142,7 +142,9 @@ class RedisConnection:
 
     def _refused(self, reason: str) -> None:
         """Log each of the first few things that Redis refuses once: a right may be missing."""
-        if self.ready and reason not in self._refusals and len(self._refusals) < _REFUSALS_LOGGED:
+        if reason.startswith("NOSCRIPT") or reason in self._refusals:
+            return  # the first is how one asks whether a script is there
+        if self.ready and len(self._refusals) < _REFUSALS_LOGGED:
             self._refusals.add(reason)
             self._log.warn(
                 "Redis at {address} refuses: {reason}", address=self._address, reason=reason
