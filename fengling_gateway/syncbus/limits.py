@@ -204,6 +204,7 @@ class LimitSync:
 
     def _be_heard(self) -> None:
         self._calm()
+        self._reason = ""
         if not self._ledger.is_reachable and not self._stopping:
             self._ledger.is_reachable = True
             self._log.info("limits: all workers count together again", log_id="limits.together")
