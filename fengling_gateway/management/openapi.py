@@ -32,13 +32,18 @@ _WORKERS: Final[Schema] = {
 }
 _NAME: Final[Schema] = {
     "type": "object",
-    "required": ["name", "addresses", "age_s", "ttl_s", "last_error"],
+    "required": ["name", "addresses", "age_s", "ttl_s", "last_error", "refused"],
     "properties": {
         "name": _TEXT,
         "addresses": {"type": "array", "items": _TEXT},
         "age_s": {"type": ["number", "null"], "description": "Seconds since they were found."},
         "ttl_s": {"type": ["number", "null"], "description": "How long they hold, in seconds."},
         "last_error": {"type": ["string", "null"], "description": "Null: it did not fail."},
+        "refused": {
+            "type": "object",
+            "additionalProperties": _TEXT,
+            "description": "Addresses that are not connected to, with the reason.",
+        },
     },
 }
 _NAMES: Final[Schema] = {

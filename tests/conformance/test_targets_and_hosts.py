@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.conformance.client import request
+from tests.conformance.instance import CLOSE, RESET, Step, head
 from tests.conformance.scene import Scene, staged
-from tests.dataplane.snapshots import answering_route, instance, route, service
+from tests.dataplane.snapshots import Entity, answering_route, instance, route, service
 
 ENTITIES = [
     answering_route("admin", "/admin/{**rest}", respond={"status": 403, "headers": {}, "body": ""}),
@@ -399,6 +402,66 @@ def test_instance_that_refuses_connections_is_a_bad_gateway(scene: Scene) -> Non
     answer = scene.ask(request(target=b"/dead/x"))
     assert (answer.status, answer.code) == (502, "connect_failed")
     assert b"127.0.0.1" not in answer.body
+
+
+UNREACHABLE = {
+    "connect_failed": "http://127.0.0.1:1",
+    "resolve_failed": "http://orders.internal:4711",
+    "address_refused": "http://hosts-file:4711",
+    "no_instance": "http://169.254.169.254:4711",
+}
+"""What goes wrong, and with an instance at which address."""
+
+
+@pytest.fixture(scope="module")
+def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    hosts = tmp_path_factory.mktemp("hosts") / "hosts"
+    hosts.write_text("169.254.169.254 hosts-file\n")
+    entities: list[Entity] = []
+    for code, address in UNREACHABLE.items():
+        entities += [
+            service(code, connect_timeout=0.3),
+            instance(code, service_id=code, address=address),
+            route(code, f"/{code}", service_id=code),
+        ]
+    settings = {"dns_servers": [("127.0.0.1", 1)], "dns_timeout": 0.3, "dns_hosts": str(hosts)}
+    with staged(*entities, **settings) as scene:
+        yield scene
+
+
+@pytest.mark.parametrize("code", UNREACHABLE)
+def test_errors_name_no_instance(unreachable: Scene, code: str) -> None:
+    """Whatever keeps it from being reached: clients hear that, and not where it is."""
+    answer = unreachable.ask(request(target=f"/{code}".encode()))
+    assert answer.code == code
+    whole = answer.body + b"".join(name + value for name, value in answer.headers)
+    for secret in (b"127.0.0", b"169.254", b"internal:", b"hosts-file", b"4711"):
+        assert secret not in whole
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (CLOSE,),
+        (RESET,),
+        (b"HTTP/1.1 200 127.0.0.1:4711\r\nX: orders.internal\r\n broken\r\n\r\n",),
+        (b"orders.internal 127.0.0.1:4711\r\n\r\n",),
+        (head(b"X-Internal: orders.internal", b"Content-Length: x"),),
+        (head(b"X-Internal: " + b"orders.internal " * 4000),),
+        (head(b"Location: http://orders.internal:4711", status=b"99 x"),),
+    ],
+)
+def test_errors_say_nothing_that_a_broken_answer_said(
+    scene: Scene, steps: tuple[Step, ...]
+) -> None:
+    """What can't be relayed is left out whole."""
+    scene.instance.responds(lambda _: steps)  # each time: a reset is tried again
+    answer = scene.ask(request())
+    assert answer.status == 502
+    assert answer.code
+    whole = answer.body + b"".join(name + value for name, value in answer.headers)
+    for secret in (b"127.0.0.1", b"internal", b"4711"):
+        assert secret not in whole
 
 
 @pytest.mark.parametrize("target", [b"/dead/<script>", b"/gone?<script>", b"/moved/<script>"])

@@ -1,0 +1,1 @@
+Instances on loopback, at link-local and other special addresses, at clouds' metadata, or at the gateway's own listeners are sent nothing, in whatever form the address is written and whatever a name resolves to; `[upstream] allow` says otherwise, and `validate`, `status`, `explain` and the log say which are concerned.
