@@ -201,6 +201,7 @@ class ManagementApi:
         if tenants is not None and not (key in bodies and is_visible(bodies, key, tenants)):
             if key in bodies:
                 access.kept_from()
+                self._refusals["other_tenant"] += 1
             raise _nothing(key)
         if key not in bodies:
             raise self._not_served(key)

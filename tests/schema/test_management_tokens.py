@@ -42,7 +42,7 @@ class RevokedTests:
         "statement",
         [
             "UPDATE fengling.management_token SET revoked_at = NULL",
-            "UPDATE fengling.management_token SET expires_at = now()",
+            "UPDATE fengling.management_token SET revoked_at = '2000-01-01'",
             "DELETE FROM fengling.management_token",
             "TRUNCATE fengling.management_token",
         ],
@@ -64,12 +64,22 @@ class RevokedTests:
                 session.run(f"SELECT fengling.undo({revision})")
 
     @pytest.mark.parametrize("verb", ["DELETE FROM", "TRUNCATE"])
-    def test_row_of_what_has_ended_can_go(self, session: Session, verb: str) -> None:
-        """Nobody keeps it for ever."""
-        revoke(session, "t1", "now() - interval '1 s'")
+    def test_row_can_go_when_every_token_has_ended(self, session: Session, verb: str) -> None:
+        """A year later; nobody keeps it for ever. What is not revoked can go at any time."""
+        session.run(
+            "INSERT INTO fengling.management_token (id, created_at, revoked_at)"
+            " SELECT 't1', now() - interval '367 days', now() - interval '367 days'"
+        )
         session.run("INSERT INTO fengling.management_token (id) VALUES ('t2')")
         session.run(f"{verb} fengling.management_token")
         assert session.rows("SELECT FROM fengling.management_token") == []
+
+    @pytest.mark.parametrize("ends", ["now()", "now() - interval '367 days'"])
+    def test_row_stays_whatever_end_it_names(self, session: Session, ends: str) -> None:
+        """The token itself may name a later one."""
+        revoke(session, "t1", ends)
+        with pytest.raises(errors.ObjectNotInPrerequisiteState, match='"t1" is revoked'):
+            session.run("DELETE FROM fengling.management_token")
 
 
 class RefusalTests:

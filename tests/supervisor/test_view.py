@@ -137,6 +137,32 @@ class SupervisorViewTests(SupervisorViewCase):
         self.assertEqual(self.successResultOf(confirmed), {"confirmed": 7, "held": None})
 
 
+class ManagementTokenTests(SupervisorViewCase):
+    """What is kept of a token."""
+
+    KEY = Key("management_token", "t1")
+
+    def kept(self, bodies: dict[Key, bytes], rejected: tuple[Key, ...] = ()) -> Any:
+        self.supervisor.config = SimpleNamespace(bodies=bodies, rejected=dict.fromkeys(rejected))
+        return self.view.management_token("t1")
+
+    def test_served_row_is_told(self) -> None:
+        """Nothing of one of which nothing is known."""
+        self.assertEqual(self.kept({self.KEY: b'{"revoked_at":1.0}'}), {"revoked_at": 1.0})
+        self.assertIsNone(self.kept({}))
+
+    def test_without_a_configuration_all_may_only_read(self) -> None:
+        """Nobody knows what is revoked."""
+        self.supervisor.loop.position = None
+        kept = self.kept({})
+        self.assertEqual((kept["scopes"], kept["revoked_at"]), (["gateway:read"], None))
+
+    def test_rejected_row_revokes(self) -> None:
+        """Whatever its earlier version says: it may be a mistake in revoking it."""
+        good = b'{"revoked_at":null,"scopes":null,"tenants":null,"expires_at":null}'
+        self.assertIsNotNone(self.kept({self.KEY: good}, (self.KEY,))["revoked_at"])
+
+
 class ConfirmTests(SupervisorViewCase):
     """Confirming what this node holds, the database, or a sibling."""
 

@@ -54,8 +54,8 @@ BEGIN
         OR fengling.refuse('tenants is no list of 1 to 50 ids', 'null is no limit to any tenant');
 END $$;
 
--- A token without a row holds, for its signature does. So what is revoked has to stay known
--- until it has ended: also when an older revision or file is put back.
+-- A token without a row holds, for its signature does. So what is revoked has to stay known for as
+-- long as any token lives, which is 366 days: also when an older revision or file is put back.
 CREATE FUNCTION fengling.stay_revoked() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -64,20 +64,20 @@ DECLARE
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         SELECT min(t.id) INTO token FROM fengling.management_token AS t
-        WHERE t.revoked_at IS NOT NULL AND (t.expires_at IS NULL OR t.expires_at > now());
+        WHERE greatest(t.created_at, t.revoked_at) > now() - interval '366 days'
+          AND t.revoked_at IS NOT NULL;
     ELSIF TG_OP = 'DELETE' THEN
-        IF OLD.expires_at <= now() THEN
+        IF greatest(OLD.created_at, OLD.revoked_at) <= now() - interval '366 days' THEN
             RETURN OLD;
         END IF;
         token := OLD.id;
-    ELSIF NEW.revoked_at IS NULL OR NEW.expires_at IS DISTINCT FROM OLD.expires_at THEN
+    ELSIF NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
         token := OLD.id;
     END IF;
     IF token IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('management token "%s" is revoked, and would hold again', token),
-            HINT = 'its row can go when the token has ended; make a new one with '
-                || '"fenglingctl token create"';
+            MESSAGE = format('management token "%s" is revoked, and stays so', token),
+            HINT = 'a year later its row can go; make a new one with "fenglingctl token create"';
     END IF;
     RETURN NEW;
 END $$;
