@@ -109,7 +109,8 @@ class Exchange(RequestSide):
             admission.compare_tenant()
         if may_wait and admission.waits and plane.identities.wait(self):
             self._phase = _ADMITTING
-            self.arm(KEYS_SECONDS)
+            if not is_again:
+                self.arm(KEYS_SECONDS)
             return
         if admission.refused:
             plane.identities.count(admission.refused)

@@ -415,6 +415,17 @@ class KeysToComeTests(GuardCase):
             rig.advance(0.4)
             self.assert_failed(rig, asking, error)
 
+    def test_waiting_again_is_waiting_on(self) -> None:
+        """Keys that don't help don't begin the time anew."""
+        rig = self.wanting()
+        asking = rig.ask(with_token())
+        for _ in range(3):
+            rig.advance(0.8)
+            self.arrive(rig, read_key_set({"keys": [rsa_jwk(kid="k0")]}, ("RS256",)))
+        self.assertEqual(asking.sent, b"")
+        rig.advance(0.5)
+        self.assert_failed(rig, asking, ForwardError.INVALID_TOKEN)
+
     def test_wrong_keys_end_the_waiting(self) -> None:
         """If no others may come."""
         rig = self.wanting()
