@@ -69,7 +69,7 @@ class KeySetFileTests(SynchronousTestCase):
         self.file.save(many)
         self.assertLess(self.path.stat().st_size, 2048)
         self.assertGreater(len(self.opened().load()), 5)
-        self.path.write_bytes(b"x" * 2049)
+        self.patch(key_set_file, "MAX_BYTES", 500)
         self.assertEqual(self.opened().load(), {})
 
     def test_file_that_can_not_be_written_is_told_once_and_counted(self) -> None:

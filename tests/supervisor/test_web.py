@@ -160,7 +160,7 @@ class WebTests(WebCase):
             self.assertEqual((await self.refusal(server.url)).reason, "broken")
 
     async def test_fetch_that_is_cancelled_leaves_nothing(self) -> None:
-        """Neither a connection nor a timer: the reactor is looked at after each test."""
+        """The connection is gone, too."""
         server = self.serve()
         server.answers[KEYS] = issuer_server.trickles
         fetching = self.fetch(server.url)
@@ -169,6 +169,8 @@ class WebTests(WebCase):
         fetching.cancel()
         with self.assertRaises(CancelledError):
             await fetching
+        while not server.left:
+            await _turn(self.reactor)
 
     async def test_name_that_nobody_knows_is_told(self) -> None:
         """Without a thread that would wait for it."""

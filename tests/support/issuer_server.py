@@ -88,11 +88,13 @@ class IssuerServer:
 
     Attributes:
         asked: the paths that were, in order.
+        left: the paths of answers that nobody waited for the end of.
     """
 
     def __init__(self, certificate: Issued | None = None, directory: Path | None = None) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
+        self.left: list[str] = []
         self._context: ssl.SSLContext | None = None
         if certificate is not None:
             assert directory is not None, "where the certificate is to lie"
@@ -132,7 +134,7 @@ class IssuerServer:
                 try:
                     answer(self)
                 except OSError:
-                    pass  # whoever asked has heard enough
+                    server.left.append(self.path)
 
             def log_message(self, *args: Any) -> None: ...
 
