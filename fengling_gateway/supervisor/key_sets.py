@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
 from fengling_gateway.auth.issuer import Issuer
-from fengling_gateway.auth.issuer_store import NO_KEYS_YET, IssuerStore, Published, key_source
+from fengling_gateway.auth.issuer_store import IssuerStore, Published, key_source
 from fengling_gateway.model.delta import Delta
 from fengling_gateway.model.effective import EffectiveConfig
-from fengling_gateway.model.issuers import KEY_PLACES
 from fengling_gateway.model.names import IDENTITY_HEADERS
+from fengling_gateway.supervisor.issuer_status import issuer_status, issuer_warnings
 from fengling_gateway.supervisor.key_fetch import Fetched
-from fengling_gateway.supervisor.published_keys import (
-    MAX_REFUSED_SHOWN,
-    Kept,
-    PublishedKeys,
-)
+from fengling_gateway.supervisor.published_keys import Kept, PublishedKeys
 
 MAX_FETCHES: Final = 8
 """At a time; others wait in line, which is as long as there are issuers."""
@@ -210,35 +206,10 @@ class KeySets:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return what there is to say of the first of the issuers, by id."""
+        issuers = self._store.issuers
         return {
-            name: self._status(name, self._bodies[name]) for name in sorted(self._bodies)[:SHOWN]
-        }
-
-    def _status(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        known = self._store.issuers.get(body["issuer"])
-        is_own = known is not None and known.id == name
-        shown: dict[str, Any] = {
-            "issuer": body["issuer"],
-            "keys_from": next(place for place in KEY_PLACES if body[place]),
-            # (A secret's worth is known in workers only.)
-            "keys": len(known.keys) if known is not None and is_own else None,
-        }
-        one = self._published.get(name)
-        if one is None:
-            return shown
-        return {
-            **shown,
-            "keys": 0 if one.document is None else len(one.document["keys"]),
-            "url": one.where,
-            "fetching": one.is_fetching,
-            "fetched_at": one.fetched_at,
-            "failing_since": one.failing_since,
-            "reason": one.reason,
-            "why": one.why,
-            "fetches": one.fetches,
-            "failures": dict(one.failures),
-            "refused": dict(list(one.refused.items())[:MAX_REFUSED_SHOWN]),
-            "refused_total": len(one.refused),
+            name: issuer_status(body, issuers.get(body["issuer"]), self._published.get(name))
+            for name, body in islice(self._bodies.items(), SHOWN)
         }
 
     @property
@@ -249,21 +220,9 @@ class KeySets:
         """Return what somebody should see to, of the first of the issuers."""
         return [
             {"kind": "issuer", "id": name, "message": f"issuer {name}: {why}"}
-            for name in sorted(self._bodies)[:SHOWN]
-            for why in self._warnings(name)
+            for name in islice(self._bodies, SHOWN)
+            for why in issuer_warnings(self._store.failed.get(name), self._published.get(name))
         ]
-
-    def _warnings(self, name: str) -> Iterator[str]:
-        failed = self._store.failed.get(name)
-        if failed is not None and failed != NO_KEYS_YET:
-            yield failed
-        one = self._published.get(name)
-        if one is not None and one.failing_since is not None:
-            now = "there are none: its tokens are refused"
-            if one.fetched_at is not None:
-                now = f"those of {_date(one.fetched_at)} go on"
-            since = _date(one.failing_since)
-            yield f"its keys can't be fetched since {since}: {one.why}; {now}"
 
 
 def _published(one: PublishedKeys) -> Published | None:
@@ -278,7 +237,3 @@ def _values(one: PublishedKeys, *, with_document: bool = True) -> dict[str, Any]
     if with_document:
         values |= {"source": one.source, "document": one.document}
     return values
-
-
-def _date(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

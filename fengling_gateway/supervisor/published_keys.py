@@ -30,8 +30,6 @@ WANTED_SECONDS: Final = 30.0
 SPREAD_SECONDS: Final = 2.0
 """Hosts that start together, with keys from before, ask within so long, not all at once."""
 
-MAX_REFUSED_SHOWN: Final = 20
-
 
 class Kept(NamedTuple):
     """What was fetched once, and when, in seconds since the epoch."""
