@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fengling_gateway.cli.changes import Planned
 from fengling_gateway.cli.output import moment
-from fengling_gateway.model.clients import expired_keys
+from fengling_gateway.model.clients import ends_of_keys
 from fengling_gateway.model.entity import KINDS_WITHOUT_PAST, Key
 
 
@@ -24,7 +24,8 @@ def find_expired(bodies: Mapping[Key, bytes], now: float) -> list[OddCredential]
     """Return the API keys that are enabled and let nobody in any more, the oldest first."""
     return [
         OddCredential("expired", "api_key", key_id, f"has expired on {moment(ended)}")
-        for ended, key_id in sorted(expired_keys(bodies.items(), now))
+        for ended, key_id in sorted(ends_of_keys(bodies.items()))
+        if ended <= now
     ]
 
 

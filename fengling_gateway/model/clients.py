@@ -96,13 +96,13 @@ API_KEY: Final = Record(
 )
 
 
-def expired_keys(bodies: Iterable[tuple[Key, bytes]], now: float) -> Iterator[tuple[float, str]]:
-    """Yield when API keys have expired that are enabled all the same, and their ids."""
+def ends_of_keys(bodies: Iterable[tuple[Key, bytes]]) -> Iterator[tuple[float, str]]:
+    """Yield when API keys expire that are enabled, past or to come, and their ids."""
     for key, body in bodies:
         # (Most have no end, and what need not be read costs nothing.)
         if key.kind == "api_key" and b'"expires_at":null' not in body:
             fields = json.loads(body)
-            if fields["enabled"] and fields["expires_at"] <= now:
+            if fields["enabled"]:
                 yield fields["expires_at"], key.id
 
 

@@ -22,6 +22,7 @@ from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import READ
 from fengling_gateway.supervisor import fleet
+from fengling_gateway.supervisor.api_keys import ApiKeyWatch
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.certificates import CertificateWatch
 from fengling_gateway.supervisor.link import WorkerState
@@ -63,6 +64,7 @@ class SupervisorView:
         self._clock = clock
         self._dropped_log_lines = dropped_log_lines
         self._certificates = CertificateWatch(supervisor.config)
+        self._api_keys = ApiKeyWatch(supervisor.config)
         self._networks: tuple[dict[str, Any], UpstreamNetworks] | None = None
 
     def status(self) -> dict[str, Any]:
@@ -99,6 +101,7 @@ class SupervisorView:
             "entities": counts,
             "warnings": [
                 *self._certificates.warnings(time.time()),
+                *self._api_keys.warnings(time.time()),
                 *supervisor.refused_instances.warnings(),
                 *supervisor.key_sets.warnings(),
             ],

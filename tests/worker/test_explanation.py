@@ -158,3 +158,28 @@ def test_what_no_client_could_send_is_answered_all_the_same(snapshot: Snapshot) 
     """JSON can hold what HTTP can't."""
     answer = explain(snapshot, {"host": "a:b:c", "path": "/\ud800", "route": "all"}, NOW)
     assert answer["route"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("path", "access"),
+    [("/open", "public"), ("/closed", "required"), ("/halves", "public"), ("/moved", "optional")],
+)
+def test_who_may_ask_is_told(path: str, access: str) -> None:
+    """Of a split, the most open of its ways."""
+    required, optional = ({"auth": {"mode": mode}} for mode in ("required", "optional"))
+    configuration: dict[Key, dict[str, Any]] = {
+        Key("service", "s"): {"policies": required},
+        Key("service", "t"): {},
+        Key("route", "open"): {"path": "/open", "service_id": "t"},
+        Key("route", "closed"): {"path": "/closed", "service_id": "s"},
+        Key("route", "halves"): {"path": "/halves", "split": {"s": 9, "t": 1}},
+        Key("route", "moved"): {
+            "path": "/moved",
+            "redirect": {"location": "https://new.example"},
+            "policies": optional,
+        },
+    }
+    changes = [accepted(key, values) for key, values in configuration.items()]
+    empty = Snapshot.empty()
+    served = empty.apply(make_delta(empty, *changes, full=True), make_context())
+    assert explain(served, {"path": path}, NOW)["action"]["access"] == access

@@ -1,0 +1,1 @@
+Status warns of API keys that have expired and are not revoked.
