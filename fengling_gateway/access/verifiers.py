@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from fengling_gateway.auth.compact import TokenError, parse
 from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.auth.operators import Operator
+from fengling_gateway.auth.principal import Principal
 from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.model.management_tokens import SCOPES
 from fengling_gateway.model.names import is_slug
@@ -64,15 +65,7 @@ class LocalTokens:
 
     def verify(self, token: str, *, now: float) -> Operator:
         operator = self.ring.verify(token, now=now)
-        row = self._kept(operator.token_id)
-        if row is None:
-            return operator
-        # (Whatever time it says: clocks of hosts differ, and nobody revokes for later.)
-        if row["revoked_at"] is not None:
-            raise RevokedError(operator)
-        if row["expires_at"] is not None and now >= row["expires_at"]:
-            raise TokenError("expired")
-        return operator.limited(scopes=row["scopes"], tenants=row["tenants"])
+        return _as_kept(operator, self._kept(operator.token_id), now)
 
 
 class IssuerTokens:
@@ -86,6 +79,9 @@ class IssuerTokens:
         issuers: those that there are now, by what their tokens say in ``iss``.
         names: the ids of those that are believed here.
         audience: that a token must name, whatever else the issuer is used for.
+        kept: as for our own tokens, for those that have an id.
+        want: is told the id of an issuer whose token names a key that is not known
+            yet. It may have just been published: the next attempt may find it.
     """
 
     def __init__(
@@ -94,8 +90,12 @@ class IssuerTokens:
         *,
         names: Iterable[str],
         audience: str,
+        kept: Kept,
+        want: Callable[[str], object],
     ) -> None:
         self._issuers = issuers
+        self._kept = kept
+        self._want = want
         self._names = frozenset(names)
         self._audiences = frozenset((audience,))
 
@@ -111,21 +111,42 @@ class IssuerTokens:
         issuer = self._issuers().get(said) if type(said) is str else None
         if issuer is None or issuer.id not in self._names:
             raise TokenError("unknown_issuer")
-        principal = issuer.verify(compact, now, self._audiences)
+        try:
+            principal = issuer.verify(compact, now, self._audiences)
+        except TokenError as error:
+            if error.issuer_id is not None:
+                self._want(error.issuer_id)
+            raise
         # (An empty text may mean anything, and no limit is the last thing to take it for.)
         unclear = principal.tenant is None and issuer.says_tenant(principal.claims)
         if unclear or not _SUBJECT.fullmatch(principal.subject):
             raise TokenError("wrong_claims")
-        token_id = principal.claims.get("jti")
-        return Operator(
-            subject=principal.subject,
-            scopes=principal.scopes.intersection(SCOPES),
-            source=f"issuer {issuer.id}",
-            token_id=str(token_id) if is_slug(token_id) else "",
-            expires_at=principal.expires_at,
-            name=(principal.name or "")[:200],
-            tenants=None if principal.tenant is None else frozenset((principal.tenant,)),
-        )
+        operator = _operator(issuer.id, principal)
+        return _as_kept(operator, self._kept(operator.token_id), now)
+
+
+def _operator(issuer_id: str, principal: Principal) -> Operator:
+    token_id = principal.claims.get("jti")
+    return Operator(
+        subject=principal.subject,
+        scopes=principal.scopes.intersection(SCOPES),
+        source=f"issuer {issuer_id}",
+        token_id=str(token_id) if is_slug(token_id) else "",
+        expires_at=principal.expires_at,
+        name=(principal.name or "")[:200],
+        tenants=None if principal.tenant is None else frozenset((principal.tenant,)),
+    )
+
+
+def _as_kept(operator: Operator, row: Mapping[str, Any] | None, now: float) -> Operator:
+    if row is None:
+        return operator
+    # (Whatever time it says: clocks of hosts differ, and nobody revokes for later.)
+    if row["revoked_at"] is not None:
+        raise RevokedError(operator)
+    if row["expires_at"] is not None and now >= row["expires_at"]:
+        raise TokenError("expired")
+    return operator.limited(scopes=row["scopes"], tenants=row["tenants"])
 
 
 def verify(verifiers: Iterable[Verifier], token: str, *, now: float) -> Operator:

@@ -28,6 +28,10 @@ OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
 Issuers = Callable[[], Mapping[str, Issuer]]
 
 
+def _nobody(issuer_id: str) -> None:
+    """Nobody fetches keys."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """
@@ -37,11 +41,13 @@ class Trust:
         names: ids of issuers.
         audience: that their tokens must name.
         issuers: those that there are now, by what their tokens say in ``iss``.
+        want: is told the id of one whose token names an unknown key.
     """
 
     names: tuple[str, ...] = ()
     audience: str = AUDIENCE
     issuers: Issuers = dict
+    want: Callable[[str], object] = _nobody
 
 
 class ManagementListener:
@@ -75,7 +81,7 @@ class ManagementListener:
         self._tokens = LocalTokens(TokenRing(token_keys), gateway.management_token)
         self.resource = management_resource(
             gateway=gateway,
-            verifiers=(self._tokens, *_believed(trust or Trust())),
+            verifiers=(self._tokens, *_believed(trust or Trust(), gateway)),
             clock=reactor,
             wall_clock=wall_clock,
             refusals=self._refusals,
@@ -117,10 +123,17 @@ class ManagementListener:
         return maybeDeferred(self._port.stopListening).addCallback(lambda _: None)
 
 
-def _believed(trust: Trust) -> list[Verifier]:
+def _believed(trust: Trust, gateway: ManagedGateway) -> list[Verifier]:
     if not trust.names:
         return []
-    return [IssuerTokens(trust.issuers, names=trust.names, audience=trust.audience)]
+    believed = IssuerTokens(
+        trust.issuers,
+        names=trust.names,
+        audience=trust.audience,
+        kept=gateway.management_token,
+        want=trust.want,
+    )
+    return [believed]
 
 
 def management_resource(

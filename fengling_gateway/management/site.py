@@ -170,8 +170,15 @@ class ManagementSite(Site):
     def __init__(
         self, resource: IResource, *, reactor: IReactorTime, refusals: Counter[str]
     ) -> None:
-        # Without Twisted's own timeout, which each byte begins anew.
-        super().__init__(resource, BoundedRequest, timeout=None, reactor=reactor)
+        # Without Twisted's own timeout, which each byte begins anew; and forms, which nothing
+        # here takes, are not read before anybody has asked who sends them.
+        super().__init__(
+            resource,
+            BoundedRequest,
+            timeout=None,
+            reactor=reactor,
+            parsePOSTFormSubmission=False,
+        )
         self.refusals = refusals
         self.waiting: dict[BoundedChannel, None] = {}
         self._open: set[BoundedChannel] = set()

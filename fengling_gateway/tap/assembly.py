@@ -359,5 +359,6 @@ def _management(
             names=tuple(settings.management.issuers),
             audience=settings.management.audience,
             issuers=supervisor.key_sets.issuers,
+            want=supervisor.key_sets.wanted,
         ),
     )

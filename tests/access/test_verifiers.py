@@ -97,6 +97,10 @@ class LocalTests:
         assert operator.tenants == left
 
 
+WANTED: list[str] = []
+"""Issuers of which a key was wanted."""
+
+
 def issuer_tokens(names: tuple[str, ...] = ("corp",), **body: Any) -> IssuerTokens:
     issuer = Issuer(
         {
@@ -114,7 +118,13 @@ def issuer_tokens(names: tuple[str, ...] = ("corp",), **body: Any) -> IssuerToke
         read_key_set({"keys": [rsa_jwk()]}, ("RS256",)),
         JwtTransform(IDENTITY_HEADERS),
     )
-    return IssuerTokens(lambda: {ISSUER: issuer}, names=names, audience=OURS)
+    return IssuerTokens(
+        lambda: {ISSUER: issuer},
+        names=names,
+        audience=OURS,
+        kept={"gone": {**NOTHING, "revoked_at": NOW}}.get,
+        want=WANTED.append,
+    )
 
 
 def of_issuer(**changed: Any) -> str:
@@ -178,6 +188,21 @@ class IssuerTests:
     def test_token_of_nobody_is_refused(self, subject: Any) -> None:
         """Of every change there is to be known who made it."""
         assert refusal(issuer_tokens(), of_issuer(sub=subject)) == "wrong_claims"
+
+    def test_revoked_token_is_refused(self) -> None:
+        """By its id, if it has one, although somebody else has made it."""
+        assert refusal(issuer_tokens(), of_issuer(jti="gone")) == "revoked"
+        for other in ("there", "a b", 7, ...):
+            assert issuer_tokens().verify(of_issuer(jti=other), now=NOW)
+
+    def test_unknown_key_is_asked_for(self) -> None:
+        """It may have just been published; of an issuer that is not believed nobody asks."""
+        WANTED.clear()
+        unknown = forged(claims(aud=OURS), key=rsa_key(), kid="new").decode()
+        assert refusal(issuer_tokens(names=()), unknown) == "unknown_issuer"
+        assert WANTED == []
+        assert refusal(issuer_tokens(), unknown) == "unknown_key"
+        assert WANTED == ["corp"]
 
     def test_expired_token_is_refused(self) -> None:
         """With the leeway of the issuer."""

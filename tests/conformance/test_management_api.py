@@ -56,6 +56,7 @@ def test_document_is_true(gateway: GatewayProcess, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_document_is_true_of_much_more(gateway: GatewayProcess, tmp_path: Path) -> None:
     """The same, for minutes."""
     run_schemathesis(gateway, tmp_path, 300)

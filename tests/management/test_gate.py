@@ -263,6 +263,25 @@ def test_a_body_without_a_token_is_not_looked_at() -> None:
     assert answer.status == 401
 
 
+@pytest.mark.parametrize("body", [b"--x\r\n", b"a=b&c=d"])
+@pytest.mark.parametrize(
+    "kind", [b"multipart/form-data", b"multipart/form-data; boundary=x", b"text/plain"]
+)
+def test_a_form_is_not_read(kind: bytes, body: bytes) -> None:
+    """Of a stranger nothing, and of who has a token nothing that is no JSON."""
+    headers = (b"Content-Type: " + kind,)
+    bearer = (*headers, b"Authorization: Bearer " + token(ADMIN).encode())
+    for given, status in ((headers, 401), (bearer, 415)):
+        answer = ask_raw(
+            resource(FakeGateway()),
+            b"/api/gateway/reload",
+            method=b"POST",
+            headers=given,
+            body=body,
+        )
+        assert answer.status == status
+
+
 def test_the_body_of_head_is_empty() -> None:
     """A HEAD that is refused has no body to confuse the next answer with."""
     answer = ask_raw(resource(FakeGateway()), b"/api/gateway/status", method=b"HEAD")
