@@ -40,6 +40,7 @@ class Place:
         self.secret = directory / "secret"
         self._gateways = gateways
         self.gateway: GatewayProcess
+        self.settings: dict[str, Any] = {}
 
     def configure(self, **issuer: Any) -> None:
         route = {"id": "r", "path": "/r", "respond": {"status": 200}, "policies": REQUIRED}
@@ -50,7 +51,7 @@ class Place:
     def start(self, workers: int = 2) -> None:
         self.gateway = self._gateways(
             source="file",
-            settings={"file": {"path": str(self._path)}},
+            settings={"file": {"path": str(self._path)}, **self.settings},
             worker_count=workers,
             node="n1",
         )
@@ -297,6 +298,26 @@ def test_keys_come_from_whom_the_system_trusts(
     place.start()
     wait_until(lambda: place.asks(of(server)) == 200)
     server.stop()
+
+
+def test_management_api_believes_the_issuer_by_the_same_keys(
+    place: Place, server: IssuerServer
+) -> None:
+    """A key just published is fetched for who asks there, too; then it is good."""
+    place.settings = {"management": {"issuers": ["corp"], "audience": "ops"}}
+    place.serve(server)
+
+    def manages(**key: Any) -> int:
+        raw = of(server, aud="ops", scope="gateway:read", **key).decode()
+        headers = {"Authorization": f"Bearer {raw}"}
+        port = place.gateway.management_port
+        return place.gateway.get("/api/gateway/status", port=port, headers=headers)[0]
+
+    assert manages() == 200
+    assert manages(key=rsa_key(number=1)) == 401
+    server.publish(rsa_jwk(rsa_key(number=1), kid="k2"))
+    wait_until(lambda: manages(key=rsa_key(number=1), kid="k2") == 200)
+    assert server.count() == 2
 
 
 def test_one_process_does_the_same(place: Place, server: IssuerServer) -> None:
