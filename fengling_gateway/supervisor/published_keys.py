@@ -98,8 +98,9 @@ class PublishedKeys:
 
     @property
     def where(self) -> str:
-        """Where they are, for people."""
-        return str(self.body["jwks_url"] or self.body["issuer"])
+        """Where they are, for people, without the query of an address: it may hold anything."""
+        url, query, _ = str(self.body["jwks_url"] or self.body["issuer"]).partition("?")
+        return f"{url}?…" if query else url
 
     @property
     def again_in(self) -> float:
@@ -206,11 +207,13 @@ class PublishedKeys:
 
     def _tell_keys(self) -> None:
         assert self.document is not None, "just fetched"
-        keys = self.document["keys"]
+        count, first = len(self.document["keys"]), next(iter(self.refused.items()), None)
         _log.info(
-            "issuer {issuer} publishes {count} keys that can be used, {refused} that can't",
+            "issuer {issuer} publishes {keys}{refused}",
             issuer=self.id,
-            count=len(keys),
-            refused=len(self.refused),
+            keys=f"{count} key{'' if count == 1 else 's'}",
+            refused=""
+            if first is None
+            else f", and {len(self.refused)} that can't be used: {first[0]} {first[1]}",
             log_id="issuer.keys",
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.supervisor.key_fetch import Fetched, FetchError
@@ -77,6 +77,28 @@ class PublishedKeysTests(SynchronousTestCase):
         self.answer()
         self.assertEqual(self.changes[1:], [(False, True)])
         self.assertEqual((self.keys.document, self.keys.fetched_at), (KEYS, 1005.0))
+
+    def test_keys_are_told_when_they_are_others(self) -> None:
+        """How many, and what is wrong with those that can't be used."""
+        with capturedLogs() as events:
+            self.keys.start()
+            self.answer()
+            self.keys.fetch_now()
+            self.answer()
+            self.keys.fetch_now()
+            self.fetches[-1].callback(Fetched(OTHERS, {"k9": "is weak", "k8": "is weaker"}))
+        self.assertEqual(
+            [formatEvent(one) for one in events],
+            [
+                "issuer acme publishes 1 key",
+                "issuer acme publishes 1 key, and 2 that can't be used: k9 is weak",
+            ],
+        )
+
+    def test_query_of_an_address_is_not_shown(self) -> None:
+        """Somebody may have put into it what only the issuer should see."""
+        self.keys.body = json.loads(body(jwks_url=f"{URL}?key=canary"))
+        self.assertEqual(self.keys.where, f"{URL}?…")
 
     def test_kept_keys_are_looked_at_again_soon(self) -> None:
         """Not by all hosts of a cluster at the same moment."""
