@@ -83,6 +83,7 @@ class IssuerStore:
         self._from: tuple[Bodies, Bodies, Mapping[str, str]] = ({}, {}, {})
         self._published: dict[str, Published] = {}
         self._made: dict[str, _Made] = {}
+        self._read: dict[str, tuple[bytes, dict[str, Any]]] = {}
         # By the ids and bodies of secrets.
         self._contents: dict[tuple[str, bytes], _Secret] = {}
         self.issuers: dict[str, Issuer] = {}
@@ -120,19 +121,21 @@ class IssuerStore:
     def _update(self, *, again: bool = False) -> None:
         bodies, secrets, headers = self._from
         made: dict[str, _Made] = {}
+        headers = dict(headers)
         issuers: dict[str, Issuer] = {}
         failed: dict[str, str] = {}
         contents: dict[tuple[str, bytes], _Secret] = {}
-        for name in sorted(bodies):
-            body = bodies.get(name) or b"{}"
-            fields = json.loads(body)
+        self._read = {
+            name: self._parsed(name, bodies.get(name) or b"{}") for name in sorted(bodies)
+        }
+        for name, (body, fields) in self._read.items():
             if not fields.get("enabled") or (self._resolver is None and fields["key_secret"]):
                 continue
             secret = None
             if fields["key_secret"]:
                 place = fields["key_secret"], secrets.get(fields["key_secret"]) or b""
                 if place not in contents:
-                    contents[place] = self._read(*place, again=again)
+                    contents[place] = self._content(*place, again=again)
                 secret = contents[place]
             one = made[name] = self._make(fields, body, secret, headers)
             why = one.why if secret is None or secret.why is None else secret.why
@@ -145,7 +148,11 @@ class IssuerStore:
         if issuers != self.issuers:
             self.issuers = issuers
 
-    def _read(self, name: str, body: bytes, *, again: bool) -> _Secret:
+    def _parsed(self, name: str, body: bytes) -> tuple[bytes, dict[str, Any]]:
+        before = self._read.get(name)
+        return before if before is not None and before[0] == body else (body, json.loads(body))
+
+    def _content(self, name: str, body: bytes, *, again: bool) -> _Secret:
         """
         Return what a secret holds.
 
@@ -176,7 +183,7 @@ class IssuerStore:
         if published is not None and published.source != key_source(fields):
             published = None
         before = self._made.get(fields["id"])
-        of = body, None if secret is None else secret.content, published, dict(headers)
+        of = body, None if secret is None else secret.content, published, headers
         if before is not None and before.of == of:
             return before
         keys, why = _keys(fields, secret, published)

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,7 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
             bus=_bus(reactor, settings, supervisor, command_received),
             journal=_journal(reactor, settings, in_thread, threads.stop),
             launcher=lambda sockets: _launcher(reactor, settings, log, sockets, rng),
-            fetch_keys=_key_fetch(reactor, settings).fetch,
+            fetch_keys=_key_fetch(reactor, settings, in_thread).fetch,
             key_file=KeySetFile(settings.node_state_dir(), in_thread),
         )
 
@@ -282,7 +283,9 @@ def _bus(
     )
 
 
-def _key_fetch(reactor: Any, settings: GatewaySettings) -> KeyFetch:
+def _key_fetch(
+    reactor: Any, settings: GatewaySettings, in_thread: Callable[..., Deferred[Any]]
+) -> KeyFetch:
     plane = settings.data_plane()
     files = NameFiles(
         resolv_conf=plane.dns_resolv_conf,
@@ -291,10 +294,22 @@ def _key_fetch(reactor: Any, settings: GatewaySettings) -> KeyFetch:
     )
     lookups = Lookups(reactor=reactor, files=files)
 
-    def get(url: str) -> Deferred[bytes]:
-        from fengling_gateway.supervisor.web import Web
+    web: Any = None
 
-        return Web(reactor=reactor, lookups=lookups).get(url)
+    def get(url: str) -> Deferred[bytes]:
+        if web is not None:
+            asked: Deferred[bytes] = web.get(url)
+            return asked
+        # Importing it takes a tenth of a second, and with one worker requests are served
+        # in this very process.
+        imported = in_thread(import_module, "fengling_gateway.supervisor.web")
+        return imported.addCallback(first_get, url)
+
+    def first_get(module: Any, url: str) -> Deferred[bytes]:
+        nonlocal web
+        web = module.Web(reactor=reactor, lookups=lookups)
+        asked: Deferred[bytes] = web.get(url)
+        return asked
 
     return KeyFetch(clock=reactor, get=get)
 
