@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fengling_gateway.supervisor.key_fetch import REASONS, FetchError, read_published
+from fengling_gateway.supervisor.key_fetch import REASONS, FetchError, discovered, read_published
 from tests.support.forge import ec_jwk, rsa_jwk
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tokens.md").read_text()
@@ -54,3 +56,52 @@ def test_every_reason_is_documented() -> None:
     table = PAGE.partition("| `reason` |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines()[2:]]
     assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(REASONS)
+
+
+_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.text(max_size=20),
+    st.sampled_from(
+        ["RSA", "EC", "OKP", "oct", "P-256", "Ed25519", "sig", "RS256", "AQAB", "\ud800"]
+    ),
+    st.lists(st.text(max_size=5), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
+)
+_NAMES = ("kty", "crv", "n", "e", "x", "y", "d", "kid", "use", "alg", "key_ops")
+
+
+@given(
+    st.dictionaries(st.sampled_from(_NAMES), _VALUES), st.sampled_from([rsa_jwk(), ec_jwk(), {}])
+)
+def test_any_key_is_taken_or_named_without_a_fault(
+    changed: dict[str, Any], good: dict[str, Any]
+) -> None:
+    """Whatever an issuer writes into it."""
+    try:
+        fetched = read_published(published({**good, **changed}), ["RS256", "ES256", "EdDSA"])
+    except FetchError as error:
+        assert error.reason in {"keys", "content"}
+    else:
+        assert len(fetched.document["keys"]) == 1
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(_VALUES, lambda some: st.lists(some)).map(
+            lambda value: json.dumps(
+                {"issuer": "https://id.example", "jwks_uri": value, "keys": value}
+            ).encode()
+        ),
+    )
+)
+def test_any_answer_is_read_without_a_fault(content: bytes) -> None:
+    """By either step."""
+    for read in (
+        lambda: read_published(content, ["RS256"]),
+        lambda: discovered(content, "https://id.example"),
+    ):
+        with pytest.raises(FetchError):
+            read()
