@@ -277,8 +277,9 @@ def _instance_id(values: dict[Any, Any]) -> str:
     """
     given = [values.get("service_id"), values.get("tenant_id"), values.get("address")]
     parts = [part if type(part) is str else "" for part in given]
-    words = [part.partition("://")[2] or part for part in parts if part]
-    name = _NOT_IN_SLUG.sub("-", "-".join(words)).strip("-._")
+    # (A password in an address is a problem of its own, and part of no id.)
+    hosts = [(part.partition("://")[2] or part).rpartition("@")[2] for part in parts if part]
+    name = _NOT_IN_SLUG.sub("-", "-".join(hosts)).strip("-._")
     service, tenant, address = parts
     plain = _SLUG.fullmatch(service) and not tenant and _PLAIN_ADDRESS.fullmatch(address)
     if plain and len(name) <= _MAX_ID:

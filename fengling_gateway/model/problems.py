@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
+from fengling_gateway.model.entity import Key
+
 CODES: Final = {
     "bad_address": "An instance's address is not http://host:port or https://host:port.",
     "bad_certificate": "What should be certificates is none, or they don't belong together.",
@@ -66,6 +68,10 @@ MAX_PROBLEMS: Final = 100
 """Most problems kept of one entity; beyond it nobody reads them, and memory counts."""
 
 _SHOWN_CHARACTERS: Final = 60
+_USER_OF_URL: Final = re.compile(r"//\S*@")
+_LIKE_A_SECRET: Final = re.compile(
+    r"[0-9A-Fa-f]{24,}|(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9._-]{24,}"
+)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_./*{}-]{1,60}")
 
 
@@ -164,7 +170,17 @@ def suggestion(name: object, known: tuple[str, ...]) -> str:
     return f"known: {', '.join(known)}" if known else "there are none"
 
 
+def reference(entity: Key) -> str:
+    """Name an entity that is referred to; whoever writes a secret where its id belongs shows none."""
+    if entity.kind == "secret" and _LIKE_A_SECRET.fullmatch(entity.id):
+        return f"secret {entity.id[:4]}… (an id of {len(entity.id)} characters)"
+    return str(entity)
+
+
 def _quoted(value: str) -> str:
+    if "PRIVATE KEY-" in value:
+        return "text with a private key in it"
+    value = _USER_OF_URL.sub("//…@", value)
     head = value[:_SHOWN_CHARACTERS]
     # Line breaks, lone surrogates and the like are shown escaped: this goes into logs.
     quoted = json.dumps(head, ensure_ascii=not head.isprintable())

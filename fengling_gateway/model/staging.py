@@ -27,7 +27,7 @@ from fengling_gateway.model.entity import (
 )
 from fengling_gateway.model.hold import Tally
 from fengling_gateway.model.issuers import said_by_tokens
-from fengling_gateway.model.problems import Problem
+from fengling_gateway.model.problems import Problem, reference
 from fengling_gateway.model.validation import Accepted, Rejected, Verdict, validate
 
 STEP_WEIGHT: Final = 128
@@ -278,7 +278,9 @@ class Stage:
 
     def _missing(self, key: Key, refs: frozenset[Key]) -> tuple[Problem, ...]:
         return tuple(
-            Problem(str(key), "missing_reference", f"refers to {ref}, which is not in effect")
+            Problem(
+                str(key), "missing_reference", f"refers to {reference(ref)}, which is not in effect"
+            )
             for ref in sorted(refs)
             if not self._draft.present(ref)
         )

@@ -99,7 +99,7 @@ def _refuse_unknown(name: str, known: dict[str, str], problems: list[Problem]) -
     nearest = max(among, key=lambda one: SequenceMatcher(None, one, name).ratio())
     problems.append(
         Problem(
-            label(name),
+            f"{PREFIX}… ({HIDDEN})" if may_hold_secret(name) else label(name),
             "unknown_field",
             f"is not a known setting; the nearest one is {nearest}",
         )

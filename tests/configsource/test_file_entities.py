@@ -95,6 +95,16 @@ class ShapeTests:
         assert all("$problems" not in row for row in instances.values())
         assert all(_SLUG.fullmatch(key.id) for key in instances)
 
+    def test_password_in_an_address_is_no_part_of_an_id(self) -> None:
+        """It is refused, and named by its id."""
+        rows = parse_entities(
+            b"services: [{id: v1, instances: ["
+            b"{address: 'http://u:hunter2hunter2@h:1'}, {address: 'http://u:hunter3@h:1'}]}]"
+        ).rows
+        ids = [key.id for key in rows if key.kind == "instance"]
+        assert len(set(ids)) == 2
+        assert not [one for one in ids if "hunter" in one]
+
     def test_instances_of_different_tenants_get_different_ids(self) -> None:
         """Of tenant b of service a, and of service a-b."""
         rows = parse_entities(

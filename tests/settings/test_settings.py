@@ -267,6 +267,13 @@ class ProblemTests:
             f"is not a known setting; the nearest one is {nearest or 'FENGLING_'}"
         )
 
+    def test_unknown_variable_with_a_secret_for_a_name_is_not_shown(self, tmp_path: Path) -> None:
+        """A list of variables is easily written with a line break too few."""
+        secret = "8f14e45fceea167a5a36dedd4bea2543"
+        found = problems("", tmp_path, **{f"FENGLING_{secret}": "x"})
+        assert not [path for path in found if secret in path]
+        assert [path for path in found if path.startswith("FENGLING_…")]
+
     def test_listeners_are_looked_at_one_by_one(self, tmp_path: Path) -> None:
         """Each by its place; no two have the same name or address."""
         found = problems(
