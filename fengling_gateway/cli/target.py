@@ -13,6 +13,7 @@ over the default. A context is a section of ``~/.config/fengling/contexts.toml``
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,10 @@ MANAGEMENT_HELP: Final = (
 )
 DATABASE_HELP: Final = "The database with the configuration; else FENGLING_DATABASE or the context."
 CONTEXT_KEYS: Final = ("management", "console", "database", "token", "token_file")
+
+_SECRET_IN_CONTEXTS: Final = re.compile(
+    rb"(?P<token>\btoken\s*=)|(?P<password>://[^/\s@]*:[^\s]*@|password\s*=)"
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -195,8 +200,9 @@ def read_contexts(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error
-    if exposed and (b"token " in content or b"token=" in content):
-        note(f"fenglingctl: {path} holds a token and is open to others: chmod 600 {path}")
+    if exposed and (secret := _SECRET_IN_CONTEXTS.search(content)):
+        what = "a token" if secret.lastgroup == "token" else "a password"
+        note(f"fenglingctl: {path} holds {what} and is open to others: chmod 600 {path}")
     try:
         document = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:

@@ -465,6 +465,11 @@ class DebugSettings(Section):
         description="Whether answers name the worker and the revision it serves "
         "(the headers X-Gateway-Worker and X-Gateway-Revision).",
     )
+    core_dumps: bool = Field(
+        default=False,
+        description="Whether a process that crashes may leave a core. It holds all that was in "
+        "memory: keys, passwords, tokens.",
+    )
 
 
 class TransportSettings(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -48,6 +49,8 @@ class GatewayService(Service):
         from fengling_gateway.tap.assembly import StartError, assemble
 
         super().startService()
+        if not self._settings.debug.core_dumps:
+            _leave_no_cores()
         self._parts = assemble(self._reactor, self._settings, self._log)
         try:
             self._parts.start()
@@ -115,3 +118,9 @@ class GatewayService(Service):
 
     def _restart_workers(self) -> None:
         self._parts.supervisor.workers.rolling_restart()
+
+
+def _leave_no_cores() -> None:
+    """Of this process and of workers: a core is everything that they know, in a file."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))

@@ -67,6 +67,17 @@ def test_a_token_in_an_open_file_is_pointed_out(run: Run, tmp_path: Path) -> Non
     assert "canary" not in result.output
 
 
+def test_a_password_in_an_open_file_is_pointed_out(run: Run, tmp_path: Path) -> None:
+    """Not a URL without one, which psql's own file may complete."""
+    for database, said in (
+        ("postgresql://ops:pa%2Fss@db/x", True),
+        ("postgresql://ops@db/x", False),
+    ):
+        run("context", "set", "here", "--database", database)
+        contexts(tmp_path).chmod(0o644)
+        assert ("holds a password" in run("context", "list").stderr) is said
+
+
 def test_a_broken_file_is_one_line(run: Run, tmp_path: Path) -> None:
     """No TOML, an unknown key, an unknown context."""
     path = contexts(tmp_path)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import signal
 import ssl
@@ -676,6 +677,8 @@ def everything_of_processes(scene: Scene, gateway: GatewayProcess, _: Outside) -
     workers = gateway.worker_pids()
     supervisor = int(Path(f"/proc/{workers[0]}/stat").read_text().rpartition(")")[2].split()[1])
     for pid in (supervisor, *workers):
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 ", limits), limits
         for part in ("cmdline", "comm", "status", "wchan"):
             scene.note(f"/proc/…/{part}", Path(f"/proc/{pid}/{part}").read_bytes())
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():

@@ -1,0 +1,1 @@
+A process that crashes leaves no core, which would hold keys and passwords, unless `[debug] core_dumps` is set. `fenglingctl` points out a file of contexts that holds a password and is open to others.
