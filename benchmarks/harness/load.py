@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.harness.children import Child, Children
+from benchmarks.harness.children import Child, Children, StartError
 from benchmarks.harness.traffic import wrk_script
 
 _UNITS_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
@@ -107,6 +107,23 @@ class LoadGenerator:
         """Load for a while, and wait for the outcome."""
         load = self.start(port, seconds=seconds, connections=connections, traffic=traffic)
         return load.outcome(within_seconds=seconds + 30)
+
+    def start_script(
+        self, port: int, script: Path, *, seconds: int, connections: int
+    ) -> RunningLoad:
+        """
+        Start what a script for wrk says.
+
+        Raises:
+            StartError: wrk is not installed.
+        """
+        if self.wrk is None:
+            raise StartError("wrk is needed (apt install wrk)")
+        command = [self.wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+        command += ["--timeout", "10s", "-s", str(script), f"{self._scheme}://127.0.0.1:{port}/"]
+        self._runs += 1
+        child = self._children.start(f"load-{self._runs}", command, cpus=self._cpus)
+        return RunningLoad(child, self._children, wrk=True)
 
     def start(
         self, port: int, *, seconds: float, connections: int, traffic: str, pause_ms: int = 0

@@ -79,7 +79,8 @@ def new_cluster(database: str, redis: str) -> Cluster:
     return Cluster(name, database, redis, sync_key=next(keys), token_key=next(keys))
 
 
-def _read_token(key: str) -> str:
+def read_token(key: str) -> str:
+    """A token that may read the management API of nodes with this key."""
     return TokenRing([key]).issue(
         subject="benchmark",
         scopes=[READ],
@@ -191,7 +192,7 @@ def prepare_node(children: Children, settings: NodeSettings, cluster: Cluster) -
     path = directory / "gateway.toml"
     path.touch(mode=0o600)
     path.write_text(settings_text(settings, cluster, directory, ports))
-    return PreparedNode(children, directory, ports, _read_token(cluster.token_key))
+    return PreparedNode(children, directory, ports, read_token(cluster.token_key))
 
 
 def start_node(children: Children, settings: NodeSettings, cluster: Cluster) -> Node:

@@ -6,6 +6,7 @@ Linux only. The parsers are pure; the readers at the end touch the file system.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -73,6 +74,27 @@ def read_tree(root: int) -> list[ProcessRecord]:
 def cpu_seconds(root: int) -> float:
     """User and system time of the whole tree so far, in seconds (to one clock tick)."""
     return sum(process.cpu_ticks for process in read_tree(root)) / _TICKS_PER_SECOND
+
+
+def process_cpu_seconds(pid: int) -> float:
+    """
+    User and system time of one process so far, of all its threads, to a nanosecond.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    # Its clock's number, as clock_getcpuclockid(3) makes it.
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def waited_seconds(pid: int) -> float:
+    """
+    For how long the main thread of a process had work and no core so far.
+
+    Raises:
+        OSError: there is no such process.
+    """
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 def resident_bytes(pid: int) -> int:

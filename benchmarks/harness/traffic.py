@@ -10,6 +10,7 @@ with a new connection for each.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from typing import Final
 
 HOST: Final = "api.example.com"
@@ -31,19 +32,30 @@ def targets(count: int = PATHS) -> list[str]:
     ]
 
 
-def heads(count: int = PATHS) -> list[str]:
-    """Request heads as far as the value of ``traceparent``, which is the last header."""
+def opaque_token(_number: int) -> str:
+    """The header with a token that means nothing to a gateway; the same one in every request."""
     rng = random.Random(13)
     token = "".join(rng.choices(_LETTERS, k=_AUTHORIZATION_BYTES - len("Bearer ")))
+    return f"Authorization: Bearer {token}"
+
+
+def heads(count: int = PATHS, header: Callable[[int], str] = opaque_token) -> list[str]:
+    """
+    Request heads as far as the value of ``traceparent``, which is the last header.
+
+    Args:
+        header: makes the line of head number n that tells who asks.
+    """
     common = (
         f"Host: {HOST}\r\n"
         "User-Agent: Mozilla/5.0 (X11; Linux x86_64) benchmark/1.0\r\n"
         "Accept: application/json, text/plain, */*\r\n"
         "Accept-Encoding: gzip, deflate, br\r\n"
-        f"Authorization: Bearer {token}\r\n"
-        "traceparent: "
     )
-    return [f"GET {target} HTTP/1.1\r\n{common}" for target in targets(count)]
+    return [
+        f"GET {target} HTTP/1.1\r\n{common}{header(number)}\r\ntraceparent: "
+        for number, target in enumerate(targets(count))
+    ]
 
 
 def traceparent(number: int) -> str:
@@ -73,11 +85,16 @@ function init(args)
 end
 
 function request()
-  count = count + 1
+  count = count + 1{stop}
   return format("%s00-4bf92f3577b34da6a3ce%012x-00f0%012x-01\\r\\n\\r\\n",
                 heads[count % size + 1], count, count)
 end
 """
+
+_WRK_STOP: Final = """
+  if count - first > size then
+    wrk.thread:stop()
+  end"""
 
 _WRK_PACE: Final = """
 function delay()
@@ -86,12 +103,18 @@ end
 """
 
 
-def wrk_script(*, pause_ms: int = 0) -> str:
+def wrk_script(
+    beginnings: Sequence[str] | None = None, *, pause_ms: int = 0, is_once: bool = False
+) -> str:
     """
     The realistic traffic as a script for wrk.
 
-    `pause_ms` is how long a connection waits before each of its requests; 0: not at all.
+    Args:
+        beginnings: of the requests, as `heads` makes them.
+        pause_ms: how long a connection waits before each of its requests; 0: not at all.
+        is_once: whether the load ends when each has been sent (to wrk with one thread).
     """
-    quoted = ",\n".join(f'  "{head}"'.replace("\r\n", "\\r\\n") for head in heads())
-    script = _WRK_SCRIPT.format(heads=quoted)
+    lines = heads() if beginnings is None else beginnings
+    quoted = ",\n".join(f'  "{head}"'.replace("\r\n", "\\r\\n") for head in lines)
+    script = _WRK_SCRIPT.format(heads=quoted, stop=_WRK_STOP if is_once else "")
     return script + (_WRK_PACE.format(milliseconds=pause_ms) if pause_ms else "")
