@@ -120,6 +120,14 @@ def test_a_key_is_rotated_without_a_gap() -> None:
         (forge({"scope": "gateway:everything"}), "wrong_claims"),
         (forge({"scope": [READ]}), "wrong_claims"),
         (forge({"jti": None}), "wrong_claims"),
+        (forge({"jti": "a b"}), "wrong_claims"),
+        (forge({"name": ["ada"]}), "wrong_claims"),
+        (forge({"name": "a\nb"}), "wrong_claims"),
+        (forge({"tenants": None}), "wrong_claims"),
+        (forge({"tenants": []}), "wrong_claims"),
+        (forge({"tenants": "acme"}), "wrong_claims"),
+        (forge({"tenants": ["acme", 7]}), "wrong_claims"),
+        (forge({"tenants": {"acme": True}}), "wrong_claims"),
         (forge({"nbf": int(NOW) + 31}), "not_yet_valid"),
         (forge({"nbf": "now"}), "wrong_claims"),
     ],
@@ -209,3 +217,35 @@ def test_claims_can_be_looked_at_without_a_key() -> None:
 def test_a_ring_shows_ids_only() -> None:
     """No secret in a representation."""
     assert repr(TokenRing([KEY])) == "<TokenRing k1>"
+
+
+def test_a_token_has_a_name_and_tenants() -> None:
+    """As it was made; without tenants it is for all."""
+    terms: dict[str, Any] = {"subject": "ops", "scopes": [READ], "now": NOW}
+    ring = TokenRing([KEY])
+    token = ring.issue(
+        **terms, lifetime_seconds=60, token_id="t1", name="of ci", tenants=["b", "a", "b"]
+    )
+    operator = ring.verify(token, now=NOW)
+    assert (operator.name, operator.tenants, operator.role) == ("of ci", {"a", "b"}, "viewer")
+    assert unverified_claims(token)["claims"]["tenants"] == ["a", "b"]
+    assert ring.verify(issue(), now=NOW).tenants is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tenants": []},
+        {"tenants": ["a b"]},
+        {"tenants": [f"t{number}" for number in range(51)]},
+        {"tenants": [f"t{number}".ljust(100, "x") for number in range(50)]},
+        {"name": "x" * 201},
+        {"name": "a\nb"},
+    ],
+)
+def test_a_token_that_nobody_would_take_is_not_made(wrong: dict[str, Any]) -> None:
+    """Tenants that can't be any, too many of them, a name of several lines."""
+    with pytest.raises(ValueError, match="token"):
+        TokenRing([KEY]).issue(
+            subject="ops", scopes=[READ], now=NOW, lifetime_seconds=60, token_id="t1", **wrong
+        )

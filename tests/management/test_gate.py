@@ -271,12 +271,12 @@ def test_a_form_is_not_read(kind: bytes, body: bytes) -> None:
     """Of a stranger nothing, and of who has a token nothing that is no JSON."""
     headers = (b"Content-Type: " + kind,)
     bearer = (*headers, b"Authorization: Bearer " + token(ADMIN).encode())
-    for given, status in ((headers, 401), (bearer, 415)):
+    for sent, status in ((headers, 401), (bearer, 415)):
         answer = ask_raw(
             resource(FakeGateway()),
             b"/api/gateway/reload",
             method=b"POST",
-            headers=given,
+            headers=sent,
             body=body,
         )
         assert answer.status == status

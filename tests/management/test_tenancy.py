@@ -35,7 +35,8 @@ def bodies() -> dict[Key, bytes]:
         if tenant:
             found[Key("tenant", tenant)] = {}
     # What only looks like acme's.
-    found[Key("route", "route-liar")] = {**ROUTE, "tenant_id": None, "path": '/"tenant_id":"acme"'}
+    liar = {"tenant_id": None, "policies": {"x-any": {"tenant_id": "acme"}}}
+    found[Key("route", "route-liar")] = liar
     found[Key("management_token", "m-both")] = {"tenants": ["acme", "brix"], "revoked_at": None}
     found[Key("service", "orders")] = {}
     found[Key("setting", "defaults")] = {"value": {}}
