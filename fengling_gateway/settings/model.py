@@ -426,6 +426,17 @@ class SecretsSettings(Section):
         return changed
 
 
+class IssuersSettings(Section):
+    """Where keys are fetched from that issuers of tokens publish."""
+
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM: the authorities that may have issued the certificates of those servers, "
+        "in place of the system's. Read at each fetch.",
+        examples=["/etc/fengling/tls/issuers-ca.pem"],
+    )
+
+
 class DrainSettings(Section):
     """How a worker stops."""
 
@@ -522,6 +533,7 @@ class GatewaySettings(Section):
     )
     limits: LimitSettings = LimitSettings()
     dns: DnsSettings = DnsSettings()
+    issuers: IssuersSettings = IssuersSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     management: ManagementSettings = ManagementSettings()
     secrets: SecretsSettings = SecretsSettings()

@@ -7,8 +7,11 @@ nobody to ask.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL.crypto import X509
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
 from treq.client import HTTPClient
@@ -17,6 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import (
     URI,
@@ -51,11 +55,14 @@ class Web:
 
     Args:
         lookups: finds the addresses of names.
+        ca_file: PEM, of authorities that are trusted in place of the system's;
+            read for each request.
     """
 
-    def __init__(self, *, reactor: Any, lookups: Lookups) -> None:
+    def __init__(self, *, reactor: Any, lookups: Lookups, ca_file: Path | None = None) -> None:
         self._reactor = reactor
         self._lookups = lookups
+        self._ca_file = ca_file
 
     def get(self, url: str) -> Deferred[bytes]:
         """
@@ -67,7 +74,7 @@ class Web:
         return Deferred.fromCoroutine(self._get(url))
 
     async def _get(self, url: str) -> bytes:
-        way = _Way(self._reactor, self._lookups)
+        way = _Way(self._reactor, self._lookups, _trusted(self._ca_file))
         try:
             return await self._ask(url, way)
         except (FetchError, CancelledError):
@@ -98,6 +105,19 @@ class Web:
 
         await collect(response, take)
         return bytes(body)
+
+
+def _trusted(ca_file: Path | None) -> Any:
+    """Return the authorities of a file; None, which stands for the system's, without one."""
+    if ca_file is None:
+        return None
+    try:
+        found = load_pem_x509_certificates(ca_file.read_bytes())
+    except OSError as error:
+        raise FetchError("tls", f"issuers.ca_file {ca_file}: {error.strerror}") from None
+    except ValueError:
+        raise FetchError("tls", f"issuers.ca_file {ca_file} has no certificates in PEM") from None
+    return trustRootFromCertificates([Certificate(X509.from_cryptography(one)) for one in found])
 
 
 def _judge(response: Any) -> None:
@@ -202,7 +222,8 @@ class _Connection(WrappingFactory):
 class _Way:
     """The way to a server, and what is under way on it."""
 
-    def __init__(self, reactor: Any, lookups: Lookups) -> None:
+    def __init__(self, reactor: Any, lookups: Lookups, trusted: Any) -> None:
+        self._trusted = trusted
         self._names = Names(lookups)
         self._reactor = ResolvingReactor(reactor, self._names)
         self._endpoint: Any = None
@@ -211,7 +232,7 @@ class _Way:
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         self._endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port)
         if uri.scheme == b"https":
-            terms = BrowserLikePolicyForHTTPS().creatorForNetloc(uri.host, uri.port)
+            terms = BrowserLikePolicyForHTTPS(self._trusted).creatorForNetloc(uri.host, uri.port)
             self._endpoint = wrapClientTLS(terms, self._endpoint)
         return self
 

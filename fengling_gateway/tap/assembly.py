@@ -307,7 +307,7 @@ def _key_fetch(
 
     def first_get(module: Any, url: str) -> Deferred[bytes]:
         nonlocal web
-        web = module.Web(reactor=reactor, lookups=lookups)
+        web = module.Web(reactor=reactor, lookups=lookups, ca_file=settings.issuers.ca_file)
         asked: Deferred[bytes] = web.get(url)
         return asked
 

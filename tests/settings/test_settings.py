@@ -489,7 +489,7 @@ class SampleTests:
             no_defaults = (
                 *("keys =", "url =", "path =", "node =", "key_file ="),
                 *("tls = {", "proxy_protocol =", "#limits =", "#max_connections", "#max_memory"),
-                *("#servers =", "#issuers =", "#allow ="),
+                *("#servers =", "#issuers =", "#allow =", "ca_file ="),
             )
             names_secret = any(word in line for word in no_defaults)
             lines.append(line[1:] if is_value and not names_secret else line)
@@ -552,6 +552,12 @@ class DataPlaneTests:
         """Who would resolve its name?"""
         with pytest.raises(SettingsError, match=r"dns\.servers\[0\].*must be an IP address"):
             load(f'[dns]\nservers = ["{server}"]\n', tmp_path)
+
+    def test_authorities_of_issuers_are_a_file(self, tmp_path: Path) -> None:
+        """None: the system's."""
+        assert load("", tmp_path).issuers.ca_file is None
+        settings = load('[issuers]\nca_file = "/etc/ca.pem"\n', tmp_path)
+        assert settings.issuers.ca_file == Path("/etc/ca.pem")
 
     def test_dns_ttls_that_leave_no_room_are_refused(self, tmp_path: Path) -> None:
         """The least is at most the most."""

@@ -42,8 +42,9 @@ class WebCase(TestCase):
         silent = str(self.directory / "resolv.conf")
         files = NameFiles(resolv_conf=silent, hosts=str(self.hosts), servers=())
         self.reactor: Any = reactor
-        lookups = Lookups(reactor=reactor, files=files)
-        self.fetcher = KeyFetch(clock=self.reactor, get=Web(reactor=reactor, lookups=lookups).get)
+        self.lookups = Lookups(reactor=reactor, files=files)
+        get = Web(reactor=reactor, lookups=self.lookups).get
+        self.fetcher = KeyFetch(clock=self.reactor, get=get)
 
     def serve(self, certificate: Issued | None = None) -> IssuerServer:
         server = IssuerServer(certificate, self.directory)
@@ -221,6 +222,28 @@ class TlsTests(WebCase):
         error = await self.refused_with(authority.issue("localhost", ends_in_days=-1), authority)
         self.assertEqual(error.reason, "tls")
         self.assertIn("expired", str(error))
+
+    async def test_authorities_may_be_named(self) -> None:
+        """Then those of the system don't count; the file is read each time."""
+        authority, other = Authority(), Authority("Another")
+        server = self.serve(authority.issue("localhost"))
+        server.publish(rsa_jwk())
+        path = self.directory / "named.pem"
+        get = Web(reactor=self.reactor, lookups=self.lookups, ca_file=path).get
+        self.fetcher = KeyFetch(clock=self.reactor, get=get)
+        for content, why in (
+            (None, "named.pem: No such file"),
+            (b"garbage", "named.pem has no certificates"),
+            (other.pem, "does not know"),
+        ):
+            if content is not None:
+                path.write_bytes(content)
+            with self.trusting(authority):
+                error = await self.refusal(server.url)
+            self.assertEqual(error.reason, "tls")
+            self.assertIn(why, str(error))
+        path.write_bytes(other.pem + authority.pem)
+        self.assertEqual(len((await self.fetch(server.url)).document["keys"]), 1)
 
     async def test_server_without_tls_is_refused(self) -> None:
         server = self.serve()
