@@ -34,8 +34,12 @@ CLOSE_SECONDS: Final = 30.0
 MAX_CONNECTIONS: Final = 200
 """Operators, scrapers and probes; beyond it somebody is holding connections open."""
 
-MAX_DISCARDED_BYTES: Final = 4 * MAX_BODY_BYTES
-"""What is read of a body that is refused, so that its sender sees the answer."""
+MAX_DISCARDED_BYTES: Final = 256 * MAX_BODY_BYTES
+"""
+What is read of a body that is refused, so that its sender sees the answer; nothing of it is kept.
+
+16 MiB, which is what somebody sends by mistake, and a hundredth of a second's work.
+"""
 
 
 class BoundedRequest(Request):
