@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from fengling_gateway.supervisor.link import WorkerLink
+from fengling_gateway.supervisor.link import WorkerLink, WorkerState
 
 _log = Logger(namespace="fengling.config")
 
@@ -46,8 +46,9 @@ class RefusedInstances:
         refused: dict[str, str] = {}
         more = 0
         for link in self._links():
-            refused.update(link.served.refused)
-            more = max(more, link.served.refused_total)
+            if link.state is not WorkerState.DRAINING:  # it may have been told otherwise
+                refused.update(link.served.refused)
+                more = max(more, link.served.refused_total)
         found = [
             _warning(instance_id, f"is sent nothing: {reason}")
             for instance_id, reason in sorted(refused.items())[:SHOWN]

@@ -7,14 +7,15 @@ from typing import Any
 
 from twisted.logger import capturedLogs
 
+from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.refused_instances import SHOWN, RefusedInstances
 
 
 def link(*ids: str, total: int | None = None) -> Any:
     refused = {one: f"{one} is loopback" for one in ids}
-    return SimpleNamespace(
-        served=SimpleNamespace(refused=refused, refused_total=len(ids) if total is None else total)
-    )
+    total = len(ids) if total is None else total
+    served = SimpleNamespace(refused=refused, refused_total=total)
+    return SimpleNamespace(served=served, state=WorkerState.SERVING)
 
 
 def messages(links: list[Any]) -> list[str]:
@@ -32,6 +33,12 @@ class WarningTests:
     def test_without_any_there_is_nothing_to_say(self) -> None:
         """As mostly."""
         assert messages([link(), link()]) == []
+
+    def test_worker_that_drains_is_not_asked(self) -> None:
+        """Its successors may have been started with other settings."""
+        old = link("a")
+        old.state = WorkerState.DRAINING
+        assert messages([old, link("b")]) == ["instance b is sent nothing: b is loopback"]
 
     def test_many_are_counted(self) -> None:
         """A status has no place for 10,000."""
