@@ -58,6 +58,30 @@ def key(name: str) -> str:
     return f"k{secrets.token_hex(2)}:{PLANTED.plant(name, secrets.token_hex(32))}"
 
 
+BROKEN = """
+from fengling_gateway.configsource import postgres_reader
+from fengling_gateway.supervisor import supervisor
+from fengling_gateway.syncbus import connection
+
+def failing(what, sound=None):
+    failures = []
+    def fail(*arguments, **options):
+        failures.append(what)
+        if sound is not None and len(failures) > 1:
+            return sound(*arguments, **options)
+        raise RuntimeError(what)
+    return fail
+
+postgres_reader.Reader.read = failing("broken reader")
+supervisor.node_values = failing("broken timer", supervisor.node_values)
+connection.make_endpoint = failing("broken connection")
+
+from fengling_gateway.tap.gateway import main
+main()
+"""
+"""A gateway with faults; arguments of what fails hold secrets."""
+
+
 class Scene:
     """Everything that is planted, and the processes that have it."""
 
@@ -369,6 +393,7 @@ def provoked(scene: Scene, gateway: GatewayProcess, outside: Outside) -> dict[st
         wrong_files,
         wrong_messages,
         broken_workers,
+        broken_code,
         wrong_settings,
         wrong_commands,
     ):
@@ -528,25 +553,34 @@ def wrong_rows(scene: Scene, gateway: GatewayProcess, outside: Outside) -> None:
 
 
 def wrong_files(scene: Scene, gateway: GatewayProcess, _: Outside) -> None:
-    """Keys and secrets that can't be used, at a hangup."""
+    """Keys and secrets that can't be used, at a hangup; each is complained of."""
     files = scene.directory / "secrets"
     good = {path: path.read_text() for path in files.iterdir()}
-    for name, content in (
-        ("secret-keys", f"{scene.sealing_key}\nk9:{scene.redis_password}\n"),
-        ("secret-keys", f"{scene.sealing_key}:x\n"),
-        ("listener.key", scene.listener.key.replace("PRIVATE", "PIRATE")),
-        ("listener.pem", scene.listener.key),
-        ("redis-url", f"redis://u:{scene.redis_password}@h:x"),
-        ("idp-two", scene.shop.key),
+    for name, content, complaint in (
+        ("secret-keys", f"{scene.sealing_key}\nk9:{scene.redis_password}\n", "secrets.key_file"),
+        ("secret-keys", f"{scene.sealing_key}:x\n", "secrets.key_file"),
+        ("listener.key", scene.listener.key.replace("PRIVATE", "PIRATE"), "listener.key"),
+        ("listener.pem", scene.listener.key, "listener.pem"),
+        ("redis-url", f"redis://u:{scene.redis_password}@h:x", "redis.url"),
+        ("idp-two", scene.shop.key, ""),
     ):
         (files / name).write_text(content)
-        before = gateway.log.count("\n")
+        before = len(gateway.log)
         gateway.signal(signal.SIGHUP)
-        wait_until(lambda before=before: gateway.log.count("\n") > before)
+        if complaint:
+            wait_until(lambda since=before, said=complaint: said in gateway.log[since:])
+        else:
+            wait_until(lambda: "two" in json.dumps(failed_in_workers(scene, gateway)))
         manage(scene, gateway, "/api/gateway/status")
         for path, text in good.items():
             path.write_text(text)
     gateway.signal(signal.SIGHUP)
+    wait_until(lambda: "two" not in json.dumps(failed_in_workers(scene, gateway)))
+
+
+def failed_in_workers(scene: Scene, gateway: GatewayProcess) -> list[Any]:
+    status = manage(scene, gateway, "/api/gateway/status")
+    return [worker["failed"] for worker in status["workers"]]
 
 
 def wrong_messages(scene: Scene, gateway: GatewayProcess, outside: Outside) -> None:
@@ -568,8 +602,29 @@ def broken_workers(scene: Scene, gateway: GatewayProcess, outside: Outside) -> N
     manage(scene, gateway, "/api/gateway/reload?wait=all&timeout=5", {"comment": "x"})
 
 
+def broken_code(scene: Scene, _: GatewayProcess, outside: Outside) -> None:
+    """Errors that nobody has foreseen, in threads, timers and the bus: they are logged as they are."""
+    broken = GatewayProcess(
+        directory=scene.directory / "broken-code",
+        database=outside.url,
+        redis=outside.redis_url,
+        node="n2",
+        settings={"sync": {"keys": [scene.bus_key]}},
+        program=(sys.executable, "-c", BROKEN),
+    )
+    broken.start()
+    try:
+        for said in ("broken reader", "broken timer", "broken connection"):
+            wait_until(lambda said=said: said in broken.log)
+    finally:
+        broken.stop()
+    assert "Traceback" in broken.log
+    scene.note("a gateway whose code is broken", broken.log)
+
+
 def wrong_settings(scene: Scene, _: GatewayProcess, outside: Outside) -> None:
     """Gateways that don't start: what they say, and what a supervisor says that has no socket."""
+    started = []
     for number, settings in enumerate(
         (
             {"database": {"url": outside.url.replace("@", "@@")}},
@@ -593,11 +648,13 @@ def wrong_settings(scene: Scene, _: GatewayProcess, outside: Outside) -> None:
             settings=settings,
         )
         broken.start()
+        started.append(broken)
+    for broken in started:
         try:
-            wait_until(lambda broken=broken: broken.process.poll() is not None)
+            wait_until(lambda broken=broken: broken.process.poll() is not None, timeout=60)
         finally:
             broken.stop()
-        scene.note(f"a gateway that does not start ({number})", broken.log)
+        scene.note(f"{broken.directory.name}, which does not start", broken.log)
     environment = {
         **os.environ,
         "FENGLING_DATABASE__URL": outside.url.replace("@", "@@"),
