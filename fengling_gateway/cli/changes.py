@@ -68,16 +68,22 @@ def with_kept_values(
     wanted: Mapping[Key, dict[str, Any]], current: Mapping[Key, Row]
 ) -> dict[Key, dict[str, Any]]:
     """
-    Return what is wanted, with the present values of secrets that it gives none.
+    Return what is wanted, with present values where it has none or can have no other.
 
-    That is how an export has those that are encrypted.
+    The values of secrets, since an export has none of those that are encrypted; and when a
+    management token was revoked, since that can't be taken back, also not by an older file.
     """
-    return {
-        key: {**row, "value": current[key].get("value")}
-        if key.kind == "secret" and "value" not in row and key in current
-        else row
-        for key, row in wanted.items()
-    }
+    return {key: _with_kept_value(key, row, current.get(key)) for key, row in wanted.items()}
+
+
+def _with_kept_value(key: Key, row: dict[str, Any], present: Row | None) -> dict[str, Any]:
+    if present is None:
+        return row
+    if key.kind == "secret" and "value" not in row:
+        return {**row, "value": present.get("value")}
+    if key.kind == "management_token" and present.get("revoked_at") is not None:
+        return {**row, "revoked_at": present["revoked_at"]}
+    return row
 
 
 def shown_fields(change: Planned) -> tuple[FieldChange, ...]:

@@ -10,6 +10,7 @@ import pytest
 from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.model.management_tokens import ADMIN, WRITE
 from tests.cli.conftest import Run, Sql, document
+from tests.cli.stub_gateway import StubGateway
 
 KEY = "k1:" + bytes(range(32)).hex()
 
@@ -94,3 +95,26 @@ def test_what_is_not_registered_is_revoked_too(run: Run, keys: tuple[str, ...], 
 def test_what_is_no_id_is_refused(run: Run, dsn: str, name: str) -> None:
     """A mistyped one revokes nothing, and says so."""
     assert run("token", "revoke", name).exit_code == 2
+
+
+def test_older_file_is_applied_and_revokes_still(run: Run, dsn: str, sql: Sql) -> None:
+    """All else in it is written; the token stays revoked, and nothing of it is a difference."""
+    sql("INSERT INTO fengling.management_token (id, name) VALUES ('stolen', 'mine')")
+    older = run("export", "--database", dsn).stdout
+    assert "stolen" in older
+    assert run("token", "revoke", "stolen").exit_code == 0
+    assert run("diff", "-", stdin=older).exit_code == 0
+    changed = older.replace("mine", "yours") + "services: [{id: orders}]\n"
+    assert run("apply", "-", "--take-over", stdin=changed).exit_code == 0
+    assert sql("SELECT name, revoked_at IS NOT NULL FROM fengling.management_token") == [
+        ("yours", True)
+    ]
+    assert sql("SELECT id FROM fengling.service") == [("orders",)]
+
+
+def test_gateways_tokens_are_shown(run: Run, gateway: StubGateway) -> None:
+    """What a gateway knows of them, also from a file."""
+    token = {"id": "t1", "name": "ci", "scopes": ["gateway:read"], "tenants": None}
+    gateway.answers["GET", "tokens"] = (200, {"items": [token], "next": None})
+    shown = run("get", "tokens").stdout
+    assert {"t1", "ci", "gateway:read", "all"} <= set(shown.split())
