@@ -18,8 +18,8 @@ from fengling_gateway.cli.target import management_options
 
 LISTS: Final = (
     *("routes", "services", "instances", "tenants", "certificates", "secrets", "settings"),
-    *("issuers", "clients", "api_keys"),
-    *("workers", "rejected"),
+    *("issuers", "clients", "api_keys", "tokens"),
+    *("workers", "rejected", "audit"),
 )
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
@@ -30,8 +30,12 @@ _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 @management_options
 @output_option
 def get_command(api: ManagementApi, what: str, entity_id: str | None, output: str) -> None:
-    """List what a gateway serves now, its workers, or what it rejects; or show one entity."""
-    if entity_id is not None and what in ("workers", "rejected"):
+    """
+    List what a gateway serves now, its workers, what it rejects, or who did what (audit).
+
+    Or show one entity.
+    """
+    if entity_id is not None and what in ("workers", "rejected", "audit"):
         raise click.UsageError(f"of {what} there is only the list")
     if what == "workers":
         _workers(api, output)

@@ -119,6 +119,14 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         ("ENABLED", _field("enabled")),
     ),
     "settings": (("KEY", _field("key")), ("VALUE", _field("value"))),
+    "audit": (
+        ("AT", _moment_of("at")),
+        ("WHO", lambda record: (record.get("who") or {}).get("subject")),
+        ("FROM", _field("address")),
+        ("WHAT", _field("what")),
+        ("OUTCOME", _field("outcome")),
+        ("COUNT", _field("count")),
+    ),
     "tokens": (
         ("ID", _field("id")),
         ("NAME", _field("name")),

@@ -116,5 +116,20 @@ def test_gateways_tokens_are_shown(run: Run, gateway: StubGateway) -> None:
     """What a gateway knows of them, also from a file."""
     token = {"id": "t1", "name": "ci", "scopes": ["gateway:read"], "tenants": None}
     gateway.answers["GET", "tokens"] = (200, {"items": [token], "next": None})
-    shown = run("get", "tokens").stdout
+    result = run("get", "tokens")
+    assert result.exit_code == 0, result.stderr
+    shown = result.stdout
     assert {"t1", "ci", "gateway:read", "all"} <= set(shown.split())
+
+
+def test_audit_trail_is_shown(run: Run, gateway: StubGateway) -> None:
+    """Page by page; of who is not known there is nothing."""
+    record = {"number": 9, "at": 1.0, "what": "reload", "outcome": "done", "count": 1}
+    known = {**record, "address": "10.0.0.7", "who": {"subject": "ada"}}
+    gateway.answers["GET", "audit"] = (
+        200,
+        {"items": [known, {**known, "who": None}], "next": None},
+    )
+    _, first, second = run("get", "audit").stdout.replace("─", "").strip().splitlines()[:3]
+    assert {"ada", "10.0.0.7", "reload", "done"} <= set((first + second).split())
+    assert run("get", "audit", "9").exit_code == 2
