@@ -25,6 +25,7 @@ COMPILED_MODULES: tuple[str, ...] = (
     "fengling_gateway.auth.token_cache",
     "fengling_gateway.limiting.generations",
     "fengling_gateway.limiting.keys",
+    "fengling_gateway.limiting.limit",
     "fengling_gateway.limiting.shared",
     "fengling_gateway.limiting.sliding_window",
     "fengling_gateway.limiting.table",

@@ -1,8 +1,10 @@
 # Types for compiling admission.py; without a compiler this file has no effect.
 cimport cython
 
+from fengling_gateway.dataplane.credentials cimport find_proof, remove_proof
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
+from fengling_gateway.limiting.table cimport LimitTable
 
 cdef class Admission:
     cdef PlaneState _plane
@@ -25,7 +27,7 @@ cdef class Admission:
     cpdef compare_tenant(self)
     cpdef leave(self)
     cdef bint _is_preflight(self, cors) except -1
-    @cython.locals(now=double, wait=double)
+    @cython.locals(now=double, wait=double, table=LimitTable)
     cdef _count(self, tuple limits)
     cdef _enter(self, limit)
     cdef _key(self, limit)

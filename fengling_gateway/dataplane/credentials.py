@@ -9,6 +9,7 @@ from fengling_gateway.http.head import RequestHead
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.model.clients import PREFIX
 
+_AUTHORIZATION: Final = b"authorization"
 _BEARER: Final = b"bearer "
 _PREFIX: Final = PREFIX.encode()
 """With nothing behind it no key at all: what is in the place of one is judged as one."""
@@ -48,13 +49,18 @@ def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
 
 def remove_proof(head: RequestHead, requirement: Requirement) -> None:
     """Take everything off a request that the route looks at for credentials."""
-    names = {b"authorization"} if head.authorization and bearer(head.authorization) else set()
-    if requirement.takes_keys:
-        names.add(requirement.api_key_header)
-    lengths = set(map(len, names))
-    head.forward = [
-        pair for pair in head.forward if len(pair[0]) not in lengths or pair[0].lower() not in names
-    ]
+    is_shown = head.authorization is not None and bool(bearer(head.authorization))
+    key_name = requirement.api_key_header if requirement.takes_keys else b""
+    kept: list[Pair] = []
+    for pair in head.forward:
+        name = pair[0]
+        length = len(name)
+        if (is_shown and length == len(_AUTHORIZATION) and name.lower() == _AUTHORIZATION) or (
+            length == len(key_name) and name.lower() == key_name
+        ):
+            continue
+        kept.append(pair)
+    head.forward = kept
     if requirement.cookie:
         _remove_cookie(head, requirement.cookie)
     if requirement.query:

@@ -45,15 +45,16 @@ class TokenBuckets:
     def take(self, key: bytes, now: float) -> float:
         """Take a token: return 0.0, or the seconds until there is one."""
         now -= self._origin
-        full_at = self.keys.younger.get(key)
-        if full_at is None:
-            full_at = self.keys.recall(key, now)
-        if full_at is None or full_at < now:
-            full_at = now
+        keys = self.keys
+        known = keys.younger.get(key)
+        if known is None:
+            known = keys.recall(key, now)
+        full_at = now if known is None else known
+        full_at = max(full_at, now)
         wait = full_at - now - self._slack
         if wait > 0.0:
             return self._bounded(wait, key, now)
-        self.keys.younger[key] = full_at + self._interval
+        keys.younger[key] = full_at + self._interval
         return 0.0
 
     def wait(self, key: bytes, now: float) -> float:
@@ -67,8 +68,11 @@ class TokenBuckets:
 
     def left(self, key: bytes, now: float) -> tuple[int, int]:
         """Return the tokens that are there, and the seconds until there is one more."""
-        full_at = self.keys.peek(key)
-        debt = 0.0 if full_at is None else full_at - now + self._origin
+        known = self.keys.peek(key)
+        if known is None:
+            return self._full, 0
+        full_at = known
+        debt = full_at - now + self._origin
         if debt <= 0.0:
             return self._full, 0
         interval = self._interval

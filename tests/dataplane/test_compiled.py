@@ -15,7 +15,10 @@ pytest.importorskip("Cython")
 ROOT = Path(__file__).parents[2]
 TESTS = [
     "tests/http",
+    "tests/limiting",
+    "tests/auth",
     "tests/dataplane/test_forwarding.py",
+    "tests/dataplane/test_guards.py",
     "tests/dataplane/test_failures.py",
     "tests/dataplane/test_connections.py",
     "tests/dataplane/test_counters.py",

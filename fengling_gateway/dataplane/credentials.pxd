@@ -1,0 +1,16 @@
+# Types for compiling credentials.py; without a compiler this file has no effect.
+cimport cython
+
+from fengling_gateway.http.head cimport RequestHead
+
+cdef bytes _AUTHORIZATION, _BEARER, _PREFIX
+
+cpdef bytes bearer(bytes authorization)
+
+cpdef bytes find_proof(RequestHead head, requirement)
+
+@cython.locals(kept=list, pair=tuple, name=bytes, key_name=bytes, length=Py_ssize_t, is_shown=bint)
+cpdef remove_proof(RequestHead head, requirement)
+
+@cython.locals(name=bytes, length=Py_ssize_t)
+cdef bytes _header(list pairs, bytes lower_name)
