@@ -25,6 +25,7 @@ from fengling_gateway.settings.environment import (
 )
 from fengling_gateway.settings.key_file import KeyFileError, read_key_file
 from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
+from fengling_gateway.settings.secret_files import secret_files
 from fengling_gateway.settings.values import HIDDEN, may_hold_secret, shown_unless_secret
 
 _MESSAGES: Final = {
@@ -69,6 +70,7 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
     file = None if path is None else Path(path)
     raw = {} if file is None else _read_toml(file, problems)
     unread = bool(problems)
+    holders = secret_files(file, raw, environ)
     missing = _read_file_keys(raw, file, problems)
     found = read_environment(environ, problems)
     missing |= {path for path, (_, value) in found.items() if value is None}
@@ -84,7 +86,7 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
         settings = _with_secret_keys(_resolved(settings, file), file, origins, problems)
     if problems or settings is None:
         raise SettingsError(problems)
-    return settings
+    return settings.with_secret_files(holders)
 
 
 def _read_toml(file: Path, problems: list[Problem]) -> Raw:

@@ -543,6 +543,19 @@ class GatewaySettings(Section):
     debug: DebugSettings = DebugSettings()
     transport: TransportSettings = TransportSettings()
 
+    _secret_files: tuple[Path, ...] = PrivateAttr(default=())
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files that these settings' passwords and keys were read from."""
+        return self._secret_files
+
+    def with_secret_files(self, files: tuple[Path, ...]) -> GatewaySettings:
+        """Return the same, which knows where its secrets are from."""
+        changed = self.model_copy()
+        changed._secret_files = files
+        return changed
+
     @field_validator("workers", mode="before")
     @classmethod
     def _workers(cls, value: Any) -> Any:

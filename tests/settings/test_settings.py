@@ -495,7 +495,8 @@ class SampleTests:
             lines.append(line[1:] if is_value and not names_secret else line)
         text = "\n".join(lines)
         assert tomllib.loads(text)["limits"]["max_headers"] == 100
-        assert load(text, tmp_path, FENGLING_NODE="n") == load_settings(
+        loaded = load(text, tmp_path, FENGLING_NODE="n")
+        assert loaded.with_secret_files(()) == load_settings(
             None, {**ENOUGH, "FENGLING_NODE": "n"}
         )
 
