@@ -65,6 +65,15 @@ class RawRedis:
             self._reader.feed(data)
         return reply
 
+    def waiting(self) -> Iterator[bytes]:
+        """Return the messages that have come to a subscription so far."""
+        self._socket.settimeout(0.5)
+        try:
+            while True:
+                yield self.receive()[2]
+        except TimeoutError:
+            self._socket.settimeout(10)
+
     def close(self) -> None:
         self._socket.close()
 

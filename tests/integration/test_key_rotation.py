@@ -8,6 +8,7 @@ message that was signed by the key of the day.
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import time
@@ -21,6 +22,7 @@ from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from tests.integration.gateway import SYNC_KEY, TOKEN_KEY, GatewayProcess, Load
+from tests.integration.test_bad_input_bus import RawRedis
 from tests.integration.world import World, lines_with, wait_for_line, world_with_database
 from tests.support.wait import wait_until
 
@@ -47,6 +49,14 @@ def rotate(gateway: GatewayProcess, **settings: dict[str, Any]) -> str:
     return wait_until(look)[-1]
 
 
+def signed_by(spy: RawRedis) -> str:
+    """Return the id of the key that the newest announcement is signed by."""
+    newest = b""
+    for message in spy.waiting():
+        newest = message
+    return newest.split()[2].decode()
+
+
 def drops(gateway: GatewayProcess) -> dict[str, int]:
     counters = gateway.manage("status")["redis"]["counters"]
     return {name: count for name, count in counters.items() if name.startswith("messages_dropped:")}
@@ -61,6 +71,8 @@ class BusKeyTests:
         deaf = {"listen": False, "poll_interval": "1h"}
         two = world.gateway(redis=valkey.url, settings={"sync": {"push": False}, "database": deaf})
         gateways = (one, two)
+        spy = RawRedis(valkey.url)
+        spy.ask("SUBSCRIBE", f"fengling:test-{os.getpid()}:announce")
         for gateway in gateways:
             wait_until(lambda gateway=gateway: gateway.manage("status")["redis"]["connected"])
         pids = [gateway.worker_pids() for gateway in gateways]
@@ -79,6 +91,8 @@ class BusKeyTests:
         assert (load.refused, load.failed) == ([], [])
         assert [gateway.worker_pids() for gateway in gateways] == pids
         assert [drops(gateway) for gateway in gateways] == [{}, {}]
+        assert signed_by(spy) == "s2"
+        spy.close()
         answer = one.manage("workers")
         assert {(w["node"], w.get("live", True)) for w in answer["workers"]} == {
             ("n1", True),

@@ -10,6 +10,7 @@ from fengling_gateway.syncbus.messages import Command
 from fengling_gateway.syncbus.signing import Keyring
 
 KEY = "k1:" + bytes(range(32)).hex()
+NEXT_KEY = "k2:" + bytes(range(64, 96)).hex()
 OTHER_KEY = "k1:" + bytes(range(32, 64)).hex()
 
 

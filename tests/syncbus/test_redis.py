@@ -16,7 +16,7 @@ from fengling_gateway.syncbus.errors import BusError
 from fengling_gateway.syncbus.messages import NODE, encode_node
 from fengling_gateway.syncbus.redis import AnnouncementSubscriber, SyncBus
 from tests.support.wait import eventually
-from tests.syncbus.builders import OTHER_KEY, Heard, command, keyring, position, rng
+from tests.syncbus.builders import NEXT_KEY, OTHER_KEY, Heard, command, keyring, position, rng
 
 
 class BusCase(TestCase):
@@ -115,6 +115,22 @@ class SharedServerTests(BusCase):
         await stranger.send_command(command())
         await self.until(lambda: bus.counters.get("messages_dropped") == 2)
         self.assertEqual((heard.positions, heard.commands), ([], []))
+
+    async def test_keys_are_changed_without_a_connection_lost(self) -> None:
+        """What is signed by the new one is heard by whoever has it, and the old one is forgotten."""
+        bus, heard = self.bus("n1")
+        worker, heard_worker = self.subscriber()
+        stale, _ = self.bus("n2")
+        await self.until(lambda: bus.connected and worker.connected and stale.connected)
+        for one in (bus, worker):
+            one.replace_keys([NEXT_KEY])
+        bus.announce(position(1))
+        await self.until(lambda: heard.positions and heard_worker.positions)
+        stale.announce(position(2))
+        for one in (bus, worker):
+            await self.until(lambda one=one: one.counters.get("messages_dropped:unknown key"))
+            self.assertEqual(one.counters["subscription_connects"], 1)
+        self.assertEqual((heard.positions, heard_worker.positions), ([position(1)], [position(1)]))
 
     async def test_a_host_with_a_wrong_clock_keeps_nobody_from_hearing(self) -> None:
         """It wins the right to announce, and is not believed; the others wait, and say it again."""
