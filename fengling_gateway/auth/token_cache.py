@@ -17,12 +17,19 @@ from fengling_gateway.auth.principal import Principal
 V = TypeVar("V")
 
 Verified = tuple[Principal, Issuer]
+Recent = tuple[bytes, Principal, Issuer]
 
 MAX_VERIFIED: Final = 20_000
 """Some 2 KB each, most of it claims."""
 
 MAX_RECENT: Final = 2_000
 """Verified tokens that are known by themselves: a digest costs more than all the rest."""
+
+_TAIL_BYTES: Final = 32
+"""
+By which they are looked up, and then compared as a whole: of two good ones the ends differ,
+being of signatures, and whoever makes up others with the same end finds nothing.
+"""
 
 MAX_REFUSED: Final = 20_000
 
@@ -81,7 +88,7 @@ class TokenCache:
     def __init__(self, *, max_verified: int = MAX_VERIFIED, max_refused: int = MAX_REFUSED) -> None:
         self._issuers: dict[str, Issuer] = {}
         self._max_refused = max_refused
-        self._recent: Generations[Verified] = Generations(min(MAX_RECENT, max_verified))
+        self._recent: Generations[Recent] = Generations(min(MAX_RECENT, max_verified))
         self._good: Generations[Verified] = Generations(max_verified)
         self._bad: Generations[tuple[TokenError, float]] = Generations(max_refused)
         self.verified = 0
@@ -111,29 +118,26 @@ class TokenCache:
         Raises:
             TokenError: it is refused.
         """
-        known = self._current(self._recent, token, now)
-        if known is not None:
-            return known[0]
+        tail = token[-_TAIL_BYTES:]
+        recent = self._recent.get(tail)
+        if recent is not None and recent[0] == token and self._counts(recent[1], recent[2], now):
+            return recent[1]
         digest = sha256(token).digest()
-        known = self._current(self._good, digest, now)
+        known = self._good.get(digest)
         if known is not None:
-            self._recent.set(token, known)
-            return known[0]
+            principal, issuer = known
+            if self._counts(principal, issuer, now):
+                self._recent.set(tail, (token, principal, issuer))
+                return principal
+            self._good.drop(digest)
         refused = self._bad.get(digest)
         if refused is not None and now < refused[1]:
             raise TokenError(refused[0].code, refused[0].issuer_id)
         return self._verify(token, digest, now)
 
-    def _current(self, among: Generations[Verified], key: bytes, now: float) -> Verified | None:
-        """Return what was verified before, if that still counts."""
-        found = among.get(key)
-        if found is None:
-            return None
-        principal, issuer = found
-        if now < principal.expires_at and self._issuers.get(issuer.issuer) is issuer:
-            return found
-        among.drop(key)
-        return None
+    def _counts(self, principal: Principal, issuer: Issuer, now: float) -> bool:
+        """Whether what was verified before still holds."""
+        return now < principal.expires_at and self._issuers.get(issuer.issuer) is issuer
 
     def _verify(self, token: bytes, digest: bytes, now: float) -> Principal:
         self.verified += 1

@@ -9,7 +9,8 @@ cpdef bytes bearer(bytes authorization)
 
 cpdef bytes find_proof(RequestHead head, requirement)
 
-@cython.locals(kept=list, pair=tuple, name=bytes, key_name=bytes, length=Py_ssize_t, is_shown=bint)
+@cython.locals(authorization=bytes, kept=list, pair=tuple, name=bytes, key_name=bytes)
+@cython.locals(length=Py_ssize_t, is_shown=bint)
 cpdef remove_proof(RequestHead head, requirement)
 
 @cython.locals(name=bytes, length=Py_ssize_t)

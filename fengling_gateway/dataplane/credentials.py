@@ -49,7 +49,8 @@ def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
 
 def remove_proof(head: RequestHead, requirement: Requirement) -> None:
     """Take everything off a request that the route looks at for credentials."""
-    is_shown = head.authorization is not None and bool(bearer(head.authorization))
+    authorization = head.authorization
+    is_shown = authorization is not None and authorization[:7].lower() == _BEARER
     key_name = requirement.api_key_header if requirement.takes_keys else b""
     kept: list[Pair] = []
     for pair in head.forward:

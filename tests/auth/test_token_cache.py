@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fengling_gateway.auth.compact import TokenError
@@ -111,6 +113,21 @@ def test_one_byte_makes_another_token() -> None:
         assert refusal(tokens, other) in {"malformed", "wrong_signature"}
 
 
+def test_same_end_makes_no_good_token() -> None:
+    """Tokens in use are looked up by their end: what comes before it is compared, too."""
+    tokens = cache()
+    good = token()
+    for _ in range(3):
+        tokens.verify(good, NOW)
+    signature = good.rpartition(b".")[2]
+    other = token(claims(sub="eve")).rpartition(b".")[0] + b"." + signature
+    assert refusal(tokens, other) == "wrong_signature"
+    for bad in (good[1:], good[-32:], b"x" + good, good.replace(b".", b"", 1)):
+        assert refusal(tokens, bad) == "malformed"
+    assert tokens.verify(good, NOW).subject == "ada"
+    assert tokens.verified == 6
+
+
 def test_flood_of_bad_tokens_drives_out_no_good_one() -> None:
     """And memory is bounded."""
     tokens = cache(max_verified=100, max_refused=100)
@@ -120,7 +137,9 @@ def test_flood_of_bad_tokens_drives_out_no_good_one() -> None:
         refusal(tokens, b"a.b.c%d" % turn)
     tokens.verify(raw, NOW)
     assert tokens.verified == 1001
-    assert len(tokens._bad) <= 100
+    found = re.search(r"(\d+) refused", repr(tokens))
+    assert found is not None
+    assert int(found[1]) <= 100
 
 
 def test_generations_forget_what_nobody_asks_for() -> None:
