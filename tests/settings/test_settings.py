@@ -496,9 +496,7 @@ class SampleTests:
         text = "\n".join(lines)
         assert tomllib.loads(text)["limits"]["max_headers"] == 100
         loaded = load(text, tmp_path, FENGLING_NODE="n")
-        assert loaded.with_secret_files(()) == load_settings(
-            None, {**ENOUGH, "FENGLING_NODE": "n"}
-        )
+        assert loaded.with_secret_files(()) == load_settings(None, {**ENOUGH, "FENGLING_NODE": "n"})
 
     def test_every_field_is_described(self) -> None:
         """A sample without words would not be annotated."""
