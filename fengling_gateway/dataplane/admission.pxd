@@ -14,6 +14,7 @@ cdef class Admission:
     cdef double _now
     cdef object _principal
     cdef tuple _entered
+    cdef list _counted
     cdef public str tenant, refused
     cdef public object error
     cdef public int status
@@ -23,10 +24,11 @@ cdef class Admission:
     cdef public frozenset drops
 
     cpdef list edited(self, list pairs)
-    cpdef ask(self, guards, bint is_https, bint is_again)
+    cpdef ask(self, guards, bint is_https, Admission earlier)
     cpdef compare_tenant(self)
     cpdef leave(self)
     cdef bint _is_preflight(self, cors) except -1
+    cdef _count_once(self, tuple limits, Admission earlier)
     @cython.locals(now=double, wait=double, table=LimitTable)
     cdef _count(self, tuple limits)
     cdef _enter(self, limit)

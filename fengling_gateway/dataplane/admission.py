@@ -24,15 +24,15 @@ from fengling_gateway.http.headers import NO_PAIRS, Pair
 from fengling_gateway.limiting.keys import key_of
 from fengling_gateway.limiting.limit import ConcurrencyLimit, Limit
 from fengling_gateway.limiting.shared import UNAVAILABLE
-from fengling_gateway.routing.guards import Guards
+from fengling_gateway.routing.guards import HTTPS_ONLY, Guards
 
 _BEARER: Final = b'Bearer realm="gateway"'
 _API_KEY: Final = b'ApiKey realm="gateway"'
 _INVALID: Final = b'error="invalid_token"'
 _EXPIRED: Final = _INVALID + b', error_description="it has expired"'
 _RETRY_SOON: Final[Pair] = (b"Retry-After", b"1")
-_OPTIONS: Final = b"OPTIONS"
 _NONE: Final[frozenset[bytes]] = frozenset()
+_HTTPS_ONLY: Final = frozenset({HTTPS_ONLY.encode()})
 
 
 class Admission:
@@ -51,6 +51,7 @@ class Admission:
     """
 
     __slots__ = (
+        "_counted",
         "_entered",
         "_head",
         "_now",
@@ -82,6 +83,7 @@ class Admission:
         self._now = now
         self._principal: Principal | None = None
         self._proof = b""
+        self._counted: list[Pair] = NO_PAIRS
         self._entered: tuple[ConcurrencyLimit, bytes] | None = None
         self.tenant = tenant
         self.error: ForwardError | None = None
@@ -101,7 +103,7 @@ class Admission:
             pairs = [pair for pair in pairs if pair[0].lower() not in self.drops]
         return pairs + self.pairs if self.pairs else pairs
 
-    def ask(self, guards: Guards, is_https: bool, is_again: bool) -> None:
+    def ask(self, guards: Guards, is_https: bool, earlier: Admission | None) -> None:
         """
         Let the guards of a route judge the request.
 
@@ -109,17 +111,19 @@ class Admission:
         forwards them.
 
         Args:
-            is_again: whether it has waited for keys, and been counted before.
+            earlier: what the same guards found out before it waited for keys, and
+                has been counted.
         """
         if is_https and guards.https_pairs:
             self.pairs = [*guards.https_pairs]
+            self.drops = _HTTPS_ONLY
         if guards.access is not None and not guards.access.takes(self._head.peer):
             self.error = ForwardError.ADDRESS_DENIED
             return
         if guards.cors is not None and self._is_preflight(guards.cors):
             return
-        if guards.early_limits and not is_again:
-            self._count(guards.early_limits)
+        if guards.early_limits:
+            self._count_once(guards.early_limits, earlier)
         if guards.requirement is not None and self.error is None:
             self._authorise(guards.requirement)
         if guards.late_limits and self.error is None:
@@ -166,15 +170,25 @@ class Admission:
         for name, value in head.headers:
             if len(name) == 6 and name.lower() == b"origin":
                 origin = value
-        if origin is not None and head.preflight is not None and head.method == _OPTIONS:
+        if origin is not None and head.preflight is not None:
             self.status = 204
             self.pairs = self.pairs + cors.preflight_pairs(origin)
             return True
         self.pairs = self.pairs + cors.pairs(origin)
-        self.drops = ANSWER_HEADERS
+        self.drops = self.drops | ANSWER_HEADERS if self.drops else ANSWER_HEADERS
         return False
 
     # Limits
+
+    def _count_once(self, limits: tuple[Limit, ...], earlier: Admission | None) -> None:
+        """Count the request, unless that was done before it waited."""
+        if earlier is not None:
+            self._counted = earlier._counted
+            self.pairs = self.pairs + self._counted
+            return
+        before = len(self.pairs)
+        self._count(limits)
+        self._counted = self.pairs[before:]
 
     def _count(self, limits: tuple[Limit, ...]) -> None:
         """Count the request, and tell its client what is left."""

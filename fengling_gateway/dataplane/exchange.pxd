@@ -11,11 +11,13 @@ cdef long long NO_BODY, TUNNEL
 cdef int _ROUTING, _ADMITTING, _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _OVER
 
 cdef class Exchange(RequestSide):
-    @cython.locals(plane=PlaneState, head=RequestHead)
     cpdef begin(self)
 
-    @cython.locals(plane=PlaneState, head=RequestHead, admission=Admission)
-    cdef _ask_guards(self, bint may_wait, bint is_again)
+    @cython.locals(plane=PlaneState, head=RequestHead)
+    cdef _choose(self, bint may_wait, Admission earlier)
+
+    @cython.locals(plane=PlaneState, head=RequestHead, admission=Admission, now=double)
+    cdef _ask_guards(self, bint may_wait, Admission earlier)
 
     @cython.locals(plane=PlaneState, head=RequestHead)
     cdef _proceed(self)

@@ -29,7 +29,7 @@ from fengling_gateway.dataplane.tunnel import Tunnel
 from fengling_gateway.http.forward_error import CLIENT_CLOSED_REQUEST, ForwardError
 from fengling_gateway.http.forwarded import hops
 from fengling_gateway.http.framing import NO_BODY, TUNNEL
-from fengling_gateway.http.headers import RESPONSE_ROLES, Pair
+from fengling_gateway.http.headers import RESPONSE_ROLES, Pair, without_reserved
 from fengling_gateway.http.response_head import ResponseHead
 from fengling_gateway.http.trailers import forwardable
 from fengling_gateway.http.transforms import NO_EDITS
@@ -64,8 +64,17 @@ class Exchange(RequestSide):
 
     def begin(self) -> None:
         """Find the route, and do what its plan says."""
+        self._plane.counters.in_flight_now += 1
+        self._choose(True, None)
+
+    def _choose(self, may_wait: bool, earlier: Admission | None) -> None:
+        """
+        Find the route, and go on if its guards let it.
+
+        Args:
+            earlier: what they found out before it waited for keys.
+        """
         plane = self._plane
-        plane.counters.in_flight_now += 1
         snapshot = plane.snapshot
         if snapshot.position is None:
             self.fail(ForwardError.NO_CONFIGURATION)
@@ -85,31 +94,34 @@ class Exchange(RequestSide):
         if route is None:
             self.fail(ForwardError.NO_ROUTE)
             return
+        if earlier is not None and self._route_id != route.id:
+            earlier = None  # this one's guards have found nothing out
         self._route_id = route.id
         plan: Any = route.plan
         if plan.split is not None:
-            plan = plan.branches[plan.split.pick()]
+            plan = self._branch_of(plan)
         self._plan = plan
         if plan.guards is None and head.said_tenant is None:
+            self._admission = None
             self._proceed()
         else:
-            self._ask_guards(True, False)
+            self._ask_guards(may_wait, earlier)
 
-    def _ask_guards(self, may_wait: bool, is_again: bool) -> None:
+    def _ask_guards(self, may_wait: bool, earlier: Admission | None) -> None:
         """Go on if the guards of the route let it."""
         plane, plan = self._plane, self._plan
         head, guards = self.head, plan.guards
-        admission = self._admission = Admission(
-            plane, head, self._route_id, self._tenant, self._started
-        )
+        now = self._started if earlier is None else plane.seconds()
+        admission = Admission(plane, head, self._route_id, self._tenant, now)
+        self._admission = admission
         if guards is not None:
             is_https = (head.forwarded_proto or self._peer.listener.scheme) == b"https"
-            admission.ask(guards, is_https, is_again)
+            admission.ask(guards, is_https, earlier)
         if head.said_tenant is not None and admission.error is None:
             admission.compare_tenant()
         if may_wait and admission.waits and plane.identities.wait(self):
             self._phase = _ADMITTING
-            if not is_again:
+            if self._phase_deadline == NEVER:
                 self.arm(KEYS_SECONDS)
             return
         if admission.refused:
@@ -124,21 +136,37 @@ class Exchange(RequestSide):
             self._proceed()
 
     def ask_again(self, may_wait: bool) -> None:
-        """Let the guards judge once more, now that keys have arrived or time is up."""
-        if self._phase == _ADMITTING:
-            self._plane.identities.wait_no_longer(self)
-            self._phase = _ROUTING
-            self._ask_guards(may_wait, True)
+        """
+        Begin anew, now that keys have arrived or time is up.
+
+        By what is configured now: a token may lead to other routes than nobody's,
+        and names that a client was free to use may have become the gateway's.
+        """
+        if self._phase != _ADMITTING:
+            return
+        plane, head = self._plane, self.head
+        plane.identities.wait_no_longer(self)
+        self._phase = _ROUTING
+        self._revision = plane.revision
+        head.forward = without_reserved(head.forward, plane.roles)
+        self._choose(may_wait, self._admission)
 
     def _asked_leave_for(self, route: Route | None) -> Route | None:
-        """Return the route that a preflight is about, if it is the gateway that answers it."""
+        """
+        Return the route that a preflight is about, if it is the gateway that answers it.
+
+        Else it is a request like any other, for a route that takes such requests.
+        """
         plane, head = self._plane, self.head
-        method, head.method = head.method, head.preflight or b""
-        wanted = plane.snapshot.routes.match(head, self._tenant, plane.wall)
-        head.method = method
-        plan: Any = None if wanted is None else wanted.plan
-        is_ours = method == b"OPTIONS" and plan is not None and plan.takes_preflights
-        return wanted if is_ours else route
+        if head.method == b"OPTIONS" and head.header(b"origin") is not None:
+            head.method = head.preflight or b""
+            wanted = plane.snapshot.routes.match(head, self._tenant, plane.wall)
+            head.method = b"OPTIONS"
+            plan: Any = None if wanted is None else wanted.plan
+            if plan is not None and plan.takes_preflights:
+                return wanted
+        head.preflight = None
+        return route
 
     def _proceed(self) -> None:
         """Do what the plan says."""
@@ -172,6 +200,12 @@ class Exchange(RequestSide):
             self.fail(ForwardError.OVERLOADED if plane.is_shedding else ForwardError.NO_INSTANCE)
             return
         self._attempt(instance, False)
+
+    def _branch_of(self, plan: Any) -> Any:
+        """Return what a split does with this request; any that answers preflights will do for one."""
+        if self.head.preflight is not None:
+            return next(one for one in plan.branches.values() if one.takes_preflights)
+        return plan.branches[plan.split.pick()]
 
     def _takes_encoded_slashes(self, route: Route | None) -> bool:
         plan: Any = None if route is None else route.plan

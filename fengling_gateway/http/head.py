@@ -87,7 +87,8 @@ class RequestHead:
         trailer: names of trailers that it announces.
         via: who has forwarded the request so far.
         authorization: credentials; those of several lines joined with a comma.
-        preflight: the method that a browser asks leave for (Fetch, section 3.2.2).
+        preflight: the method that a browser asks leave for (Fetch, section 3.2.2); None
+            once it has turned out that it is not for the gateway to give.
         said_tenant: which tenant the client says it is of; nobody believes it.
         minor: 1, or 0 for HTTP/1.0.
     """

@@ -156,6 +156,18 @@ def without(pairs: list[Pair], names: set[bytes]) -> list[Pair]:
     return [pair for pair in pairs if pair[0].lower() not in names]
 
 
+def without_reserved(pairs: list[Pair], roles: Mapping[bytes, int]) -> list[Pair]:
+    """Return `pairs` without those that are nobody's to send, by `roles` that came after them."""
+    return [pair for pair in pairs if not _is_reserved(pair[0].lower(), roles)]
+
+
+def _is_reserved(lower_name: bytes, roles: Mapping[bytes, int]) -> bool:
+    role = roles.get(lower_name)
+    if role is None:
+        return b"_" in lower_name and is_disguised(lower_name, roles)
+    return role in {DROP, TENANT}
+
+
 def headers_by_name(pairs: Iterable[Pair]) -> dict[bytes, bytes]:
     """Return, by lower-case name, the values of each header joined with a comma."""
     found: dict[bytes, bytes] = {}

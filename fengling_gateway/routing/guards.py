@@ -22,7 +22,7 @@ from fengling_gateway.limiting.limit import (
 from fengling_gateway.model.browsers import PRESETS, REMOVED
 from fengling_gateway.routing.access import AccessList
 
-_HTTPS_ONLY: Final = "strict-transport-security"
+HTTPS_ONLY: Final = "strict-transport-security"
 """The header that must not go out in the clear (RFC 6797, section 7.2)."""
 
 COUNTED: Final = ("rate_limit", "concurrency")
@@ -115,7 +115,7 @@ def response_edits(policies: Mapping[str, Any]) -> Mapping[str, Any] | None:
     wanted = {
         name: value
         for name, value in _security_headers(security).items()
-        if name.lower() not in edited and name.lower() != _HTTPS_ONLY
+        if name.lower() not in edited and name.lower() != HTTPS_ONLY
     }
     kept = edited | {name.lower() for name in security["headers"]}
     removed = [name.lower() for name in REMOVED if name.lower() not in kept]
@@ -140,10 +140,10 @@ def _edited(edits: Mapping[str, Any]) -> set[str]:
 
 def _https_pairs(policies: Mapping[str, Any]) -> tuple[Pair, ...]:
     security, edits = policies.get("security_headers"), policies.get("response_headers")
-    if security is None or (edits is not None and _HTTPS_ONLY in _edited(edits)):
+    if security is None or (edits is not None and HTTPS_ONLY in _edited(edits)):
         return ()
     return tuple(
         (name.encode(), value.encode())
         for name, value in _security_headers(security).items()
-        if name.lower() == _HTTPS_ONLY
+        if name.lower() == HTTPS_ONLY
     )
