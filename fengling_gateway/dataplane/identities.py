@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from twisted.logger import Logger
+
 from fengling_gateway.auth.api_keys import ApiKeys
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.issuer import Issuer
@@ -14,8 +16,11 @@ from fengling_gateway.auth.principal import Principal
 from fengling_gateway.auth.token_cache import TokenCache
 from fengling_gateway.dataplane.credentials import bearer
 from fengling_gateway.model.clients import PREFIX
+from fengling_gateway.model.issuers import own_headers
 from fengling_gateway.routing.live_settings import LiveSettings
 from fengling_gateway.routing.snapshot import Snapshot
+
+_log = Logger()
 
 _PREFIX: Final = PREFIX.encode()
 
@@ -37,22 +42,22 @@ class Identities:
     Attributes:
         want_keys: called with the id of an issuer of which a key is missing;
             whether waiting for it may help.
-        header_names: headers beside those of the setting ``identity_headers``
-            that tell instances something verified.
         is_asked_again: whether keys have arrived that requests wait for.
         refused: how many credentials were, by the code of `TokenError`.
     """
 
     __slots__ = (
         "_clients",
+        "_configured_names",
+        "_issuer_rows",
         "_keys",
         "_live",
+        "_offered_names",
         "_snapshot",
         "_tokens",
         "_transform",
         "_waiting",
         "_which",
-        "header_names",
         "is_asked_again",
         "refused",
         "want_keys",
@@ -62,7 +67,9 @@ class Identities:
         self._tokens = TokenCache()
         self.want_keys: Callable[[str], bool] = _nobody_fetches
         self.refused: dict[str, int] = {}
-        self.header_names: frozenset[str] = frozenset()
+        self._issuer_rows: Any = None
+        self._configured_names: frozenset[str] = frozenset()
+        self._offered_names: frozenset[str] = frozenset()
         self.is_asked_again = False
         self._waiting: dict[Any, None] = {}
         self._live: LiveSettings | None = None
@@ -76,6 +83,12 @@ class Identities:
         self._snapshot = snapshot
         self._keys = snapshot.bodies["api_key"]
         self._clients = snapshot.bodies["client"]
+        rows = snapshot.bodies["issuer"]
+        if rows is not self._issuer_rows:
+            self._issuer_rows = rows
+            self._configured_names = frozenset(
+                name for body in rows.values() for name in own_headers(body)
+            )
         if snapshot.live is not self._live:
             # What is remembered of keys has headers by the old names.
             self._live = snapshot.live
@@ -90,8 +103,20 @@ class Identities:
     @issuers.setter
     def issuers(self, issuers: Mapping[str, Issuer]) -> None:
         self._tokens.issuers = dict(issuers)
-        self.header_names = frozenset(name for one in issuers.values() for name in one.header_names)
+        self._offered_names = frozenset(
+            name for one in issuers.values() for name in one.header_names
+        )
         self.is_asked_again = bool(self._waiting)
+
+    @property
+    def header_names(self) -> frozenset[str]:
+        """
+        Headers beside those of the setting ``identity_headers`` that tell instances something.
+
+        Those of issuers whose tokens are not believed are among them: instances go
+        on believing their headers.
+        """
+        return self._configured_names | self._offered_names
 
     def tenant_of(self, authorization: bytes, now: float) -> str | None:
         """
@@ -128,7 +153,11 @@ class Identities:
             del self._waiting[exchange]
         self.is_asked_again = bool(self._waiting)
         for exchange in some:
-            exchange.ask_again(True)
+            try:
+                exchange.ask_again(True)
+            except Exception:
+                _log.failure("{exchange} could not be judged", exchange=exchange)
+                exchange.downstream.fault(exchange)
 
     def verify(self, proof: bytes, is_key: bool, now: float) -> Principal:
         """
