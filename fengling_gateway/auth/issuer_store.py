@@ -187,7 +187,10 @@ class IssuerStore:
         if before is not None and before.of == of:
             return before
         keys, why = _keys(fields, secret, published)
-        return _Made(of, Issuer(fields, keys, JwtTransform(headers, fields["headers"])), why)
+        transform = JwtTransform(headers, fields["headers"])
+        if transform.left_out and why is None:
+            why = f"its header {transform.left_out[0]} is one of the setting identity_headers"
+        return _Made(of, Issuer(fields, keys, transform), why)
 
 
 def _keys(

@@ -62,6 +62,9 @@ class JwtTransform:
 
     Clients can't set them: whatever they send by these names, in any spelling,
     is dropped before.
+
+    Attributes:
+        left_out: headers of an issuer's own that it can't have.
     """
 
     def __init__(self, names: Mapping[str, str], extra: Mapping[str, str] = {}) -> None:
@@ -70,13 +73,18 @@ class JwtTransform:
             names: the setting ``identity_headers``: what (``user``,
                 ``name``, ``roles``) by which header. The tenant's is not made
                 here, since a host or path may name the tenant, too.
-            extra: headers of an issuer's own, by name, and the claim of each.
+            extra: headers of an issuer's own, by name, and the claim of each. One
+                that is among `names` is left out: there would be two of it.
         """
+        taken = {_plain(name) for name in names.values()}
+        self.left_out = tuple(sorted(name for name in extra if _plain(name) in taken))
         self._user = names["user"].encode("latin-1")
         self._name = names["name"].encode("latin-1")
         self._roles = names["roles"].encode("latin-1")
         self._extra = tuple(
-            (name.encode("latin-1"), ClaimPath(path)) for name, path in sorted(extra.items())
+            (name.encode("latin-1"), ClaimPath(path))
+            for name, path in sorted(extra.items())
+            if name not in self.left_out
         )
 
     @property
@@ -108,6 +116,11 @@ class JwtTransform:
             if value:
                 found.append((header, value))
         return found
+
+
+def _plain(name: str) -> str:
+    """Return a name as CGI-like servers take it."""
+    return name.lower().replace("_", "-")
 
 
 def _encoded(value: Any) -> bytes:

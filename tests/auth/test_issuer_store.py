@@ -246,3 +246,14 @@ def test_secrets_stay_out_of_representations() -> None:
 )
 def test_keys_are_published_in_one_place(changed: dict[str, Any], source: str | None) -> None:
     assert key_source(json.loads(body(**changed))) == source
+
+
+def test_header_that_it_can_not_have_is_told() -> None:
+    """The setting may have come after it; its tokens are verified all the same."""
+    host = Host()
+    rows = {"acme": body(headers={"X-Org": "org"}, jwks_url=None, keys=KEYS)}
+    issuers = host.store.apply(rows, {}, {**IDENTITY_HEADERS, "tenant": "x_org"})
+    assert host.store.failed == {"acme": "its header X-Org is one of the setting identity_headers"}
+    assert verdict(issuers, token()) == "ada"
+    host.store.apply(rows, {}, IDENTITY_HEADERS)
+    assert host.store.failed == {}

@@ -80,3 +80,13 @@ def test_headers_have_the_configured_names() -> None:
         claims={"app": {"plan": 7}, "ids": [1, True, "x", {}], "email": {}},
     )
     assert pairs == [(b"X-Uid", b"ada"), (b"X-Ids", b"1,true,x"), (b"X-Plan", b"7")]
+
+
+def test_header_of_an_issuers_own_is_none_of_identity() -> None:
+    """However those are called: a claim that users choose would be a second tenant or user."""
+    names = {**IDENTITY_HEADERS, "tenant": "X-Org", "user": "X-Uid"}
+    extra = {"x_org": "nick", "X-UID": "nick", "X-User-Id": "nick", "X-Plan": "nick"}
+    transform = JwtTransform(names, extra)
+    pairs = transform.pairs(subject="ada", name=None, roles=frozenset(), claims={"nick": "root"})
+    assert pairs == [(b"X-Uid", b"ada"), (b"X-Plan", b"root"), (b"X-User-Id", b"root")]
+    assert transform.left_out == ("X-UID", "x_org")
