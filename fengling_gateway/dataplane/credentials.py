@@ -10,7 +10,8 @@ from fengling_gateway.http.headers import Pair
 from fengling_gateway.model.clients import PREFIX
 
 _AUTHORIZATION: Final = b"authorization"
-_BEARER: Final = b"bearer "
+_BEARER: Final = b"bearer"
+_ENDS: Final = (b" ", b"\t", b"")
 _PREFIX: Final = PREFIX.encode()
 """With nothing behind it no key at all: what is in the place of one is judged as one."""
 
@@ -19,11 +20,12 @@ def bearer(authorization: bytes) -> bytes | None:
     """
     Return the token of an Authorization header; None if it is of another scheme.
 
-    The scheme's case means nothing (RFC 9110, section 11.1).
+    The scheme's case means nothing (RFC 9110, section 11.1). What only some would
+    read as a token, behind a tab or with nothing behind the scheme, is a bad one.
     """
-    if authorization[:7].lower() != _BEARER:
+    if authorization[:6].lower() != _BEARER or authorization[6:7] not in _ENDS:
         return None
-    return authorization[7:].strip(b" ")
+    return authorization[6:].strip(b" ")
 
 
 def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
@@ -36,6 +38,8 @@ def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
     """
     if head.authorization is not None:
         token = bearer(head.authorization)
+        if token is None and _is_repeated(head.headers, _AUTHORIZATION):
+            token = b""  # an instance might read another line than we
         if token is not None:
             return token
     if requirement.takes_keys:
@@ -50,7 +54,7 @@ def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
 def remove_proof(head: RequestHead, requirement: Requirement) -> None:
     """Take everything off a request that the route looks at for credentials."""
     authorization = head.authorization
-    is_shown = authorization is not None and authorization[:7].lower() == _BEARER
+    is_shown = authorization is not None and bearer(authorization) is not None
     key_name = requirement.api_key_header if requirement.takes_keys else b""
     kept: list[Pair] = []
     for pair in head.forward:
@@ -66,6 +70,10 @@ def remove_proof(head: RequestHead, requirement: Requirement) -> None:
         _remove_cookie(head, requirement.cookie)
     if requirement.query:
         _remove_parameter(head, requirement.query)
+
+
+def _is_repeated(pairs: list[Pair], lower_name: bytes) -> bool:
+    return sum(name.lower() == lower_name for name, _ in pairs) > 1
 
 
 def _header(pairs: list[Pair], lower_name: bytes) -> bytes | None:
