@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from fengling_gateway.routing.fields import parse_address
@@ -18,7 +18,7 @@ class Networks:
         # By version and mask, so that a thousand networks are a handful of look-ups.
         by_mask: dict[tuple[int, int], set[int]] = {}
         for text in networks:
-            network = ip_network(text, strict=False)
+            network = _as_ipv4(ip_network(text, strict=False))
             key = (network.version, int(network.netmask))
             by_mask.setdefault(key, set()).add(int(network.network_address))
         self._by_mask = tuple((*key, frozenset(found)) for key, found in by_mask.items())
@@ -34,6 +34,14 @@ class Networks:
             if version == wanted and number & mask in networks:
                 return True
         return False
+
+
+def _as_ipv4(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return a network of IPv4-mapped addresses as one of IPv4, which its clients are known by."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ip_network((mapped, network.prefixlen - 96))
 
 
 class AccessList:
