@@ -53,7 +53,8 @@ def key_of(
     if principal is None or (kind == kinds.API_KEY and principal.method != "api_key"):
         return address_key(address)
     whose = f"{principal.method}\0{principal.source}\0{principal.subject}"
-    return _short(b"s" + whose.encode())
+    # (JSON has halves of surrogate pairs, and so may a subject.)
+    return _short(b"s" + whose.encode(errors="surrogatepass"))
 
 
 @lru_cache(maxsize=8192)

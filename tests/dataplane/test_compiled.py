@@ -19,6 +19,7 @@ TESTS = [
     "tests/auth",
     "tests/dataplane/test_forwarding.py",
     "tests/dataplane/test_guards.py",
+    "tests/dataplane/test_guard_attacks.py",
     "tests/dataplane/test_failures.py",
     "tests/dataplane/test_connections.py",
     "tests/dataplane/test_counters.py",
