@@ -49,7 +49,7 @@ class Gate(Resource):
     Args:
         verifiers: of tokens; asked in this order.
         trail: is told of everybody who may not pass.
-        open_paths: for those who hold no tokens; they must tell nothing.
+        open_paths: for those who hold no tokens; they must tell nothing that is secret.
         wall_clock: seconds since the Unix epoch, for the expiry of tokens.
         refusals: counted here by problem code.
     """

@@ -23,7 +23,7 @@ from fengling_gateway.management.port import bind
 from fengling_gateway.management.site import ManagementSite
 
 OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
-"""For probes and scrapers, which hold no tokens; they tell nothing about configuration."""
+"""For probes and scrapers, which hold no tokens; of the configuration they tell ids and numbers."""
 
 Issuers = Callable[[], Mapping[str, Issuer]]
 

@@ -29,7 +29,7 @@ _PUBLIC: Final = ("kty", "crv", "n", "e", "x", "y", "kid", "use", "alg", "key_op
 
 
 REASONS: Final = (
-    *("name", "connect", "tls", "deadline", "redirect", "status"),
+    *("name", "address", "connect", "tls", "deadline", "redirect", "status"),
     *("too_large", "content", "broken", "discovery", "keys"),
 )
 

@@ -7,6 +7,7 @@ with the last of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ from zope.interface import implementer
 
 from fengling_gateway.dataplane.dns_outcome import Found, Outcome
 from fengling_gateway.dataplane.resolver import Lookup, Lookups
+
+Refusal = Callable[[str, int], str | None]
+"""Says why no connection may be opened to an address and port; None where one may."""
 
 
 class _Receiver(Protocol):
@@ -45,10 +49,19 @@ class Names:
     Resolves names for the endpoints of one undertaking.
 
     `cancel` ends what is under way; nothing is told after it.
+
+    Args:
+        refusal: asked of each address; who resolves a name is not told of those
+            that are refused.
+
+    Attributes:
+        refused: why the last of them was; empty if none was.
     """
 
-    def __init__(self, lookups: Lookups) -> None:
+    def __init__(self, lookups: Lookups, refusal: Refusal) -> None:
         self._lookups = lookups
+        self._refusal = refusal
+        self.refused = ""
         self._running: list[Lookup] = []
 
     def resolveHostName(
@@ -63,6 +76,10 @@ class Names:
 
         def tell(outcome: Outcome) -> None:
             for one in outcome.addresses if isinstance(outcome, Found) else ():
+                why = self._refusal(one, portNumber)
+                if why is not None:
+                    self.refused = why
+                    continue
                 kind = IPv4Address if ip_address(one).version == 4 else IPv6Address
                 resolutionReceiver.addressResolved(kind("TCP", one, portNumber))
             resolutionReceiver.resolutionComplete()

@@ -198,12 +198,16 @@ class SupervisorView:
 
     def refusal(self, address: str) -> str | None:
         """Say why workers that are started now send nothing to a canonical address; None: they do."""
+        _, host, port = split_instance_address(address)
+        return self.networks().refusal(host, port)
+
+    def networks(self) -> UpstreamNetworks:
+        """Return what this host's settings, as they were read last, make of addresses."""
         values = self._supervisor.settings.worker_configuration.get("data_plane", {})
         if self._networks is None or self._networks[0] is not values:
             settings = DataPlaneSettings.from_json(values)
             self._networks = values, settings.upstream_networks()
-        _, host, port = split_instance_address(address)
-        return self._networks[1].refusal(host, port)
+        return self._networks[1]
 
     def reload(self, *, comment: str | None, wait: str, timeout: float) -> Deferred[dict[str, Any]]:
         return Deferred.fromCoroutine(self._reload(comment, wait, timeout))

@@ -1,7 +1,7 @@
 """
 GET, of what others publish: bounded, verified, from the very address that is configured.
 
-Imported with the first request: treq takes a moment, and most gateways have
+Imported with the first request: what it needs takes a moment, and most gateways have
 nobody to ask.
 """
 
@@ -14,7 +14,6 @@ from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
-from treq.client import HTTPClient
 from treq.content import collect
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
@@ -31,20 +30,21 @@ from twisted.web.client import (
     ResponseFailed,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IAgentEndpointFactory
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from fengling_gateway import __version__
 from fengling_gateway.dataplane.resolver import Lookups
 from fengling_gateway.model.problems import shown
 from fengling_gateway.supervisor.key_fetch import MAX_DOCUMENT_BYTES, FetchError
-from fengling_gateway.supervisor.names import Names, ResolvingReactor
+from fengling_gateway.supervisor.names import Names, Refusal, ResolvingReactor
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Of an answer's head and of what frames its body; 2 KB are usual."""
 
 _HEADERS: Final = {
     "Accept": "application/jwk-set+json, application/json",
+    "Accept-Encoding": "identity",
     "User-Agent": f"fengling-gateway/{__version__}",
 }
 
@@ -55,13 +55,18 @@ class Web:
 
     Args:
         lookups: finds the addresses of names.
+        refusal: says to which of them nothing may be sent: whoever writes the
+            configuration chooses whom this host asks.
         ca_file: PEM, of authorities that are trusted in place of the system's;
             read for each request.
     """
 
-    def __init__(self, *, reactor: Any, lookups: Lookups, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, *, reactor: Any, lookups: Lookups, refusal: Refusal, ca_file: Path | None = None
+    ) -> None:
         self._reactor = reactor
         self._lookups = lookups
+        self._refusal = refusal
         self._ca_file = ca_file
 
     def get(self, url: str) -> Deferred[bytes]:
@@ -74,12 +79,15 @@ class Web:
         return Deferred.fromCoroutine(self._get(url))
 
     async def _get(self, url: str) -> bytes:
-        way = _Way(self._reactor, self._lookups, _trusted(self._ca_file))
+        names = Names(self._lookups, self._refusal)
+        way = _Way(self._reactor, names, _trusted(self._ca_file))
         try:
             return await self._ask(url, way)
         except (FetchError, CancelledError):
             raise
         except Exception as error:
+            if names.refused and isinstance(error, DNSLookupError):
+                raise FetchError("address", f"nothing is sent there: {names.refused}") from None
             raise (_too_large() if way.has_overflown else _told(error)) from None
         finally:
             way.end()
@@ -87,14 +95,10 @@ class Web:
     async def _ask(self, url: str, way: _Way) -> bytes:
         pool = HTTPConnectionPool(self._reactor, persistent=False)
         agent = Agent.usingEndpointFactory(self._reactor, way, pool)
-        # A client of its own each time: it would keep cookies.
-        response = await HTTPClient(_Uncompressed(agent)).get(
-            url,
-            headers=Headers({name: [value] for name, value in _HEADERS.items()}),
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
-        )
+        # (treq's own client, for the sake of names, can't read addresses of IPv6.)
+        headers = Headers({name: [value] for name, value in _HEADERS.items()})
+        response = await agent.request(b"GET", url.encode("ascii"), headers)
+        _judge_coding(response)
         _judge(response)
         body = bytearray()
 
@@ -135,6 +139,13 @@ def _judge(response: Any) -> None:
         raise _too_large()
 
 
+def _judge_coding(response: Any) -> None:
+    """Refuse what is compressed: a few bytes could become any number."""
+    codings = response.headers.getRawHeaders("content-encoding", [])
+    if any(one.strip().lower() != "identity" for one in codings):
+        raise FetchError("broken", "its answer is compressed, though it was asked for what is not")
+
+
 def _too_large() -> FetchError:
     return FetchError("too_large", f"it answers with more than {MAX_DOCUMENT_BYTES} bytes")
 
@@ -160,33 +171,6 @@ def _told(error: Exception) -> FetchError:
     if isinstance(error, ConnectionClosed):
         return FetchError("broken", "the connection broke before the answer was whole")
     return FetchError("broken", f"its answer can't be read: {type(error).__name__}")
-
-
-@implementer(IAgent)
-class _Uncompressed:
-    """
-    An agent that asks for what is not compressed, and takes nothing else.
-
-    A few bytes could otherwise become any number.
-    """
-
-    def __init__(self, agent: Any) -> None:
-        self._agent = agent
-
-    def request(
-        self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: Any = None
-    ) -> Deferred[Any]:
-        plain = Headers() if headers is None else headers.copy()
-        plain.setRawHeaders("accept-encoding", ["identity"])
-        return self._agent.request(method, uri, plain, bodyProducer).addCallback(self._judge)
-
-    def _judge(self, response: Any) -> Any:
-        codings = response.headers.getRawHeaders("content-encoding", [])
-        if any(one.strip().lower() != "identity" for one in codings):
-            raise FetchError(
-                "broken", "its answer is compressed, though it was asked for what is not"
-            )
-        return response
 
 
 class _Counted(ProtocolWrapper):
@@ -222,10 +206,10 @@ class _Connection(WrappingFactory):
 class _Way:
     """The way to a server, and what is under way on it."""
 
-    def __init__(self, reactor: Any, lookups: Lookups, trusted: Any) -> None:
+    def __init__(self, reactor: Any, names: Names, trusted: Any) -> None:
         self._trusted = trusted
-        self._names = Names(lookups)
-        self._reactor = ResolvingReactor(reactor, self._names)
+        self._names = names
+        self._reactor = ResolvingReactor(reactor, names)
         self._endpoint: Any = None
         self._connection: _Connection | None = None
 

@@ -219,13 +219,16 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
             threads.start()
         return deferToThreadPool(reactor, threads, function, *args)
 
+    def refusal(host: str, port: int) -> str | None:
+        return view.networks().refusal(host, port)
+
     def outside(supervisor: Supervisor) -> Outside:
         return Outside(
             source=_source(reactor, settings, supervisor.hint, rng),
             bus=_bus(reactor, settings, supervisor, command_received),
             journal=_journal(reactor, settings, in_thread, threads.stop),
             launcher=lambda sockets: _launcher(reactor, settings, log, sockets, rng),
-            fetch_keys=_key_fetch(reactor, settings, in_thread).fetch,
+            fetch_keys=_key_fetch(reactor, settings, in_thread, refusal).fetch,
             key_file=KeySetFile(settings.node_state_dir(), in_thread),
         )
 
@@ -284,7 +287,10 @@ def _bus(
 
 
 def _key_fetch(
-    reactor: Any, settings: GatewaySettings, in_thread: Callable[..., Deferred[Any]]
+    reactor: Any,
+    settings: GatewaySettings,
+    in_thread: Callable[..., Deferred[Any]],
+    refusal: Callable[[str, int], str | None],
 ) -> KeyFetch:
     plane = settings.data_plane()
     files = NameFiles(
@@ -307,7 +313,9 @@ def _key_fetch(
 
     def first_get(module: Any, url: str) -> Deferred[bytes]:
         nonlocal web
-        web = module.Web(reactor=reactor, lookups=lookups, ca_file=settings.issuers.ca_file)
+        web = module.Web(
+            reactor=reactor, lookups=lookups, refusal=refusal, ca_file=settings.issuers.ca_file
+        )
         asked: Deferred[bytes] = web.get(url)
         return asked
 

@@ -13,6 +13,7 @@ from unittest.mock import patch
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import TestCase
 
+from fengling_gateway.balancing.upstream_networks import LOOPBACK, UpstreamNetworks
 from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.supervisor import key_fetch
@@ -43,8 +44,12 @@ class WebCase(TestCase):
         files = NameFiles(resolv_conf=silent, hosts=str(self.hosts), servers=())
         self.reactor: Any = reactor
         self.lookups = Lookups(reactor=reactor, files=files)
-        get = Web(reactor=reactor, lookups=self.lookups).get
+        self.networks = UpstreamNetworks(LOOPBACK)
+        get = Web(reactor=reactor, lookups=self.lookups, refusal=self.refused_address).get
         self.fetcher = KeyFetch(clock=self.reactor, get=get)
+
+    def refused_address(self, host: str, port: int) -> str | None:
+        return self.networks.refusal(host, port)
 
     def serve(self, certificate: Issued | None = None) -> IssuerServer:
         server = IssuerServer(certificate, self.directory)
@@ -173,6 +178,43 @@ class WebTests(WebCase):
         while not server.left:
             await _turn(self.reactor)
 
+    async def test_nobody_has_this_host_ask_inside(self) -> None:
+        """Unless its settings allow that: by no name, and not by the description of an issuer."""
+        server = self.serve()
+        server.publish(rsa_jwk())
+        port = server.url.rpartition(":")[2]
+        self.hosts.write_text(
+            "127.0.0.1 localhost\n127.0.0.1 id.example\n169.254.169.254 cloud.example\n"
+        )
+        self.networks = UpstreamNetworks()
+        urls = (
+            server.url,
+            f"http://localhost:{port}",
+            f"https://id.example:{port}",
+            f"https://[::ffff:127.0.0.1]:{port}",
+            "https://169.254.169.254/latest",
+            "https://cloud.example/latest",
+        )
+        for url in urls:
+            error = await self.refusal(url)
+            self.assertEqual(error.reason, "address", url)
+            self.assertIn("[upstream] allow does not name it", str(error))
+        self.assertEqual((await self.refusal(None, server.address)).reason, "address")
+        self.assertEqual(server.asked, [])
+
+    async def test_address_of_ipv6_is_asked(self) -> None:
+        """As such, in brackets."""
+        error = await self.refusal("http://[::1]:1/keys")
+        self.assertEqual(error.reason, "connect", str(error))
+
+    async def test_address_that_is_refused_is_passed_over(self) -> None:
+        """Of several that a name has."""
+        server = self.serve()
+        server.publish(rsa_jwk())
+        self.hosts.write_text("169.254.169.254 localhost\n127.0.0.1 localhost\n")
+        url = server.url.replace("127.0.0.1", "localhost")
+        self.assertEqual((await self.fetch(url)).document, {"keys": [rsa_jwk()]})
+
     async def test_name_that_nobody_knows_is_told(self) -> None:
         """Without a thread that would wait for it."""
         self.assertEqual((await self.refusal("https://nowhere.example/keys")).reason, "name")
@@ -229,7 +271,12 @@ class TlsTests(WebCase):
         server = self.serve(authority.issue("localhost"))
         server.publish(rsa_jwk())
         path = self.directory / "named.pem"
-        get = Web(reactor=self.reactor, lookups=self.lookups, ca_file=path).get
+        get = Web(
+            reactor=self.reactor,
+            lookups=self.lookups,
+            refusal=self.refused_address,
+            ca_file=path,
+        ).get
         self.fetcher = KeyFetch(clock=self.reactor, get=get)
         for content, why in (
             (None, "named.pem: No such file"),
