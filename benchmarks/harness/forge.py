@@ -73,7 +73,8 @@ def forgery(issuer: str, key_id: str, kind: str, number: int, rng: random.Random
         number,
         -_EXPIRED_SECONDS if is_expired else _LIFETIME_SECONDS,
     )
-    signature = b64(rng.randbytes(_RSA_BITS // 8))
+    # Less than any modulus: one that is more would be refused before it is verified.
+    signature = b64(bytes(1) + rng.randbytes(_RSA_BITS // 8 - 1))
     if kind == "malformed":
         return _MALFORMATIONS[number % len(_MALFORMATIONS)](text, signature)
     return f"{text}.{signature}"
