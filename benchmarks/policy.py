@@ -39,6 +39,9 @@ from fengling_gateway.embedded.valkey import ValkeyServer
 _ROUND_SECONDS: Final = 0.3
 """Short, so that some are disturbed by nobody."""
 
+_WARM_UP_SECONDS: Final = 1.5
+"""For all that is sent in turn, however slow the machine is."""
+
 _LONGEST_SECONDS: Final = 2
 """Of a round in which every token is sent once."""
 
@@ -104,7 +107,7 @@ class Bench:
             raise StartError(f"{measured.feature.name} is not on: {self._gateway.child.log_tail()}")
         if not measured.feature.is_new_each_time:
             for prefix in (PLAIN, measured.prefix):
-                self._run(measured, prefix, 0)
+                self._run(measured, prefix, 0, _WARM_UP_SECONDS)
         measured.requests = 0
 
     def measure(self, measured: Measured, number: int) -> None:
@@ -117,7 +120,9 @@ class Bench:
         self._tokens += self._options.tokens
         measured.pairs.append(Pair(costs[PLAIN], costs[measured.prefix]))
 
-    def _run(self, measured: Measured, prefix: str, first: int) -> float:
+    def _run(
+        self, measured: Measured, prefix: str, first: int, seconds: float = _ROUND_SECONDS
+    ) -> float:
         """CPU per request of one round."""
         script = self._script(measured.feature, prefix, first)
         before = process_cpu_seconds(self._gateway.worker_pid)
@@ -128,7 +133,7 @@ class Bench:
             connections=self._options.connections,
         )
         if not measured.feature.is_new_each_time:
-            time.sleep(_ROUND_SECONDS)
+            time.sleep(seconds)
             load.interrupt()
         outcome = load.outcome(within_seconds=30)
         time.sleep(measured.feature.settles_seconds)

@@ -81,7 +81,7 @@ function setup(thread)
 end
 
 function init(args)
-  count = first
+  count = first{start}
 end
 
 function request()
@@ -90,6 +90,9 @@ function request()
                 heads[count % size + 1], count, count)
 end
 """
+
+_WRK_START: Final = " + os.time() * 997 % size"
+"""Anywhere: short rounds would else send the first ones only."""
 
 _WRK_STOP: Final = """
   if count - first > size then
@@ -116,5 +119,6 @@ def wrk_script(
     """
     lines = heads() if beginnings is None else beginnings
     quoted = ",\n".join(f'  "{head}"'.replace("\r\n", "\\r\\n") for head in lines)
-    script = _WRK_SCRIPT.format(heads=quoted, stop=_WRK_STOP if is_once else "")
+    how = {"start": "", "stop": _WRK_STOP} if is_once else {"start": _WRK_START, "stop": ""}
+    script = _WRK_SCRIPT.format(heads=quoted, **how)
     return script + (_WRK_PACE.format(milliseconds=pause_ms) if pause_ms else "")
