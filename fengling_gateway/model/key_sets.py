@@ -46,6 +46,9 @@ _FITTING: Final[Mapping[tuple[str, str | None], frozenset[str]]] = {
     ("OKP", "Ed448"): frozenset({"EdDSA"}),
 }
 
+_PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth"))
+"""What only a private key has (RFC 7518, section 6): of RSA, any one of them is enough to forge."""
+
 _MAX_NUMBER_TEXT: Final = MAX_RSA_BITS // 6 + 8
 """Characters of a base64url number that is not even decoded if it is longer."""
 
@@ -159,7 +162,7 @@ def read_key(jwk: Any, allowed: Collection[str]) -> VerifyingKey:
     fitting = _fitting(jwk.get("kty"), jwk.get("crv"))
     if fitting is None:
         raise KeyRefusedError("is of a kind that verifies no token in public")
-    if "d" in jwk:
+    if not _PRIVATE.isdisjoint(jwk):
         raise KeyRefusedError("is a private key: publish only what belongs to the public")
     operations = jwk.get("key_ops")
     is_for_verifying = operations is None or (type(operations) is list and "verify" in operations)

@@ -60,6 +60,8 @@ def test_key_is_for_its_own_algorithms() -> None:
         ({"kty": "RSA1"}, "verifies no token in public"),
         ({"kty": ["RSA"]}, "verifies no token in public"),
         ({"d": "AQAB"}, "private key"),
+        ({"p": "AQAB"}, "private key"),
+        ({"oth": []}, "private key"),
         ({"kid": 7}, "kid"),
         ({"n": ...}, "not well formed"),
         ({"n": 17}, "too large, or no text"),

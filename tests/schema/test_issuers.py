@@ -14,7 +14,7 @@ from fengling_gateway.model.entity import Key
 from fengling_gateway.model.policies import POLICIES
 from fengling_gateway.model.validation import Accepted, validate
 from tests.schema.session import Cast, Session, add_service, changes, revisions
-from tests.support.forge import ec_jwk
+from tests.support.forge import ec_jwk, rsa_jwk
 from tests.support.wait import wait_until
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
@@ -149,6 +149,8 @@ class RefusalTests:
             ({"jwks_url": None, "keys": {"keys": [{"kty": "oct", "k": "hunter2"}]}},
              "keys holds a private key or a secret"),
             ({"jwks_url": None, "keys": {"keys": [ec_jwk(d="hunter2")]}},
+             "keys holds a private key or a secret"),
+            ({"jwks_url": None, "keys": {"keys": [rsa_jwk(p="hunter2")]}},
              "keys holds a private key or a secret"),
             ({"refresh": "1 s"}, "refresh is from 30 s"),
             ({"leeway": "31 s"}, "leeway is at most 30 s"),

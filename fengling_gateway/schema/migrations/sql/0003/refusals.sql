@@ -36,7 +36,7 @@ BEGIN
     IF jsonb_typeof(keys) <> 'object' OR jsonb_typeof(keys -> 'keys') IS DISTINCT FROM 'array' THEN
         RETURN fengling.refuse('keys is no key set', 'it is {"keys": […]} (RFC 7517)');
     ELSIF EXISTS (SELECT FROM jsonb_array_elements(keys -> 'keys') AS k
-                  WHERE jsonb_typeof(k) = 'object' AND (k ? 'd' OR k ? 'k')) THEN
+                  WHERE jsonb_typeof(k) = 'object' AND k ?| '{d,p,q,dp,dq,qi,oth,k}') THEN
         RETURN fengling.refuse('keys holds a private key or a secret',
             'it would stay in the log of changes; give the public half, or a key_secret');
     END IF;
