@@ -6,6 +6,8 @@ from typing import IO, Any, Final
 
 import click
 
+from fengling_gateway.observability.plain import plain
+
 EXIT_NO: Final = 1
 """The answer is no: differences, rejections, workers that are behind."""
 
@@ -19,7 +21,7 @@ class CommandError(click.ClickException):
     exit_code = EXIT_FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:
-        line = " ".join(self.format_message().split())
+        line = plain(" ".join(self.format_message().split()))
         click.echo(f"fenglingctl: {line}", file=file, err=file is None)
 
 
@@ -30,4 +32,4 @@ def answer_no() -> None:
 
 def note(line: str) -> None:
     """Say something beside the result."""
-    click.echo(line, err=True)
+    click.echo("\n".join(map(plain, line.split("\n"))), err=True)

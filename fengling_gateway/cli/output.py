@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fengling_gateway.observability.plain import plain, plain_json
+
 FORMATS: Final = ("table", "json", "yaml")
 _LAID_OUT: Final = 500
 """Rows that are laid out with colours and folded lines: 10,000 take half a minute."""
@@ -51,10 +53,18 @@ def console() -> Console:
 def print_value(value: Any, output: str) -> None:
     """Print a plain value as JSON or YAML."""
     if output == "yaml":
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=False)
-        click.echo(text.rstrip())
+        text = _yaml(value, allow_unicode=True)
+        is_plain = all(plain(line) == line for line in text.split("\n"))
+        click.echo((text if is_plain else _yaml(value, allow_unicode=False)).rstrip())
     else:
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        click.echo(plain_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
+
+
+def _yaml(value: Any, *, allow_unicode: bool) -> str:
+    text: str = yaml.safe_dump(
+        value, sort_keys=False, allow_unicode=allow_unicode, default_flow_style=False
+    )
+    return text
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:
@@ -89,7 +99,7 @@ def print_facts(facts: Iterable[tuple[str, Any]]) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, cell(value))
+        table.add_row(cell(name), cell(value))
     console().print(table)
 
 
@@ -102,10 +112,10 @@ def cell(value: Any) -> Text:
     if isinstance(value, bool):
         value = "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
-        return Text(", ".join(map(str, value)))
+        return Text(plain(", ".join(map(str, value))))
     if isinstance(value, dict | list):
-        return Text(json.dumps(value, ensure_ascii=False, default=str))
-    return Text(str(value), style=_STATE_STYLES.get(str(value), ""))
+        return Text(plain_json(json.dumps(value, ensure_ascii=False, default=str)))
+    return Text(plain(str(value)), style=_STATE_STYLES.get(str(value), ""))
 
 
 def ago(at: float | None, now: float) -> str | None:

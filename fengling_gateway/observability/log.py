@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from twisted.logger import (
 from zope.interface import provider
 
 from fengling_gateway.observability.line_writer import LineWriter
+from fengling_gateway.observability.plain import plain, plain_json
 from fengling_gateway.observability.sinks import STDOUT, DescriptorSink, Sink
 
 LEVELS: Final = ("debug", "info", "warn", "error")
@@ -38,7 +38,6 @@ FORMATS: Final = ("text", "json")
 _OWN_FIELDS: Final = frozenset(
     ("log_format", "log_flattened", "log_logger", "log_source", "log_trace", "log_failure")
 )
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _RENAMED: Final = {"log_time": "", "log_level": "", "log_namespace": "", "log_id": ""}
 
 
@@ -144,18 +143,13 @@ def _text_line(event: LogEvent, process: str) -> str:
     failure = event.get("log_failure")
     trace = _indented(failure.getTraceback()) if failure is not None else ""
     # Comments, ids and the like are written by others: no line of theirs may pass for ours.
-    message = _UNPRINTABLE.sub(_escaped, formatEvent(event))
+    message = plain(formatEvent(event))
     return f"{at}Z {level:<5} {process:<8} {message}{trace}".rstrip() + "\n"
 
 
 def _indented(trace: str) -> str:
     """Set a traceback off from the lines that are ours: what was raised may be others' text."""
-    lines = (_UNPRINTABLE.sub(_escaped, line) for line in trace.splitlines())
-    return "".join(f"\n    {line}" for line in lines)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+    return "".join(f"\n    {plain(line)}" for line in trace.splitlines())
 
 
 def _json_line(event: LogEvent, process: str) -> str:
@@ -173,6 +167,5 @@ def _json_line(event: LogEvent, process: str) -> str:
             line[name] = value if isinstance(value, (str, int, float, bool)) else str(value)
     if failure is not None:
         line["traceback"] = failure.getTraceback()
-    text = json.dumps(line, ensure_ascii=False) + "\n"
-    # Half a surrogate pair is no UTF-8; its escape is the same in JSON.
-    return text.encode(errors="backslashreplace").decode()
+    # (Half a surrogate pair is no UTF-8 either.)
+    return plain_json(json.dumps(line, ensure_ascii=False)) + "\n"

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from fengling_gateway.auth.tokens import TokenRing
@@ -106,6 +107,16 @@ def test_a_token_is_inspected(run: Run, key_file: str) -> None:
     result = run("token", "inspect", "-", "--key-file", key_file, stdin=token + "\n")
     assert result.exit_code == 0
     assert "ci" in result.stdout
+
+
+@pytest.mark.parametrize("output", ["table", "json", "yaml"])
+def test_a_token_of_a_stranger_tells_the_terminal_nothing(run: Run, output: str) -> None:
+    """Whatever is in it: it is shown, and not obeyed."""
+    claims = {"sub": "\x1b[2Jada\x9b31m\u202e", "\x1b[1m": ["\x1b]0;x\x07"]}
+    token = jwt.encode(claims, "k" * 32, headers={"kid": "k1"})
+    shown = run("token", "inspect", "-", "-o", output, stdin=token).stdout
+    assert "ada" in shown
+    assert not set("\x1b\x07\x9b\u202e").intersection(shown)
 
 
 def test_an_invalid_token_is_status_1(run: Run, key_file: str, tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ class LineTests:
         [line] = lines("text", "revision {revision} is served", revision=7)
         assert line.endswith("Z INFO  gateway  revision 7 is served")
 
-    @pytest.mark.parametrize("character", ["\n", "\r", "\x1b", "\x85", "\u2028", "\ud800"])
+    @pytest.mark.parametrize(
+        "character", ["\n", "\r", "\x1b", "\x85", "\x9b", "\u2028", "\u202e", "\ud800"]
+    )
     def test_text_of_others_cannot_begin_a_line(self, character: str) -> None:
         """Comments, authors and ids are written by whoever may write them."""
         given = f"canary{character}2026-01-01T00:00:00Z ERROR gateway  all is lost"
@@ -41,10 +43,11 @@ class LineTests:
         assert character not in line
         assert character.encode("unicode_escape").decode() in line
 
-    @pytest.mark.parametrize("character", ["\n", "\ud800"])
+    @pytest.mark.parametrize("character", ["\n", "\x7f", "\x9b", "\u2028", "\u202e", "\ud800"])
     def test_json_keeps_the_text_of_others(self, character: str) -> None:
-        """Escaped as JSON has it."""
+        """Escaped as JSON has it, so that neither terminals nor who splits lines are told anything."""
         [line] = lines("json", "{comment}", comment=f"a{character}b", log_id="config.revision")
+        assert character not in line
         document = json.loads(line)
         assert (document["comment"], document["event"]) == (f"a{character}b", "config.revision")
 
