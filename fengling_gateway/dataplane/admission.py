@@ -145,6 +145,9 @@ class Admission:
         it has begun is ended for.
         """
         principal, plane = self._principal, self._plane
+        row = None if self.tenant is None else plane.snapshot.tenants.get(self.tenant)
+        if row is not None and not row.enabled:
+            return False
         if principal is None:
             return True
         if principal.method == "jwt":

@@ -19,6 +19,8 @@ cdef class Exchange(RequestSide):
     @cython.locals(plane=PlaneState, head=RequestHead, admission=Admission, now=double)
     cdef _ask_guards(self, bint may_wait, Admission earlier)
 
+    cdef Admission _new_admission(self, double now)
+
     @cython.locals(plane=PlaneState, head=RequestHead)
     cdef _proceed(self)
 

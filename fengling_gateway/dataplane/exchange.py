@@ -112,8 +112,7 @@ class Exchange(RequestSide):
         plane, plan = self._plane, self._plan
         head, guards = self.head, plan.guards
         now = self._started if earlier is None else plane.seconds()
-        admission = Admission(plane, head, self._route_id, self._tenant, now)
-        self._admission = admission
+        admission = self._admission = self._new_admission(now)
         if guards is not None:
             is_https = (head.forwarded_proto or self._peer.listener.scheme) == b"https"
             admission.ask(guards, is_https, earlier)
@@ -134,6 +133,9 @@ class Exchange(RequestSide):
         else:
             self._tenant = admission.tenant
             self._proceed()
+
+    def _new_admission(self, now: float) -> Admission:
+        return Admission(self._plane, self.head, self._route_id, self._tenant, now)
 
     def ask_again(self, may_wait: bool) -> None:
         """
@@ -300,11 +302,12 @@ class Exchange(RequestSide):
         self._phase = _TUNNEL
         self._total_deadline = self._body_due = NEVER
         plane = self._plane
+        admission = self._admission or self._new_admission(self._started)
         tunnel = self._tunnel = Tunnel(
             self,
             upstream,
             protocol.lower(),
-            self._admission,
+            admission,
             route_id=self._route_id,
             timeout=self._plan.tunnel_timeout,
             mask=plane.rng.getrandbits(32).to_bytes(4),

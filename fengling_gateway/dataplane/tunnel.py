@@ -104,7 +104,7 @@ class Tunnel:
         exchange: Exchange,
         upstream: UpstreamStream,
         protocol: bytes,
-        admission: Admission | None,
+        admission: Admission,
         *,
         route_id: str,
         timeout: float,
@@ -185,7 +185,7 @@ class Tunnel:
 
     def is_wanted(self, snapshot: Snapshot) -> bool:
         """Whether its route and its instance are still configured, and whoever asked may still ask."""
-        if self._admission is not None and not self._admission.is_still_good():
+        if not self._admission.is_still_good():
             return False
         if self._instance is None or self._instance.retired:
             return False

@@ -19,6 +19,7 @@ from tests.dataplane.snapshots import (
 )
 from tests.dataplane.snapshots import issuer as issuer_row
 from tests.dataplane.test_guards import CORS, NO_KEYS, REQUIRED, GuardCase, get, with_token
+from tests.dataplane.test_tunnels import SWITCHED, TO_CLIENT, WEBSOCKET
 from tests.support.forge import claims, token
 
 LEAVE = b"Access-Control-Request-Method: DELETE"
@@ -203,6 +204,37 @@ class SubjectTests(GuardCase):
 
     def refused_again(self, rig: Rig, request: bytes) -> bytes:
         return head_of(rig.ask(request).sent)[b"x-gateway-error"]
+
+
+class TunnelTests(GuardCase):
+    """A tunnel ends when whoever it is for gets nothing any more."""
+
+    def tunnel(self, rig: Rig, offer: bytes = WEBSOCKET) -> Any:
+        asking = rig.ask(offer)
+        rig.accept().deliver(SWITCHED)
+        asking.take()
+        return asking
+
+    def test_tunnel_of_a_tenant_ends_with_it(self) -> None:
+        """Whether its token or the host has said whose it is, and guards or none have let it in."""
+        guarded = route(policies=policies(auth=REQUIRED))
+        line = b"Authorization: Bearer " + token(claims(tenant="blue")) + b"\r\nHost"
+        for offer, entities, hosts in (
+            (WEBSOCKET.replace(b"Host", line), (guarded,), []),
+            (WEBSOCKET.replace(b"Host: h", b"Host: blue.example"), (), ["blue.example"]),
+        ):
+            rig = self.rig(*entities, tenant("blue", hosts=hosts), tenant("red"))
+            one = issuer()
+            rig.plane.offer_issuers({one.issuer: one})
+            asking = self.tunnel(rig, offer)
+            still = tenant("blue", hosts=hosts)
+            rig.apply(*plain(*entities, still, tenant("red", enabled=False)))
+            rig.advance(0.3)
+            self.assertEqual(asking.take(), b"")
+            rig.apply(*plain(*entities, tenant("blue", hosts=hosts, enabled=False), tenant("red")))
+            rig.advance(0.3)
+            self.assertEqual(asking.take(), TO_CLIENT)
+            asking.lose()
 
 
 class TlsTests(GuardCase):
