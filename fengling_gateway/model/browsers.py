@@ -32,6 +32,8 @@ MAX_AGE: Final = 86400.0
 """Browsers keep a preflight's answer no longer, whatever they are told."""
 
 ANY: Final = "*"
+NOWHERE: Final = "null"
+"""What browsers say of pages without an origin: any page can make a frame that has none."""
 
 _ORIGIN: Final = re.compile(
     r"([a-z][a-z0-9+.-]{0,30})://(\*\.)?(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:\d+)?"
@@ -47,7 +49,7 @@ def origin(value: Any, report: Report) -> Any:
     if type(value) is not str:
         wrong_type(value, "an origin like https://app.example", report)
         return None
-    if value in {ANY, "null"}:
+    if value in {ANY, NOWHERE}:
         return value
     parts = _ORIGIN.fullmatch(value.lower()) if len(value) <= 300 and value.isprintable() else None
     host = canonical_host(parts[3]) if parts else None
@@ -98,6 +100,10 @@ def cors(value: Any, report: Report) -> Any:
                 start = len(report.found)
                 report.add("conflict", "can't be * together with credentials: name them")
                 report.locate(start, name)
+        if NOWHERE in policy["origins"]:
+            start = len(report.found)
+            report.add("conflict", "can't have null together with credentials: any page can be it")
+            report.locate(start, "origins")
     return policy
 
 
