@@ -19,7 +19,7 @@ from fengling_gateway.model.checks import Field, Record, boolean, list_of, optio
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.names import display_name, slug
 from fengling_gateway.model.problems import Report, shown
-from fengling_gateway.model.times import instant
+from fengling_gateway.model.times import ending
 
 PREFIX: Final = "fgk_"
 SECRET_BYTES: Final = 32
@@ -91,7 +91,7 @@ API_KEY: Final = Record(
     Field("enabled", boolean, True),
     Field("client_id", slug),
     Field("digest", _digest),
-    Field("expires_at", optional(instant), None),
+    Field("expires_at", optional(ending), None),
     open_ended=True,
 )
 

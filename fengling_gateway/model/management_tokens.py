@@ -13,7 +13,7 @@ from typing import Any, Final
 from fengling_gateway.model.checks import Check, Field, Record, choice, list_of, optional, text
 from fengling_gateway.model.names import display_name, slug
 from fengling_gateway.model.problems import Report
-from fengling_gateway.model.times import instant
+from fengling_gateway.model.times import ending, instant
 
 READ: Final = "gateway:read"
 WRITE: Final = "gateway:write"
@@ -42,7 +42,7 @@ MANAGEMENT_TOKEN: Final = Record(
     Field("scopes", optional(_at_least_one(list_of(choice(*SCOPES), 3, as_set=True))), None),
     Field("tenants", optional(_at_least_one(list_of(slug, MAX_TENANTS, as_set=True))), None),
     Field("created_by", optional(text(200)), None),
-    Field("expires_at", optional(instant), None),
+    Field("expires_at", optional(ending), None),
     Field("revoked_at", optional(instant), None),
     open_ended=True,
 )

@@ -35,7 +35,7 @@ from fengling_gateway.model.names import (
 from fengling_gateway.model.paths import location, route_path
 from fengling_gateway.model.policies import MAX_EDITS, policies
 from fengling_gateway.model.problems import Report
-from fengling_gateway.model.times import instant
+from fengling_gateway.model.times import beginning, ending
 
 MAX_CONDITIONS: Final = 50
 MAX_SPLIT: Final = 100
@@ -162,8 +162,8 @@ ROUTE: Final = Record(
     Field("redirect", optional(_redirect_with_status), None),
     Field("respond", optional(_respond), None),
     Field("policies", policies, {}),
-    Field("valid_from", instant, None),
-    Field("valid_to", instant, None),
+    Field("valid_from", beginning, None),
+    Field("valid_to", ending, None),
     open_ended=True,
 )
 

@@ -24,6 +24,8 @@ _CLOCK: Final = re.compile(r"([0-9]{1,9}):([0-5][0-9]):([0-5][0-9](?:\.[0-9]{1,9
 _LATEST: Final = 253402300799.0
 """The end of the year 9999, the last that has an ISO date."""
 
+_INFINITIES: Final = {"-infinity": 0.0, "infinity": _LATEST}
+
 
 @lru_cache(maxsize=1024)
 def parse_duration(text: str) -> float | None:
@@ -105,16 +107,27 @@ def _digits(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def instant(value: Any, report: Report) -> Any:
+def beginning(value: Any, report: Report) -> Any:
     """
-    A point in time as seconds since the Unix epoch; null is no bound.
+    From when on, as seconds since the Unix epoch; null is no bound.
 
-    PostgreSQL's ``infinity`` is no bound either.
+    Of PostgreSQL's infinities the one is no bound either, and the other is never.
     """
-    if value is None or value in ("infinity", "-infinity"):
+    return None if value == "-infinity" else instant(value, report)
+
+
+def ending(value: Any, report: Report) -> Any:
+    """Until when; null and ``infinity`` are no bound, and ``-infinity`` has always been over."""
+    return None if value == "infinity" else instant(value, report)
+
+
+def instant(value: Any, report: Report) -> Any:
+    """A point in time as seconds since the Unix epoch; null is none, and an infinity is one."""
+    if value is None:
         return None
     if type(value) is str:
-        return _parse_instant(value, report)
+        known = _INFINITIES.get(value)
+        return _parse_instant(value, report) if known is None else known
     if type(value) is not float and type(value) is not int:
         wrong_type(value, "a time like 2026-12-31T23:00:00Z", report)
     elif not 0 <= value <= _LATEST:

@@ -22,6 +22,14 @@ def test_id_is_enough() -> None:
     assert (body["scopes"], body["tenants"]) == (None, None)
 
 
+@pytest.mark.parametrize("when", ["infinity", "-infinity", "1970-01-01T00:00:00+00:00", 0])
+def test_whatever_time_it_is_revoked_at_it_is_revoked(when: Any) -> None:
+    """Also at those that PostgreSQL has and calendars have not."""
+    verdict = validate(KEY, {"revoked_at": when})
+    assert isinstance(verdict, Accepted)
+    assert json.loads(verdict.body)["revoked_at"] is not None
+
+
 def test_it_refers_to_nothing() -> None:
     """A revocation does not wait for a tenant to be there."""
     verdict = validate(KEY, {"tenants": ["acme"]})

@@ -180,6 +180,31 @@ class CanonicalTests:
             "valid_to": None,
         }
 
+    @pytest.mark.parametrize(
+        ("field", "given", "meant"),
+        [
+            ("valid_from", "-infinity", None),
+            ("valid_from", "infinity", 253402300799.0),
+            ("valid_to", "infinity", None),
+            ("valid_to", "-infinity", 0.0),
+        ],
+    )
+    def test_infinity_is_no_bound_on_its_own_side_only(
+        self, field: str, given: str, meant: float | None
+    ) -> None:
+        """A route from never on, or until always ago, takes nothing."""
+        verdict = validate(Key("route", "r"), {"path": "/", "service_id": "s", field: given})
+        assert isinstance(verdict, Accepted)
+        assert json.loads(verdict.body)[field] == meant
+
+    @pytest.mark.parametrize(("given", "meant"), [("infinity", None), ("-infinity", 0.0)])
+    def test_key_that_has_always_been_over_has_ended(self, given: str, meant: float | None) -> None:
+        """It is not one without an end."""
+        row = {"client_id": "c", "digest": "0" * 64, "expires_at": given}
+        verdict = validate(Key("api_key", "k"), row)
+        assert isinstance(verdict, Accepted)
+        assert json.loads(verdict.body)["expires_at"] == meant
+
     def test_service_has_its_defaults(self) -> None:
         """What is not said is said in the body."""
         verdict = validate(Key("service", "s"), {})
