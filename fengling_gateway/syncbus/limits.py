@@ -128,21 +128,30 @@ class LimitSync:
         """Tell until there is nothing left to tell, and somebody has heard it."""
         try:
             while await self._pause():
-                if not self._ledger.is_reachable:
-                    self._number += 1
-                    await self._tell([])
-                elif not await self._tell_all():
+                if not await self._go_on():
                     break
         except CancelledError:
             if not self._stopping:
                 raise
+        finally:
+            self._running = None
+
+    async def _go_on(self) -> bool:
+        """Tell what there is, or ask whether anybody is there; False if all has been told."""
+        try:
+            if self._ledger.is_reachable and await self._tell_all():
+                return True
+            if self._ledger.is_reachable and self._alarm is None:
+                return False
+            self._number += 1
+            await self._tell([])
+        except CancelledError:
+            raise
         except Exception:
-            # With nothing left to tell it begins anew with the next request.
             self._ledger.lose_all()
             self._ledger.failures += 1
             self._log.failure("limits: telling of what was taken failed")
-        finally:
-            self._running = None
+        return True
 
     async def _pause(self) -> bool:
         """Let time pass; whether to go on."""

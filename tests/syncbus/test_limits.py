@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -240,6 +241,24 @@ class LimitSyncTests(SynchronousTestCase):
         for _ in range(15):
             self.clock.advance(0.1)
         self.assertEqual(self.take(20, of=SLOW), 2)
+
+    def test_fault_is_got_over(self) -> None:
+        """Whether it comes while Redis is there, or while it is asked whether it is."""
+        self.connect()
+        self.calls()
+        self.answer(0, 0, 0)
+        arguments = "fengling_gateway.syncbus.limits.arguments"
+        with patch(arguments, side_effect=RuntimeError("a fault")):
+            self.take(2)
+            for _ in range(10):
+                self.clock.advance(0.2)
+                self.assertEqual(self.calls(), [])
+        self.assertGreater(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.table.counters()["limits_alone_now"], 1)
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.calls()), 1)
+        self.answer()
+        self.assertEqual(self.table.counters()["limits_alone_now"], 0)
 
     def test_stopped_in_the_midst_of_everything_it_is_stopped(self) -> None:
         """`tearDown` sees that nothing is left."""
