@@ -131,7 +131,7 @@ class TokenCache:
                 return principal
             self._good.drop(digest)
         refused = self._bad.get(digest)
-        if refused is not None and now < refused[1]:
+        if refused is not None and 0.0 <= now - refused[1] < REFUSED_SECONDS:
             raise TokenError(refused[0].code, refused[0].issuer_id)
         return self._verify(token, digest, now)
 
@@ -147,7 +147,7 @@ class TokenCache:
         except TokenError as error:
             # Another one, without what was on the way here, tokens among it.
             kept = TokenError(error.code, error.issuer_id)
-            self._bad.set(digest, (kept, now + REFUSED_SECONDS))
+            self._bad.set(digest, (kept, now))
             raise
         self._good.set(digest, (principal, self._issuers[compact.claims["iss"]]))
         return principal

@@ -79,6 +79,14 @@ def test_refusal_is_remembered_for_a_while() -> None:
     assert tokens.verified == 2
 
 
+def test_clock_that_steps_back_prolongs_no_refusal() -> None:
+    """It was wrong by an hour, and so was every "expired" that it led to."""
+    tokens = cache()
+    raw = token()
+    assert refusal(tokens, raw, NOW + 3600) == "expired"
+    assert tokens.verify(raw, NOW).subject == "ada"
+
+
 def test_unknown_key_is_told_with_its_issuer_again() -> None:
     """Also from memory: it may be published any moment."""
     tokens = cache()
