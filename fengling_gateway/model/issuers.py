@@ -29,7 +29,7 @@ from fengling_gateway.model.checks import (
 )
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.key_sets import ALGORITHMS, HMAC_BYTES, KeyRefusedError, read_key_set
-from fengling_gateway.model.names import canonical_host, display_name, edited_request_header, slug
+from fengling_gateway.model.names import canonical_host, display_name, own_identity_header, slug
 from fengling_gateway.model.problems import Report, shown
 from fengling_gateway.model.times import duration
 
@@ -133,21 +133,7 @@ def _keys(value: Any, report: Report) -> Any:
     return value
 
 
-_OF_REQUESTS: Final = frozenset(
-    "authorization cookie forwarded via x-forwarded-for x-forwarded-host x-forwarded-port "
-    "x-forwarded-proto x-real-ip x-request-id".split()
-)
-"""Headers that clients send, or we set, for reasons of their own."""
-
-
-def _identity_header(value: Any, report: Report) -> Any:
-    name = edited_request_header(value, report)
-    if type(name) is str and name.lower().replace("_", "-") in _OF_REQUESTS:
-        report.add("protected_header", "has a meaning of its own and can't hold a claim")
-    return name
-
-
-_headers: Final = mapping_of(_identity_header, claim, MAX_CLAIMS)
+_headers: Final = mapping_of(own_identity_header, claim, MAX_CLAIMS)
 
 
 def _extra_headers(value: Any, report: Report) -> Any:

@@ -30,9 +30,9 @@ from fengling_gateway.model.names import (
     IDENTITY_HEADERS,
     address,
     display_name,
-    edited_response_header,
     host,
     host_header,
+    identity_header,
     network,
     slug,
 )
@@ -98,7 +98,7 @@ INSTANCE_HEALTH: Final = Record(
 )
 
 _identity_fields: Final = Record(
-    *(Field(claim, edited_response_header, name) for claim, name in IDENTITY_HEADERS.items())
+    *(Field(claim, identity_header, name) for claim, name in IDENTITY_HEADERS.items())
 )
 
 

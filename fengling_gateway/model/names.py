@@ -38,6 +38,13 @@ _FRAMING: Final = frozenset(
     "connection content-length expect host http2-settings keep-alive proxy-authenticate "
     "proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
 )
+_OF_REQUESTS: Final = frozenset(
+    "access-control-request-headers access-control-request-method authorization cookie forwarded "
+    "origin via x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip "
+    "x-request-id".split()
+)
+"""Headers that clients send, or we set, for reasons of their own."""
+
 _IDENTITY: Final = frozenset(name.lower() for name in IDENTITY_HEADERS.values())
 
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -264,6 +271,21 @@ def edited_response_header(value: Any, report: Report) -> Any:
     if type(name) is str and name.lower().replace("_", "-") in _FRAMING:
         report.add("protected_header", "is set by the gateway itself and can't be edited")
     return name
+
+
+def identity_header(value: Any, report: Report) -> Any:
+    """A header that tells instances what was verified; what clients send by its name is dropped."""
+    name = edited_response_header(value, report)
+    if type(name) is str and name.lower().replace("_", "-") in _OF_REQUESTS:
+        report.add("protected_header", "has a meaning of its own and can't hold a claim")
+    return name
+
+
+def own_identity_header(value: Any, report: Report) -> Any:
+    """The same of one issuer, beside those of the setting."""
+    before = len(report.found)
+    name = edited_request_header(value, report)
+    return name if len(report.found) > before else identity_header(name, report)
 
 
 def edited_request_header(value: Any, report: Report) -> Any:

@@ -575,6 +575,8 @@ class RejectedTests:
             ("hold", {"max_removed_share": "half"}, "wrong_type"),
             ("trusted_proxies", ["nowhere"], "bad_network"),
             ("identity_headers", {"user": "Host"}, "protected_header"),
+            ("identity_headers", {"user": "Authorization"}, "protected_header"),
+            ("identity_headers", {"tenant": "x_forwarded_for"}, "protected_header"),
             ("identity_headers", {"user": "x-roles"}, "duplicate"),
             ("defaults", {"retries": 1}, "unknown_policy"),
         ]
