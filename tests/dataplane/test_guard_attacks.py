@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from tests.auth.test_issuer import issuer
 from tests.dataplane.rig import GET, OK, Rig, head_of, status_of
@@ -180,6 +181,55 @@ class CredentialTests(GuardCase):
             rig = self.guarded(client("shop"), row, auth=REQUIRED)
             refused = self.refused(rig, get(b"X-Api-Key: " + key, *lines))
             self.assertEqual(refused[1], b"invalid_token")
+
+
+class FaultTests(GuardCase):
+    """When a guard fails, it fails closed."""
+
+    def test_fault_of_a_guard_lets_nobody_in(self) -> None:
+        """The client hears of a fault of ours, and holds no place afterwards."""
+        given = {
+            "access": {"allow": ["198.51.100.0/24"]},
+            "auth": REQUIRED,
+            "concurrency": {"limit": 1},
+            "cors": CORS,
+            "rate_limit": {"rate": "9/s"},
+        }
+        for part in (
+            "routing.access.AccessList.takes",
+            "http.cors.Cors.pairs",
+            "auth.requirement.Requirement.believes",
+            "auth.api_keys.json.loads",
+        ):
+            key, row = api_key("k1", client_id="shop")
+            rig = self.guarded(client("shop"), row, **given)
+            ask = get(b"X-Api-Key: " + key, ORIGIN)
+            with patch(f"fengling_gateway.{part}", side_effect=RuntimeError("a fault")):
+                self.assertEqual(self.refused(rig, ask)[:2], (500, b"internal_error"))
+            self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+            self.passed(rig, ask)
+
+
+class PipeliningTests(GuardCase):
+    """Requests of one connection, of which each shows its own credentials."""
+
+    def test_each_request_is_judged_by_itself(self) -> None:
+        """Whoever has gone before, and for whatever it has waited."""
+        rig = self.guarded(auth=REQUIRED, keys=NO_KEYS, concurrency={"limit": 1})
+        rig.plane.want_keys = lambda _: True
+        bob = with_token(token(claims(sub="bob")))
+        asking = rig.ask(with_token() + GET + bob + get(b"X-User-Id: root"))
+        one = issuer()
+        rig.plane.offer_issuers({one.issuer: one})
+        rig.advance(0.1)
+        upstream = rig.accept()
+        for subject in (b"ada", b"bob"):
+            self.assertEqual(head_of(upstream.take())[b"x-user-id"], subject)
+            upstream.deliver(OK)
+            answers = asking.take()
+            self.assertEqual(status_of(answers), 200)
+            self.assertEqual(answers.count(b"HTTP/1.1 401 "), 1)
+        self.assertEqual((upstream.take(), len(rig.dials)), (b"", 1))
 
 
 class AddressTests(GuardCase):
