@@ -103,6 +103,15 @@ class SiteTests(SynchronousTestCase):
     def advance(self, seconds: float) -> None:
         self.clock.pump([0.5] * int(2 * seconds))
 
+    def test_line_that_is_too_long_is_answered(self) -> None:
+        """Who sends a huge token is told, and counted."""
+        peer = self.connected()
+        peer.send(REQUEST[:-2] + b"Authorization: Bearer " + b"a" * 20_000)
+        self.assertTrue(peer.value().startswith(b"HTTP/1.1 431 "))
+        self.assertFalse(peer.open)
+        self.assertEqual(self.refusals["malformed_request"], 1)
+        self.assertEqual(self.page.requests, [])
+
     def test_head_that_trickles_in_is_cut_off(self) -> None:
         """However its bytes come: the deadline is for the whole of it."""
         peer = self.connected()
