@@ -124,8 +124,8 @@ class BoundedChannel(HTTPChannel):
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line of the head is too long, as with a huge token: Twisted would hang up and say nothing."""
         self.site.refusals["malformed_request"] += 1
-        # (Nothing of the request is read by anybody, so this may be said before its end.)
-        self.transport.write(
+        transport: Any = self.transport
+        transport.write(
             b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
         )
         self.loseConnection()
