@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from fengling_gateway.auth.claims import ClaimPath, Claims, as_text
+from fengling_gateway.model.names import plain_name
 
 Pair = tuple[bytes, bytes]
 
@@ -76,8 +77,8 @@ class JwtTransform:
             extra: headers of an issuer's own, by name, and the claim of each. One
                 that is among `names` is left out: there would be two of it.
         """
-        taken = {_plain(name) for name in names.values()}
-        self.left_out = tuple(sorted(name for name in extra if _plain(name) in taken))
+        taken = {plain_name(name) for name in names.values()}
+        self.left_out = tuple(sorted(name for name in extra if plain_name(name) in taken))
         self._user = names["user"].encode("latin-1")
         self._name = names["name"].encode("latin-1")
         self._roles = names["roles"].encode("latin-1")
@@ -116,11 +117,6 @@ class JwtTransform:
             if value:
                 found.append((header, value))
         return found
-
-
-def _plain(name: str) -> str:
-    """Return a name as CGI-like servers take it."""
-    return name.lower().replace("_", "-")
 
 
 def _encoded(value: Any) -> bytes:

@@ -265,10 +265,15 @@ def query_name(value: Any, report: Report) -> Any:
     return value
 
 
+def plain_name(name: str) -> str:
+    """Return a header's name in lower case and with ``-`` for ``_``, as CGI-like servers take it."""
+    return name.lower().replace("_", "-")
+
+
 def edited_response_header(value: Any, report: Report) -> Any:
     """A header that an operator may set or remove: not one that framing depends on."""
     name = token(value, report)
-    if type(name) is str and name.lower().replace("_", "-") in _FRAMING:
+    if type(name) is str and plain_name(name) in _FRAMING:
         report.add("protected_header", "is set by the gateway itself and can't be edited")
     return name
 
@@ -276,7 +281,7 @@ def edited_response_header(value: Any, report: Report) -> Any:
 def identity_header(value: Any, report: Report) -> Any:
     """A header that tells instances what was verified; what clients send by its name is dropped."""
     name = edited_response_header(value, report)
-    if type(name) is str and name.lower().replace("_", "-") in _OF_REQUESTS:
+    if type(name) is str and plain_name(name) in _OF_REQUESTS:
         report.add("protected_header", "has a meaning of its own and can't hold a claim")
     return name
 
@@ -295,7 +300,7 @@ def edited_request_header(value: Any, report: Report) -> Any:
     Instances trust them, and many take ``X_Tenant_Id`` for ``X-Tenant-Id``.
     """
     name = edited_response_header(value, report)
-    if type(name) is str and name.lower().replace("_", "-") in _IDENTITY:
+    if type(name) is str and plain_name(name) in _IDENTITY:
         report.add("protected_header", "says who was verified and can't be edited")
     return name
 
