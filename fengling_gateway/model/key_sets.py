@@ -27,6 +27,9 @@ MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
 """Verifying with more takes long, and whoever publishes the key decides how long."""
 
+MAX_EXPONENT_BITS: Final = 64
+"""For the same reason: 65537 has 17, and one of 3072 takes a hundred times as long."""
+
 HMAC_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The least that a secret must have: as much as the digest (RFC 7518, section 3.2)."""
 
@@ -241,6 +244,8 @@ def _public_key(jwk: dict[str, Any], algorithm: str) -> Any:
         raise KeyRefusedError(f"is not well formed for {algorithm}") from None
     if jwk["kty"] == "RSA":
         _require_strong(key.public_numbers().n, key.public_numbers().e)
+    elif jwk["kty"] == "OKP" and _is_of_small_order(key.public_bytes_raw()):
+        raise KeyRefusedError("is a point of small order, for which anybody can sign")
     return key
 
 
@@ -248,10 +253,28 @@ def _require_strong(modulus: int, exponent: int) -> None:
     bits = modulus.bit_length()
     if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
         raise KeyRefusedError(f"has {bits} bits, and needs {MIN_RSA_BITS} to {MAX_RSA_BITS}")
+    if exponent.bit_length() > MAX_EXPONENT_BITS:
+        raise KeyRefusedError(f"has an exponent of more than {MAX_EXPONENT_BITS} bits")
     if exponent < 3 or not exponent & 1:
         raise KeyRefusedError(f"has the exponent {exponent}")
     if _is_of_roca(modulus):
         raise KeyRefusedError("was made by a chip whose keys can be computed (CVE-2017-15361)")
+
+
+_ORDER_OF_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_CURVES: Final = {
+    32: ((1 << 255) - 19, frozenset((0, 1, -1, _ORDER_OF_8, -_ORDER_OF_8))),
+    57: ((1 << 448) - (1 << 224) - 1, frozenset((0, 1, -1))),
+}
+"""Of Ed25519 and Ed448, by the bytes of a key: the prime, and where points of small order are."""
+
+
+def _is_of_small_order(point: bytes) -> bool:
+    """Whether a few signatures, known to everybody, verify any text by it."""
+    prime, places = _CURVES[len(point)]
+    # (The bits above are the sign of the other coordinate. There may be a prime too much.)
+    place = int.from_bytes(point, "little") & ((1 << prime.bit_length()) - 1)
+    return any((place - one) % prime == 0 for one in places)
 
 
 _ROCA_PRIMES: Final = (*range(3, 168, 2),)

@@ -69,6 +69,7 @@ def test_key_is_for_its_own_algorithms() -> None:
         ({"n": "!"}, "not well formed"),
         ({"e": number(1)}, "exponent 1"),
         ({"e": number(4)}, "not well formed"),
+        ({"e": number((1 << 64) + 1)}, "exponent of more than 64 bits"),
     ],
 )
 def test_key_that_is_not_for_this_is_refused(fields: dict[str, Any], why: str) -> None:
@@ -103,6 +104,30 @@ def test_key_that_can_be_computed_is_refused() -> None:
     if (p * q).bit_length() >= 2048:
         assert "CVE-2017-15361" in refusal(jwk)
     read_key(rsa_jwk(), RS)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        b"\1" + bytes(31),
+        bytes(32),
+        bytes(31) + b"\x80",
+        bytes.fromhex("ec" + "ff" * 30 + "7f"),
+        bytes.fromhex("ed" + "ff" * 30 + "7f"),
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+        bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
+        b"\1" + bytes(56),
+        bytes(57),
+    ],
+    ids=bytes.hex,
+)
+def test_point_for_which_anybody_can_sign_is_refused(point: bytes) -> None:
+    """By the first of them, ``01 00…`` is the signature of every text."""
+    curve = "Ed25519" if len(point) == 32 else "Ed448"
+    jwk = {"kty": "OKP", "crv": curve, "x": b64(point)}
+    with pytest.raises(KeyRefusedError, match="small order|not well formed"):
+        read_key(jwk, {"EdDSA"})
 
 
 def test_off_curve_point_is_refused() -> None:
