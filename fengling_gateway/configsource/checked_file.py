@@ -76,7 +76,9 @@ def write_new(path: Path, blocks: Iterable[bytes]) -> int:
         OSError: it could not be written; what was there under its name still is.
     """
     temporary = path.with_name(path.name + ".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    # What is there by this name is left over from a crash, or somebody's link to another file.
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
             size = _write_all(descriptor, blocks)

@@ -22,6 +22,9 @@ _log = Logger(namespace="fengling.issuers")
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Room for 64 of the largest key sets, or 5,000 usual ones; what is beyond is not kept."""
 
+_LATEST: Final = 2.0**33
+"""Seconds since the epoch, in the 23rd century: what is later, or no number, is no date."""
+
 Sets = Mapping[tuple[str, str], Kept]
 """By an issuer's id and where it publishes its keys: elsewhere there may be others."""
 
@@ -54,7 +57,14 @@ class KeySetFile:
             return dict(_records(read_blocks(self._path)))
         except FileNotFoundError:
             return {}
-        except (DamagedFileError, OSError, ValueError, KeyError, TypeError) as error:
+        except (
+            DamagedFileError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            RecursionError,
+        ) as error:
             _log.warn(
                 "{path} can't be used: {error}; keys are fetched anew",
                 path=self._path,
@@ -116,4 +126,6 @@ def _records(blocks: Iterable[bytes]) -> Iterator[tuple[tuple[str, str], Kept]]:
     for payload in blocks:
         record = json.loads(payload)
         kept = Kept(dict(record["document"]), float(record["fetched_at"]))
+        if not 0 <= kept.fetched_at < _LATEST:
+            raise ValueError("a time that is none")
         yield (str(record["issuer"]), str(record["source"])), kept

@@ -32,6 +32,15 @@ def test_a_context_is_used(
     assert stat.S_IMODE(contexts(tmp_path).stat().st_mode) == 0o600
 
 
+def test_a_file_that_was_left_open_to_others_is_not_written_to(run: Run, tmp_path: Path) -> None:
+    """As by a command that was killed."""
+    left = contexts(tmp_path).with_suffix(".new")
+    left.parent.mkdir(parents=True)
+    left.touch(0o644)
+    assert run("context", "set", "here", "--database", "postgresql://a:b@db/x").exit_code == 0
+    assert stat.S_IMODE(contexts(tmp_path).stat().st_mode) == 0o600
+
+
 def test_contexts_are_listed_without_passwords(run: Run) -> None:
     """The current one is marked."""
     run("context", "set", "a", "--database", "postgresql://ops:canary@db/gateway")

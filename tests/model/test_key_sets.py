@@ -126,7 +126,7 @@ def test_point_for_which_anybody_can_sign_is_refused(point: bytes) -> None:
     """By the first of them, ``01 00…`` is the signature of every text."""
     curve = "Ed25519" if len(point) == 32 else "Ed448"
     jwk = {"kty": "OKP", "crv": curve, "x": b64(point)}
-    with pytest.raises(KeyRefusedError, match="small order|not well formed"):
+    with pytest.raises(KeyRefusedError, match=r"small order|not well formed"):
         read_key(jwk, {"EdDSA"})
 
 

@@ -58,9 +58,24 @@ class KeySetFileTests(SynchronousTestCase):
     def test_file_of_other_things_is_not_believed(self) -> None:
         """Of another form, a later version's perhaps."""
         self.file.save({})
-        for payload in (b"[]", b"{}", b"no JSON", b'{"issuer": "a", "source": "s"}', b"7"):
+        record = b'{"issuer": "a", "source": "s", "document": {}, "fetched_at": %s}'
+        odd = (b"[]", b"{}", b"no JSON", b'{"issuer": "a", "source": "s"}', b"7", b"[" * 100_000)
+        for payload in (*odd, *(record % at for at in (b"NaN", b"1e999", b"-1", b"null"))):
             write_new(self.path, [payload])
-            self.assertEqual(self.opened().load(), {})
+            self.assertEqual(self.opened().load(), {}, payload[:80])
+
+    def test_writing_follows_no_link(self) -> None:
+        """What is left from a crash, or was put there, is not written to, and not kept open."""
+        other = self.directory.with_name("other")
+        other.write_text("theirs")
+        self.directory.mkdir()
+        self.path.with_name("key-sets.tmp").symlink_to(other)
+        self.file.save(SETS)
+        self.assertEqual((other.read_text(), self.opened().load()), ("theirs", SETS))
+        left = self.path.with_name("key-sets.tmp")
+        left.touch(0o644)
+        self.file.save(SETS)
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
 
     def test_file_has_a_bound(self) -> None:
         """In both directions."""
