@@ -14,7 +14,7 @@ cdef class Admission:
     cdef double _now
     cdef object _principal
     cdef tuple _entered
-    cdef list _counted
+    cdef Py_ssize_t _counted_from, _counted_to
     cdef public str tenant, refused
     cdef public object error
     cdef public int status

@@ -51,7 +51,8 @@ class Admission:
     """
 
     __slots__ = (
-        "_counted",
+        "_counted_from",
+        "_counted_to",
         "_entered",
         "_head",
         "_now",
@@ -83,7 +84,7 @@ class Admission:
         self._now = now
         self._principal: Principal | None = None
         self._proof = b""
-        self._counted: list[Pair] = NO_PAIRS
+        self._counted_from = self._counted_to = 0  # of `pairs`, what early limits said
         self._entered: tuple[ConcurrencyLimit, bytes] | None = None
         self.tenant = tenant
         self.error: ForwardError | None = None
@@ -185,13 +186,12 @@ class Admission:
 
     def _count_once(self, limits: tuple[Limit, ...], earlier: Admission | None) -> None:
         """Count the request, unless that was done before it waited."""
-        if earlier is not None:
-            self._counted = earlier._counted
-            self.pairs = self.pairs + self._counted
-            return
-        before = len(self.pairs)
-        self._count(limits)
-        self._counted = self.pairs[before:]
+        self._counted_from = len(self.pairs)
+        if earlier is None:
+            self._count(limits)
+        else:
+            self.pairs = self.pairs + earlier.pairs[earlier._counted_from : earlier._counted_to]
+        self._counted_to = len(self.pairs)
 
     def _count(self, limits: tuple[Limit, ...]) -> None:
         """Count the request, and tell its client what is left."""
