@@ -82,6 +82,35 @@ class RevokedTests:
             session.run("DELETE FROM fengling.management_token")
 
 
+class DeletedTests:
+    """Without its row a token is as good as before; of an API key, the key is gone."""
+
+    @pytest.mark.parametrize("ends", ["NULL", "'infinity'", "now() + interval '1 day'"])
+    def test_deleting_a_good_token_warns(self, session: Session, ends: str) -> None:
+        """Whoever does it may mean to revoke it."""
+        session.run(f"INSERT INTO fengling.management_token (id, expires_at) VALUES ('t1', {ends})")
+        session.run("DELETE FROM fengling.management_token")
+        assert 'token "t1": as good as before' in "".join(session.notices)
+        assert "fenglingctl token revoke t1" in "".join(session.notices)
+
+    def test_undoing_its_registration_warns(self, session: Session) -> None:
+        """It is made all the same."""
+        session.run("INSERT INTO fengling.management_token (id) VALUES ('t1'), ('t2')")
+        session.run("SELECT fengling.undo(1)")
+        told = "".join(session.notices)
+        assert 'token "t1": as good' in told or 'token "t1" and 1 more: as good' in told
+
+    def test_deleting_what_is_over_is_silent(self, session: Session) -> None:
+        """And so is what deletes nothing."""
+        session.run(
+            "INSERT INTO fengling.management_token (id, expires_at) VALUES ('t1', now()),"
+            " ('t2', '-infinity')",
+            "DELETE FROM fengling.management_token",
+            "DELETE FROM fengling.management_token",
+        )
+        assert "as good" not in "".join(session.notices)
+
+
 class RefusalTests:
     @pytest.mark.parametrize(
         ("column", "value"),

@@ -82,6 +82,26 @@ BEGIN
     RETURN NEW;
 END $$;
 
+-- Elsewhere, taking a key's row away takes the key away. Here it takes away what was known of it.
+CREATE FUNCTION fengling.warn_of_good_tokens() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    token text;
+    others bigint;
+BEGIN
+    SELECT min(t.id), count(*) - 1 INTO token, others FROM gone AS t
+    WHERE t.revoked_at IS NULL AND coalesce(t.expires_at, 'infinity') > now();
+    IF token IS NOT NULL THEN
+        RAISE WARNING USING
+            MESSAGE = format('management token "%s"%s: as good as before, and in no list any more',
+                             token, CASE WHEN others > 0 THEN format(' and %s more', others)
+                                    ELSE '' END),
+            HINT = format('to have it refused: fenglingctl token revoke %s', token);
+    END IF;
+    RETURN NULL;
+END $$;
+
 -- As in 0001/refusals.sql, with the policies that have come since. (It runs for almost every row,
 -- hence without a SET.)
 CREATE OR REPLACE FUNCTION fengling.are_policies(policies jsonb) RETURNS boolean

@@ -145,5 +145,7 @@ COMMENT ON COLUMN fengling.management_token.revoked_at IS
 CREATE TRIGGER stay_revoked BEFORE UPDATE OR DELETE ON fengling.management_token
     FOR EACH ROW WHEN (OLD.revoked_at IS NOT NULL)
     EXECUTE FUNCTION fengling.stay_revoked();
+CREATE TRIGGER warn_of_good_tokens AFTER DELETE ON fengling.management_token
+    REFERENCING OLD TABLE AS gone EXECUTE FUNCTION fengling.warn_of_good_tokens();
 CREATE TRIGGER stay_revoked_all BEFORE TRUNCATE ON fengling.management_token
     EXECUTE FUNCTION fengling.stay_revoked();
