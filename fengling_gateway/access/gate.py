@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 
 from fengling_gateway.access.audit import AuditTrail
-from fengling_gateway.access.granted import Access, IAccess, asked_by
+from fengling_gateway.access.granted import CHALLENGE, Access, IAccess, asked_by
 from fengling_gateway.access.problems import ProblemError, identify, write_problem
 from fengling_gateway.access.throttle import FailureThrottle
 from fengling_gateway.access.verifiers import RevokedError, Verifier, verify
@@ -116,12 +116,11 @@ class Gate(Resource):
         operator = error.operator if isinstance(error, RevokedError) else None
         asked = asked_by(request, operator)
         self._trail.refused(asked, error.code)
-        challenge = b'Bearer realm="fengling-gateway"'
         if error.code == "no_token":
             # It guesses nothing, so it is not limited either.
-            request.setHeader(b"www-authenticate", challenge)
+            request.setHeader(b"www-authenticate", CHALLENGE)
             return ProblemError("unauthorized", "send a header Authorization: Bearer <token>")
-        request.setHeader(b"www-authenticate", challenge + b', error="invalid_token"')
+        request.setHeader(b"www-authenticate", CHALLENGE + b', error="invalid_token"')
         if self._throttle.failed(asked.address, now=self._clock.seconds()):
             request.setHeader(b"retry-after", b"1")
             return ProblemError("too_many_failures")

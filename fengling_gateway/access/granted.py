@@ -11,7 +11,8 @@ from fengling_gateway.access.audit import Asked, AuditTrail, Record
 from fengling_gateway.access.problems import ProblemError, request_id
 from fengling_gateway.auth.operators import Operator
 
-_REALM: Final = b'Bearer realm="fengling-gateway"'
+CHALLENGE: Final = b'Bearer realm="fengling-gateway"'
+"""What every refusal of a credential says in ``WWW-Authenticate``, and some say more (RFC 6750, 3)."""
 
 _SHOWN_METHOD: Final = re.compile(rb"[A-Z]{1,20}")
 _SHOWN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9._-]{1,40}){1,6}")
@@ -46,8 +47,8 @@ class Access:
         """
         if self.operator.may(scope):
             return
-        challenge = b', error="insufficient_scope", scope="%s"' % scope.encode()
-        self._request.setHeader(b"www-authenticate", _REALM + challenge)
+        more = b', error="insufficient_scope", scope="%s"' % scope.encode()
+        self._request.setHeader(b"www-authenticate", CHALLENGE + more)
         raise self._refused(ProblemError("insufficient_scope", f"this needs the scope {scope}"))
 
     def require_all_tenants(self) -> None:
