@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
 from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.auth.issuer_store import NO_KEYS_YET
+from fengling_gateway.model.entity import Key
 from fengling_gateway.model.issuers import KEY_PLACES
 from fengling_gateway.supervisor.published_keys import PublishedKeys
 
@@ -61,6 +63,23 @@ def issuer_warnings(failed: str | None, published: PublishedKeys | None) -> Iter
         now = f"those of {_date(published.fetched_at)} go on"
     since = _date(published.failing_since)
     yield f"its keys can't be fetched since {since}: {published.why}; {now}"
+
+
+def trust_warnings(names: Iterable[str], bodies: Mapping[Key, bytes]) -> Iterator[dict[str, str]]:
+    """Yield which issuers the host's settings believe in vain, by the configuration that is served."""
+    for name in names:
+        body = bodies.get(Key("issuer", name))
+        issuer = None if body is None else json.loads(body)
+        if issuer is None:
+            why = "there is none"
+        elif not issuer["enabled"]:
+            why = "it is disabled"
+        elif issuer["key_secret"]:
+            why = "its tokens are verified by a secret, which is opened in workers only"
+        else:
+            continue
+        said = f"management.issuers names {name}, whose tokens are no good there: {why}"
+        yield {"kind": "issuer", "id": name, "message": said}
 
 
 def _date(at: float) -> str:

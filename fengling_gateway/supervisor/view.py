@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -25,6 +25,7 @@ from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.api_keys import ApiKeyWatch
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.certificates import CertificateWatch
+from fengling_gateway.supervisor.issuer_status import trust_warnings
 from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.values import position_values, rejection_values, worker_values
 from fengling_gateway.syncbus.messages import NOWHERE, Command
@@ -55,12 +56,21 @@ class SupervisorView:
     A `fengling_gateway.management.gateway.ManagedGateway`.
 
     Called on the reactor thread only.
+
+    Args:
+        trusted: ids of the issuers whose tokens the host's settings believe here.
     """
 
     def __init__(
-        self, *, supervisor: Supervisor, clock: Any, dropped_log_lines: Callable[[], int]
+        self,
+        *,
+        supervisor: Supervisor,
+        clock: Any,
+        dropped_log_lines: Callable[[], int],
+        trusted: Sequence[str] = (),
     ) -> None:
         self._supervisor = supervisor
+        self._trusted = trusted
         self._clock = clock
         self._dropped_log_lines = dropped_log_lines
         self._certificates = CertificateWatch(supervisor.config)
@@ -104,6 +114,7 @@ class SupervisorView:
                 *self._api_keys.warnings(time.time()),
                 *supervisor.refused_instances.warnings(),
                 *supervisor.key_sets.warnings(),
+                *self._trust_warnings(),
             ],
             "issuers": supervisor.key_sets.status(),
             "key_set_file": {"failures": supervisor.key_sets.file_failures},
@@ -134,6 +145,11 @@ class SupervisorView:
                 for name, (host, port) in supervisor.sockets.addresses().items()
             },
         }
+
+    def _trust_warnings(self) -> Iterator[dict[str, str]]:
+        if self._supervisor.loop.position is None:
+            return iter(())  # nothing is known of issuers yet
+        return trust_warnings(self._trusted, self._supervisor.config.bodies)
 
     def _config_age(self) -> float | None:
         read_at = self._supervisor.source.state.last_read_at

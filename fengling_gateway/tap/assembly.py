@@ -236,7 +236,10 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
         reactor=reactor, settings=supervisor_settings(settings), outside=outside, rng=rng
     )
     view = SupervisorView(
-        supervisor=supervisor, clock=reactor, dropped_log_lines=lambda: log.writer.dropped
+        supervisor=supervisor,
+        clock=reactor,
+        dropped_log_lines=lambda: log.writer.dropped,
+        trusted=settings.management.issuers if settings.management.enabled else (),
     )
     return Assembly(
         supervisor=supervisor,

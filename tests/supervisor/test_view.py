@@ -18,6 +18,7 @@ from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.view import CONFIRM_SECONDS, REJECTED_SHOWN, SupervisorView
 from fengling_gateway.syncbus.messages import Command
 from tests.supervisor import test_supervisor as parts
+from tests.support.forge import rsa_jwk
 
 HERE = Position("e", 7, "t7")
 
@@ -251,6 +252,45 @@ class ConfirmTests(SupervisorViewCase):
         """Whether it holds the revision nobody knows."""
         self.source_says(SourceError("away"))
         self.failureResultOf(self.confirm(), SourceError)
+
+
+class TrustTests(parts.SupervisorCase):
+    """Issuers that the settings believe, of which the configuration knows nothing good."""
+
+    def warnings(self, *rows: Row) -> list[str]:
+        self.supervise()
+        if rows:
+            self.source.answer(HERE, *rows)
+            self.clock.advance(0)
+        view = SupervisorView(
+            supervisor=self.supervisor,
+            clock=self.clock,
+            dropped_log_lines=lambda: 0,
+            trusted=("corp", "crop", "off", "shared"),
+        )
+        return [one["message"] for one in view.status()["warnings"]]
+
+    def test_who_is_believed_in_vain_is_named(self) -> None:
+        """With the reason: a slip of the pen, mostly."""
+
+        def row(name: str, **fields: Any) -> Row:
+            usual = {"issuer": f"https://{name}.example", "audiences": ["api"], **fields}
+            return Row(Key("issuer", name), usual)
+
+        keys = {"keys": {"keys": [rsa_jwk()]}}
+        secret = Row(Key("secret", "s"), {"value": "file:/nowhere"})
+        shared = row("shared", key_secret="s", algorithms=["HS256"])
+        said = self.warnings(row("corp", **keys), row("off", **keys, enabled=False), secret, shared)
+        reasons = [
+            ("crop", "there is none"),
+            ("off", "it is disabled"),
+            ("shared", "its tokens are verified by a secret, which is opened in workers only"),
+        ]
+        names = "management.issuers names {}, whose tokens are no good there: {}"
+        self.assertEqual(said, [names.format(*one) for one in reasons])
+
+    def test_before_there_is_a_configuration_nothing_is_said(self) -> None:
+        self.assertEqual(self.warnings(), [])
 
 
 class RejectedTests(parts.SupervisorCase):
