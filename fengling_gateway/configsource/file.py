@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -62,6 +63,7 @@ class FileSource:
         state_dir: Where versions are kept across restarts; None: nowhere.
         in_thread: Runs a function in a thread, one at a time. Without it the
             source has a thread of its own.
+        wall: Seconds since the epoch, for its state: the reactor's may begin anywhere.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class FileSource:
         on_hint: OnHint,
         state_dir: Path | None = None,
         in_thread: Callable[..., Deferred[Any]] | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.state = SourceState()
+        self._wall = wall
         self._reactor = reactor
         self._path = Path(path)
         self._on_hint = on_hint
@@ -156,7 +160,7 @@ class FileSource:
     def _answered(self, answer: _T) -> _T:
         if isinstance(answer, Reading):
             self.state.connected = True
-            self.state.last_read_at = self._reactor.seconds()
+            self.state.last_read_at = self._wall()
             self.state.last_error = None
             self.state.reads += 1
             self.state.full_reads += answer.before is None
@@ -172,7 +176,7 @@ class FileSource:
             failure = Failure(SourceError(f"{self._path}: {failure.getErrorMessage()}"))
         self.state.connected = False
         self.state.last_error = str(failure.value)
-        self.state.last_error_at = self._reactor.seconds()
+        self.state.last_error_at = self._wall()
         return failure
 
     def _in_own_thread(self, function: Callable[..., _T], *args: Any) -> Deferred[_T]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
@@ -59,16 +60,24 @@ class PostgresSource:
     Args:
         on_hint: told about notifications, every (re)connection and its loss.
         rng: for the pauses between attempts to connect.
+        wall: seconds since the epoch, for its state: the reactor's may begin anywhere.
 
     Raises:
         ValueError: the settings name no database.
     """
 
     def __init__(
-        self, *, reactor: Any, settings: DatabaseSettings, on_hint: OnHint, rng: random.Random
+        self,
+        *,
+        reactor: Any,
+        settings: DatabaseSettings,
+        on_hint: OnHint,
+        rng: random.Random,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         if settings.url is None:
             raise ValueError("database.url is not set")
+        self._wall = wall
         self._reactor = reactor
         self._on_hint = on_hint
         self.state = SourceState()
@@ -217,7 +226,7 @@ class PostgresSource:
 
     def _healed(self) -> None:
         self.state.connected = True
-        self.state.last_read_at = self._reactor.seconds()
+        self.state.last_read_at = self._wall()
         # (Whether notifications arrive is in the notes.)
         self.state.last_error = None
 
@@ -281,7 +290,7 @@ class PostgresSource:
 
     def _note(self, error: str) -> None:
         self.state.last_error = error
-        self.state.last_error_at = self._reactor.seconds()
+        self.state.last_error_at = self._wall()
 
     # Watching and ending
 

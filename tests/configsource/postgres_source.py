@@ -36,6 +36,7 @@ class SourceInTest:
             settings=Settings(dsn, **settings),
             on_hint=self._hinted,
             rng=random.Random(1),
+            wall=lambda: 1795334400.0,
         )
         self.dsn = dsn
         self.source.start()

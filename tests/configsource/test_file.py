@@ -43,6 +43,7 @@ class FileSourceTests(SynchronousTestCase):
             on_hint=lambda reason, details: self.hints.append((reason, details)),
             state_dir=self.directory / state,
             in_thread=at_once,
+            wall=lambda: 1795334400.0,
         )
 
     def write(self, text: str) -> None:
@@ -67,6 +68,15 @@ class FileSourceTests(SynchronousTestCase):
         self.assertEqual([one.revision for one in reading.revisions], [1])
         self.assertEqual(reading.revisions[0].changes, 3)
         self.assertTrue(self.source.state.connected)
+
+    def test_times_of_its_state_are_those_of_the_calendar(self) -> None:
+        """The clock of the reactor may have begun with the machine."""
+        self.write(ROUTES)
+        self.read()
+        self.assertEqual(self.source.state.last_read_at, 1795334400.0)
+        self.path.unlink()
+        self.failureResultOf(self.source.read(None), SourceError)
+        self.assertEqual(self.source.state.last_error_at, 1795334400.0)
 
     def test_unchanged_file_reads_nothing(self) -> None:
         """At the same position there is nothing to read."""

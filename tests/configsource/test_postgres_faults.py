@@ -156,6 +156,7 @@ def test_server_that_starts_later_is_found(
     with pytest.raises(SourceError, match="refused"):
         source.read()
     assert "refused" in source.state.last_error
+    assert source.state.last_error_at == 1795334400.0
     own_postgres.start()
     source.hint("connected")
     assert source.read().target.revision == 0

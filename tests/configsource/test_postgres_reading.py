@@ -30,6 +30,7 @@ class FullTests:
         """There is a position from the start."""
         reading = source.read()
         assert (reading.before, reading.target.revision, len(reading.rows)) == (None, 0, 0)
+        assert source.state.last_read_at == 1795334400.0, "the calendar's, not the reactor's"
 
     def test_full_reading_has_every_row_of_every_kind(
         self, source: SourceInTest, session: Session
