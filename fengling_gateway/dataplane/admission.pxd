@@ -33,7 +33,9 @@ cdef class Admission:
     cdef _count(self, tuple limits)
     cdef _enter(self, limit)
     cdef _key(self, limit)
-    cdef _authorise(self, requirement)
+    cdef bytes _origin(self)
+    cdef bint _is_strangers_page(self, cors) except -1
+    cdef _authorise(self, requirement, cors)
     cdef _judge(self, requirement, principal)
     cdef bint _is_of(self, str tenant) except -1
     cdef _refuse_proof(self, requirement, error)

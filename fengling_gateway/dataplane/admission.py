@@ -21,6 +21,7 @@ from fengling_gateway.http.cors import ANSWER_HEADERS, Cors
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.head import RequestHead
 from fengling_gateway.http.headers import NO_PAIRS, Pair
+from fengling_gateway.http.target import normal_host
 from fengling_gateway.limiting.keys import key_of
 from fengling_gateway.limiting.limit import ConcurrencyLimit, Limit
 from fengling_gateway.limiting.shared import UNAVAILABLE
@@ -126,7 +127,7 @@ class Admission:
         if guards.early_limits:
             self._count_once(guards.early_limits, earlier)
         if guards.requirement is not None and self.error is None:
-            self._authorise(guards.requirement)
+            self._authorise(guards.requirement, guards.cors)
         if guards.late_limits and self.error is None:
             self._count(guards.late_limits)
         if guards.concurrency is not None and self.error is None:
@@ -169,18 +170,32 @@ class Admission:
 
     def _is_preflight(self, cors: Cors) -> bool:
         """Answer a preflight; to any other request note what is said to its page."""
-        head = self._head
-        origin = None
-        for name, value in head.headers:
-            if len(name) == 6 and name.lower() == b"origin":
-                origin = value
-        if origin is not None and head.preflight is not None:
+        origin = self._origin()
+        if origin is not None and self._head.preflight is not None:
             self.status = 204
             self.pairs = self.pairs + cors.preflight_pairs(origin)
             return True
         self.pairs = self.pairs + cors.pairs(origin)
         self.drops = self.drops | ANSWER_HEADERS if self.drops else ANSWER_HEADERS
         return False
+
+    def _origin(self) -> bytes | None:
+        """Return the origin of the page that asks; None where no browser says one."""
+        origin = None
+        for name, value in self._head.headers:
+            if len(name) == 6 and name.lower() == b"origin":
+                origin = value
+        return origin
+
+    def _is_strangers_page(self, cors: Cors | None) -> bool:
+        """Whether the page that asks is neither of the host that it asks, nor allowed."""
+        origin = self._origin()
+        if origin is None or (cors is not None and cors.allows(origin)):
+            return False
+        try:
+            return normal_host(origin.partition(b"://")[2]) != self._head.host
+        except ValueError:
+            return True
 
     # Limits
 
@@ -220,8 +235,12 @@ class Admission:
 
     # Credentials
 
-    def _authorise(self, requirement: Requirement) -> None:
+    def _authorise(self, requirement: Requirement, cors: Cors | None) -> None:
         plane, head = self._plane, self._head
+        if head.upgrade is not None and requirement.cookie and self._is_strangers_page(cors):
+            # A browser sends cookies with a WebSocket that any page opens, and asks nobody.
+            self.error = ForwardError.FORBIDDEN
+            return
         proof = find_proof(head, requirement)
         if proof is None:
             if requirement.mode == REQUIRED:

@@ -91,3 +91,16 @@ def auth(value: Any, report: Report) -> Any:
             start = report.locate(len(report.found) - 1, name)
             report.locate(start - 1, "claims")
     return policy
+
+
+CLOSED: Final = {"auth": {"mode": "required"}}
+"""Policies by which nobody gets in unknown."""
+
+
+def keeps_out(policies: Any) -> bool:
+    """Whether policies, right or wrong, were written to keep somebody out."""
+    if type(policies) is not dict:
+        return False
+    auth = policies.get("auth")
+    is_anonymous = type(auth) is dict and auth.get("mode") == "anonymous"
+    return policies.get("access") is not None or not (auth is None or is_anonymous)

@@ -19,6 +19,8 @@ from fengling_gateway.model.validation import Rejected, Verdict
 
 PREVIOUS_VERSION: Final = "previous version"
 NOTHING: Final = "nothing"
+CLOSED_VERSION: Final = "credentials required everywhere"
+"""What is served of defaults that were to keep somebody out and never were right."""
 
 NO_KEYS: Final[frozenset[Key]] = frozenset()
 
@@ -28,7 +30,7 @@ class Rejection:
     """
     Why an entity's row does not count, and what is served in its place.
 
-    ``serving`` is `PREVIOUS_VERSION` or `NOTHING`.
+    ``serving`` is `PREVIOUS_VERSION`, `NOTHING` or `CLOSED_VERSION`.
     """
 
     problems: tuple[Problem, ...]

@@ -11,7 +11,8 @@ looked for in the row as it is, then in its history from newest to oldest. (Of
 clients and API keys in the row only, and of issuers one that tokens would take
 for another whose id comes first does not count.) An
 entity whose row is not what counts is *rejected*: it serves a previous version
-or nothing. An entity that does not exist is out, whatever its history says.
+or nothing; only defaults that were to keep somebody out, and never were right,
+serve that everybody needs credentials. An entity that does not exist is out, whatever its history says.
 
 References go from a kind to an earlier one of `KINDS` only, so one pass over
 the kinds in that order decides everything.

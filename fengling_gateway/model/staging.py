@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fengling_gateway.model.delta import Change
 from fengling_gateway.model.draft import (
+    CLOSED_VERSION,
     NO_KEYS,
     NOTHING,
     PREVIOUS_VERSION,
@@ -270,10 +271,13 @@ class Stage:
                 if self._counts_now(key, earlier):
                     body = earlier.body
                     break
+        serving = NOTHING if body is None else PREVIOUS_VERSION
+        if body is None and isinstance(verdict, Rejected) and verdict.stand_in is not None:
+            body, serving = verdict.stand_in, CLOSED_VERSION
         problems = self._missing(key, verdict.refs) + self._mistaken(key, verdict)
         if isinstance(verdict, Rejected):
             problems = verdict.problems + problems
-        rejection = Rejection(problems, NOTHING if body is None else PREVIOUS_VERSION)
+        rejection = Rejection(problems, serving)
         self._put(key, body, frozenset(interests), (rejection, verdict))
 
     def _missing(self, key: Key, refs: frozenset[Key]) -> tuple[Problem, ...]:

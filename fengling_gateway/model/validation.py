@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fengling_gateway.model.authorization import CLOSED, keeps_out
 from fengling_gateway.model.certificates import (
     CERTIFICATE,
     SECRET,
@@ -67,16 +68,19 @@ class Rejected:
     An entity that is wrong, with everything that is wrong with it.
 
     ``enabled`` says whether its row counts for the hold rule. ``refs`` are the references that can
-    be made out all the same, so that a missing one is told along with the rest.
+    be made out all the same, so that a missing one is told along with the rest. ``stand_in`` is
+    served where there is no earlier version: nothing, but for what would leave all open.
     """
 
     problems: tuple[Problem, ...]
     enabled: bool = True
     refs: frozenset[Key] = frozenset()
+    stand_in: bytes | None = None
 
 
 Verdict = Accepted | Rejected
 
+_DEFAULTS: Final = Key("setting", "defaults")
 _NO_REFS: Final[frozenset[Key]] = frozenset()
 
 
@@ -145,8 +149,17 @@ def validate(key: Key, values: object) -> Verdict:
     except Exception as error:  # one entity that surprises us must not stop all the others
         report.add("internal_error", f"could not be judged: {type(error).__name__}")
     if body is None:
-        return Rejected(report.problems(_subject(key)), is_enabled(values), refs)
+        problems = report.problems(_subject(key))
+        return Rejected(problems, is_enabled(values), refs, _stand_in(key, values))
     return Accepted(body, refs)
+
+
+def _stand_in(key: Key, values: object) -> bytes | None:
+    """Return what is served of defaults that were to keep somebody out, and can't be read."""
+    if key != _DEFAULTS or type(values) is not dict or not keeps_out(values.get("value")):
+        return None
+    closed = validate(key, {"key": key.id, "value": CLOSED})
+    return closed.body if isinstance(closed, Accepted) else None
 
 
 def refs_of(key: Key, body: bytes) -> frozenset[Key]:

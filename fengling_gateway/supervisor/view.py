@@ -20,7 +20,7 @@ from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
-from fengling_gateway.model.management_tokens import READ
+from fengling_gateway.model.management_tokens import READ, WRITE
 from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.api_keys import ApiKeyWatch
 from fengling_gateway.supervisor.bus import NoBus
@@ -40,12 +40,15 @@ REJECTED_SHOWN: Final = 100
 """Rejected entities that the status names: 10,000 are nothing that anybody reads at once."""
 
 NOTHING_KNOWN: Final = {
-    "scopes": [READ],
+    "scopes": [READ, WRITE],
     "tenants": None,
     "expires_at": None,
     "revoked_at": None,
 }
-"""What holds for a token before there is a configuration to say what is revoked."""
+"""
+What holds for a token before there is a configuration to say what is revoked: whoever had a
+token may look, and have the source looked at, which is what there is to do then.
+"""
 
 CONFIRM_SECONDS: Final = 10.0
 """How long a confirmation waits for what it has released to be served."""

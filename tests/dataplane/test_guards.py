@@ -145,6 +145,21 @@ class TokenTests(GuardCase):
         rig.ask(get(first=b"GET /x?a=b&token=" + raw + b"&c=d HTTP/1.1"))
         self.assertTrue(rig.accept().sent.startswith(b"GET /x?a=b&c=d HTTP/1.1\r\n"))
 
+    def test_strangers_page_opens_no_tunnel_by_a_cookie(self) -> None:
+        """A browser sends it with a WebSocket unasked; pages of the host, or allowed ones, may."""
+        cors = {"origins": ["https://app.example"]}
+        cookie = b"Cookie: t=" + token()
+        lines = (b"Connection: Upgrade", b"Upgrade: websocket", cookie)
+        rig = self.guarded(auth={**REQUIRED, "cookie": "t"}, cors=cors)
+        for origin in (b"https://evil.example", b"null", b"https://example.com.evil.example", b""):
+            refused = self.refused(rig, get(b"Origin: " + origin, *lines))
+            self.assertEqual(refused[:2], (403, b"forbidden"))
+        for line in ((), (b"Origin: https://app.example",), (b"Origin: http://example.com:81",)):
+            asking = rig.ask(get(*line, *lines))
+            self.assertEqual(asking.sent, b"")
+            asking.lose()
+        self.passed(rig, get(b"Origin: https://evil.example", cookie))
+
     def test_anonymous_route_looks_at_nothing(self) -> None:
         """What an instance does with its own tokens is its business."""
         bad = get(b"Authorization: Bearer nonsense", b"X-User-Id: root")

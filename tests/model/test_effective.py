@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from fengling_gateway.model.draft import CLOSED_VERSION
 from fengling_gateway.model.effective import (
     NOTHING,
     PREVIOUS_VERSION,
@@ -241,6 +242,29 @@ class EffectiveTests:
         """Another spelling of the same is the same."""
         log, config = started((SERVICE, {}))
         assert log.change(config, (SERVICE, {"connect_timeout": "PT3S"})).changes == ()
+
+    @pytest.mark.parametrize(
+        ("defaults", "closes"),
+        [
+            ({"auth": {"mode": "required", "scope": ["x"]}}, True),
+            ({"auth": "required"}, True),
+            ({"auth": {"mode": "required"}, "timeout": {}}, True),
+            ({"access": {"allow": ["10.0.0.1/8"]}}, True),
+            ({"auth": {"mode": "anonymous"}, "timeout": {}}, False),
+            ({"auth": None, "timeout": {}}, False),
+            ({"timeout": {}}, False),
+            (["auth"], False),
+        ],
+    )
+    def test_defaults_that_keep_somebody_out_fail_closed(self, defaults: Any, closes: bool) -> None:
+        """Where they never were right, everybody needs credentials; else nothing is served."""
+        key = Key("setting", "defaults")
+        _, config = started((key, {"key": "defaults", "value": defaults}))
+        assert key in config.rejected
+        serving = CLOSED_VERSION if closes else NOTHING
+        assert config.rejected[key].serving == serving
+        value = json.loads(config.bodies[key])["value"] if closes else None
+        assert (value and value["auth"]["mode"]) == ("required" if closes else None)
 
     def test_row_of_an_unknown_kind_is_rejected(self) -> None:
         """It is named, and in no way of the others."""

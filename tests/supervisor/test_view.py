@@ -152,11 +152,11 @@ class ManagementTokenTests(SupervisorViewCase):
         self.assertEqual(self.kept({self.KEY: b'{"revoked_at":1.0}'}), {"revoked_at": 1.0})
         self.assertIsNone(self.kept({}))
 
-    def test_without_a_configuration_all_may_only_read(self) -> None:
-        """Nobody knows what is revoked."""
+    def test_without_a_configuration_all_may_look_and_reload(self) -> None:
+        """Nobody knows what is revoked, and there is nothing else to do."""
         self.supervisor.loop.position = None
         kept = self.kept({})
-        self.assertEqual((kept["scopes"], kept["revoked_at"]), (["gateway:read"], None))
+        self.assertEqual((kept["scopes"], kept["revoked_at"]), (["gateway:read", "gateway:write"], None))
 
     def test_rejected_row_revokes(self) -> None:
         """Whatever its earlier version says: it may be a mistake in revoking it."""

@@ -1,0 +1,1 @@
+Routes may ask for tokens, API keys, scopes, roles and claims, for addresses and origins: the policies `auth`, `access`, `cors` and `security_headers` (docs/access.md). A client's `X-Tenant-Id` that contradicts the tenant that was found is 403.
