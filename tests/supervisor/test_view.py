@@ -156,7 +156,9 @@ class ManagementTokenTests(SupervisorViewCase):
         """Nobody knows what is revoked, and there is nothing else to do."""
         self.supervisor.loop.position = None
         kept = self.kept({})
-        self.assertEqual((kept["scopes"], kept["revoked_at"]), (["gateway:read", "gateway:write"], None))
+        self.assertEqual(
+            (kept["scopes"], kept["revoked_at"]), (["gateway:read", "gateway:write"], None)
+        )
 
     def test_rejected_row_revokes(self) -> None:
         """Whatever its earlier version says: it may be a mistake in revoking it."""
