@@ -107,7 +107,7 @@ def revoke_command(token: str, dsn: str, signature: transaction.Signature) -> No
 
     ID is the token's, as `list` and the audit trail have it; - reads the token itself from stdin.
     It need not be registered. A gateway without a database finds it in its file:
-    management_tokens: {ID: {revoked_at: 2026-11-22}}.
+    management_tokens: {ID: {revoked_at: 2026-11-22T08:00:00Z}}.
     """
     token_id, ends = _named(sys.stdin.read().strip() if token == "-" else token)  # noqa: S105
     now = time.time()

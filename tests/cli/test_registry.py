@@ -97,6 +97,16 @@ def test_what_is_no_id_is_refused(run: Run, dsn: str, name: str) -> None:
     assert run("token", "revoke", name).exit_code == 2
 
 
+def test_example_for_files_is_one(run: Run, tmp_path: Path) -> None:
+    """What help says to write is accepted as it stands there."""
+    words = " ".join(run("token", "revoke", "--help").stdout.split())
+    example = words[words.index("management_tokens:") :].partition("}}.")[0] + "}}"
+    path = tmp_path / "tokens.yaml"
+    path.write_text(example.replace("ID", "7f0c6f4a1b2d3e4f").replace(": {7", ":\n  {7"))
+    result = run("validate", str(path))
+    assert "0 rejected" in result.stdout, result.stdout
+
+
 def test_older_file_is_applied_and_revokes_still(run: Run, dsn: str, sql: Sql) -> None:
     """All else in it is written; the token stays revoked, and nothing of it is a difference."""
     sql("INSERT INTO fengling.management_token (id, name) VALUES ('stolen', 'mine')")
