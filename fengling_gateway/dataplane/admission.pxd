@@ -2,8 +2,10 @@
 cimport cython
 
 from fengling_gateway.dataplane.credentials cimport find_proof, remove_proof
+from fengling_gateway.auth.requirement cimport Requirement
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
+from fengling_gateway.routing.guards cimport Guards
 from fengling_gateway.limiting.table cimport LimitTable
 
 cdef class Admission:
@@ -24,7 +26,7 @@ cdef class Admission:
     cdef public frozenset drops
 
     cpdef list edited(self, list pairs)
-    cpdef ask(self, guards, bint is_https, Admission earlier)
+    cpdef ask(self, Guards guards, bint is_https, Admission earlier)
     cpdef compare_tenant(self)
     cpdef leave(self)
     cdef bint _is_preflight(self, cors) except -1
@@ -35,8 +37,8 @@ cdef class Admission:
     cdef _key(self, limit)
     cdef bytes _origin(self)
     cdef bint _is_strangers_page(self, cors) except -1
-    cdef _authorise(self, requirement, cors)
-    cdef _judge(self, requirement, principal)
+    cdef _authorise(self, Requirement requirement, cors)
+    cdef _judge(self, Requirement requirement, principal)
     cdef bint _is_of(self, str tenant) except -1
-    cdef _refuse_proof(self, requirement, error)
-    cdef _refuse(self, requirement, error, bytes challenge)
+    cdef _refuse_proof(self, Requirement requirement, error)
+    cdef _refuse(self, Requirement requirement, error, bytes challenge)

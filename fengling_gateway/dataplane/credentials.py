@@ -23,9 +23,11 @@ def bearer(authorization: bytes) -> bytes | None:
     The scheme's case means nothing (RFC 9110, section 11.1). What only some would
     read as a token, behind a tab or with nothing behind the scheme, is a bad one.
     """
-    if authorization[:6].lower() != _BEARER or authorization[6:7] not in _ENDS:
-        return None
-    return authorization[6:].strip(b" ")
+    return authorization[6:].strip(b" ") if _is_bearer(authorization) else None
+
+
+def _is_bearer(authorization: bytes) -> bool:
+    return authorization[:6].lower() == _BEARER and authorization[6:7] in _ENDS
 
 
 def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
@@ -54,7 +56,7 @@ def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
 def remove_proof(head: RequestHead, requirement: Requirement) -> None:
     """Take everything off a request that the route looks at for credentials."""
     authorization = head.authorization
-    is_shown = authorization is not None and bearer(authorization) is not None
+    is_shown = authorization is not None and _is_bearer(authorization)
     key_name = requirement.api_key_header if requirement.takes_keys else b""
     kept: list[Pair] = []
     for pair in head.forward:

@@ -1,5 +1,6 @@
 # Types for compiling state.py; without a compiler this file has no effect.
 from fengling_gateway.dataplane.counters cimport Counters
+from fengling_gateway.dataplane.identities cimport Identities
 from fengling_gateway.dataplane.sweeper cimport Sweeper
 
 cdef class Revision:
@@ -7,10 +8,11 @@ cdef class Revision:
     cdef public bytes tenant_header
 
 cdef class PlaneState:
-    cdef public object settings, rng, dial, limit_table, limits, seconds, snapshot, identities
+    cdef public object settings, rng, dial, limit_table, limits, seconds, snapshot
     cdef public str worker_name
     cdef public bytes pseudonym
     cdef public Counters counters
+    cdef public Identities identities
     cdef public Sweeper sweeper
     cdef public bint is_draining, is_shedding
     cdef public long long max_upstream
