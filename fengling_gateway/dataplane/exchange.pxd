@@ -2,15 +2,13 @@
 cimport cython
 
 from fengling_gateway.dataplane.admission cimport Admission
-from fengling_gateway.dataplane.request_side cimport RequestSide
+from fengling_gateway.dataplane.answer_side cimport AnswerSide
 from fengling_gateway.dataplane.state cimport PlaneState
 from fengling_gateway.http.head cimport RequestHead
-from fengling_gateway.http.response_head cimport ResponseHead
 
-cdef long long NO_BODY, TUNNEL
-cdef int _ROUTING, _ADMITTING, _QUEUED, _CONNECTING, _WAITING, _ANSWERING, _TUNNEL, _OVER
+cdef int _ROUTING, _ADMITTING
 
-cdef class Exchange(RequestSide):
+cdef class Exchange(AnswerSide):
     cpdef begin(self)
 
     @cython.locals(plane=PlaneState, head=RequestHead)
@@ -19,26 +17,5 @@ cdef class Exchange(RequestSide):
     @cython.locals(plane=PlaneState, head=RequestHead, admission=Admission, now=double)
     cdef _ask_guards(self, bint may_wait, Admission earlier)
 
-    cdef Admission _new_admission(self, double now)
-
     @cython.locals(plane=PlaneState, head=RequestHead)
     cdef _proceed(self)
-
-    @cython.locals(seconds=double)
-    cdef _answer(self, int status, list pairs, bytes body)
-
-    @cython.locals(plane=PlaneState, pairs=list)
-    cpdef response_begun(self, ResponseHead response, long long framing)
-    cpdef response_data(self, bytes data)
-
-    @cython.locals(seconds=double)
-    cpdef response_ended(self, list trailers)
-    cpdef response_flush(self)
-
-    @cython.locals(seconds=double)
-    cpdef fail(self, error)
-    cdef _give_upstream_up(self)
-
-    @cython.locals(plane=PlaneState, seconds=double)
-    cdef double _finish(self) except? -1
-    cdef _record(self, int status, double seconds, error)

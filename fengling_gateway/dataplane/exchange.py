@@ -23,27 +23,16 @@ from typing import Any, Final
 
 from fengling_gateway.dataplane import answers, phases
 from fengling_gateway.dataplane.admission import Admission
-from fengling_gateway.dataplane.request_side import RequestSide
+from fengling_gateway.dataplane.answer_side import AnswerSide
 from fengling_gateway.dataplane.sweeper import NEVER
-from fengling_gateway.dataplane.tunnel import Tunnel
-from fengling_gateway.http.forward_error import CLIENT_CLOSED_REQUEST, ForwardError
+from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.forwarded import hops
-from fengling_gateway.http.framing import NO_BODY, TUNNEL
-from fengling_gateway.http.headers import RESPONSE_ROLES, Pair, without_reserved
-from fengling_gateway.http.response_head import ResponseHead
-from fengling_gateway.http.trailers import forwardable
-from fengling_gateway.http.transforms import NO_EDITS
+from fengling_gateway.http.headers import without_reserved
 from fengling_gateway.routing.plan import ForwardPlan
 from fengling_gateway.routing.route import Route
 
 _ROUTING: Final = phases.ROUTING
 _ADMITTING: Final = phases.ADMITTING
-_QUEUED: Final = phases.QUEUED
-_CONNECTING: Final = phases.CONNECTING
-_WAITING: Final = phases.WAITING
-_ANSWERING: Final = phases.ANSWERING
-_TUNNEL: Final = phases.TUNNEL
-_OVER: Final = phases.OVER
 
 MAX_HOPS: Final = 10
 """How often a request may come by: two gateways one after the other are no loop."""
@@ -51,16 +40,11 @@ MAX_HOPS: Final = 10
 KEYS_SECONDS: Final = 3.0
 """How long a request waits for the key that may verify its token."""
 
-MAX_INTERIM_ANSWERS: Final = 32
-"""1xx heads an instance may send before its answer; a flood of them is no answer."""
 
-
-class Exchange(RequestSide):
-    """A request and its answer; this half chooses where it goes, and brings the answer back."""
+class Exchange(AnswerSide):
+    """A request and its answer; this part chooses where it goes, and asks whether it may."""
 
     __slots__ = ()
-
-    # Choosing where it goes
 
     def begin(self) -> None:
         """Find the route, and do what its plan says."""
@@ -134,9 +118,6 @@ class Exchange(RequestSide):
             self._tenant = admission.tenant
             self._proceed()
 
-    def _new_admission(self, now: float) -> Admission:
-        return Admission(self._plane, self.head, self._route_id, self._tenant, now)
-
     def ask_again(self, may_wait: bool) -> None:
         """
         Begin anew, now that keys have arrived or time is up.
@@ -152,6 +133,12 @@ class Exchange(RequestSide):
         self._revision = plane.revision
         head.forward = without_reserved(head.forward, plane.roles)
         self._choose(may_wait, self._admission)
+
+    def _phase_overdue(self, phase: int) -> None:
+        if phase == _ADMITTING:
+            self.ask_again(False)
+        else:
+            super()._phase_overdue(phase)
 
     def _asked_leave_for(self, route: Route | None) -> Route | None:
         """
@@ -212,242 +199,3 @@ class Exchange(RequestSide):
     def _takes_encoded_slashes(self, route: Route | None) -> bool:
         plan: Any = None if route is None else route.plan
         return plan is not None and plan.takes_encoded_slashes
-
-    def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
-        """Answer by ourselves, and be over."""
-        seconds = self._finish()
-        answers.send(self.downstream, self.head.method, status, pairs, body)
-        self._record(status, seconds, None)
-
-    # The answer
-
-    def response_interim(self, response: ResponseHead) -> None:
-        """Pass an interim answer on to whoever can understand it."""
-        self._interims += 1
-        if response.status == 101:
-            self._switch(response)
-        elif self._interims > MAX_INTERIM_ANSWERS:
-            self.fail(ForwardError.MALFORMED_RESPONSE)
-        elif self.head.minor and (response.status != 100 or self.head.expects_continue):
-            self.downstream.send_interim(response.status, response.reason, response.forward)
-            if response.status == 100 and self._phase == _WAITING and not self.is_request_ended:
-                self._body_begins()
-
-    def response_begun(self, response: ResponseHead, framing: int) -> None:
-        """Pass the answer's head on."""
-        plane = self._plane
-        status = self.status = response.status
-        self._phase = _ANSWERING
-        self._arm_idle()
-        pairs = response.forward
-        if framing == NO_BODY and response.content_length >= 0 and status != 204:
-            # What the length would be: of the answer to a GET, or of what was not modified.
-            pairs.append((b"Content-Length", b"%d" % response.content_length))
-        if not response.has_date:
-            pairs.append(plane.date)
-        edits = self._plan.response_headers
-        if edits is not NO_EDITS:
-            pairs = edits.apply(pairs)
-        if self._admission is not None:
-            pairs = self._admission.edited(pairs)
-        if self._revision.extra_pairs:
-            pairs += self._revision.extra_pairs
-        self.downstream.send_head(status, response.reason, pairs, framing)
-
-    def response_data(self, data: bytes) -> None:
-        """Pass a piece of the answer's body on."""
-        self.downstream.send_data(data)
-        self._arm_idle()
-
-    def response_ended(self, trailers: list[Pair]) -> None:
-        """End the answer; some of its trailers are passed on. The connection is no longer ours."""
-        self._upstream = None
-        seconds = self._finish()
-        if trailers:
-            trailers = forwardable(trailers, RESPONSE_ROLES)
-        self.downstream.send_end(trailers)
-        self._record(self.status, seconds, None)
-
-    def response_flush(self) -> None:
-        """Note that no more of the answer is at hand."""
-        self.downstream.flush()
-
-    def downstream_blocked(self) -> None:
-        """Note that the client reads slower than the instance sends."""
-        self._is_downstream_blocked = True
-        if self._upstream is not None:
-            self._upstream.pause()
-
-    def downstream_unblocked(self) -> None:
-        """Note that the client reads on."""
-        self._is_downstream_blocked = False
-        self._arm_progress()
-        if self._upstream is not None:
-            self._upstream.resume()
-
-    # A tunnel
-
-    def _switch(self, response: ResponseHead) -> None:
-        """Go on in another protocol, if it is the one that was offered (RFC 9110, 7.8)."""
-        upstream, offer, protocol = self._upstream, self._upgrade, response.upgrade
-        if (
-            upstream is None
-            or offer is None
-            or protocol is None
-            or protocol.lower() != offer.lower()
-        ):
-            self.fail(ForwardError.MALFORMED_RESPONSE)
-            return
-        self.status = 101
-        self._phase = _TUNNEL
-        self._total_deadline = self._body_due = NEVER
-        plane = self._plane
-        admission = self._admission or self._new_admission(self._started)
-        tunnel = self._tunnel = Tunnel(
-            self,
-            upstream,
-            protocol.lower(),
-            admission,
-            route_id=self._route_id,
-            timeout=self._plan.tunnel_timeout,
-            mask=plane.rng.getrandbits(32).to_bytes(4),
-        )
-        plane.tunnels[tunnel] = None
-        pairs = [*response.forward, (b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
-        tunnel.moved()
-        upstream.begin_tunnel(tunnel)
-        self.downstream.send_head(101, response.reason, pairs, TUNNEL)
-        self.downstream.begin_tunnel(tunnel)
-
-    def tunnel_ended(self, reason: ForwardError | None) -> None:
-        """Close what both sides have ended; `reason` says why they were asked to, if they were."""
-        upstream, self._upstream = self._upstream, None
-        seconds = self._finish()
-        if upstream is not None:
-            upstream.close_tunnel()
-        self.downstream.close_tunnel()
-        self._record(101, seconds, reason)
-
-    # Ends
-
-    def request_malformed(self) -> None:
-        """Give up on a request whose body is not well framed."""
-        self.fail(ForwardError.MALFORMED_REQUEST_BODY)
-
-    def client_gone(self) -> None:
-        """Give up because nobody is left to be answered."""
-        if self._phase == _OVER:
-            return
-        error = ForwardError.CLIENT_GONE_IN_RESPONSE if self.status else ForwardError.CLIENT_GONE
-        try:
-            self._give_upstream_up()
-        finally:
-            self._record(self.status or CLIENT_CLOSED_REQUEST, self._finish(), error)
-
-    def fail(self, error: ForwardError) -> None:
-        """Tell the client of a failure, by a problem or, in the middle of an answer, by an abort."""
-        if self._phase == _OVER:
-            return
-        self._give_upstream_up()
-        if self.status and not self.downstream.retract():
-            seconds = self._finish()
-            self.downstream.abort(error)
-            self._record(self.status, seconds, error)
-            return
-        pairs, body = answers.problem(self._plane, self._revision, error, self.request_id)
-        if self._admission is not None:
-            pairs += self._admission.pairs
-        seconds = self._finish()
-        answers.send(self.downstream, self.head.method, error.status, pairs, body)
-        self._record(error.status, seconds, error)
-
-    def _give_upstream_up(self) -> None:
-        # Both may call back before they return; by then nothing is left to be given up.
-        upstream, self._upstream = self._upstream, None
-        pool, self._pool = self._pool, None
-        if upstream is not None:
-            upstream.abort()
-        elif pool is not None:
-            pool.give_up(self)
-
-    def _finish(self) -> float:
-        """
-        Be over, and return how long it took.
-
-        From here on nobody but the caller tells the client anything, so it does
-        that next, and what might fail comes after it.
-        """
-        plane = self._plane
-        if self._tunnel is not None:
-            plane.tunnels.pop(self._tunnel, None)
-        if self._phase == _ADMITTING:
-            plane.identities.wait_no_longer(self)
-        if self._admission is not None:
-            self._admission.leave()
-        self._phase = _OVER
-        self.downstream.deadline = NEVER
-        if self.instance is not None:
-            self.instance.in_flight -= 1
-            self.instance = None
-        plane.counters.in_flight_now -= 1
-        seconds: float = plane.seconds() - self._started
-        return seconds
-
-    def _record(self, status: int, seconds: float, error: ForwardError | None) -> None:
-        self._plane.counters.record((self._route_id, self._service_id), status, seconds, error)
-
-    # Deadlines
-
-    def deadline_passed(self, now: float) -> None:
-        """Fail for whoever was too slow."""
-        if now >= self._total_deadline:
-            self.fail(ForwardError.TOTAL_TIMEOUT)
-        elif now < self._phase_deadline:
-            self._judge_body()
-        else:
-            self._phase_overdue(self._phase)
-
-    def _phase_overdue(self, phase: int) -> None:
-        if phase == _ADMITTING:
-            self.ask_again(False)
-        elif phase == _QUEUED:
-            self.fail(ForwardError.UPSTREAM_WAIT_TIMEOUT)
-        elif phase == _CONNECTING:
-            self._plane.counters.upstream_connects_failed += 1
-            self._give_upstream_up()
-            self.upstream_failed(ForwardError.CONNECT_TIMEOUT, is_reused=False)
-        elif phase == _TUNNEL:
-            self._tunnel_overdue()
-        elif phase == _ANSWERING:
-            if not self._is_downstream_blocked:
-                self.fail(ForwardError.RESPONSE_IDLE_TIMEOUT)
-            elif self.downstream.has_moved():
-                self._arm_progress()
-            else:
-                self.fail(ForwardError.RESPONSE_SEND_TIMEOUT)
-        elif self._is_upstream_blocked:
-            if self._upstream_has_moved():
-                self._arm_progress()
-            else:
-                self.fail(ForwardError.REQUEST_SEND_TIMEOUT)
-        else:
-            waiting = phase == _WAITING
-            self.fail(
-                ForwardError.FIRST_BYTE_TIMEOUT if waiting else ForwardError.REQUEST_BODY_TIMEOUT
-            )
-
-    def _tunnel_overdue(self) -> None:
-        tunnel = self._tunnel
-        if tunnel is None:
-            return
-        if tunnel.farewell is not None:
-            self.fail(tunnel.farewell)
-        elif (self._is_downstream_blocked and self.downstream.has_moved()) or (
-            self._is_upstream_blocked and self._upstream_has_moved()
-        ):
-            tunnel.moved()
-        else:
-            tunnel.go_away(ForwardError.TUNNEL_IDLE_TIMEOUT)
-
-    def _upstream_has_moved(self) -> bool:
-        return self._upstream is not None and self._upstream.has_moved()

@@ -1,4 +1,4 @@
-"""What the halves of an exchange share: what it holds, and until when it waits for what."""
+"""What the layers of an exchange share: what it holds, and until when it waits for what."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class ExchangeBase:
         return f"<{type(self).__name__} {self.request_id.decode()} phase={self._phase} status={self.status}>"
 
     def fail(self, error: ForwardError) -> None:
-        """Tell the client of a failure; the last half knows how."""
+        """Tell the client of a failure; another layer knows how."""
         raise NotImplementedError
 
     # Deadlines

@@ -1,4 +1,4 @@
-"""The half of an exchange that brings a request to an instance: attempts, retries, the body."""
+"""The layer of an exchange that brings a request to an instance: attempts, retries, the body."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RequestSide(ExchangeBase):
 
     def _attempt(self, instance: InstanceState, must_be_fresh: bool) -> None:
         """Ask an instance, over an idle connection if there is one."""
-        exchange: Any = self  # both halves of it
+        exchange: Any = self  # all of it
         instance.in_flight += 1
         instance.picked += 1
         self.instance = instance

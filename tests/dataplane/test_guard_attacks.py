@@ -198,7 +198,6 @@ class FaultTests(GuardCase):
         for part in (
             "routing.access.AccessList.takes",
             "http.cors.Cors.pairs",
-            "auth.requirement.Requirement.believes",
             "auth.api_keys.json.loads",
         ):
             key, row = api_key("k1", client_id="shop")
