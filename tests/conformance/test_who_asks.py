@@ -216,7 +216,7 @@ def test_token_counts_where_it_is_looked_for(scene: Scene) -> None:
     keeps_out(scene, bearer(good), bearer(good))
     keeps_out(scene, bearer(good), bearer(token(claims(sub="eve"))))
     keeps_out(scene, b"Authorization: Bearer " + good + b", Bearer " + good)
-    keeps_out(scene, b"Authorization: Bearer", code="unauthorized")
+    keeps_out(scene, b"Authorization: Bearer")
     keeps_out(scene, b"Authorization_: Bearer " + good, code="unauthorized")
 
 
