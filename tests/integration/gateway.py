@@ -225,6 +225,8 @@ class Upstream:
         self.name = name
         self.requests: Counter[str] = Counter()
         self.posts: Counter[str] = Counter()
+        self.begun: Counter[str] = Counter()
+        """POSTs whose head has arrived."""
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -236,6 +238,7 @@ class Upstream:
                 self._answer(json.dumps({"name": upstream.name, "path": self.path}).encode())
 
             def do_POST(self) -> None:
+                upstream.begun[self.path] += 1
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 upstream.posts[body.decode()] += 1
                 self._answer(body)

@@ -200,12 +200,18 @@ def test_requests_at_a_time_are_counted_until_they_are_over(
     upstreams: Callable[[str], Upstream],
 ) -> None:
     """However they end; then others may come."""
+    upstream = upstreams("v1")
+
+    def begin_upload(client: Client) -> None:
+        """Have one under way, before others can be."""
+        before = upstream.begun["/busy"]
+        client.begin_upload("/busy")
+        wait_until(lambda: upstream.begun["/busy"] > before)
+
     config.write_text(
         json.dumps(
             {
-                "services": [
-                    {"id": "v1", "instances": [{"id": "a", "address": upstreams("v1").address}]}
-                ],
+                "services": [{"id": "v1", "instances": [{"id": "a", "address": upstream.address}]}],
                 "routes": [
                     route("free"),
                     {
@@ -222,7 +228,7 @@ def test_requests_at_a_time_are_counted_until_they_are_over(
     gateway.wait_ready()
     with one_for_each_worker(gateway) as (one, two), one_for_each_worker(gateway) as (again, _):
         for _ in range(3):
-            one.begin_upload("/busy")
+            begin_upload(one)
             wait_until(lambda: again.get("/busy")[0] == 429)
             _, headers, body = again.get("/busy")
             assert json.loads(body)["code"] == "too_many_at_once"
@@ -230,7 +236,7 @@ def test_requests_at_a_time_are_counted_until_they_are_over(
             assert two.get("/busy")[0] == 200
             assert one.end_upload()[0] == 200
             assert again.get("/busy")[0] == 200
-        one.begin_upload("/busy")
+        begin_upload(one)
         wait_until(lambda: again.get("/busy")[0] == 429)
         one.close()
         wait_until(lambda: again.get("/busy")[0] == 200)
