@@ -35,7 +35,6 @@ cdef class Admission:
     cdef _count(self, tuple limits)
     cdef _enter(self, limit)
     cdef _key(self, limit)
-    cdef bytes _origin(self)
     cdef bint _is_strangers_page(self, cors) except -1
     cdef _authorise(self, Requirement requirement, cors)
     cdef _judge(self, Requirement requirement, principal)

@@ -20,7 +20,7 @@ from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.http.cors import ANSWER_HEADERS, Cors
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.head import RequestHead
-from fengling_gateway.http.headers import NO_PAIRS, Pair
+from fengling_gateway.http.headers import NO_PAIRS, Pair, value_of
 from fengling_gateway.http.target import normal_host
 from fengling_gateway.limiting.keys import key_of
 from fengling_gateway.limiting.limit import ConcurrencyLimit, Limit
@@ -170,7 +170,7 @@ class Admission:
 
     def _is_preflight(self, cors: Cors) -> bool:
         """Answer a preflight; to any other request note what is said to its page."""
-        origin = self._origin()
+        origin = value_of(self._head.headers, b"origin")
         if origin is not None and self._head.preflight is not None:
             self.status = 204
             self.pairs = self.pairs + cors.preflight_pairs(origin)
@@ -179,17 +179,9 @@ class Admission:
         self.drops = self.drops | ANSWER_HEADERS if self.drops else ANSWER_HEADERS
         return False
 
-    def _origin(self) -> bytes | None:
-        """Return the origin of the page that asks; None where no browser says one."""
-        origin = None
-        for name, value in self._head.headers:
-            if len(name) == 6 and name.lower() == b"origin":
-                origin = value
-        return origin
-
     def _is_strangers_page(self, cors: Cors | None) -> bool:
         """Whether the page that asks is neither of the host that it asks, nor allowed."""
-        origin = self._origin()
+        origin = value_of(self._head.headers, b"origin")
         if origin is None or (cors is not None and cors.allows(origin)):
             return False
         try:

@@ -14,6 +14,3 @@ cpdef bytes find_proof(RequestHead head, Requirement requirement)
 @cython.locals(authorization=bytes, kept=list, pair=tuple, name=bytes, key_name=bytes)
 @cython.locals(length=Py_ssize_t, is_shown=bint)
 cpdef remove_proof(RequestHead head, Requirement requirement)
-
-@cython.locals(name=bytes, length=Py_ssize_t)
-cdef bytes _header(list pairs, bytes lower_name)

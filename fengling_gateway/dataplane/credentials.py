@@ -6,7 +6,7 @@ from typing import Final
 
 from fengling_gateway.auth.requirement import Requirement
 from fengling_gateway.http.head import RequestHead
-from fengling_gateway.http.headers import Pair
+from fengling_gateway.http.headers import Pair, value_of
 from fengling_gateway.model.clients import PREFIX
 
 _AUTHORIZATION: Final = b"authorization"
@@ -45,7 +45,7 @@ def find_proof(head: RequestHead, requirement: Requirement) -> bytes | None:
         if token is not None:
             return token
     if requirement.takes_keys:
-        key = _header(head.headers, requirement.api_key_header)
+        key = value_of(head.headers, requirement.api_key_header)
         if key is not None:
             return key if key.startswith(_PREFIX) else _PREFIX
     if requirement.takes_tokens:
@@ -76,15 +76,6 @@ def remove_proof(head: RequestHead, requirement: Requirement) -> None:
 
 def _is_repeated(pairs: list[Pair], lower_name: bytes) -> bool:
     return sum(name.lower() == lower_name for name, _ in pairs) > 1
-
-
-def _header(pairs: list[Pair], lower_name: bytes) -> bytes | None:
-    length = len(lower_name)
-    found = None
-    for name, value in pairs:
-        if len(name) == length and name.lower() == lower_name:
-            found = value if found is None else found + b", " + value
-    return found
 
 
 def _cookie(head: RequestHead, wanted: bytes) -> bytes | None:

@@ -5,7 +5,7 @@ cdef bytes _PREFIX
 
 cdef class Identities:
     cdef TokenCache _tokens
-    cdef object _clients, _keys, _issuer_rows, _live, _snapshot, _transform, _which
+    cdef object _client_rows, _key_rows, _issuer_rows, _live, _snapshot, _transform, _api_keys
     cdef frozenset _configured_names, _offered_names
     cdef dict _waiting
     cdef public object want_keys

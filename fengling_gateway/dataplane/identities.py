@@ -47,17 +47,17 @@ class Identities:
     """
 
     __slots__ = (
-        "_clients",
+        "_api_keys",
+        "_client_rows",
         "_configured_names",
         "_issuer_rows",
-        "_keys",
+        "_key_rows",
         "_live",
         "_offered_names",
         "_snapshot",
         "_tokens",
         "_transform",
         "_waiting",
-        "_which",
         "is_asked_again",
         "refused",
         "want_keys",
@@ -76,13 +76,13 @@ class Identities:
         self.apply(snapshot)
 
     def __repr__(self) -> str:
-        return f"<Identities {self._tokens!r} {self._which!r}>"
+        return f"<Identities {self._tokens!r} {self._api_keys!r}>"
 
     def apply(self, snapshot: Snapshot) -> None:
         """Verify by the clients and API keys of `snapshot` from now on."""
         self._snapshot = snapshot
-        self._keys = snapshot.bodies["api_key"]
-        self._clients = snapshot.bodies["client"]
+        self._key_rows = snapshot.bodies["api_key"]
+        self._client_rows = snapshot.bodies["client"]
         rows = snapshot.bodies["issuer"]
         if rows is not self._issuer_rows:
             self._issuer_rows = rows
@@ -93,7 +93,7 @@ class Identities:
             # What is remembered of keys has headers by the old names.
             self._live = snapshot.live
             self._transform = JwtTransform(snapshot.live.identity_headers)
-            self._which = ApiKeys()
+            self._api_keys = ApiKeys()
 
     @property
     def issuers(self) -> Mapping[str, Issuer]:
@@ -171,7 +171,7 @@ class Identities:
         """
         if not is_key and proof[:4] != _PREFIX:
             return self._tokens.verify(proof, now)
-        return self._which.verify(proof, self._keys, self._clients, self._transform, now)
+        return self._api_keys.verify(proof, self._key_rows, self._client_rows, self._transform, now)
 
     def has_no_keys(self, issuer_id: str) -> bool:
         """Whether nothing of an issuer can be verified: its keys have never been had."""

@@ -180,6 +180,16 @@ def headers_by_name(pairs: Iterable[Pair]) -> dict[bytes, bytes]:
     return found
 
 
+def value_of(pairs: Iterable[Pair], lower_name: bytes) -> bytes | None:
+    """Return all values of one header joined with a comma; None where it is absent."""
+    length = len(lower_name)
+    found: bytes | None = None
+    for name, value in pairs:
+        if len(name) == length and name.lower() == lower_name:
+            found = value if found is None else found + b", " + value
+    return found
+
+
 def valid_value(value: bytes) -> bool:
     """Whether a value may go on the wire: no control characters but the tab."""
     return not value.translate(None, _CLEAN)
