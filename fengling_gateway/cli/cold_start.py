@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from fengling_gateway.cli.errors import CommandError
-from fengling_gateway.cli.judging import Judged, judge_rows
 from fengling_gateway.configsource.postgres_reader import Reader
 from fengling_gateway.configsource.reading import SourceError
+from fengling_gateway.editing.judging import Judged, judge_rows
 
 CONNECT_SECONDS: Final = 10.0
 STATEMENT_SECONDS: Final = 60.0

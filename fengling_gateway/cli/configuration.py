@@ -5,92 +5,34 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import click
 from rich.text import Text
 
-from fengling_gateway.cli import database, transaction
-from fengling_gateway.cli.changes import (
-    SIGNS,
-    Ownership,
-    Planned,
-    TakenError,
-    bodies_after,
-    has_a_say,
-    plan,
-    references,
-    shown_fields,
-    with_kept_values,
-)
-from fengling_gateway.cli.credentials import find_expired, find_let_in_again
+from fengling_gateway.cli import database
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import read_files, write_document
-from fengling_gateway.cli.judging import judge
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.person import user_name
-from fengling_gateway.cli.refusals import Warned, find_refused, subject
 from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
-from fengling_gateway.cli.validation import find_because_of, public_line, report
-from fengling_gateway.configsource.file_entities import SECTIONS
+from fengling_gateway.cli.validation import public_line, report
+from fengling_gateway.editing import transaction
+from fengling_gateway.editing.changes import SIGNS, Ownership, Planned, TakenError, shown_fields
+from fengling_gateway.editing.planning import WRITABLE_KINDS, ChangePlan, InvalidError, make_plan
+from fengling_gateway.editing.refusals import subject
+from fengling_gateway.editing.rows import read_rows, snapshot
 from fengling_gateway.model.certificates import is_sealed
 from fengling_gateway.model.entity import Key
-from fengling_gateway.routing.auth_linter import public_routes
-
-KINDS: Final = tuple(SECTIONS.values())
-"""What a file can say. Health is what somebody observes, not what somebody wants."""
 
 PATIENCE_SECONDS: Final = 30.0
 """How long apply tries while others keep changing what it is about."""
 
 _NAMED: Final = 3
 _STYLES: Final = {"create": "green", "update": "yellow", "delete": "red"}
-
-
-class _Plan(NamedTuple):
-    """
-    What to change, and the configuration that counts then (with what is to be deleted).
-
-    ``refers_to`` is what the changes need beside one another, with its version. ``deleted`` are
-    clients and API keys to be made that there were once.
-    """
-
-    changes: list[Planned]
-    bodies: Mapping[Key, bytes]
-    refers_to: Mapping[Key, int]
-    deleted: frozenset[Key]
-
-    def warnings(self) -> list[Warned]:
-        """Return what is odd about routes, instances and keys because of these changes."""
-        routes = find_because_of(self.changes, self.bodies)
-        written = {one.key for one in self.changes if one.action != "delete"}
-        mine = {key: self.bodies[key] for key in written if key in self.bodies}
-        now = time.time()
-        keys = [*find_let_in_again(self.changes, self.deleted, now), *find_expired(mine, now)]
-        return [*routes, *find_refused(mine), *keys]
-
-    def public(self) -> list[str]:
-        """Return the routes that anybody may ask then, of those where the changes have a say in it."""
-        touched = {one.key for one in self.changes if has_a_say(one)}
-        if not touched:
-            return []
-        decides = Key("setting", "defaults") in touched
-        return public_routes(
-            bodies_after(self.bodies, self.changes),
-            lambda route: decides or not touched.isdisjoint(_deciding(route)),
-        )
-
-
-def _deciding(route: Mapping[str, Any]) -> Iterator[Key]:
-    """Yield what has a say in who may ask a route, but for the defaults."""
-    yield Key("route", route["id"])
-    if route["service_id"]:
-        yield Key("service", route["service_id"])
-    for name in route["split"] or ():
-        yield Key("service", name)
 
 
 def _ownership(managed_by: str | None, prune: bool, take_over: bool) -> Ownership:
@@ -186,7 +128,7 @@ def _apply(
     places: Mapping[Key, str],
     ownership: Ownership,
     signature: transaction.Signature,
-) -> tuple[_Plan, transaction.Committed]:
+) -> tuple[ChangePlan, transaction.Committed]:
     changed: Counter[Key] = Counter()
     busy = None
     with database.connected(dsn) as connection:
@@ -227,8 +169,8 @@ def _disturbance(changed: Counter[Key], busy: Exception | None) -> str:
 @click.option("--managed-by", metavar="NAME", help="Only what is managed by NAME.")
 def export_command(dsn: str, full: bool, managed_by: str | None) -> None:
     """Write the configuration in the database as YAML, which apply and the file source take."""
-    with database.connected(dsn) as connection, database.snapshot(connection):
-        rows = database.read_rows(connection, KINDS)
+    with database.connected(dsn) as connection, snapshot(connection):
+        rows = read_rows(connection, WRITABLE_KINDS)
     if managed_by is not None:
         rows = {key: row for key, row in rows.items() if row.get("managed_by") == managed_by}
     click.echo(write_document(rows, full=full), nl=False)
@@ -248,30 +190,19 @@ def _plan(
     wanted: Mapping[Key, dict[str, Any]],
     places: Mapping[Key, str],
     ownership: Ownership,
-) -> _Plan:
-    """Read what there is, of one moment, and compare."""
-    with database.snapshot(connection):
-        current = database.read_rows(connection, KINDS)
-        # Together with what is there, as gateways judge it: a route in the file may refer to a
-        # service that is not, and of which they serve an older version.
-        wanted = with_kept_values(wanted, current)
-        judged = judge({**current, **wanted}, lambda keys: database.read_history(connection, keys))
-    wrong = {key: why for key, why in judged.rejected.items() if key in wanted}
-    if wrong:
-        report(type(judged)(judged.bodies, wrong), [], places, "table")
-        raise CommandError("nothing is changed: the files have errors (see above)")
+) -> ChangePlan:
+    """Plan what to change; errors in the files end the command."""
     try:
-        changes = plan(wanted, current, ownership)
-        made = [one.key for one in changes if one.action == "create"]
-        deleted = database.deleted_once(connection, made)
-        needed = references(changes, judged.bodies, current)
-        return _Plan(changes, judged.bodies, needed, deleted)
+        return make_plan(connection, wanted, ownership)
+    except InvalidError as error:
+        report(error.judged, [], places, "table")
+        raise CommandError("nothing is changed: the files have errors (see above)") from error
     except TakenError as error:
         raise CommandError(f"nothing is changed: {error}; --take-over changes them") from error
 
 
-def _show(planned: _Plan, output: str, committed: transaction.Committed | None = None) -> None:
-    changes, warnings = planned.changes, planned.warnings()
+def _show(planned: ChangePlan, output: str, committed: transaction.Committed | None = None) -> None:
+    changes, warnings = planned.changes, planned.warnings(time.time())
     if output != "table":
         document: dict[str, Any] = {
             "changes": [_plain(change) for change in changes],

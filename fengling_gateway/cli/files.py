@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fengling_gateway.cli.errors import CommandError
-from fengling_gateway.cli.stored import DURATIONS, INSTANTS, differ
 from fengling_gateway.configsource.file_dump import write_yaml
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.configsource.reading import SourceError
+from fengling_gateway.editing.stored import DURATIONS, INSTANTS, differ
 from fengling_gateway.model.certificates import CERTIFICATE, SECRET, is_reference
 from fengling_gateway.model.clients import API_KEY, CLIENT
 from fengling_gateway.model.entity import KIND_INDEX, Key

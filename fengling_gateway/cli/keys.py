@@ -11,19 +11,21 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from fengling_gateway.cli import database, transaction
-from fengling_gateway.cli.changes import Planned
+from fengling_gateway.cli import database
 from fengling_gateway.cli.configuration import signature_options
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.files import write_document
 from fengling_gateway.cli.options import collect
-from fengling_gateway.cli.output import moment, output_option, print_table, print_value
+from fengling_gateway.cli.output import output_option, print_table, print_value
 from fengling_gateway.cli.rewriting import Rows, rewrite
 from fengling_gateway.cli.target import context_option, database_option, named_database
+from fengling_gateway.editing import transaction
+from fengling_gateway.editing.changes import Planned
+from fengling_gateway.editing.rows import read_rows, snapshot
 from fengling_gateway.model.clients import fingerprint, make_key
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.names import is_slug
-from fengling_gateway.model.times import parse_duration
+from fengling_gateway.model.times import moment, parse_duration
 from fengling_gateway.model.validation import Accepted, Rejected, validate
 
 NEVER: Final = "never"
@@ -227,8 +229,8 @@ def list_command(client: str | None, dsn: str, output: str) -> None:
 
     The fingerprint is the beginning of a key's SHA-256: printf %s "$KEY" | sha256sum
     """
-    with database.connected(dsn) as connection, database.snapshot(connection):
-        rows = database.read_rows(connection, ("client", "api_key"))
+    with database.connected(dsn) as connection, snapshot(connection):
+        rows = read_rows(connection, ("client", "api_key"))
     now = time.time()
     keys = [
         _shown(key, row, rows, now)

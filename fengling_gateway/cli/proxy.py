@@ -17,9 +17,9 @@ from fengling_gateway.balancing.instance import split_instance_address
 from fengling_gateway.balancing.upstream_networks import LOOPBACK, UpstreamNetworks, is_address
 from fengling_gateway.cli.errors import CommandError, note
 from fengling_gateway.cli.files import read_files
-from fengling_gateway.cli.judging import judge
-from fengling_gateway.cli.refusals import find_refused, subject
 from fengling_gateway.cli.validation import report
+from fengling_gateway.editing.judging import judge
+from fengling_gateway.editing.refusals import find_refused, subject
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 

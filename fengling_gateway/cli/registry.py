@@ -13,15 +13,18 @@ import click
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import ALLOWS, ROLES
 from fengling_gateway.auth.tokens import unverified_claims
-from fengling_gateway.cli import database, transaction
-from fengling_gateway.cli.changes import Planned
+from fengling_gateway.cli import database
 from fengling_gateway.cli.configuration import signature_options
 from fengling_gateway.cli.errors import CommandError, answer_no, note
-from fengling_gateway.cli.output import moment, output_option, print_table, print_value
+from fengling_gateway.cli.output import output_option, print_table, print_value
 from fengling_gateway.cli.rewriting import Rows, rewrite, say
 from fengling_gateway.cli.target import database_option
+from fengling_gateway.editing import transaction
+from fengling_gateway.editing.changes import Planned
+from fengling_gateway.editing.rows import read_rows, snapshot
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.names import is_slug
+from fengling_gateway.model.times import moment
 from fengling_gateway.model.validation import Accepted, validate
 
 KIND = "management_token"
@@ -49,8 +52,8 @@ def list_command(dsn: str, output: str) -> None:
 
     What a gateway knows of them, also from a file, is shown by `fenglingctl get tokens`.
     """
-    with database.connected(dsn) as connection, database.snapshot(connection):
-        rows = database.read_rows(connection, (KIND,))
+    with database.connected(dsn) as connection, snapshot(connection):
+        rows = read_rows(connection, (KIND,))
     tokens = [_body(key, row) for key, row in sorted(rows.items())]
     if output != "table":
         print_value(tokens, output)

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from fengling_gateway.cli import database, transaction
-from fengling_gateway.cli.changes import Planned
+from fengling_gateway.cli import database
 from fengling_gateway.cli.configuration import PATIENCE_SECONDS
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.tries import tries
+from fengling_gateway.editing import transaction
+from fengling_gateway.editing.changes import Planned
+from fengling_gateway.editing.rows import read_rows, snapshot
 from fengling_gateway.model.entity import Key
 
 Rows = dict[Key, dict[str, Any]]
@@ -30,8 +32,8 @@ def rewrite(
     reason: Exception | None = None
     with database.connected(dsn) as connection:
         for _ in tries(PATIENCE_SECONDS):
-            with database.snapshot(connection):
-                rows = database.read_rows(connection, (kind, *beside))
+            with snapshot(connection):
+                rows = read_rows(connection, (kind, *beside))
             changes = plan(rows)
             if not changes:
                 return transaction.Committed(None, None), 0

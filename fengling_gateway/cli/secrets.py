@@ -11,14 +11,14 @@ from typing import Any, Final
 import click
 
 from fengling_gateway.auth.sealing import Sealer, SealError, parse_sealing_keys, sealed_with
-from fengling_gateway.cli import transaction
-from fengling_gateway.cli.changes import Planned
 from fengling_gateway.cli.configuration import signature_options
 from fengling_gateway.cli.errors import CommandError
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.rewriting import Rows, rewrite, say
 from fengling_gateway.cli.settings_file import read_settings, settings_option
 from fengling_gateway.cli.target import database_option
+from fengling_gateway.editing import transaction
+from fengling_gateway.editing.changes import Planned
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.names import is_slug
 from fengling_gateway.settings.key_file import KeyFileError, read_key_file

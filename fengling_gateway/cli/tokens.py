@@ -20,12 +20,13 @@ from fengling_gateway.auth.operators import ROLES
 from fengling_gateway.auth.tokens import TokenRing, unverified_claims
 from fengling_gateway.cli.errors import CommandError, answer_no, note
 from fengling_gateway.cli.options import collect
-from fengling_gateway.cli.output import moment, output_option, print_facts, print_value
+from fengling_gateway.cli.output import output_option, print_facts, print_value
 from fengling_gateway.cli.person import user_name_or_number
 from fengling_gateway.cli.registry import list_command, register, revoke_command
 from fengling_gateway.cli.settings_file import read_settings, settings_option
 from fengling_gateway.cli.target import context_option, writable_database
 from fengling_gateway.model.management_tokens import READ, SCOPES
+from fengling_gateway.model.times import moment
 
 _LIFETIME: Final = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,59 +9,20 @@ from typing import Any, Final
 
 import click
 
-from fengling_gateway.cli.changes import Planned, about, bodies_after
-from fengling_gateway.cli.credentials import find_expired
 from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.files import read_files
-from fengling_gateway.cli.judging import Judged, judge
 from fengling_gateway.cli.output import output_option, print_table, print_value
-from fengling_gateway.cli.refusals import Warned, find_refused, subject
 from fengling_gateway.cli.settings_file import read_settings, settings_option
 from fengling_gateway.cli.target import dsn_unless, optional_database_option
-from fengling_gateway.model.delta import Change, Delta, Position
-from fengling_gateway.model.effective import hash_of
+from fengling_gateway.editing.credentials import find_expired
+from fengling_gateway.editing.judging import Judged, judge
+from fengling_gateway.editing.oddities import find_oddities
+from fengling_gateway.editing.refusals import Warned, find_refused, subject
 from fengling_gateway.model.entity import Key
-from fengling_gateway.routing.auth_linter import lint_auth, public_routes
-from fengling_gateway.routing.linter import Finding, lint
-from fengling_gateway.routing.snapshot import CompileContext, Snapshot
+from fengling_gateway.routing.auth_linter import public_routes
 
 _NAMED: Final = 10
 """Public routes that a line names: where nobody is asked who they are, all of them are."""
-
-
-_CALLERS: Final = ("issuer", "client", "api_key")
-"""Whose changes may leave routes with nobody who can ask them."""
-
-
-def find_oddities(bodies: Mapping[Key, bytes]) -> list[Finding]:
-    """Return what the linter finds among the routes of a configuration, by route."""
-    delta = Delta(
-        before=None,
-        after=Position("validate", 1, ""),
-        hash_before=0,
-        hash_after=hash_of(dict(bodies)),
-        changes=tuple(Change(key, body) for key, body in bodies.items()),
-    )
-    snapshot = Snapshot.empty().apply(delta, CompileContext(random.Random(0)))
-    found = [*lint(snapshot.routes), *lint_auth(bodies)]
-    return sorted(found, key=lambda one: (one.route, one.other or "", one.message))
-
-
-def find_because_of(changes: Sequence[Planned], bodies: Mapping[Key, bytes]) -> list[Finding]:
-    """
-    Return what is odd about routes because of changes.
-
-    Args:
-        bodies: the configuration that counts then, with what is to be deleted.
-    """
-    after = bodies_after(bodies, changes)
-    if any(one.key.kind == "route" and one.action != "delete" for one in changes):
-        found = about(changes, find_oddities(after))
-    else:
-        found = []
-    if any(one.key.kind in _CALLERS for one in changes):
-        found += [one for one in lint_auth(after) if one not in found]
-    return found
 
 
 @click.command("validate", short_help="List what is wrong with a configuration.")

@@ -10,7 +10,8 @@ from typing import Any, Final
 import click
 from rich.text import Text
 
-from fengling_gateway.cli.output import ago, cell, moment, print_facts, print_table
+from fengling_gateway.cli.output import ago, cell, print_facts, print_table
+from fengling_gateway.model.times import moment
 
 Column = tuple[str, Callable[[Mapping[str, Any]], Any]]
 

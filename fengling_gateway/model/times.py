@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
@@ -152,3 +152,8 @@ def _parse_instant(value: str, report: Report) -> float | None:
         f"not {shown(value)}",
     )
     return None
+
+
+def moment(at: float) -> str:
+    """Return a time in UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -13,7 +13,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from fengling_gateway.cli import configuration, transaction
+from fengling_gateway.cli import configuration
+from fengling_gateway.editing import transaction
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 from tests.cli.conftest import Run, Sql, document, executor_of

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from fengling_gateway.cli import cold_start, database
+from fengling_gateway.cli import cold_start
 from fengling_gateway.configsource import postgres_queries
 from fengling_gateway.configsource.postgres_rows import values_of
+from fengling_gateway.editing import rows
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.model.entity import Key
 from tests.cli.conftest import Run, document
@@ -274,7 +275,7 @@ class TestSnapshots:
                 )
             return values_of(key, text)
 
-        monkeypatch.setattr(database, "values_of", somebody_writes)
+        monkeypatch.setattr(rows, "values_of", somebody_writes)
 
     @pytest.mark.usefixtures("_busy")
     def test_an_export_is_of_one_moment(self, run: Run) -> None:

@@ -9,12 +9,12 @@ import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fengling_gateway.cli import database
-from fengling_gateway.cli.changes import Ownership, Planned, plan
-from fengling_gateway.cli.configuration import KINDS
 from fengling_gateway.cli.files import write_document
-from fengling_gateway.cli.transaction import Signature, write
 from fengling_gateway.configsource.file_entities import parse_entities
+from fengling_gateway.editing.changes import Ownership, Planned, plan
+from fengling_gateway.editing.planning import WRITABLE_KINDS
+from fengling_gateway.editing.rows import read_rows
+from fengling_gateway.editing.transaction import Signature, write
 from tests.cli.configurations import Rows, configurations
 from tests.cli.conftest import Run
 
@@ -36,7 +36,7 @@ def held(migrated_database: str) -> Any:
 
 
 def changes_between(wanted: Rows, connection: Any) -> list[Planned]:
-    return plan(wanted, database.read_rows(connection, KINDS), Ownership(take_over=True))
+    return plan(wanted, read_rows(connection, WRITABLE_KINDS), Ownership(take_over=True))
 
 
 # (The database is emptied at the beginning of each example.)
@@ -51,7 +51,7 @@ def test_any_export_applies_to_itself(held: Any, rows: Rows) -> None:
     write(held, changes_between(rows, held), Signature(force=True))
     assert changes_between(rows, held) == [], "what is applied is there"
 
-    stored = database.read_rows(held, KINDS)
+    stored = read_rows(held, WRITABLE_KINDS)
     for full in (False, True):
         exported = parse_entities(write_document(stored, full=full).encode()).rows
         assert changes_between(exported, held) == []
@@ -59,7 +59,7 @@ def test_any_export_applies_to_itself(held: Any, rows: Rows) -> None:
     with held.cursor() as cursor:
         cursor.execute(_EMPTY)
     write(held, plan(exported, {}, Ownership()), Signature(force=True))
-    assert without_history(database.read_rows(held, KINDS)) == without_history(stored)
+    assert without_history(read_rows(held, WRITABLE_KINDS)) == without_history(stored)
     held.rollback()
 
 

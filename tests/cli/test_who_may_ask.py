@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from fengling_gateway.cli.changes import Ownership, plan
-from fengling_gateway.cli.credentials import find_expired, find_let_in_again
+from fengling_gateway.editing.changes import Ownership, plan
+from fengling_gateway.editing.credentials import find_expired, find_let_in_again
 from fengling_gateway.model.entity import Key
 from tests.cli.conftest import Run, Sql, document
 from tests.cli.stub_gateway import StubGateway

@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 
 from fengling_gateway import schema
-from fengling_gateway.cli import database, transaction
+from fengling_gateway.cli import database
+from fengling_gateway.editing import planning, transaction
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.schema import SchemaError, migrate, timed, version
 from fengling_gateway.schema.timed import TimedConnection, connect_timed
@@ -70,8 +71,8 @@ class FrozenTests:
             ((version, "status_of"), ("db", "status")),
             ((migrate, "_refuse_unfit"), ("db", "upgrade")),
             ((database, "check"), ("export",)),
-            ((database, "read_rows"), ("diff", "-")),
-            ((database, "read_rows"), ("apply", "-")),
+            ((planning, "read_rows"), ("diff", "-")),
+            ((planning, "read_rows"), ("apply", "-")),
         ],
     )
     def test_command_ends(

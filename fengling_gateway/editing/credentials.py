@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from fengling_gateway.cli.changes import Planned
-from fengling_gateway.cli.output import moment
+from fengling_gateway.editing.changes import Planned
 from fengling_gateway.model.clients import ends_of_keys
 from fengling_gateway.model.entity import KINDS_WITHOUT_PAST, Key
+from fengling_gateway.model.times import moment
 
 
 class OddCredential(NamedTuple):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fengling_gateway.balancing.instance import split_instance_address
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
-from fengling_gateway.cli.credentials import OddCredential
+from fengling_gateway.editing.credentials import OddCredential
 from fengling_gateway.model.entity import Key
 from fengling_gateway.routing.linter import Finding
 

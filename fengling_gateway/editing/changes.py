@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Literal
 
-from fengling_gateway.cli.stored import as_stored, differ
+from fengling_gateway.editing.stored import as_stored, differ
 from fengling_gateway.model.certificates import is_reference
 from fengling_gateway.model.clients import fingerprint
 from fengling_gateway.model.entity import KIND_INDEX, Key

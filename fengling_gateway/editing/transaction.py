@@ -22,9 +22,9 @@ from typing import Any, Final
 import psycopg2
 from psycopg2 import errorcodes, sql
 
-from fengling_gateway.cli.changes import Planned
-from fengling_gateway.cli.stored import DURATIONS, INSTANTS
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN
+from fengling_gateway.editing.changes import Planned
+from fengling_gateway.editing.stored import DURATIONS, INSTANTS
 from fengling_gateway.model.entity import KIND_INDEX, Key
 from fengling_gateway.schema.timed import STATEMENT_SECONDS
 from fengling_gateway.schema.version import one_line
