@@ -81,6 +81,20 @@ class Message(IntEnum):
     """
     KEY_WANTED = 18
     """W→S: `issuer`: a token names a key that this issuer, by its id, is not known to have."""
+    OVERRIDES = 19
+    """
+    S→W: what holds beside the configuration, all of it each time.
+
+    `routes`, `instances`: ids that somebody has switched off; `health_is_stale`: whether nobody
+    has probed for so long that what is reported of instances counts no more.
+    """
+    EVIDENCE = 20
+    """
+    W→S, at most once a second and only where there is any: what requests have shown of instances.
+
+    `instances`, by id: `failures` and `successes` since the last one, `error`: the newest of them
+    (a `ForwardError` in snake_case), `ejected_for`: seconds, or null.
+    """
 
 
 class FrameError(Exception):

@@ -9,7 +9,8 @@ BEGIN
                   WHERE rolname IN ('fengling_console', 'fengling_gateway') LOOP
         EXECUTE format('GRANT USAGE ON SCHEMA fengling TO %I', reader);
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA fengling TO %I', reader);
-        EXECUTE format('REVOKE ALL ON fengling.pending_change, fengling.txn FROM %I', reader);
+        EXECUTE format('REVOKE ALL ON fengling.pending_change, fengling.txn, '
+                       'fengling.spent_credential FROM %I', reader);
         EXECUTE format('GRANT EXECUTE ON FUNCTION fengling.epoch(), fengling.reload(text), '
                        'fengling.confirm(bigint, text), fengling.prune_step(), '
                        'fengling.fingerprint(text) TO %I', reader);
@@ -20,6 +21,8 @@ BEGIN
             fengling.certificate, fengling.issuer, fengling.client, fengling.api_key,
             fengling.management_token TO fengling_console;
         GRANT UPDATE (keep, keep_health) ON fengling.retention TO fengling_console;
+        GRANT UPDATE (term, holder, since, heartbeat_at) ON fengling.prober TO fengling_console;
+        GRANT SELECT, INSERT, DELETE ON fengling.spent_credential TO fengling_console;
         GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
         -- What CHECKs call runs with the rights of the writer.
         GRANT EXECUTE ON FUNCTION fengling.describe(text, text), fengling.undo(bigint),
