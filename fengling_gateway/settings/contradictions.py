@@ -35,7 +35,7 @@ def contradictions(raw: Raw) -> list[Problem]:
         *_repeated_listeners(ours),
         *_taken_by_management(raw, ours),
         *_water(raw),
-        *_shared_keys(raw),
+        *shared_keys(raw),
     ]
 
 
@@ -131,7 +131,7 @@ def _water(raw: Raw) -> Iterator[Problem]:
         yield Problem("limits.low_water_bytes", "out_of_range", message)
 
 
-def _shared_keys(raw: Raw) -> Iterator[Problem]:
+def shared_keys(raw: Raw) -> Iterator[Problem]:
     rings = []
     for section, key in (("sync", "keys"), ("management", "token_keys")):
         try:

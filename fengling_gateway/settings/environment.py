@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Final, get_origin
@@ -51,10 +51,10 @@ def variable(path: str) -> str:
     return PREFIX + path.replace(".", "__").upper()
 
 
-def known_keys() -> dict[str, bool]:
+def known_keys(model: type[Section] = GatewaySettings) -> dict[str, bool]:
     """Return every key's path, and whether it is a list."""
     keys: dict[str, bool] = {}
-    for name, field in GatewaySettings.model_fields.items():
+    for name, field in model.model_fields.items():
         section = section_of(field.annotation)
         if section is None:
             keys[name] = get_origin(field.annotation) is list
@@ -70,17 +70,27 @@ def section_of(annotation: Any) -> type[Section] | None:
 
 
 def read_environment(
-    environ: Mapping[str, str], problems: list[Problem]
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    model: type[Section] = GatewaySettings,
+    beside: Iterable[type[Section]] = (),
 ) -> dict[str, tuple[str, Any]]:
-    """Return the values found, by path, each with the name of its variable."""
+    """
+    Return the values found, by path, each with the name of its variable.
+
+    Args:
+        beside: settings of other programs, whose variables may be in the same environment.
+    """
     found: dict[str, tuple[str, Any]] = {}
-    keys = known_keys()
+    keys = known_keys(model)
     by_variable = {variable(path): path for path in keys}
+    others = {variable(path) for one in beside for path in known_keys(one)}
     for name, text in environ.items():
         base = name.removesuffix(FROM_FILE) if name not in by_variable else name
         path = by_variable.get(base)
         if path is None:
-            _refuse_unknown(name, by_variable, problems)
+            if name.removesuffix(FROM_FILE) not in others:
+                _refuse_unknown(name, by_variable, problems)
         elif path in found:
             problems.append(Problem(name, "conflict", f"is set beside {found[path][0]}"))
         else:

@@ -8,14 +8,15 @@ where its value came from. Secrets are in no message.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Generic, NamedTuple, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from fengling_gateway.model.problems import Problem, label, suggestion
+from fengling_gateway.settings.console import ConsoleSettings, console_contradictions
 from fengling_gateway.settings.contradictions import contradictions
 from fengling_gateway.settings.environment import (
     known_keys,
@@ -24,7 +25,7 @@ from fengling_gateway.settings.environment import (
     section_of,
 )
 from fengling_gateway.settings.key_file import KeyFileError, read_key_file
-from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
+from fengling_gateway.settings.model import GatewaySettings, ListenerSettings, ProgramSettings
 from fengling_gateway.settings.secret_files import secret_files
 from fengling_gateway.settings.values import HIDDEN, may_hold_secret, shown_unless_secret
 
@@ -45,6 +46,7 @@ _SECRET: Final = ("keys", "token_keys", "url", "listen_url")
 _OWN_FIELDS: Final = "_file"
 
 Raw = dict[str, Any]
+S = TypeVar("S", bound=ProgramSettings)
 
 
 class SettingsError(Exception):
@@ -57,7 +59,7 @@ class SettingsError(Exception):
 
 def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> GatewaySettings:
     """
-    Read the settings.
+    Read the settings of a gateway.
 
     Args:
         path: The TOML file; None: from the environment alone.
@@ -66,24 +68,47 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Gatewa
     Raises:
         SettingsError: with every problem there is.
     """
+    return _load(_GATEWAY, path, environ)
+
+
+def load_console_settings(path: str | Path | None, environ: Mapping[str, str]) -> ConsoleSettings:
+    """Read the settings of a console; otherwise like `load_settings`."""
+    return _load(_CONSOLE, path, environ)
+
+
+class _Program(NamedTuple, Generic[S]):
+    """
+    A program's settings.
+
+    `contradictions` finds what no single key shows, in the raw values; `finish` reads paths as
+    relative to the file, and what they name.
+    """
+
+    model: type[S]
+    beside: type[ProgramSettings]
+    contradictions: Callable[[Raw], list[Problem]]
+    finish: Callable[[S, Path | None, Mapping[str, str], list[Problem]], S]
+
+
+def _load(program: _Program[S], path: str | Path | None, environ: Mapping[str, str]) -> S:
     problems: list[Problem] = []
     file = None if path is None else Path(path)
     raw = {} if file is None else _read_toml(file, problems)
     unread = bool(problems)
     holders = secret_files(file, raw, environ)
-    missing = _read_file_keys(raw, file, problems)
-    found = read_environment(environ, problems)
+    missing = _read_file_keys(program.model, raw, file, problems)
+    found = read_environment(environ, problems, program.model, (program.beside,))
     missing |= {path for path, (_, value) in found.items() if value is None}
     origins = _overlay(raw, found)
-    settings = _validated(raw, origins, problems)
+    settings = _validated(program.model, raw, origins, problems)
     if not unread:  # of a file that can't be read, nothing is known to be missing
         problems += [
             replace(one, path=_with_origin(one.path, origins))
-            for one in contradictions(raw)
+            for one in program.contradictions(raw)
             if one.code != "required" or one.path not in missing
         ]
     if settings is not None:
-        settings = _with_secret_keys(_resolved(settings, file), file, origins, problems)
+        settings = program.finish(settings, file, origins, problems)
     if problems or settings is None:
         raise SettingsError(problems)
     return settings.with_secret_files(holders)
@@ -98,7 +123,9 @@ def _read_toml(file: Path, problems: list[Problem]) -> Raw:
         return {}
 
 
-def _read_file_keys(raw: Raw, file: Path | None, problems: list[Problem]) -> set[str]:
+def _read_file_keys(
+    model: type[ProgramSettings], raw: Raw, file: Path | None, problems: list[Problem]
+) -> set[str]:
     """
     Replace ``url_file = "…"`` by ``url`` with the file's content, in every section.
 
@@ -106,7 +133,7 @@ def _read_file_keys(raw: Raw, file: Path | None, problems: list[Problem]) -> set
         the keys whose file can't be read.
     """
     unread = set()
-    keys = known_keys()
+    keys = known_keys(model)
     for section, values in list(raw.items()):
         if not isinstance(values, dict):
             continue
@@ -142,21 +169,22 @@ def _overlay(raw: Raw, found: Mapping[str, tuple[str, Any]]) -> dict[str, str]:
 
 
 def _validated(
-    raw: Raw, origins: Mapping[str, str], problems: list[Problem]
-) -> GatewaySettings | None:
+    model: type[S], raw: Raw, origins: Mapping[str, str], problems: list[Problem]
+) -> S | None:
     try:
-        return GatewaySettings.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        problems.extend(_problem(found, origins) for found in error.errors(include_url=False))
+        found = error.errors(include_url=False)
+        problems.extend(_problem(model, one, origins) for one in found)
     return None
 
 
-def _problem(found: Any, origins: Mapping[str, str]) -> Problem:
+def _problem(model: type[ProgramSettings], found: Any, origins: Mapping[str, str]) -> Problem:
     location = tuple(part for part in found["loc"] if not _is_branch(part))
     path = _path(location)
     kind, context, given = found["type"], found.get("ctx", {}), found.get("input")
     if kind == "extra_forbidden":
-        code, message = "unknown_field", f"is not a known setting; {_near(location)}"
+        code, message = "unknown_field", f"is not a known setting; {_near(model, location)}"
     elif kind == "missing":
         code, message = "required", "is required"
     elif kind == "literal_error":
@@ -197,13 +225,21 @@ def _with_origin(path: str, origins: Mapping[str, str]) -> str:
     return f"{path} ({origins[given]})" if given in origins else path
 
 
-def _near(location: Sequence[str | int]) -> str:
+def _near(model: Any, location: Sequence[str | int]) -> str:
     """Name what may be meant by the last part of a location."""
-    model: Any = GatewaySettings
     for part in location[:-1]:
         if isinstance(part, str):
             model = _section_within(model.model_fields[part].annotation)
     return suggestion(location[-1], tuple(model.model_fields))
+
+
+def _finish_gateway(
+    settings: GatewaySettings,
+    file: Path | None,
+    origins: Mapping[str, str],
+    problems: list[Problem],
+) -> GatewaySettings:
+    return _with_secret_keys(_resolved(settings, file), file, origins, problems)
 
 
 def _with_secret_keys(
@@ -255,3 +291,12 @@ def _listener(listener: ListenerSettings, file: Path) -> ListenerSettings:
     client_ca = None if tls.client_ca is None else directory / tls.client_ca
     update = {"certificates": certificates, "client_ca": client_ca}
     return listener.model_copy(update={"tls": tls.model_copy(update=update)})
+
+
+_GATEWAY: Final = _Program(GatewaySettings, ConsoleSettings, contradictions, _finish_gateway)
+_CONSOLE: Final = _Program(
+    ConsoleSettings,
+    GatewaySettings,
+    console_contradictions,
+    lambda settings, file, _origins, _problems: settings.relative_to(file),
+)

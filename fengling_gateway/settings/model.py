@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -496,7 +496,39 @@ class TransportSettings(Section):
     )
 
 
-class GatewaySettings(Section):
+class ProgramSettings(Section):
+    """All settings of a program."""
+
+    _secret_files: tuple[Path, ...] = PrivateAttr(default=())
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """The files that these settings' passwords and keys were read from."""
+        return self._secret_files
+
+    def with_secret_files(self, files: tuple[Path, ...]) -> Self:
+        """Return the same, which knows where its secrets are from."""
+        changed = self.model_copy()
+        changed._secret_files = files
+        return changed
+
+    def changed_keys(self, other: Self) -> list[str]:
+        """Name the keys, like ``limits.max_headers``, in which two settings differ."""
+        changed = []
+        for name in type(self).model_fields:
+            mine, others = getattr(self, name), getattr(other, name)
+            if isinstance(mine, Section):
+                changed += mine.keys_unlike(others, f"{name}.")
+            elif mine != others:
+                changed += self.keys_within(name, mine, others)
+        return changed
+
+    def keys_within(self, name: str, mine: Any, others: Any) -> list[str]:
+        """Name what differs of something that is no section."""
+        return [name]
+
+
+class GatewaySettings(ProgramSettings):
     """All settings of a gateway."""
 
     cluster: Name = Field(
@@ -542,19 +574,6 @@ class GatewaySettings(Section):
     log: LogSettings = LogSettings()
     debug: DebugSettings = DebugSettings()
     transport: TransportSettings = TransportSettings()
-
-    _secret_files: tuple[Path, ...] = PrivateAttr(default=())
-
-    @property
-    def secret_files(self) -> tuple[Path, ...]:
-        """The files that these settings' passwords and keys were read from."""
-        return self._secret_files
-
-    def with_secret_files(self, files: tuple[Path, ...]) -> GatewaySettings:
-        """Return the same, which knows where its secrets are from."""
-        changed = self.model_copy()
-        changed._secret_files = files
-        return changed
 
     @field_validator("workers", mode="before")
     @classmethod
@@ -605,21 +624,17 @@ class GatewaySettings(Section):
             own.append(self.management.host_and_port())
         return tuple(own)
 
-    def changed_keys(self, other: GatewaySettings) -> list[str]:
-        """Name the keys, like ``limits.max_headers``, in which two settings differ."""
-        changed = []
-        for name in type(self).model_fields:
-            mine, others = getattr(self, name), getattr(other, name)
-            if isinstance(mine, Section):
-                changed += mine.keys_unlike(others, f"{name}.")
-            elif name == "listeners" and _where(mine) == _where(others):
-                for one, now in zip(mine, others, strict=True):
-                    changed += [key for key in _of_listener(one, now) if key not in changed]
-            elif mine != others:
-                changed.append(name)
+    def changed_keys(self, other: Self) -> list[str]:
+        changed = super().changed_keys(other)
         if self.secrets.keys != other.secrets.keys and "secrets.key_file" not in changed:
             changed.append("secrets.key_file")
         return changed
+
+    def keys_within(self, name: str, mine: Any, others: Any) -> list[str]:
+        if name != "listeners" or _where(mine) != _where(others):
+            return [name]
+        pairs = zip(mine, others, strict=True)
+        return list(dict.fromkeys(key for pair in pairs for key in _of_listener(*pair)))
 
 
 def _where(listeners: list[ListenerSettings]) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """
-Writes the annotated sample of the settings file from the settings model.
+Writes the annotated samples of the settings files from the settings models.
 
     python -m fengling_gateway.settings.sample > etc/gateway.toml
+    python -m fengling_gateway.settings.sample console > etc/console.toml
 
 Defaults are shown commented out; what has to be set is not.
 """
@@ -18,8 +19,9 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from fengling_gateway.settings.console import ConsoleSettings
 from fengling_gateway.settings.environment import section_of
-from fengling_gateway.settings.model import GatewaySettings, ListenerSettings
+from fengling_gateway.settings.model import GatewaySettings, ListenerSettings, ProgramSettings
 from fengling_gateway.settings.values import Unit
 
 _WIDTH: Final = 96
@@ -34,19 +36,35 @@ _HEADER: Final = """\
 # Made by: python -m fengling_gateway.settings.sample
 """
 
+_CONSOLE_HEADER: Final = """\
+# Settings of a Fengling console: this host's own. What it shares with gateways has the
+# same keys and variables there.
+#
+# Every key can also come from the environment, [database] url as
+# FENGLING_DATABASE__URL, or from a file that url_file here or
+# FENGLING_DATABASE__URL_FILE names. What is commented out is the default.
+#
+# Made by: python -m fengling_gateway.settings.sample console
+"""
+
 _SET: Final = ("database.url",)
 """What a first start needs, and so is not commented out."""
 
 
 def sample() -> str:
     """Return the text of ``etc/gateway.toml``."""
-    return "\n".join(_lines()) + "\n"
+    return "\n".join(_lines(GatewaySettings, _HEADER)) + "\n"
 
 
-def _lines() -> Iterator[str]:
-    yield _HEADER
+def console_sample() -> str:
+    """Return the text of ``etc/console.toml``."""
+    return "\n".join(_lines(ConsoleSettings, _CONSOLE_HEADER)) + "\n"
+
+
+def _lines(model: type[ProgramSettings], header: str) -> Iterator[str]:
+    yield header
     sections = []
-    for name, field in GatewaySettings.model_fields.items():
+    for name, field in model.model_fields.items():
         if section_of(field.annotation) is not None or name == "listeners":
             sections.append((name, field))
         else:
@@ -95,4 +113,4 @@ def _toml(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(sample())
+    sys.stdout.write(console_sample() if sys.argv[1:] == ["console"] else sample())

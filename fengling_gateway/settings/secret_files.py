@@ -11,7 +11,7 @@ from fengling_gateway.settings.environment import FROM_FILE, variable
 
 KEYS: Final = (
     *("database.url", "database.listen_url", "redis.url"),
-    *("sync.keys", "management.token_keys"),
+    *("sync.keys", "management.token_keys", "oidc.client_secret"),
 )
 """What is secret, or may have a password in it. (`secrets.key_file` is refused if others may read it.)"""
 
