@@ -252,13 +252,6 @@ def free_value(value: Any, report: Report) -> Any:
     return value
 
 
-def free_object(value: Any, report: Report) -> Any:
-    if type(value) is not dict:
-        wrong_type(value, "an object", report)
-        return None
-    return free_value(value, report)
-
-
 def _first_fault(level: list[Any]) -> tuple[str, str] | None:
     """Look through a value level by level: no recursion, so no depth can hurt."""
     nodes = 0

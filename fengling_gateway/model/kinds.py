@@ -15,7 +15,6 @@ from fengling_gateway.model.checks import (
     Record,
     boolean,
     choice,
-    free_object,
     integer,
     list_of,
     number,
@@ -25,6 +24,7 @@ from fengling_gateway.model.checks import (
     unsupported,
 )
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.health_checks import health_check
 from fengling_gateway.model.hold import DEFAULT_MAX_REMOVED_SHARE
 from fengling_gateway.model.names import (
     IDENTITY_HEADERS,
@@ -74,7 +74,7 @@ SERVICE: Final = Record(
     Field("first_byte_timeout", timeout, 30.0),
     Field("idle_timeout", timeout, 60.0),
     Field("tenant_spill", boolean, False),
-    Field("health_check", optional(free_object), None),
+    Field("health_check", health_check, None),
     Field("affinity", unsupported("affinity"), None),
     Field("tls", service_tls, None),
     Field("policies", policies, {}),
@@ -96,6 +96,7 @@ INSTANCE_HEALTH: Final = Record(
     Field("reason", optional(text(1000)), None),
     open_ended=True,
 )
+"""Since when, and by whom, is of no use to a gateway: it stays in the table."""
 
 _identity_fields: Final = Record(
     *(Field(claim, identity_header, name) for claim, name in IDENTITY_HEADERS.items())

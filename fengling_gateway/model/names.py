@@ -197,11 +197,23 @@ def host_header(value: Any, report: Report) -> Any:
         return None
     if value in {"client", "instance"}:
         return value
+    return _authority(value, "client, instance or a host (and port)", report)
+
+
+def literal_host(value: Any, report: Report) -> Any:
+    """What a Host header says: a host, and a port where there is one."""
+    if type(value) is not str:
+        wrong_type(value, "a host name", report)
+        return None
+    return _authority(value, "a host (and port)", report)
+
+
+def _authority(value: str, wanted: str, report: Report) -> str | None:
     parts = _AUTHORITY.fullmatch(value) if len(value) <= _MAX_ADDRESS else None
     name = canonical_host(parts["host"]) if parts else None
     port = parts["port"] if parts else None
     if name is None or (port is not None and _port(f":{port}") is None):
-        report.add("bad_host", f"must be client, instance or a host (and port), not {shown(value)}")
+        report.add("bad_host", f"must be {wanted}, not {shown(value)}")
         return None
     return name if port is None else f"{name}:{int(port)}"
 

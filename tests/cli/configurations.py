@@ -66,6 +66,18 @@ policies = st.fixed_dictionaries(
 )
 
 
+health_checks = st.fixed_dictionaries(
+    {},
+    optional={
+        "path": st.sampled_from(["/health", "/?a=08"]),
+        "interval": st.sampled_from(["3s", 7, "1m"]),
+        "headers": header_values.map(lambda value: {"X-Build": value}),
+        "expected": st.lists(st.sampled_from([200, "204", "300-399"]), min_size=1),
+        "body": st.none() | texts.filter(lambda text: 0 < len(text) <= 1000),
+    },
+)
+
+
 def _bookkeeping() -> dict[str, Any]:
     return {
         "labels": st.dictionaries(texts, values, max_size=2),
@@ -86,7 +98,7 @@ def _service(entity_id: str) -> Any:
         "host_header": st.sampled_from(["instance", "h08", "a.example:80"]),
         "connect_timeout": durations,
         "idle_timeout": durations,
-        "health_check": st.none() | st.dictionaries(texts, values, max_size=2),
+        "health_check": st.none() | health_checks,
         "policies": policies,
     }
     return _row(entity_id, {}, fields)

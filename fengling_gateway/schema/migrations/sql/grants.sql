@@ -33,7 +33,8 @@ BEGIN
             fengling.is_split(jsonb), fengling.is_secret_value(text),
             fengling.are_certificates(text, text), fengling.is_tls(jsonb),
             fengling.are_words(text[], text), fengling.is_key_digest(text),
-            fengling.is_key_set(jsonb), fengling.are_ids(text[]), fengling.is_auth(jsonb)
+            fengling.is_key_set(jsonb), fengling.are_ids(text[]), fengling.is_auth(jsonb),
+            fengling.is_health_check(jsonb)
             TO fengling_console;
     END IF;
 END $$;

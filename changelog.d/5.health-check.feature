@@ -1,0 +1,1 @@
+A service's `health_check` says how a console probes its instances, over HTTP or TCP: what is asked, what passes, how often, and how many passes and failures change a verdict. Mistakes are named all at once, and by SQL early.
