@@ -45,10 +45,16 @@ STABLE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """The channels a connection listens to; no other commands go over it."""
+    """
+    The channels a connection listens to; no other commands go over it.
+
+    ``optional`` are those of them that it may do without: a user of Redis whose rights
+    are of an older version is refused them.
+    """
 
     channels: tuple[str, ...]
     on_message: Callable[[bytes, bytes], None]
+    optional: frozenset[str] = frozenset()
 
 
 class RedisConnection:
@@ -210,7 +216,21 @@ class RedisConnection:
         await self._bounded(protocol, "PING")
         # One by one: txredisapi drops the confirmations after the first.
         for channel in self._subscription.channels if self._subscription else ():
+            await self._subscribe(protocol, channel)
+
+    async def _subscribe(self, protocol: Any, channel: str) -> None:
+        assert self._subscription is not None, "or there are no channels"
+        try:
             await self._bounded(protocol, "SUBSCRIBE", channel)
+        except BusError as error:
+            if channel not in self._subscription.optional or protocol.end_reason:
+                raise
+            self._log.warn(
+                "Redis at {address} refuses: {reason}; what is told on {channel} is not heard",
+                address=self._address,
+                reason=str(error),
+                channel=channel,
+            )
 
     def _in_time(self, waiting: Deferred[Any], seconds: float, missing: str) -> Deferred[Any]:
         """Bound a wait; its end is told in words, which those of a Deferred's own are not."""

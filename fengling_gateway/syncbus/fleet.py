@@ -8,6 +8,7 @@ the others' view, not put words in its mouth, nor such as it has said before.
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,10 +16,13 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from fengling_gateway.model.delta import Position
 from fengling_gateway.syncbus.errors import BusError
 from fengling_gateway.syncbus.messages import (
     NODE,
     NODE_WINDOW_SECONDS,
+    NOWHERE,
+    Command,
     MessageError,
     decode_node,
     encode_node,
@@ -94,7 +98,9 @@ class NodeReport:
             self._timer = None
 
     async def withdraw(self) -> None:
-        """Take this node out of the fleet; best effort."""
+        """Take this node out of the fleet, if it ever was in it; best effort."""
+        if not self._sent:
+            return
         try:
             await self._call("DEL", self._names.node(self._node))
             await self._call("SREM", self._names.nodes, self._node)
@@ -163,11 +169,17 @@ class FleetReader:
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(members), _READ_AT_ONCE):
             part = [name.decode(errors="replace") for name in members[start:][:_READ_AT_ONCE]]
-            states = await _all([Deferred.fromCoroutine(self._node(node)) for node in part])
+            states = await _all([Deferred.fromCoroutine(self.read_one(node)) for node in part])
             found.update({n: state for n, state in zip(part, states, strict=True) if state})
         return found
 
-    async def _node(self, node: str) -> dict[str, Any] | None:
+    async def read_one(self, node: str) -> dict[str, Any] | None:
+        """
+        Return the state of one node as `read` does; None where there is none.
+
+        Raises:
+            BusError: Redis does not tell.
+        """
         key, now = self._names.node(node), self._wall_clock()
         message, left = await _all([self._call("HGET", key, "state"), self._call("PTTL", key)])
         if not isinstance(message, bytes) or not isinstance(left, int) or left < 0:
@@ -190,21 +202,53 @@ class FleetReader:
 
 
 class NewestOnly:
-    """Remembers when the newest state of each node was made, by its own clock; pure."""
+    """
+    Remembers when the newest state of each node was made, by its own clock; pure.
 
-    def __init__(self) -> None:
+    Args:
+        once: whether the newest itself is admitted once only.
+    """
+
+    def __init__(self, *, once: bool = False) -> None:
+        self._once = once
         self._seen: dict[str, tuple[float, float]] = {}
 
     def admit(self, node: str, sent_at: float, *, now: float) -> bool:
         """Whether no newer one has been seen within the last minute."""
-        newest, seen_at = self._seen.get(node, (sent_at, now))
-        if sent_at < newest and abs(now - seen_at) < _REMEMBERED_SECONDS:
+        newest, seen_at = self._seen.get(node, (float("-inf"), now))
+        is_older = sent_at <= newest if self._once else sent_at < newest
+        if is_older and abs(now - seen_at) < _REMEMBERED_SECONDS:
             return False
         self._seen.pop(node, None)  # so that the first one is the one seen longest ago
         self._seen[node] = (sent_at, now)
         if len(self._seen) > MAX_NODES:
             self._seen.pop(next(iter(self._seen)))
         return True
+
+
+def node_command(
+    node: str, state: dict[str, Any] | None, name: str, sender: str, args: dict[str, Any]
+) -> Command:
+    """
+    Return a command for one node, that means nothing to it after its next start.
+
+    Args:
+        state: of the node, as it tells it.
+
+    Raises:
+        LookupError: no such node is live.
+    """
+    if state is None or not state.get("live"):
+        raise LookupError(f"no gateway of the name {node} is live")
+    position = state.get("position")
+    about = {"node": node, "started_at": state.get("started_at")}
+    return Command(
+        id=secrets.token_hex(8),
+        name=name,
+        sender=sender,
+        position=NOWHERE if position is None else Position(**position),
+        args={**args, **about},
+    )
 
 
 async def _all(waiting: list[Deferred[Any]]) -> list[Any]:

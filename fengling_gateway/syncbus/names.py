@@ -23,6 +23,19 @@ class Names:
         return f"fengling:{self.cluster}:command"
 
     @property
+    def evidence(self) -> str:
+        return f"fengling:{self.cluster}:evidence"
+
+    @property
+    def prober(self) -> str:
+        return f"fengling:{self.cluster}:prober"
+
+    @property
+    def switches(self) -> str:
+        """The hash with what somebody has switched off."""
+        return f"fengling:{self.cluster}:switches"
+
+    @property
     def nodes(self) -> str:
         """The set of the names of nodes."""
         return f"fengling:{self.cluster}:nodes"

@@ -1,7 +1,7 @@
 """The bus over Redis.
 
-A supervisor has a `SyncBus`; a worker has an `AnnouncementSubscriber`, which
-only listens. Both work the same when Redis is away: nothing is announced or
+A supervisor has a `SyncBus`, and so has a console; a worker has an
+`AnnouncementSubscriber`, which only listens. All work the same when Redis is away: nothing is announced or
 heard, operations fail in time, and everything is taken up again when it is
 back. Called on the reactor thread only.
 """
@@ -9,6 +9,7 @@ back. Called on the reactor thread only.
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -20,17 +21,24 @@ from twisted.internet.interfaces import IReactorTime
 from fengling_gateway.model.delta import Position
 from fengling_gateway.syncbus.announcer import Announcer
 from fengling_gateway.syncbus.connection import RedisConnection, Subscription
-from fengling_gateway.syncbus.fleet import FleetReader, NodeReport
+from fengling_gateway.syncbus.errors import BusError
+from fengling_gateway.syncbus.fleet import FleetReader, NodeReport, node_command
 from fengling_gateway.syncbus.inbox import Inbox, Receivers
 from fengling_gateway.syncbus.messages import (
     ANNOUNCE,
     COMMAND,
+    EVIDENCE,
+    PROBER,
     Command,
+    ProberBeat,
     encode_command,
+    encode_evidence,
     encode_position,
+    encode_prober,
 )
 from fengling_gateway.syncbus.names import Names
 from fengling_gateway.syncbus.signing import Keyring
+from fengling_gateway.syncbus.switches import Switch, Switches
 from fengling_gateway.syncbus.url import parse_redis_url
 
 
@@ -104,12 +112,30 @@ class AnnouncementSubscriber:
 
 class SyncBus:
     """
-    Announces, commands, reports and hears, for one node.
+    Announces, commands, reports and hears.
+
+    A supervisor is a *node*: it announces what it serves, tells its state
+    (`publish_node`) and what its requests show of instances (`publish_evidence`).
+
+    A console is none. It never calls these, so that it is in nobody's fleet; its
+    ``node``, which commands name as their sender, is ``console/NAME``, which no node
+    can be called. It reads the states of nodes (`nodes`), hears evidence, asks nodes
+    for something (`ask_node`, `send_command`), switches things off (`switch`) and,
+    while it probes instances, says so each second (`publish_prober`).
+
+    What nobody wants to hear is not subscribed to.
 
     Args:
+        node: the name of this node.
         on_announcement: as of `AnnouncementSubscriber`; our own are heard too.
         on_command: called once for each command, our own included.
+        on_evidence: called with a node and, by the ids of instances, what requests
+            there have shown since the last time: ``failures`` and ``successes``,
+            ``error`` (a `ForwardError`'s code, or None), ``ejected_for`` (seconds for
+            which a worker there does without the instance, or None).
+        on_prober: called with each heartbeat of whoever probes instances.
         on_subscribed: called after each (re)connect: a reason to look.
+        on_usable: called after each (re)connect of what operations go over.
     """
 
     def __init__(  # noqa: PLR0913 — wired by name, once, by the composition root
@@ -120,10 +146,13 @@ class SyncBus:
         cluster: str,
         node: str,
         keyring: Keyring,
-        on_announcement: Callable[[Position], None],
-        on_command: Callable[[Command], None],
         rng: random.Random,
+        on_announcement: Callable[[Position], None] | None = None,
+        on_command: Callable[[Command], None] | None = None,
+        on_evidence: Callable[[str, dict[str, dict[str, Any]]], None] | None = None,
+        on_prober: Callable[[ProberBeat], None] | None = None,
         on_subscribed: Callable[[], None] = lambda: None,
+        on_usable: Callable[[], None] = lambda: None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._names = names = Names(cluster)
@@ -132,21 +161,25 @@ class SyncBus:
         self._wall_clock = wall_clock
         self._on_announcement = on_announcement
         self._on_subscribed = on_subscribed
+        self._on_usable = on_usable
         self._counts: Counter[str] = Counter()
         address = parse_redis_url(url)
+        heard = None if on_announcement is None else self._heard
         inbox = Inbox(
             clock=reactor,
             wall_clock=wall_clock,
             keyring=keyring,
             names=names,
-            receivers=Receivers(self._heard, on_command),
+            receivers=Receivers(heard, on_command, on_evidence, on_prober),
             counters=self._counts,
         )
         self._subscription = RedisConnection(
             reactor=reactor,
             address=address,
             rng=rng,
-            subscription=Subscription((names.announcements, names.commands), inbox.received),
+            subscription=Subscription(
+                inbox.channels, inbox.received, frozenset({names.evidence, names.prober})
+            ),
             on_ready=self._subscribed,
         )
         self._commands = RedisConnection(
@@ -168,13 +201,15 @@ class SyncBus:
             sign=self._sign,
             counters=self._counts,
         )
-        self._fleet = FleetReader(
-            wall_clock=wall_clock,
-            names=names,
-            call=self._commands.call,
-            keyring=keyring,
-            counters=self._counts,
-        )
+        reading: dict[str, Any] = {
+            "wall_clock": wall_clock,
+            "names": names,
+            "call": self._commands.call,
+            "keyring": keyring,
+            "counters": self._counts,
+        }
+        self._fleet = FleetReader(**reading)
+        self._switches = Switches(**reading)
 
     def __repr__(self) -> str:
         return f"<SyncBus {self._names.cluster}/{self._node} {self._commands!r}>"
@@ -238,6 +273,66 @@ class SyncBus:
         self._counts["commands_sent"] += 1
         return self._commands.call("PUBLISH", self._names.commands, message)
 
+    def ask_node(self, node: str, name: str, **args: Any) -> Deferred[int]:
+        """
+        Ask something of one node: ``drain`` (``on``: whether) or ``restart``.
+
+        Returns:
+            the number of listening supervisors; what the node makes of it is in its
+            state. Fails with `BusError`, and with `LookupError` if no such node is live.
+        """
+        return Deferred.fromCoroutine(self._ask_node(node, name, args))
+
+    async def _ask_node(self, node: str, name: str, args: dict[str, Any]) -> int:
+        state = await self._fleet.read_one(node)
+        return await self.send_command(node_command(node, state, name, self._node, args))
+
+    def switches(self) -> Deferred[dict[str, Switch]]:
+        """
+        Return what is on record of things switched off, and on again, by `Switch.field`.
+
+        Fails with `BusError`.
+        """
+        return Deferred.fromCoroutine(self._switches.read())
+
+    def switch(
+        self, kind: str, entity_id: str, *, off: bool, by: str, comment: str = ""
+    ) -> Deferred[Switch]:
+        """
+        Switch a ``route`` or an ``instance`` off on all nodes at once, or on again.
+
+        Nodes that hear of it act within milliseconds, the others within ten seconds.
+        Fails with `BusError`, and with ``ValueError`` if it can't be asked for; see
+        `Switches.write`.
+        """
+        return Deferred.fromCoroutine(self._switch(kind, entity_id, off, by, comment))
+
+    async def _switch(self, kind: str, entity_id: str, off: bool, by: str, comment: str) -> Switch:
+        written = await self._switches.write(kind, entity_id, off=off, by=by, comment=comment)
+        try:
+            await self.send_command(Command(secrets.token_hex(8), "switches", self._node))
+        except BusError:
+            self._counts["commands_failed"] += 1  # it is written: they find it
+        return written
+
+    def publish_evidence(self, instances: dict[str, dict[str, Any]]) -> None:
+        """Tell what requests here have shown of instances, once. Never raises, never waits."""
+        self._tell(
+            "evidence", self._names.evidence, EVIDENCE, encode_evidence(self._node, instances)
+        )
+
+    def publish_prober(self, beat: ProberBeat) -> None:
+        """Tell that instances are probed, as is to be told each second. Never raises, never waits."""
+        self._tell("prober_beats", self._names.prober, PROBER, encode_prober(beat))
+
+    def _tell(self, what: str, channel: str, kind: bytes, payload: bytes) -> None:
+        telling = self._commands.call("PUBLISH", channel, self._sign(kind, payload))
+
+        def told(_: object, how: str) -> None:
+            self._counts[f"{what}_{how}"] += 1
+
+        telling.addCallbacks(told, told, callbackArgs=("sent",), errbackArgs=("failed",))
+
     def publish_node(self, state: dict[str, Any]) -> None:
         """Report this state (JSON values) each second from now on, and at once if it is new."""
         self._report.publish(state)
@@ -251,6 +346,7 @@ class SyncBus:
 
     def _heard(self, position: Position) -> None:
         self._announcer.heard(position)
+        assert self._on_announcement is not None, "or nobody would hear"
         self._on_announcement(position)
 
     def _subscribed(self) -> None:
@@ -261,6 +357,7 @@ class SyncBus:
     def _resume(self) -> None:
         self._announcer.resume()
         self._report.resume()
+        self._on_usable()
 
     def _sign(self, kind: bytes, payload: bytes) -> bytes:
         return self._keyring.sign(kind, payload, now=self._wall_clock())

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from fengling_gateway.model.delta import Position
-from fengling_gateway.syncbus.messages import Command
+from fengling_gateway.syncbus.messages import Command, ProberBeat
 from fengling_gateway.syncbus.signing import Keyring
 
 KEY = "k1:" + bytes(range(32)).hex()
@@ -26,12 +26,19 @@ def command(command_id: str = "c1", name: str = "reload") -> Command:
     return Command(command_id, name, "n1", position(), {"comment": "why"})
 
 
+def evidence(failures: int = 3) -> dict[str, dict[str, Any]]:
+    seen = {"failures": failures, "successes": 0, "error": "connect_refused", "ejected_for": None}
+    return {"i1": seen}
+
+
 class Heard:
     """Remembers what arrived."""
 
     def __init__(self) -> None:
         self.positions: list[Position] = []
         self.commands: list[Command] = []
+        self.evidence: list[tuple[str, Any]] = []
+        self.beats: list[ProberBeat] = []
         self.subscribed = 0
 
     def on_subscribed(self) -> None:
@@ -41,6 +48,8 @@ class Heard:
         return {
             "on_announcement": self.positions.append,
             "on_command": self.commands.append,
+            "on_evidence": lambda node, instances: self.evidence.append((node, instances)),
+            "on_prober": self.beats.append,
         }
 
 

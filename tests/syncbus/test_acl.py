@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,14 @@ from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.syncbus.connection import RedisConnection
 from fengling_gateway.syncbus.errors import BusError
 from fengling_gateway.syncbus.limits import LimitSync, SyncTimes
+from fengling_gateway.syncbus.messages import ProberBeat
 from fengling_gateway.syncbus.names import Names
 from fengling_gateway.syncbus.redis import SyncBus
+from fengling_gateway.syncbus.switches import TOMBSTONE_SECONDS, Switch
 from fengling_gateway.syncbus.url import parse_redis_url
 from tests.limiting.builders import limit
 from tests.syncbus import test_redis
-from tests.syncbus.builders import KEY, Heard, command, keyring, position, rng
+from tests.syncbus.builders import KEY, Heard, command, evidence, keyring, position, rng
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 PASSWORD = "a-throw-away-one"
@@ -89,6 +94,10 @@ class AclTests(test_redis.BusCase):
             for bus in (one, two):
                 bus.publish_node({"revision": 1})
             await self.until(lambda: heard_two.positions and heard_one.commands)
+            one.publish_evidence(evidence())
+            one.publish_prober(ProberBeat(1, "c1"))
+            await self.until(lambda: heard_two.evidence and heard_two.beats)
+            await self._switch(one, admin)
             seen: list[Any] = []
             await self.until(lambda: self._both(one, seen))
             await self._count_limits()
@@ -99,6 +108,15 @@ class AclTests(test_redis.BusCase):
             await gatherResults([one.stop(), two.stop()])
         self.assertEqual(await admin.call("ACL", "LOG"), [])
         self.assertEqual(await self._used(admin), self._granted())
+
+    async def _switch(self, bus: SyncBus, admin: RedisConnection) -> None:
+        """Switch something off, and clear away what has been on again for a day."""
+        switch = Switch("route", "old", False, "ada", time.time() - TOMBSTONE_SECONDS - 1)
+        payload = json.dumps(asdict(switch)).encode()
+        message = keyring(cluster=self.cluster).sign(b"switch", payload, now=switch.at)
+        await admin.call("HSET", Names(self.cluster).switches, switch.field, message)
+        await bus.switch("route", "all", off=True, by="ada")
+        self.assertEqual(list(await bus.switches()), ["route/all"])
 
     async def _count_limits(self) -> None:
         """Let in a request that others hear of, over a connection of its own."""
@@ -159,6 +177,28 @@ class AclTests(test_redis.BusCase):
             with self.assertRaises(BusError) as caught:
                 await user.call(*refused)
             self.assertIn("permission", str(caught.exception).lower(), refused)
+
+    async def test_rights_of_an_older_version_cost_what_is_new_and_nothing_else(self) -> None:
+        """Without the channels of evidence and of the prober; the log says what is missing."""
+        admin = await self.scene()
+        names = Names(self.cluster)
+        channels = (f"&{names.announcements}", f"&{names.commands}")
+        await admin.call("ACL", "SETUSER", "fengling", "resetchannels", *channels)
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        bus, heard = self.node("n1")
+        try:
+            await self.until(lambda: bus.connected)
+            bus.announce(position())
+            await bus.send_command(command())
+            await self.until(lambda: heard.positions and heard.commands)
+            bus.publish_evidence(evidence())
+            await self.until(lambda: bus.counters.get("evidence_failed"))
+        finally:
+            await bus.stop()
+        missing = [event["channel"] for event in events if "channel" in event]
+        self.assertEqual(missing, [names.evidence, names.prober])
 
     async def test_a_wrong_password_is_said_and_not_shown(self) -> None:
         """What a server repeats of it included; it may be put right without a restart."""

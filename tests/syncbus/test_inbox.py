@@ -11,13 +11,20 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from fengling_gateway.syncbus.inbox import Inbox, Receivers
-from fengling_gateway.syncbus.messages import encode_command, encode_position
+from fengling_gateway.syncbus.messages import (
+    ProberBeat,
+    encode_command,
+    encode_evidence,
+    encode_position,
+    encode_prober,
+)
 from fengling_gateway.syncbus.names import Names
 from fengling_gateway.syncbus.signing import Keyring
-from tests.syncbus.builders import OTHER_KEY, Heard, command, keyring, position
+from tests.syncbus.builders import OTHER_KEY, Heard, command, evidence, keyring, position
 
 NOW = 1_700_000_000.0
 ANNOUNCE, COMMAND = b"fengling:test:announce", b"fengling:test:command"
+EVIDENCE, PROBER = b"fengling:test:evidence", b"fengling:test:prober"
 
 
 class Bench:
@@ -43,6 +50,14 @@ def order(at: float = NOW, command_id: str = "c1") -> bytes:
     return keyring().sign(b"command", encode_command(command(command_id)), now=at)
 
 
+def seen(at: float = NOW, node: str = "n1") -> bytes:
+    return keyring().sign(b"evidence", encode_evidence(node, evidence()), now=at)
+
+
+def beat(at: float = NOW, holder: str = "c1") -> bytes:
+    return keyring().sign(b"prober", encode_prober(ProberBeat(4, holder)), now=at)
+
+
 def test_announcements_and_commands_reach_their_receivers() -> None:
     """Each on its channel."""
     bench = Bench()
@@ -66,6 +81,12 @@ def test_announcements_and_commands_reach_their_receivers() -> None:
         (ANNOUNCE, announcement(at=NOW + 61), "too old, or a clock is wrong"),
         (ANNOUNCE, keyring().sign(b"announce", b"x" * 4096, now=NOW), "too large"),
         (ANNOUNCE, keyring().sign(b"announce", b"[]", now=NOW), "no object"),
+        (EVIDENCE, beat(), "signed for another purpose"),
+        (EVIDENCE, seen(at=NOW - 61), "too old, or a clock is wrong"),
+        (EVIDENCE, keyring().sign(b"evidence", b"x" * 131_072, now=NOW), "too large"),
+        (PROBER, seen(), "signed for another purpose"),
+        (PROBER, beat(at=NOW - 61), "too old, or a clock is wrong"),
+        (PROBER, keyring().sign(b"prober", b"x" * 4096, now=NOW), "too large"),
     ],
 )
 def test_what_is_not_believed_is_dropped_and_counted(
@@ -85,6 +106,35 @@ def test_a_command_works_once() -> None:
         bench.inbox.received(COMMAND, order())
     assert bench.heard.commands == [command()]
     assert bench.counters["messages_dropped:a command seen before"] == 2
+
+
+def test_evidence_and_heartbeats_count_once_and_in_order() -> None:
+    """A recording is worth nothing, nor is what another has said since of any worth to it."""
+    bench = Bench()
+    for at in (NOW, NOW, NOW + 1, NOW):
+        bench.inbox.received(EVIDENCE, seen(at=at))
+        bench.inbox.received(PROBER, beat(at=at))
+    bench.inbox.received(EVIDENCE, seen(node="n2"))
+    bench.inbox.received(PROBER, beat(holder="c2"))
+    assert bench.heard.evidence == [(node, evidence()) for node in ("n1", "n1", "n2")]
+    assert bench.heard.beats == [ProberBeat(4, holder) for holder in ("c1", "c1", "c2")]
+    assert bench.counters["messages_dropped:evidence seen before"] == 2
+    assert bench.counters["messages_dropped:a prober's heartbeat seen before"] == 2
+
+
+def test_what_nobody_wants_to_hear_is_not_subscribed_to() -> None:
+    """And costs no verification if it comes all the same."""
+    inbox = Inbox(
+        clock=Clock(),
+        wall_clock=lambda: NOW,
+        keyring=keyring(),
+        names=Names("test"),
+        receivers=Receivers(on_evidence=lambda node, instances: None),
+        counters=(counters := Counter()),
+    )
+    assert inbox.channels == (EVIDENCE.decode(),)
+    inbox.received(ANNOUNCE, b"noise")
+    assert counters == {}
 
 
 def test_an_announcement_works_once() -> None:

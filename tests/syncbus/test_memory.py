@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 
 from fengling_gateway.syncbus.errors import BusError
 from fengling_gateway.syncbus.memory import MemoryBus, MemoryHub
-from tests.syncbus.builders import OTHER_KEY, Heard, command, keyring, position
+from fengling_gateway.syncbus.messages import ProberBeat
+from tests.syncbus.builders import OTHER_KEY, Heard, command, evidence, keyring, position
 
 
 class Bench:
@@ -68,6 +69,41 @@ def test_states_age_and_leave() -> None:
     assert one.nodes().result == {}
 
 
+def test_a_console_asks_switches_and_hears() -> None:
+    """It is no node; what it asks of one names the start that it is meant for."""
+    bench = Bench()
+    node, heard = bench.bus("n1")
+    console, heard_there = bench.bus("console/c1")
+    node.publish_node({"started_at": 7.5, "position": position()._asdict()})
+    console.ask_node("n1", "drain", on=True)
+    console.switch("route", "all", off=True, by="ada")
+    console.publish_prober(ProberBeat(4, "c1"))
+    node.publish_evidence(evidence())
+    bench.clock.advance(0)
+    drain, switches = heard.commands
+    assert (drain.name, drain.sender, drain.position) == ("drain", "console/c1", position())
+    assert drain.args == {"node": "n1", "started_at": 7.5, "on": True}
+    assert (switches.name, [one.off for one in node.switches().result.values()]) == (
+        "switches",
+        [True],
+    )
+    assert (heard.beats, heard_there.evidence) == ([ProberBeat(4, "c1")], [("n1", evidence())])
+    assert list(console.nodes().result) == ["n1"]
+
+
+def test_of_a_node_that_is_not_live_nothing_is_asked() -> None:
+    """It has never been, or not been seen for five seconds."""
+    bench = Bench()
+    node, heard = bench.bus("n1")
+    node.publish_node({})
+    bench.clock.advance(6)
+    for name in ("n1", "n2"):
+        with pytest.raises(LookupError, match=f"{name} is live"):
+            node.ask_node(name, "restart").result.raiseException()
+    bench.clock.advance(0)
+    assert heard.commands == []
+
+
 def test_a_hub_that_is_down_fails_as_redis_does() -> None:
     """Announcing never raises, asking fails."""
     bench = Bench()
@@ -75,7 +111,8 @@ def test_a_hub_that_is_down_fails_as_redis_does() -> None:
     bench.hub.up = False
     assert (bus.connected, bus.last_error) == (False, "the hub is down")
     bus.announce(position())
-    for asked in (bus.nodes(), bus.send_command(command())):
+    bus.publish_evidence(evidence())
+    for asked in (bus.nodes(), bus.send_command(command()), bus.switches()):
         with pytest.raises(BusError):
             asked.result.raiseException()
         asked.addErrback(lambda _: None)

@@ -13,10 +13,19 @@ from twisted.trial.unittest import TestCase
 
 from fengling_gateway.embedded.valkey import ValkeyServer
 from fengling_gateway.syncbus.errors import BusError
-from fengling_gateway.syncbus.messages import NODE, encode_node
+from fengling_gateway.syncbus.messages import NODE, ProberBeat, encode_node
 from fengling_gateway.syncbus.redis import AnnouncementSubscriber, SyncBus
 from tests.support.wait import eventually
-from tests.syncbus.builders import NEXT_KEY, OTHER_KEY, Heard, command, keyring, position, rng
+from tests.syncbus.builders import (
+    NEXT_KEY,
+    OTHER_KEY,
+    Heard,
+    command,
+    evidence,
+    keyring,
+    position,
+    rng,
+)
 
 
 class BusCase(TestCase):
@@ -105,6 +114,49 @@ class SharedServerTests(BusCase):
         self.assertEqual(await one.send_command(command()), 2)
         await self.until(lambda: heard_one.commands and heard_two.commands)
         self.assertEqual(heard_one.commands + heard_two.commands, [command()] * 2)
+
+    async def test_a_console_sees_asks_and_switches_and_is_no_node(self) -> None:
+        """Nor does one that ends take a node of its name out of the fleet."""
+        node, heard = self.bus("n1")
+        console, heard_there = self.bus("console/c1")
+        await self.until(lambda: node.connected and console.connected)
+        node.publish_node({"started_at": 7.5, "position": None})
+        await self.until(lambda: node.counters.get("reports_sent"))
+        self.assertEqual(await console.ask_node("n1", "drain", on=True), 2)
+        with self.assertRaises(LookupError):
+            await console.ask_node("n2", "drain", on=True)
+        await console.switch("route", "all", off=True, by="ada", comment="why")
+        await console.switch("route", "all", off=False, by="ada")
+        await console.switch("instance", "i1", off=True, by="ada")
+        node.publish_evidence(evidence())
+        console.publish_prober(ProberBeat(4, "c1"))
+        await self.until(lambda: heard_there.evidence and heard.beats and len(heard.commands) == 4)
+        self.assertEqual(
+            [(one.name, one.args) for one in heard.commands],
+            [("drain", {"node": "n1", "started_at": 7.5, "on": True}), *[("switches", {})] * 3],
+        )
+        words = await node.switches()
+        self.assertEqual(
+            {name: one.off for name, one in words.items()},
+            {"route/all": False, "instance/i1": True},
+        )
+        self.assertEqual(heard_there.evidence, [("n1", evidence())])
+        impostor, _ = self.bus("n1")
+        await self.until(lambda: impostor.connected)
+        self.started.remove(impostor)
+        await impostor.stop()
+        self.assertEqual(list(await console.nodes()), ["n1"])
+
+    async def test_many_who_switch_at_once_are_all_heard(self) -> None:
+        """On the same thing, too: each word is later than the one before."""
+        buses = [self.bus(f"console/c{number}")[0] for number in range(3)]
+        await self.until(lambda: all(one.connected for one in buses))
+        written = await gatherResults(
+            [bus.switch("route", "all", off=bool(i % 2), by="a") for i, bus in enumerate(buses)]
+        )
+        self.assertEqual(len({one.at for one in written}), 3)
+        found = await buses[0].switches()
+        self.assertEqual(found["route/all"], max(written, key=lambda one: one.at))
 
     async def test_a_stranger_with_access_to_redis_changes_nothing(self) -> None:
         """No key, another key: dropped and counted."""
