@@ -154,6 +154,11 @@ def validate(key: Key, values: object) -> Verdict:
     return Accepted(body, refs)
 
 
+def defaults_of(kind: str) -> dict[str, Any]:
+    """Return what the fields of a kind hold that have a default, when nothing is said of them."""
+    return {} if kind == "setting" else _KINDS[kind].record.defaults
+
+
 def _stand_in(key: Key, values: object) -> bytes | None:
     """Return what is served of defaults that were to keep somebody out, and can't be read."""
     if key != _DEFAULTS or type(values) is not dict or not keeps_out(values.get("value")):

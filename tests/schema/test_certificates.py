@@ -294,7 +294,7 @@ class UpgradeTests:
             )
         connection.close()
         upgraded = schema.upgrade(fresh_database)
-        assert (upgraded.before, upgraded.found) == (1, 3)
+        assert (upgraded.before, upgraded.found) == (1, schema.WANTED)
         session = Session(fresh_database)
         try:
             session.run("UPDATE fengling.service SET tls = NULL")
