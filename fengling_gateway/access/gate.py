@@ -3,6 +3,9 @@
 The gate knows no routes. A few exact paths are open; all else, whatever its
 spelling and whether or not it exists, needs a valid token before anything
 looks at it. Only then the path must be spelled as documented.
+
+Where there are pages, browsers show a session in place of a token. A request
+with both is judged by its token alone.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 
 from fengling_gateway.access.audit import AuditTrail
+from fengling_gateway.access.browser import Browsers, sign_in_first
 from fengling_gateway.access.granted import CHALLENGE, Access, IAccess, asked_by
 from fengling_gateway.access.problems import ProblemError, identify, write_problem
 from fengling_gateway.access.throttle import FailureThrottle
@@ -41,6 +45,8 @@ _PLAIN_PATH: Final = re.compile(rb"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+")
 _REASONS: Final = {"expired": "the token has expired", "revoked": "the token is revoked"}
 """What is told of a token that was good once; who guesses learns nothing."""
 
+_SIGN_IN: Final = "the session has ended: sign in again"
+
 
 class Gate(Resource):
     """
@@ -52,11 +58,12 @@ class Gate(Resource):
         open_paths: for those who hold no tokens; they must tell nothing that is secret.
         wall_clock: seconds since the Unix epoch, for the expiry of tokens.
         refusals: counted here by problem code.
+        browsers: what holds for them; None: there are no pages, and no sessions.
     """
 
     isLeaf = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one part each, and one more where there are pages
         self,
         *,
         inside: IResource,
@@ -66,6 +73,7 @@ class Gate(Resource):
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         refusals: Counter[str],
+        browsers: Browsers | None = None,
     ) -> None:
         super().__init__()
         self._inside = inside
@@ -76,6 +84,7 @@ class Gate(Resource):
         self._wall_clock = wall_clock
         self._throttle = FailureThrottle()
         self._refusals = refusals
+        self._browsers = browsers
 
     def render(self, request: Any) -> Any:
         """Called by Twisted for every request, whatever its path."""
@@ -84,14 +93,24 @@ class Gate(Resource):
             request.setHeader(name, value)
         request.responseHeaders.removeHeader(b"server")
         try:
-            if request.path not in self._open_paths:
+            if not self._is_open(request.path):
                 self._admit(request)
+            elif self._browsers is not None and not _shown(request):
+                self._browsers.require_own_page(request)
             _normalise(request)
         except ProblemError as problem:
             self._refusals[problem.code] += 1
+            if problem.status == 401 and self._browsers is not None and sign_in_first(request):
+                return b""
             body = write_problem(request, problem)
             return b"" if request.method == b"HEAD" else body
         return self._inside.render(request)
+
+    def _is_open(self, path: bytes) -> bool:
+        if path in self._open_paths:
+            return True
+        prefixes = () if self._browsers is None else self._browsers.open_prefixes
+        return path.startswith(prefixes) and _PLAIN_PATH.fullmatch(path) is not None
 
     def _admit(self, request: Any) -> None:
         access = Access(request, self._authenticate(request), self._trail)
@@ -99,18 +118,37 @@ class Gate(Resource):
         access.narrow(_tenant(request))
         if getattr(request, "body_refused", False):
             raise ProblemError("body_too_large")
-        if not _PLAIN_PATH.fullmatch(request.path):
+        is_home = self._browsers is not None and request.path == b"/"
+        if not is_home and not _PLAIN_PATH.fullmatch(request.path):
             raise ProblemError("not_found")
         request.setComponent(IAccess, access)
 
     def _authenticate(self, request: Any) -> Operator:
-        credentials = request.requestHeaders.getRawHeaders(b"authorization") or []
+        credentials = _shown(request)
         try:
-            if not credentials:
-                raise TokenError("no_token")
-            return verify(self._verifiers, _bearer(credentials), now=self._wall_clock())
+            if credentials:
+                return verify(self._verifiers, _bearer(credentials), now=self._wall_clock())
+            operator = self._by_session(request)
         except TokenError as error:
             raise self._refusal(request, error) from None
+        if self._browsers is not None:
+            self._require_own_page(self._browsers, request, operator)
+        return operator
+
+    def _by_session(self, request: Any) -> Operator:
+        operator = None
+        if self._browsers is not None:
+            operator = self._browsers.sessions.operator_of(request, now=self._wall_clock())
+        if operator is None:
+            raise TokenError("no_token")
+        return operator
+
+    def _require_own_page(self, browsers: Browsers, request: Any, operator: Operator) -> None:
+        try:
+            browsers.require_own_page(request)
+        except ProblemError as problem:
+            self._trail.refused(asked_by(request, operator), problem.code)
+            raise
 
     def _refusal(self, request: Any, error: TokenError) -> ProblemError:
         operator = error.operator if isinstance(error, RevokedError) else None
@@ -121,11 +159,20 @@ class Gate(Resource):
             request.setHeader(b"www-authenticate", CHALLENGE)
             return ProblemError("unauthorized", "send a header Authorization: Bearer <token>")
         request.setHeader(b"www-authenticate", CHALLENGE + b', error="invalid_token"')
+        if not _shown(request) and error.code in _REASONS:
+            # Tabs that were left open go on asking. They have shown that they guess nothing.
+            return ProblemError("unauthorized", _SIGN_IN)
         if self._throttle.failed(asked.address, now=self._clock.seconds()):
             request.setHeader(b"retry-after", b"1")
             return ProblemError("too_many_failures")
         usual = "the token is of another gateway, or damaged"
         return ProblemError("unauthorized", _REASONS.get(error.code, usual))
+
+
+def _shown(request: Any) -> list[bytes]:
+    """Return what a request shows in place of a session."""
+    shown: list[bytes] = request.requestHeaders.getRawHeaders(b"authorization") or []
+    return shown
 
 
 def _normalise(request: Any) -> None:

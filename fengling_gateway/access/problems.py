@@ -20,6 +20,7 @@ TITLES: Final = {
     "insufficient_scope": (403, "The token does not allow this"),
     "forbidden": (403, "The token is limited to tenants"),
     "tenant_mismatch": (403, "The token is limited to other tenants"),
+    "foreign_origin": (403, "It was not asked for by a page of the console"),
     "not_found": (404, "There is nothing here"),
     "not_served": (404, "It is not served here"),
     "method_not_allowed": (405, "The method is not supported here"),

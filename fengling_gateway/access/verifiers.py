@@ -65,7 +65,7 @@ class LocalTokens:
 
     def verify(self, token: str, *, now: float) -> Operator:
         operator = self.ring.verify(token, now=now)
-        return _as_kept(operator, self._kept(operator.token_id), now)
+        return as_kept(operator, self._kept(operator.token_id), now)
 
 
 class IssuerTokens:
@@ -122,7 +122,7 @@ class IssuerTokens:
         if unclear or not _SUBJECT.fullmatch(principal.subject):
             raise TokenError("wrong_claims")
         operator = _operator(issuer.id, principal)
-        return _as_kept(operator, self._kept(operator.token_id), now)
+        return as_kept(operator, self._kept(operator.token_id), now)
 
 
 def _operator(issuer_id: str, principal: Principal) -> Operator:
@@ -138,7 +138,13 @@ def _operator(issuer_id: str, principal: Principal) -> Operator:
     )
 
 
-def _as_kept(operator: Operator, row: Mapping[str, Any] | None, now: float) -> Operator:
+def as_kept(operator: Operator, row: Mapping[str, Any] | None, now: float) -> Operator:
+    """
+    Return what is left of a credential by what is kept of it.
+
+    Raises:
+        TokenError: ``revoked``, as `RevokedError`, or ``expired``.
+    """
     if row is None:
         return operator
     # (Whatever time it says: clocks of hosts differ, and nobody revokes for later.)

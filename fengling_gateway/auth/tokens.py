@@ -9,8 +9,9 @@ that are not the canonical one. Pure: the time is passed in.
 
 from __future__ import annotations
 
+import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import jwt
@@ -33,6 +34,9 @@ _NOT_BEFORE_LEEWAY_SECONDS: Final = 30
 
 _HEADER_FIELDS: Final = {"alg", "typ", "kid"}
 _SUBJECT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+_SUBJECT_OF_OTHERS: Final = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+"""As a provider may call somebody who has signed in there."""
+
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{0,200}")
 
 
@@ -82,7 +86,7 @@ class TokenRing:
         if not _NAME.fullmatch(name):
             raise ValueError("the name of a token has at most 200 printable characters")
         limits = {} if tenants is None else {"tenants": sorted(set(tenants))}
-        if limits and not _are_tenants(limits["tenants"]):
+        if limits and not are_tenants(limits["tenants"]):
             raise ValueError(f"a token is limited to 1 to {MAX_TENANTS} tenants, by their ids")
         claims = {
             "iss": ISSUER,
@@ -95,15 +99,7 @@ class TokenRing:
             **({"name": name} if name else {}),
             **limits,
         }
-        token = jwt.encode(
-            claims,
-            self._keys[self._signing_id],
-            algorithm="HS256",
-            headers={"kid": self._signing_id},
-        )
-        if len(token) > MAX_TOKEN_BYTES:
-            raise ValueError("a token with such long names of tenants is too long")
-        return token
+        return self._sign(claims)
 
     def verify(self, token: str, *, now: float) -> Operator:
         """
@@ -112,6 +108,54 @@ class TokenRing:
         Raises:
             TokenError: it is refused.
         """
+        claims, key_id = self._verified(token, AUDIENCE)
+        return operator_of(claims, f"token {key_id}", now)
+
+    def seal(self, audience: str, claims: Mapping[str, Any]) -> str:
+        """
+        Sign claims for another use than the management API, which its audience names.
+
+        Raises:
+            ValueError: they are too long, or it is the audience of the API's tokens.
+        """
+        if audience == AUDIENCE:
+            raise ValueError("tokens for the management API are made by issue")
+        return self._sign({**claims, "iss": ISSUER, "aud": audience})
+
+    def open(self, audience: str, token: str, *, now: float) -> dict[str, Any]:
+        """
+        Return what was sealed for this audience.
+
+        Raises:
+            TokenError: it is refused; also when it has no end, or that has come.
+        """
+        claims, _ = self._verified(token, audience)
+        if type(claims.get("exp")) is not int:
+            raise TokenError("wrong_claims")
+        if now >= claims["exp"]:
+            raise TokenError("expired")
+        return claims
+
+    def labels(self, use: str) -> tuple[str, ...]:
+        """Return a label for each key, the signing one's first: by them its own things are known."""
+        return tuple(
+            hmac.digest(secret, f"label {use}".encode(), "sha256")[:4].hex()
+            for secret in self._keys.values()
+        )
+
+    def _sign(self, claims: Mapping[str, Any]) -> str:
+        token = jwt.encode(
+            dict(claims),
+            self._keys[self._signing_id],
+            algorithm="HS256",
+            headers={"kid": self._signing_id},
+        )
+        if len(token) > MAX_TOKEN_BYTES:
+            raise ValueError("a token with such long names of tenants is too long")
+        return token
+
+    def _verified(self, token: str, audience: str) -> tuple[dict[str, Any], str]:
+        """Return the claims of a token that we have signed for an audience, and the key's id."""
         key_id, _ = _parsed(token)
         secret = self._keys.get(key_id)
         if secret is None:
@@ -123,7 +167,7 @@ class TokenRing:
                 token,
                 secret,
                 algorithms=["HS256"],
-                audience=AUDIENCE,
+                audience=audience,
                 issuer=ISSUER,
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
@@ -131,7 +175,10 @@ class TokenRing:
             raise TokenError("wrong_signature") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError, OverflowError):
             raise TokenError("wrong_claims") from None
-        return _operator(signed["payload"], key_id, now)
+        claims: dict[str, Any] = signed["payload"]
+        if claims["aud"] != audience:  # (a list of several, which we never sign)
+            raise TokenError("wrong_claims")
+        return claims, key_id
 
 
 def _parsed(token: str) -> tuple[str, Compact]:
@@ -151,12 +198,18 @@ def _parsed(token: str) -> tuple[str, Compact]:
     return key_id, compact
 
 
-def _operator(claims: dict[str, Any], key_id: str, now: float) -> Operator:
+def operator_of(claims: Mapping[str, Any], source: str, now: float) -> Operator:
+    """
+    Return whom claims that we have signed speak for.
+
+    Raises:
+        TokenError: ``wrong_claims``, ``expired``, ``not_yet_valid``.
+    """
     expires_at, not_before = claims.get("exp"), claims.get("nbf", 0)
     subject, scope, token_id = (claims.get(name) for name in ("sub", "scope", "jti"))
     if type(expires_at) is not int or type(not_before) is not int:
         raise TokenError("wrong_claims")
-    if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+    if not isinstance(subject, str) or not _SUBJECT_OF_OTHERS.fullmatch(subject):
         raise TokenError("wrong_claims")
     if not isinstance(scope, str) or not is_slug(token_id):
         raise TokenError("wrong_claims")
@@ -167,7 +220,7 @@ def _operator(claims: dict[str, Any], key_id: str, now: float) -> Operator:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise TokenError("wrong_claims")
     # (There and null is no limit that anybody meant.)
-    if "tenants" in claims and not _are_tenants(tenants):
+    if "tenants" in claims and not are_tenants(tenants):
         raise TokenError("wrong_claims")
     if now >= expires_at:
         raise TokenError("expired")
@@ -176,7 +229,7 @@ def _operator(claims: dict[str, Any], key_id: str, now: float) -> Operator:
     return Operator(
         subject=subject,
         scopes=scopes,
-        source=f"token {key_id}",
+        source=source,
         token_id=str(token_id),
         expires_at=expires_at,
         name=name,
@@ -184,7 +237,8 @@ def _operator(claims: dict[str, Any], key_id: str, now: float) -> Operator:
     )
 
 
-def _are_tenants(value: Any) -> bool:
+def are_tenants(value: Any) -> bool:
+    """Whether a claim limits to tenants, and says to which."""
     return type(value) is list and 1 <= len(value) <= MAX_TENANTS and all(map(is_slug, value))
 
 
