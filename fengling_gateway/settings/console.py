@@ -26,6 +26,11 @@ from fengling_gateway.settings.model import (
     Section,
     UpstreamSettings,
 )
+from fengling_gateway.settings.signin import (
+    OidcSettings,
+    SignInSettings,
+    signin_contradictions,
+)
 from fengling_gateway.settings.values import (
     Address,
     DatabaseUrl,
@@ -143,6 +148,8 @@ class ConsoleSettings(ProgramSettings):
     redis: FleetRedisSettings = FleetRedisSettings()
     sync: FleetKeySettings = FleetKeySettings()
     management: TokenSettings = TokenSettings()
+    signin: SignInSettings = SignInSettings()
+    oidc: OidcSettings = OidcSettings()
     probes: ProbeSettings = ProbeSettings()
     dns: DnsSettings = DnsSettings()
     issuers: IssuersSettings = IssuersSettings()
@@ -171,7 +178,7 @@ _NEEDED: Final = (
 
 def console_contradictions(raw: dict[str, Any]) -> list[Problem]:
     """Return what is missing because of something else, and what can't be true together."""
-    return [*_missing(raw), *shared_keys(raw)]
+    return [*_missing(raw), *signin_contradictions(raw), *shared_keys(raw)]
 
 
 def _missing(raw: dict[str, Any]) -> Iterator[Problem]:

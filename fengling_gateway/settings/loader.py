@@ -42,7 +42,7 @@ _MESSAGES: Final = {
     "string_type": "must be text",
     "too_short": "must not be empty",
 }
-_SECRET: Final = ("keys", "token_keys", "url", "listen_url")
+_SECRET: Final = ("keys", "token_keys", "url", "listen_url", "client_secret")
 _OWN_FIELDS: Final = "_file"
 
 Raw = dict[str, Any]
