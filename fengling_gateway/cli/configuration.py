@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fengling_gateway.cli import database
 from fengling_gateway.cli.errors import CommandError, answer_no, note
-from fengling_gateway.cli.files import read_files, write_document
+from fengling_gateway.cli.files import read_files
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.person import user_name
@@ -22,6 +22,7 @@ from fengling_gateway.cli.tries import tries
 from fengling_gateway.cli.validation import public_line, report
 from fengling_gateway.editing import transaction
 from fengling_gateway.editing.changes import SIGNS, Ownership, Planned, TakenError, shown_fields
+from fengling_gateway.editing.documents import write_document
 from fengling_gateway.editing.planning import WRITABLE_KINDS, ChangePlan, InvalidError, make_plan
 from fengling_gateway.editing.refusals import subject
 from fengling_gateway.editing.rows import read_rows, snapshot

@@ -14,13 +14,13 @@ import click
 from fengling_gateway.cli import database
 from fengling_gateway.cli.configuration import signature_options
 from fengling_gateway.cli.errors import CommandError, answer_no, note
-from fengling_gateway.cli.files import write_document
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import output_option, print_table, print_value
 from fengling_gateway.cli.rewriting import Rows, rewrite
 from fengling_gateway.cli.target import context_option, database_option, named_database
 from fengling_gateway.editing import transaction
 from fengling_gateway.editing.changes import Planned
+from fengling_gateway.editing.documents import write_document
 from fengling_gateway.editing.rows import read_rows, snapshot
 from fengling_gateway.model.clients import fingerprint, make_key
 from fengling_gateway.model.entity import Key

@@ -140,11 +140,16 @@ def plan(
         raise TakenError(f"managed by somebody else: {', '.join(foreign[:5])}")
     if ownership.prune:
         changes += [
-            Planned(key, "delete", _fields(_plain(key, row), {}), {}, row.get("version"))
+            deletion(key, row)
             for key, row in current.items()
             if key not in wanted and row.get("managed_by") == ownership.managed_by
         ]
     return sorted(changes, key=lambda change: (KIND_INDEX[change.key.kind], change.key.id))
+
+
+def deletion(key: Key, row: Row) -> Planned:
+    """Return what takes an entity away, in the version that it is."""
+    return Planned(key, "delete", _fields(_plain(key, row), {}), {}, row.get("version"))
 
 
 def bodies_after(bodies: Mapping[Key, bytes], changes: Iterable[Planned]) -> Mapping[Key, bytes]:

@@ -10,7 +10,7 @@ from psycopg2 import sql
 
 from fengling_gateway.configsource import postgres_queries as queries
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
-from fengling_gateway.model.entity import KINDS_WITHOUT_PAST, Key
+from fengling_gateway.model.entity import KINDS, KINDS_WITHOUT_PAST, Key
 from fengling_gateway.schema.timed import STATEMENT_SECONDS
 
 _NEWEST: Final = 2**63 - 1
@@ -29,20 +29,59 @@ def read_rows(connection: Any, kinds: Iterable[str]) -> dict[Key, dict[str, Any]
     """Return every row of some kinds, in the current transaction."""
     rows: dict[Key, dict[str, Any]] = {}
     with connection.cursor() as cursor:
-        _prepare(cursor)
+        prepare(cursor)
         for kind in kinds:
-            query = sql.SQL("SELECT t.{}, {}, row_to_json(t)::text FROM fengling.{} AS t").format(
-                sql.Identifier(ID_COLUMN.get(kind, "id")),
-                sql.SQL("NULL" if kind == "instance_health" else "t.version"),
-                sql.Identifier(kind),
-            )
-            cursor.execute(query)
-            for entity_id, version, text in cursor:
-                key = Key(kind, entity_id)
-                rows[key] = values_of(key, text)
-                if version is not None:  # also of a row that can't be read
-                    rows[key]["version"] = version
+            cursor.execute(select(kind))
+            rows.update(parsed(kind, cursor))
     return rows
+
+
+def read_some(connection: Any, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
+    """Return those of some entities that there are, in the current transaction."""
+    by_kind: dict[str, list[str]] = {}
+    for key in keys:
+        by_kind.setdefault(key.kind, []).append(key.id)
+    rows: dict[Key, dict[str, Any]] = {}
+    with connection.cursor() as cursor:
+        prepare(cursor)
+        for kind, ids in by_kind.items():
+            some = sql.SQL(" WHERE t.{} = ANY (%s)").format(
+                sql.Identifier(ID_COLUMN.get(kind, "id"))
+            )
+            cursor.execute(select(kind) + some, (ids,))
+            rows.update(parsed(kind, cursor))
+    return rows
+
+
+def read_managed(connection: Any, managed_by: str) -> dict[Key, dict[str, Any]]:
+    """Return everything that somebody manages, in the current transaction."""
+    rows: dict[Key, dict[str, Any]] = {}
+    with connection.cursor() as cursor:
+        prepare(cursor)
+        for kind in KINDS:
+            if kind != "instance_health":
+                cursor.execute(select(kind) + sql.SQL(" WHERE t.managed_by = %s"), (managed_by,))
+                rows.update(parsed(kind, cursor))
+    return rows
+
+
+def select(kind: str) -> sql.Composed:
+    """Return what selects entities of a kind ``t`` in the form that `parsed` reads."""
+    return sql.SQL("SELECT t.{}, {}, row_to_json(t)::text FROM fengling.{} AS t").format(
+        sql.Identifier(ID_COLUMN.get(kind, "id")),
+        sql.SQL("NULL" if kind == "instance_health" else "t.version"),
+        sql.Identifier(kind),
+    )
+
+
+def parsed(kind: str, cursor: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """Yield what `select` has selected."""
+    for entity_id, version, text in cursor:
+        key = Key(kind, entity_id)
+        row = values_of(key, text)
+        if version is not None:  # also of a row that can't be read
+            row["version"] = version
+        yield key, row
 
 
 def deleted_once(connection: Any, keys: Iterable[Key]) -> frozenset[Key]:
@@ -79,7 +118,8 @@ class _Asked:
             return list(cursor)
 
 
-def _prepare(cursor: Any) -> None:
+def prepare(cursor: Any) -> None:
+    """Have a transaction read durations and times in the form that `parsed` knows."""
     cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_SECONDS * 1000:.0f}")
     cursor.execute("SET LOCAL intervalstyle = 'iso_8601'")
     cursor.execute("SET LOCAL timezone = 'UTC'")

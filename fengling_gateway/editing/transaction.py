@@ -55,11 +55,17 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who commits, and why; ``force`` lets a revision pass that removes too much."""
+    """
+    Who commits, and why.
+
+    ``force`` lets a revision pass that removes too much. ``is_verified``: whoever writes knows
+    that it is the author (the database believes that of who is a fengling_voucher).
+    """
 
     author: str | None = None
     comment: str | None = None
     force: bool = False
+    is_verified: bool = False
 
 
 class ConflictError(Exception):
@@ -122,6 +128,7 @@ def _begin(cursor: Any, signature: Signature) -> None:
         ("fengling.author", signature.author),
         ("fengling.comment", signature.comment),
         ("fengling.force", "on" if signature.force else None),
+        ("fengling.author_verified", "on" if signature.is_verified else None),
     ):
         if value is not None:
             cursor.execute("SELECT set_config(%s, %s, true)", (name, value))

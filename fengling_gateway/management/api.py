@@ -17,12 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from fengling_gateway.access.audit import AuditTrail
 from fengling_gateway.access.granted import Access, access_of
-from fengling_gateway.access.problems import ProblemError, request_id, write_problem
-from fengling_gateway.http.problem import CONTENT_TYPE
-from fengling_gateway.management import listing
-from fengling_gateway.management.gateway import ManagedGateway
-from fengling_gateway.management.openapi import document
-from fengling_gateway.management.parameters import (
+from fengling_gateway.access.parameters import (
     is_headers,
     is_id,
     is_key,
@@ -35,7 +30,12 @@ from fengling_gateway.management.parameters import (
     text_up_to,
     timeout_seconds,
 )
-from fengling_gateway.management.tenancy import is_visible
+from fengling_gateway.access.problems import ProblemError, request_id, write_problem
+from fengling_gateway.access.tenancy import is_visible
+from fengling_gateway.http.problem import CONTENT_TYPE
+from fengling_gateway.management import listing
+from fengling_gateway.management.gateway import ManagedGateway
+from fengling_gateway.management.openapi import document
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import ADMIN, WRITE
 from fengling_gateway.observability.exposition import render_metrics

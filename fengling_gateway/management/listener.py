@@ -14,13 +14,13 @@ from twisted.internet.interfaces import IListeningPort
 
 from fengling_gateway.access.audit import AuditTrail
 from fengling_gateway.access.gate import Gate
+from fengling_gateway.access.port import bind
+from fengling_gateway.access.site import BoundedSite
 from fengling_gateway.access.verifiers import IssuerTokens, LocalTokens, Verifier
 from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.auth.tokens import AUDIENCE, TokenRing
 from fengling_gateway.management.api import ManagementApi
 from fengling_gateway.management.gateway import ManagedGateway
-from fengling_gateway.management.port import bind
-from fengling_gateway.management.site import ManagementSite
 
 OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
 """For probes and scrapers, which hold no tokens; of the configuration they tell ids and numbers."""
@@ -112,8 +112,8 @@ class ManagementListener:
         Raises:
             OSError: the address can't be had.
         """
-        site = ManagementSite(self.resource, reactor=self._reactor, refusals=self._refusals)
-        with bound or bind(self._address) as listening:
+        site = BoundedSite(self.resource, reactor=self._reactor, refusals=self._refusals)
+        with bound or bind(self._address, "management.address") as listening:
             self._port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, site)
 
     def stop(self) -> Deferred[None]:

@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fengling_gateway.access.tenancy import OF_TENANTS, is_visible
 from fengling_gateway.auth.sealing import sealed_with
-from fengling_gateway.management.tenancy import OF_TENANTS, is_visible
 from fengling_gateway.model.clients import fingerprint
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.who_may_ask import WhoMayAsk
-
-DEFAULT_LIMIT: Final = 100
-MAX_LIMIT: Final = 1000
 
 KINDS: Final = {
     "routes": "route",

@@ -6,9 +6,16 @@ from functools import cache
 from typing import Any, Final
 
 from fengling_gateway import __version__
+from fengling_gateway.access.parameters import (
+    DEFAULT_LIMIT,
+    ID,
+    KEY,
+    MAX_LIMIT,
+    MAX_REVISION,
+    TIMEOUT,
+)
 from fengling_gateway.access.problems import TITLES
-from fengling_gateway.management.listing import DEFAULT_LIMIT, KINDS, MAX_LIMIT
-from fengling_gateway.management.parameters import ID, KEY, MAX_REVISION, TIMEOUT
+from fengling_gateway.management.listing import KINDS
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 
 Schema = dict[str, Any]

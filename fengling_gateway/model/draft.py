@@ -150,6 +150,15 @@ class Draft:
         touched = self._touched.get(key)
         return touched[0] is not None if touched is not None else key in self._base.bodies
 
+    def rejection(self, key: Key) -> Rejection | None:
+        """Why an entity is rejected, as far as is known by now."""
+        if self._full is not None:
+            return self._full.rejected.get(key)
+        touched = self._touched.get(key)
+        if touched is None:
+            return self._base.rejected.get(key)
+        return None if touched[2] is None else touched[2][0]
+
     def put(
         self,
         key: Key,

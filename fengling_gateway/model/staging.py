@@ -130,17 +130,30 @@ class Stage:
         Raises:
             ValueError: there is work left to do.
         """
+        result = self.result()
+        self._install(self._draft, result, self._counts)
+        return result
+
+    def result(self) -> StagedResult:
+        """
+        Return what a commit would change, for who only wants to know.
+
+        Raises:
+            ValueError: there is work left to do.
+        """
         if not self._finished:
-            raise ValueError(f"{self!r} can't be committed yet")
-        result = StagedResult(
+            raise ValueError(f"{self!r} is not at its end yet")
+        return StagedResult(
             tuple(self._changes),
             self._hash_before,
             self._hash,
             tuple(self._newly_rejected),
             tuple(self._recovered),
         )
-        self._install(self._draft, result, self._counts)
-        return result
+
+    def rejection(self, key: Key) -> Rejection | None:
+        """Return why an entity would be rejected, as far as is known by now."""
+        return self._draft.rejection(key)
 
     # The work: a generator that yields after each slice, and where it has to wait.
 

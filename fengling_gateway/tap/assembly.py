@@ -16,10 +16,10 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
+from fengling_gateway.access.port import bind
 from fengling_gateway.configsource.reload import ReloadSettings
 from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
-from fengling_gateway.management.port import bind
 from fengling_gateway.observability.log import Log
 from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.supervisor.bus import Bus, NoBus
@@ -33,12 +33,9 @@ from fengling_gateway.supervisor.sockets import BindError, ListenerAddress
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 from fengling_gateway.supervisor.view import SupervisorView
 from fengling_gateway.supervisor.workers import SupervisionSettings
+from fengling_gateway.tap.programs import StartError
 
 _log = Logger(namespace="fengling.gateway")
-
-
-class StartError(Exception):
-    """The gateway can't start; the message is one line for operators."""
 
 
 class Assembly:
@@ -71,7 +68,7 @@ class Assembly:
         address = self._management_address
         bound = None
         try:
-            bound = None if address is None else bind(address)
+            bound = None if address is None else bind(address, "management.address")
             self.supervisor.start()
         except (BindError, OSError) as error:
             if bound is not None:

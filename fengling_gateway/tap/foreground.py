@@ -1,4 +1,4 @@
-"""The gateway in the foreground: no daemon, no pid file, logs on stdout, drain on TERM."""
+"""A program in the foreground: no daemon, no pid file, logs on stdout, ends with TERM."""
 
 from __future__ import annotations
 
@@ -11,70 +11,69 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
-from fengling_gateway.settings import GatewaySettings, load_settings
+from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.tap.command_line import EXIT_BAD_SETTINGS, Options, complain, load_or_exit
-from fengling_gateway.tap.service import GatewayService
+from fengling_gateway.tap.programs import GATEWAY, Program, StartError
+from fengling_gateway.tap.service import ProgramService
 
 _log = Logger(namespace="fengling.gateway")
 
 
-def start() -> NoReturn:
+def start(options: Options | None = None) -> NoReturn:
     """Run as the command line says."""
-    options = Options()
+    options = options or Options()
+    program = options.program
     try:
         options.parseOptions()
     except UsageError as error:
-        complain(f"{error} (see fengling-gateway --help)")
+        complain(f"{error} (see {program.name} --help)", program)
         sys.exit(EXIT_BAD_SETTINGS)
     path = options["config"]
-    run(load_or_exit(path), lambda: load_settings(path, os.environ))
+    settings = load_or_exit(program, path)
+    run_program(program, settings, lambda: program.load(path, os.environ))
 
 
-def run(settings: GatewaySettings, reread: Callable[[], GatewaySettings] | None = None) -> NoReturn:
+def run(settings: GatewaySettings) -> NoReturn:
     """Run a gateway in the foreground until TERM or INT, and exit."""
+    run_program(GATEWAY, settings, None)
+
+
+def run_program(
+    program: Program, settings: Any, reread: Callable[[], Any] | None = None
+) -> NoReturn:
+    """Run a program in the foreground until TERM or INT, and exit."""
     from fengling_gateway.observability.log import fill_standard_descriptors, start_logging
 
     fill_standard_descriptors()
-    _choose_reactor(settings)
+    if "twisted.internet.reactor" not in sys.modules:
+        program.choose_reactor(settings)
     from twisted.internet import reactor  # noqa: TID251
 
-    log = start_logging(process="gateway", form=settings.log.format, level=settings.log.level)
-    service = GatewayService(reactor=reactor, settings=settings, reread=reread, log=log)
+    log = start_logging(process=program.process, form=settings.log.format, level=settings.log.level)
+    service = program.service()(reactor=reactor, settings=settings, reread=reread, log=log)
     status = _Status()
-    reactor.callWhenRunning(_start, service, reactor, status)
+    reactor.callWhenRunning(_start, program, service, reactor, status)
     reactor.addSystemEventTrigger("before", "shutdown", _stop, service)
     reactor.run()
     sys.exit(status.code)
-
-
-def _choose_reactor(settings: GatewaySettings) -> None:
-    """The only worker, which runs in this process, gets the reactor of workers."""
-    chosen_already = "twisted.internet.reactor" in sys.modules
-    if settings.worker_count() == 1 and settings.transport.reactor == "lean" and not chosen_already:
-        from fengling_gateway.dataplane import lean_epoll
-
-        lean_epoll.install()
 
 
 class _Status:
     code = 0
 
 
-def _start(service: GatewayService, reactor: Any, status: _Status) -> None:
+def _start(program: Program, service: ProgramService, reactor: Any, status: _Status) -> None:
     try:
-        from fengling_gateway.tap.assembly import StartError
-
-        try:
-            service.startService()
-        except StartError as error:
-            complain(str(error))
-            status.code = EXIT_BAD_SETTINGS
-            reactor.stop()
+        service.startService()
+    except StartError as error:
+        complain(str(error), program)
+        status.code = EXIT_BAD_SETTINGS
+        reactor.stop()
     except Exception:
-        _log.failure("the gateway could not start")
+        _log.failure("the {process} could not start", process=program.process)
         status.code = 1
         reactor.stop()
 
 
-def _stop(service: GatewayService) -> Deferred[None] | None:
+def _stop(service: ProgramService) -> Deferred[None] | None:
     return service.stopService() if service.running else None

@@ -8,7 +8,7 @@ from fengling_gateway.tap import command_line
 from fengling_gateway.tap.gateway import ignore_signals
 
 if TYPE_CHECKING:
-    from fengling_gateway.tap.twistd import TwistdService
+    from fengling_gateway.tap.twistd import WithinTwistd
 
 
 class Options(command_line.Options):
@@ -20,7 +20,7 @@ class Options(command_line.Options):
         super().__init__()
 
 
-def makeService(options: Options) -> TwistdService:
+def makeService(options: Options) -> WithinTwistd:
     """
     Make the service for twistd.
 

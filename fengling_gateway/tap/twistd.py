@@ -1,4 +1,4 @@
-"""The gateway within twistd: one log in our format, errors without a traceback, exit status 0."""
+"""A program within twistd: one log in our format, errors without a traceback, exit status 0."""
 
 from __future__ import annotations
 
@@ -11,30 +11,37 @@ from dataclasses import replace
 from typing import Any, Final
 
 from twisted.logger import ILogObserver, Logger
-from twisted.python.usage import Options
 
 from fengling_gateway.observability.daemon_sinks import FileSink, SyslogSink
 from fengling_gateway.observability.log import Log, make_log
 from fengling_gateway.observability.sinks import STDOUT, DescriptorSink, Sink
-from fengling_gateway.settings import load_settings
-from fengling_gateway.tap.command_line import EXIT_BAD_SETTINGS, complain, line_of, load_or_exit
-from fengling_gateway.tap.service import GatewayService
+from fengling_gateway.tap.command_line import (
+    EXIT_BAD_SETTINGS,
+    Options,
+    complain,
+    line_of,
+    load_or_exit,
+)
+from fengling_gateway.tap.programs import Program, StartError
+from fengling_gateway.tap.service import ProgramService
 
 _log = Logger(namespace="fengling.gateway")
 
 _DEFAULT_LOG_FILE: Final = "twistd.log"
 
 
-class TwistdService(GatewayService):
+class WithinTwistd(ProgramService):
     """
-    The gateway, where twistd starts and stops it.
+    What a program's service does besides where twistd starts and stops it; mixed in before it.
 
     Args:
+        program: which one.
         twistd: the options given to twistd itself.
     """
 
-    def __init__(self, *, twistd: Mapping[str, Any], **others: Any) -> None:
+    def __init__(self, *, program: Program, twistd: Mapping[str, Any], **others: Any) -> None:
         super().__init__(**others)
+        self._program = program
         self._twistd = twistd
         # A daemon's own is /dev/null by the time it starts.
         self._stderr = None if twistd.get("nodaemon", True) else _duplicate_of_stderr()
@@ -46,8 +53,6 @@ class TwistdService(GatewayService):
         super().setServiceParent(parent)
 
     def startService(self) -> None:
-        from fengling_gateway.tap.assembly import StartError
-
         self._log.writer.start()  # no earlier: twistd has forked meanwhile
         try:
             super().startService()
@@ -66,10 +71,12 @@ class TwistdService(GatewayService):
 
     def _complain(self, problem: str) -> None:
         if self._stderr is None:
-            complain(problem)
+            complain(problem, self._program)
             return
         with suppress(OSError):  # whoever has started it may be gone
-            os.write(self._stderr, line_of(problem).encode(errors="backslashreplace"))
+            os.write(
+                self._stderr, line_of(problem, self._program).encode(errors="backslashreplace")
+            )
         # Its first process waits for word from this one; of it, twistd shows 98 bytes.
         status_pipe = self._twistd.get("statusPipe")
         if status_pipe is not None:
@@ -95,24 +102,29 @@ def _duplicate_of_stderr() -> int | None:
         return None
 
 
-def make_service(options: Options) -> TwistdService:
+def make_service(options: Options) -> WithinTwistd:
     """Make the service from its options; exits where the settings are bad."""
-    path = options["config"]
-    settings = load_or_exit(path)
+    path, program = options["config"], options.program
+    settings = load_or_exit(program, path)
     from twisted.internet import reactor  # noqa: TID251
 
     twistd: Mapping[str, Any] = {} if options.parent is None else options.parent
-    return TwistdService(
+    service = type("TwistdService", (WithinTwistd, program.service()), {})
+    made: WithinTwistd = service(
+        program=program,
         twistd=twistd,
         reactor=reactor,
         settings=settings,
-        reread=lambda: load_settings(path, os.environ),
-        log=_make_log(twistd, form=settings.log.format, level=settings.log.level),
+        reread=lambda: program.load(path, os.environ),
+        log=_make_log(
+            twistd, process=program.process, form=settings.log.format, level=settings.log.level
+        ),
     )
+    return made
 
 
-def _make_log(twistd: Mapping[str, Any], *, form: str, level: str) -> Log:
-    log = make_log(process="gateway", form=form, level=level, sink=_sink(twistd))
+def _make_log(twistd: Mapping[str, Any], *, process: str, form: str, level: str) -> Log:
+    log = make_log(process=process, form=form, level=level, sink=_sink(twistd))
     return replace(log, worker_lines=_log_worker_line) if twistd.get("logger") else log
 
 

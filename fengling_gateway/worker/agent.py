@@ -209,7 +209,7 @@ class WorkerAgent:
             self._send(Message.ANSWER, {"id": number, "error": f"{type(error).__name__}: {error}"})
 
     def _explain(self, values: dict[str, Any]) -> Any:
-        from fengling_gateway.worker.explanation import explain
+        from fengling_gateway.routing.explanation import explain
 
         return explain(self._applier.snapshot, values["request"], time.time())
 

@@ -10,9 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fengling_gateway.cli.files import default_fields, read_files, write_document, written
+from fengling_gateway.cli.files import read_files
 from fengling_gateway.configsource.file_entities import parse_entities
 from fengling_gateway.editing.changes import Ownership, Planned, TakenError, plan
+from fengling_gateway.editing.documents import default_fields, write_document, written
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 from tests.cli.configurations import configurations

@@ -9,9 +9,9 @@ import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fengling_gateway.cli.files import write_document
 from fengling_gateway.configsource.file_entities import parse_entities
 from fengling_gateway.editing.changes import Ownership, Planned, plan
+from fengling_gateway.editing.documents import write_document
 from fengling_gateway.editing.planning import WRITABLE_KINDS
 from fengling_gateway.editing.rows import read_rows
 from fengling_gateway.editing.transaction import Signature, write

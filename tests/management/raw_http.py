@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.resource import Resource
 
-from fengling_gateway.management.site import ManagementSite
+from fengling_gateway.access.site import BoundedSite
 
 
 class Answer(NamedTuple):
@@ -40,7 +40,7 @@ def ask_raw(
     Args:
         clock: that of the resource, where an answer takes more than a turn.
     """
-    site = ManagementSite(root, reactor=Clock(), refusals=Counter())
+    site = BoundedSite(root, reactor=Clock(), refusals=Counter())
     address = IPv4Address("TCP", peer, 54321)
     channel = site.buildProtocol(address)
     transport = _Transport(peerAddress=address)

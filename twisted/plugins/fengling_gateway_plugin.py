@@ -1,4 +1,4 @@
-"""Makes ``twistd fengling-gateway`` known; imports nothing heavy."""
+"""Makes ``twistd fengling-gateway`` and ``twistd fengling-console`` known; imports nothing heavy."""
 
 from twisted.application.service import ServiceMaker
 
@@ -7,4 +7,11 @@ gateway = ServiceMaker(
     "fengling_gateway.tap.plugin",
     "An HTTP API gateway whose configuration lives in PostgreSQL.",
     "fengling-gateway",
+)
+
+console = ServiceMaker(
+    "Fengling Console",
+    "fengling_gateway.tap.console_plugin",
+    "Where the routes of Fengling gateways are written and their health is judged.",
+    "fengling-console",
 )

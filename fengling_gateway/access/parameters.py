@@ -8,7 +8,10 @@ from typing import Any, Final
 
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.auth.strict_json import StrictJSONError, loads
-from fengling_gateway.management.listing import DEFAULT_LIMIT, MAX_LIMIT
+
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 1000
+"""Entities on a page."""
 
 MAX_BODY_BYTES: Final = 64 * 1024
 

@@ -1,6 +1,6 @@
-"""The socket of the management API, taken before the API itself is there.
+"""The socket of an API, taken before the API itself is there.
 
-Apart from `listener`, whose imports take a quarter of a second.
+On its own, for what serves it takes a quarter of a second to import.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Final
 BACKLOG: Final = 50
 
 
-def bind(address: tuple[str, int]) -> socket.socket:
+def bind(address: tuple[str, int], setting: str) -> socket.socket:
     """
     Listen at a host and port; whoever connects waits until the socket is served.
+
+    Args:
+        setting: where the address is set, for the message.
 
     Raises:
         OSError: the address can't be had; the message is one line for operators.
@@ -29,5 +32,5 @@ def bind(address: tuple[str, int]) -> socket.socket:
     except OSError as error:
         opened.close()
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(f"management.address {host}:{port}: {reason}") from error
+        raise OSError(f"{setting} {host}:{port}: {reason}") from error
     return opened

@@ -1,5 +1,5 @@
 """
-The connections of the management API, bounded in number, time and body size.
+The connections of an API of ours, bounded in number, time and body size.
 
 Probes share them with whoever else can reach the port. So nobody keeps others
 out: a request has to be there as a whole within a deadline, however its bytes
@@ -20,7 +20,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
-from fengling_gateway.management.parameters import MAX_BODY_BYTES
+from fengling_gateway.access.parameters import MAX_BODY_BYTES
 
 IDLE_SECONDS: Final = 30.0
 """Until the first byte of a request: the interval of a patient scraper."""
@@ -58,14 +58,14 @@ class BoundedRequest(Request):
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
+        channel: Any = self.channel
         self._body_bytes += len(data)
-        if self._body_bytes <= MAX_BODY_BYTES:
+        if self._body_bytes <= channel.site.max_body_bytes:
             super().handleContentChunk(data)
             return
         self.body_refused = True
         if self._body_bytes > MAX_DISCARDED_BYTES:
-            transport: Any = self.channel.transport
-            transport.abortConnection()
+            channel.transport.abortConnection()
 
 
 class BoundedChannel(HTTPChannel):
@@ -78,7 +78,7 @@ class BoundedChannel(HTTPChannel):
     asks and asks and never reads.
     """
 
-    site: ManagementSite
+    site: BoundedSite
     _deadline: IDelayedCall | None = None
     _reading = False
     _closing = False
@@ -167,11 +167,12 @@ class BoundedChannel(HTTPChannel):
             self.loseConnection()
 
 
-class ManagementSite(Site):
+class BoundedSite(Site):
     """
     A site that shows no tracebacks to strangers and writes no access log.
 
     Attributes:
+        max_body_bytes: that are kept of a request's body; a larger one is refused.
         waiting: the connections that owe us a request, the longest first.
         refusals: counts connections that are dropped, by reason.
     """
@@ -181,7 +182,12 @@ class ManagementSite(Site):
     protocol: Any = BoundedChannel
 
     def __init__(
-        self, resource: IResource, *, reactor: IReactorTime, refusals: Counter[str]
+        self,
+        resource: IResource,
+        *,
+        reactor: IReactorTime,
+        refusals: Counter[str],
+        max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         # Without Twisted's own timeout, which each byte begins anew; and forms, which nothing
         # here takes, are not read before anybody has asked who sends them.
@@ -193,6 +199,7 @@ class ManagementSite(Site):
             parsePOSTFormSubmission=False,
         )
         self.refusals = refusals
+        self.max_body_bytes = max_body_bytes
         self.waiting: dict[BoundedChannel, None] = {}
         self._open: set[BoundedChannel] = set()
 

@@ -9,8 +9,8 @@ import pytest
 from fengling_gateway.model.delta import Change
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.routing.explanation import LISTED, explain
 from fengling_gateway.routing.snapshot import Snapshot
-from fengling_gateway.worker.explanation import LISTED, explain
 from tests.routing.deltas import make_context, make_delta
 
 NOW = 1_000.0

@@ -14,12 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from fengling_gateway.management import site as site_module
-from fengling_gateway.management.site import (
+from fengling_gateway.access import site as site_module
+from fengling_gateway.access.site import (
     CLOSE_SECONDS,
     IDLE_SECONDS,
     REQUEST_SECONDS,
-    ManagementSite,
+    BoundedSite,
 )
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -75,7 +75,7 @@ class SiteTests(SynchronousTestCase):
         self.clock = Clock()
         self.page = Page()
         self.refusals: Counter[str] = Counter()
-        self.site = ManagementSite(self.page, reactor=self.clock, refusals=self.refusals)
+        self.site = BoundedSite(self.page, reactor=self.clock, refusals=self.refusals)
         self.peers: list[Peer] = []
 
     def tearDown(self) -> None:

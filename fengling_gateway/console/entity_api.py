@@ -1,0 +1,384 @@
+"""The API's operations on entities: what there is, and every way of changing it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.auth.operators import Operator
+from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
+from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
+from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
+from fengling_gateway.console.filters import Filter, read_page
+from fengling_gateway.console.fleet import Convergence, FleetWatch
+from fengling_gateway.console.forms import FormError, etag, merged, row_of, shown
+from fengling_gateway.console.mirror import Mirror
+from fengling_gateway.console.ownership import is_theirs, only_theirs
+from fengling_gateway.console.store import Store
+from fengling_gateway.editing import transaction
+from fengling_gateway.editing.changes import Ownership, shown_fields
+from fengling_gateway.editing.documents import write_document
+from fengling_gateway.editing.rows import read_rows, read_some, snapshot
+from fengling_gateway.model.delta import Position
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
+from fengling_gateway.model.names import is_slug
+from fengling_gateway.model.who_may_ask import WhoMayAsk
+
+KINDS: Final = SECTIONS
+"""The kinds by the name of their list in a path."""
+
+_READ_SCOPES: Final = {"management_token": ADMIN}
+_WRITE_SCOPES: Final = dict.fromkeys(("setting", "issuer", "secret", "management_token"), ADMIN)
+"""Kinds of which who may write could give himself, or anybody, all other rights."""
+
+_DEFAULT_OWNERSHIP: Final = Ownership()
+
+Row = dict[str, Any]
+
+
+class EntityApi:
+    """
+    Reads and writes entities.
+
+    Args:
+        wall: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        mirror: Mirror,
+        editor: Editor,
+        fleet: FleetWatch,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._mirror = mirror
+        self._editor = editor
+        self._fleet = fleet
+        self._wall = wall
+
+    # Reading
+
+    async def list(self, call: Call) -> Answer:
+        """Return a page of a kind, in the order of ids."""
+        kind = _kind(call, _READ_SCOPES, READ)
+        call.only(*Filter.PARAMETERS)
+        wanted = Filter.of(kind, call, call.access.operator.tenants)
+        page = await self._store.run(read_page, wanted)
+        asked = WhoMayAsk(self._mirror.config.bodies)
+        items = [self._shown(Key(kind, one), row, asked) for one, row in page.rows]
+        return Answer({"items": items, "next": page.next, "total": page.total})
+
+    async def get(self, call: Call) -> Answer:
+        """Return one entity."""
+        key = _key(call, _READ_SCOPES, READ)
+        call.only()
+        row = await self._row(call, key)
+        value = self._shown(key, row, WhoMayAsk(self._mirror.config.bodies))
+        return Answer(value, headers={"ETag": etag(row)})
+
+    async def export(self, call: Call) -> Answer:
+        """Return the whole configuration, or what somebody manages, as YAML."""
+        call.access.require_all_tenants()
+        call.only("managed_by", "full")
+        managed_by, full = call.text("managed_by"), call.flag("full")
+        text = await self._store.run(_export, managed_by, full)
+        return Answer(text, content_type="application/yaml")
+
+    # Writing
+
+    async def create(self, call: Call) -> Answer:
+        kind = _kind(call, _WRITE_SCOPES, WRITE)
+        row = row_of(kind, call.json())
+        key = Key(kind, _id_of(kind, row))
+        self._refuse_others(call, key, row)
+        edit = Edit({key: row}, new=frozenset((key,)))
+        return await self._change(call, edit, key, status=201)
+
+    async def replace(self, call: Call) -> Answer:
+        key = _key(call, _WRITE_SCOPES, WRITE)
+        version = call.expected_version()
+        present = await self._row(call, key)
+        row = row_of(key.kind, call.json(), entity_id=key.id, present=present)
+        return await self._replace(call, key, version, row)
+
+    async def patch(self, call: Call) -> Answer:
+        key = _key(call, _WRITE_SCOPES, WRITE)
+        version = call.expected_version()
+        present = await self._row(call, key)
+        row = merged(key.kind, present, call.json(MERGE_PATCH))
+        # What the patch was merged into is what it must still be when it is written.
+        return await self._replace(
+            call, key, present["version"] if version is None else version, row
+        )
+
+    async def _replace(self, call: Call, key: Key, version: int | None, row: Row) -> Answer:
+        self._refuse_others(call, key, row)
+        versions = {} if version is None else {key: version}
+        edit = Edit({key: row}, versions=versions, old=frozenset((key,)))
+        return await self._change(call, edit, key)
+
+    async def delete(self, call: Call) -> Answer:
+        key = _key(call, _WRITE_SCOPES, WRITE)
+        version = call.expected_version()
+        await self._row(call, key)
+        versions = {} if version is None else {key: version}
+        edit = Edit({}, deleted=frozenset((key,)), versions=versions)
+        return await self._change(call, edit, None)
+
+    async def apply(self, call: Call) -> Answer:
+        """Change several entities in one transaction."""
+        call.access.require(WRITE)
+        call.access.require_all_tenants()
+        edit = self._document(call)
+        touched = {*edit.wanted, *edit.deleted}
+        for scope in {_WRITE_SCOPES[key.kind] for key in touched if key.kind in _WRITE_SCOPES}:
+            call.access.require(scope)
+        return await self._change(call, edit, None)
+
+    def _document(self, call: Call) -> Edit:
+        """Read a body with several entities: YAML as files have it, or JSON that says more."""
+        ownership = _ownership(call)
+        if call.content_type() in YAML:
+            try:
+                return Edit(parse_entities(call.content()).rows, ownership=ownership)
+            except FileError as error:
+                raise ProblemError("invalid", "; ".join(error.problems[:10])) from error
+        body = call.json()
+        sections = body if type(body) is dict else {}
+        wanted: dict[Key, Row] = {}
+        versions: dict[Key, int] = {}
+        for section, entities in sections.items():
+            if section == "delete":
+                continue
+            kind = KINDS.get(section)
+            if kind is None or type(entities) is not list:
+                known = ", ".join((*KINDS, "delete"))
+                raise ProblemError("invalid_parameter", f"the body must have lists: {known}")
+            for entity in entities:
+                row = row_of(kind, entity)
+                key = Key(kind, _id_of(kind, row))
+                wanted[key] = row
+                if type(entity.get("version")) is int and entity["version"]:
+                    versions[key] = entity["version"]
+        return Edit(
+            wanted,
+            deleted=frozenset(_keys(sections.get("delete", ()))),
+            versions=versions,
+            ownership=ownership,
+        )
+
+    async def _change(
+        self, call: Call, edit: Edit, key: Key | None, *, status: int = 200
+    ) -> Answer:
+        """Plan an edit and, unless that is all that is wanted, write it and wait for who serves it."""
+        call.only(*_CHANGE_PARAMETERS)
+        dry_run, wait = call.flag("dry_run"), call.one_of("wait", "none", ("none", "all"))
+        timeout = call.timeout()
+        signature = signature_of(call)
+        began = self._wall()
+        planned = await self._editor.plan(edit)
+        if dry_run:
+            return Answer({"dry_run": True, **self._told(planned)})
+        record = call.access.began(_what(planned), None)
+        outcome = "failed"
+        try:
+            committed, row = await self._store.run(_write, planned, signature, key)
+            outcome = "done"
+        finally:
+            call.access.ended(record, outcome, _shown_changes(planned))
+        value = {
+            **self._told(planned),
+            "revision": committed.revision,
+            "held": committed.held,
+        }
+        headers = {}
+        if key is not None and row is not None:
+            value["entity"] = shown(key.kind, row)
+            headers["ETag"] = etag(row)
+        if committed.revision is not None and wait == "all" and not committed.held:
+            found = await self.served(committed.revision, timeout)
+            value["convergence"] = {
+                **found.shown(),
+                "took_ms": round((self._wall() - began) * 1000, 1),
+            }
+            if not found.is_reached:
+                detail = f"revision {committed.revision} is written, and not served by all yet"
+                raise ProblemError("not_converged", detail, **value)
+        return Answer(value, status=status, headers=headers)
+
+    def served(self, revision: int, timeout: float) -> Deferred[Convergence]:
+        """Wait until every live worker serves a revision of this database."""
+        position = self._mirror.position
+        epoch = "" if position is None else position.epoch
+        return self._fleet.reached(Position(epoch, revision, ""), timeout)
+
+    def _told(self, planned: PlannedEdit) -> dict[str, Any]:
+        return {
+            "changes": _shown_changes(planned),
+            "warnings": [one._asdict() for one in planned.warnings(self._wall())],
+            "public": planned.public(),
+        }
+
+    # One entity
+
+    async def _row(self, call: Call, key: Key) -> Row:
+        """
+        Raises:
+            MissingError: there is none, as far as who asks may know.
+        """
+        rows = await self._store.run(_read_one, key)
+        row = rows.get(key)
+        if row is None or not is_theirs(key.kind, row, call.access.operator.tenants, self._client):
+            if row is not None:
+                call.access.kept_from()
+            raise MissingError((key,))
+        return row
+
+    def _refuse_others(self, call: Call, key: Key, row: Row) -> None:
+        """
+        Raises:
+            ProblemError: it would be somebody else's, or everybody's.
+        """
+        only_theirs(call.access, key.kind, row, self._client)
+
+    def _client(self, client_id: str) -> Mapping[str, Any] | None:
+        body = self._mirror.config.bodies.get(Key("client", client_id))
+        client: Mapping[str, Any] | None = None if body is None else json.loads(body)
+        return client
+
+    def _shown(self, key: Key, row: Row, asked: WhoMayAsk) -> dict[str, Any]:
+        """Return an entity with what the configuration as a whole makes of it."""
+        value = shown(key.kind, row)
+        bodies = self._mirror.config.bodies
+        rejection = self._mirror.config.rejected.get(key)
+        if rejection is not None:
+            value["rejected"] = {
+                "serving": rejection.serving,
+                "problems": [
+                    {"path": one.path, "code": one.code, "message": one.message}
+                    for one in rejection.problems
+                ],
+            }
+        if key.kind == "route" and key in bodies:
+            value["access"] = asked.openness(json.loads(bodies[key]))
+        if key.kind == "instance":
+            health = bodies.get(Key("instance_health", key.id))
+            value["health"] = json.loads(health) if health else {"health": "unknown"}
+        return value
+
+
+_CHANGE_PARAMETERS: Final = (
+    *("dry_run", "wait", "timeout", "comment", "force"),
+    *("managed_by", "prune", "take_over"),
+)
+
+
+def signature_of(call: Call) -> transaction.Signature:
+    """Return who changes something, and why."""
+    return transaction.Signature(
+        author=_author(call.access.operator),
+        comment=call.text("comment", most=2000) or None,
+        force=call.flag("force"),
+        is_verified=True,
+    )
+
+
+def _author(operator: Operator) -> str:
+    return operator.subject
+
+
+def _ownership(call: Call) -> Ownership:
+    managed_by, prune = call.text("managed_by"), call.flag("prune")
+    if prune and not managed_by:
+        raise ProblemError(
+            "invalid_parameter", "prune needs managed_by: it deletes what is so managed"
+        )
+    return Ownership(managed_by or None, prune, call.flag("take_over"))
+
+
+def _kind(call: Call, scopes: Mapping[str, str], usual: str) -> str:
+    kind = KINDS.get(call.path["kind"])
+    if kind is None:
+        raise ProblemError("not_found")
+    call.access.require(scopes.get(kind, usual))
+    return kind
+
+
+def _key(call: Call, scopes: Mapping[str, str], usual: str) -> Key:
+    kind = _kind(call, scopes, usual)
+    return Key(kind, call.path["id"])
+
+
+def _id_of(kind: str, row: Mapping[str, Any]) -> str:
+    return str(row["key" if kind == "setting" else "id"])
+
+
+def _keys(named: Any) -> list[Key]:
+    """
+    Return the keys that ``kind/id`` name, as ``route/orders`` does.
+
+    Raises:
+        ProblemError: something names none.
+    """
+    found = []
+    for one in named if type(named) is list else (named,):
+        kind, _, entity_id = one.partition("/") if type(one) is str else ("", "", "")
+        if kind not in KINDS.values() or not is_slug(entity_id):
+            raise ProblemError("invalid_parameter", 'delete must be a list like ["route/orders"]')
+        found.append(Key(kind, entity_id))
+    return found
+
+
+def _what(planned: PlannedEdit) -> str:
+    named = [f"{one.action} {one.key}" for one in planned.changes[:3]]
+    more = len(planned.changes) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+
+
+def _shown_changes(planned: PlannedEdit) -> list[dict[str, Any]]:
+    return [
+        {
+            "action": one.action,
+            "kind": one.key.kind,
+            "id": one.key.id,
+            "fields": {field.name: [field.before, field.after] for field in shown_fields(one)},
+        }
+        for one in planned.changes
+    ]
+
+
+# Questions to the database
+
+
+def _read_one(connection: Any, key: Key) -> dict[Key, Row]:
+    return read_some(connection, (key,))
+
+
+def _write(
+    connection: Any, planned: PlannedEdit, signature: transaction.Signature, key: Key | None
+) -> tuple[transaction.Committed, Row | None]:
+    """Write a plan, and read what has become of one entity."""
+    committed = transaction.Committed(None, None)
+    if planned.changes:
+        committed = transaction.write(connection, planned.changes, signature, planned.refers_to)
+    return committed, None if key is None else read_some(connection, (key,)).get(key)
+
+
+def _export(connection: Any, managed_by: str, full: bool) -> str:
+    with snapshot(connection):
+        rows = read_rows(connection, KINDS.values())
+    if managed_by:
+        rows = {key: row for key, row in rows.items() if row.get("managed_by") == managed_by}
+    return write_document(rows, full=full)
+
+
+__all__ = ["KINDS", "EntityApi", "FormError", "signature_of"]

@@ -1,0 +1,203 @@
+"""
+What all gateways say of themselves, watched: once a second, and closely while somebody waits.
+
+Without Redis nobody says anything; then that is what is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from fengling_gateway.model.delta import Position
+
+WATCH_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 0.015
+"""Between two looks while somebody waits: less than what anybody waits for, more than a look takes."""
+
+COUNTED: Final = ("serving", "starting", "stalled")
+"""States of workers that are to serve; those that drain serve what they have."""
+
+States = Mapping[str, Mapping[str, Any]]
+
+
+class Nodes(Protocol):
+    """Whoever knows the states of all nodes: `fengling_gateway.syncbus` does."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def last_error(self) -> str: ...
+
+    def nodes(self) -> Deferred[dict[str, dict[str, Any]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """
+    Who serves a position.
+
+    Attributes:
+        served: workers that serve it or a later one, as ``node/worker``.
+        behind: those that do not.
+        complete: whether all nodes are known: not so without Redis.
+        reason: why not.
+    """
+
+    served: tuple[str, ...]
+    behind: tuple[str, ...]
+    complete: bool = True
+    reason: str = ""
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether every worker that is known serves it, and there is one."""
+        return self.complete and bool(self.served) and not self.behind
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "served": len(self.served),
+            "workers": len(self.served) + len(self.behind),
+            "behind": list(self.behind),
+            "complete": self.complete,
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+
+@dataclass(slots=True)
+class _Waiting:
+    position: Position
+    done: Deferred[Convergence]
+    until: float = field(default=0.0)
+
+
+class FleetWatch:
+    """
+    Knows the newest states of all nodes.
+
+    Args:
+        nodes: None where there is no Redis.
+
+    Attributes:
+        states: by node, as each has said itself; ``live`` if seen of late.
+        problem: why they are not known; empty where they are.
+    """
+
+    def __init__(self, *, clock: IReactorTime, nodes: Nodes | None) -> None:
+        self._clock = clock
+        self._nodes = nodes
+        self._timer: IDelayedCall | None = None
+        self._asking: Deferred[Any] | None = None
+        self._waiting: list[_Waiting] = []
+        self._told: list[Callable[[States], None]] = []
+        self._running = False
+        self.states: States = {}
+        self.problem = (
+            "" if nodes else "there is no Redis ([redis] url): nobody tells what he serves"
+        )
+
+    def __repr__(self) -> str:
+        return f"<FleetWatch {len(self.states)} nodes>"
+
+    def start(self) -> None:
+        self._running = True
+        self._look()
+
+    def stop(self) -> None:
+        """Leaves no timer; who waits is told what is known."""
+        self._running = False
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+        for one in self._waiting:
+            one.done.callback(self.convergence(one.position))
+        self._waiting.clear()
+
+    def on_change(self, told: Callable[[States], None]) -> None:
+        """Have somebody told of the states each time that they have been read."""
+        self._told.append(told)
+
+    def convergence(self, position: Position) -> Convergence:
+        """Return who serves a position now, as far as is known."""
+        if self.problem:
+            return Convergence((), (), complete=False, reason=self.problem)
+        served: list[str] = []
+        behind: list[str] = []
+        for node, state in sorted(self.states.items()):
+            if not state.get("live"):
+                continue
+            for worker in state.get("workers", ()):
+                if worker.get("state") in COUNTED:
+                    serves = _serves(worker, position)
+                    (served if serves else behind).append(f"{node}/{worker['worker']}")
+        return Convergence(tuple(served), tuple(behind))
+
+    def reached(self, position: Position, timeout: float) -> Deferred[Convergence]:
+        """
+        Wait until every worker serves a position; no longer than ``timeout`` seconds.
+
+        Returns:
+            who does then. Never fails.
+        """
+        waiting = _Waiting(position, Deferred(), self._clock.seconds() + timeout)
+        if self.problem or not self._running:
+            waiting.done.callback(self.convergence(position))
+            return waiting.done
+        self._waiting.append(waiting)
+        self._look_soon()
+        return waiting.done
+
+    def _look_soon(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+            self._timer = self._clock.callLater(0, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._nodes is None:
+            return
+        self._asking = self._nodes.nodes()
+        self._asking.addTimeout(WATCH_SECONDS * 2, self._clock)
+        self._asking.addCallbacks(self._found, self._failed).addBoth(self._looked)
+
+    def _found(self, states: dict[str, dict[str, Any]]) -> None:
+        self.problem = ""
+        self.states = states
+        for told in self._told:
+            told(states)
+
+    def _failed(self, failure: Failure) -> None:
+        self.problem = f"Redis does not tell: {failure.getErrorMessage() or repr(failure.value)}"
+        self.states = {}
+
+    def _looked(self, _: object) -> None:
+        self._asking = None
+        now = self._clock.seconds()
+        left = []
+        for one in self._waiting:
+            found = self.convergence(one.position)
+            if found.is_reached or not found.complete or now >= one.until:
+                one.done.callback(found)
+            else:
+                left.append(one)
+        self._waiting = left
+        if self._running:
+            self._timer = self._clock.callLater(
+                CLOSE_SECONDS if left else WATCH_SECONDS, self._look
+            )
+
+
+def _serves(worker: Mapping[str, Any], position: Position) -> bool:
+    revision = worker.get("revision")
+    return (
+        worker.get("epoch") == position.epoch
+        and revision is not None
+        and bool(revision >= position.revision)
+    )
