@@ -55,7 +55,10 @@ class Message(IntEnum):
     CATCH_UP = 10
     """W→S: `position` and `content_hash` served; `wanted`, a position heard of, or null."""
     HEARTBEAT = 11
-    """W→S, each second: the longest `lag_ms` and `blocked_ms` of the reactor since the last one."""
+    """
+    W→S, each second: the longest `lag_ms` and `blocked_ms` of the reactor since the last one,
+    and the `totals` of what has been served (`dataplane.counters.Counters.totals`).
+    """
     ANSWER = 12
     """W→S: `id` and `answer`, or `error`."""
     DRAINED = 13

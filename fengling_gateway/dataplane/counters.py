@@ -271,3 +271,29 @@ class Counters:
             "latency_bounds": list(LATENCY_BOUNDS),
             "latency": latency,
         }
+
+    def totals(self) -> dict[str, Any]:
+        """
+        Return what there was of all routes and services together; meant for each second.
+
+        ``errors`` are failures that clients were told of as ours (5xx), ``instance_errors``
+        the answers of instances with such a status; ``latency`` has the number of exchanges by
+        `LATENCY_BOUNDS`.
+        """
+        requests = errors = server_errors = 0
+        for counts in (*self.routes.values(), *self._others.values()):
+            requests += sum(counts.by_class)
+            server_errors += counts.by_class[5]
+            for error, number in counts.errors.items():
+                if error.status >= 500:
+                    errors += number
+        columns = zip(*(one.buckets for one in self._latencies.values()), strict=True)
+        return {
+            "requests": requests,
+            "errors": errors,
+            # (One that failed after its head was not told by a status, and so is none of these.)
+            "instance_errors": max(0, server_errors - errors),
+            "connections": self.connections_now,
+            "in_flight": self.in_flight_now,
+            "latency": [sum(column) for column in columns],
+        }

@@ -153,6 +153,10 @@ class DataPlane:
         counters.make_room(self._state.snapshot.names)
         return values
 
+    def totals(self) -> dict[str, Any]:
+        """Return the sums of what is counted, for each heartbeat; see `Counters.totals`."""
+        return self._state.counters.totals()
+
     @property
     def limit_table(self) -> LimitTable:
         """What has been counted of rates and requests at a time."""

@@ -16,6 +16,7 @@ from fengling_gateway.control.encoding import position_from_json
 from fengling_gateway.control.frames import Message
 from fengling_gateway.control.questions import Questions
 from fengling_gateway.model.delta import Delta, Position
+from fengling_gateway.supervisor.traffic import Traffic
 
 ANSWER_TIMEOUT_SECONDS: Final = 2.0
 
@@ -101,6 +102,7 @@ class WorkerLink:
         self.longest_lag_ms = 0.0
         self.blocked_ms = 0.0
         self.longest_blocked_ms = 0.0
+        self.traffic = Traffic()
         self.overload = "none"
         """What it does without for want of memory: none, shedding or paused."""
         self.started_at = clock.seconds()
@@ -239,6 +241,8 @@ class WorkerLink:
         self.blocked_ms = values["blocked_ms"]
         self.longest_blocked_ms = max(self.longest_blocked_ms, self.blocked_ms)
         self.overload = values.get("overload", "none")
+        if "totals" in values:  # not where it is of an older version
+            self.traffic.told(values["totals"], now=self.last_heard)
         self._user.worker_beat(self)
 
     def _closed(self, values: dict[str, Any]) -> None:

@@ -89,6 +89,7 @@ class Supervisor:
         self.served_from = "nothing"
         self.state = "starting"
         self.started_at = reactor.seconds()
+        self.started_on = round(time.time(), 3)
         self.log = DeltaLog()
         self.sockets = ListenerSockets(settings.listeners)
         self.narration = Narration(clock=reactor, release=settings.release_held)
@@ -139,7 +140,8 @@ class Supervisor:
             clock=reactor, journal=self.journal, loop=self.loop, restored=self._restored
         )
         self._telling = Telling(
-            clock=reactor, tell=lambda: self.bus.publish_node(node_values(self))
+            clock=reactor,
+            tell=lambda: self.bus.publish_node(node_values(self, now=reactor.seconds())),
         )
         self._has_started = False
         self._stopping: Deferred[None] | None = None
@@ -151,6 +153,19 @@ class Supervisor:
     def config(self) -> EffectiveConfig:
         """What is served."""
         return self.loop.config
+
+    def listening(self) -> list[tuple[str, str, bool]]:
+        """Return the name of each listener, where it is bound, and whether it speaks TLS."""
+        plane = self.settings.worker_configuration.get("data_plane", {})
+        own = plane.get("listeners", {})
+        return [
+            (
+                name,
+                f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                bool(own.get(name, {}).get("tls")),
+            )
+            for name, (host, port) in self.sockets.addresses().items()
+        ]
 
     # Life
 
@@ -178,6 +193,7 @@ class Supervisor:
         self._last_resort.start()
         self.loop.start()
         self.lag.start()
+        self._telling.start()
         self._has_started = True
 
     def stop(self) -> Deferred[None]:

@@ -27,8 +27,8 @@ def rejection_values(key: Key, rejection: Rejection) -> dict[str, Any]:
     }
 
 
-def worker_values(link: WorkerLink) -> dict[str, Any]:
-    """Return one worker as the management API and other nodes show it."""
+def worker_values(link: WorkerLink, *, now: float) -> dict[str, Any]:
+    """Return one worker as the management API and other nodes show it; ``now`` is monotonic."""
     served = link.served
     propagation = served.propagation_seconds
     return {
@@ -47,6 +47,8 @@ def worker_values(link: WorkerLink) -> dict[str, Any]:
         "blocked_ms": link.blocked_ms,
         "longest_blocked_ms": link.longest_blocked_ms,
         "overload": link.overload,
+        "uptime_s": round(now - link.started_at, 1),
+        "traffic": link.traffic.values(now=now),
         "deltas": served.deltas,
         "failed": served.failed,
         "refused_instances": served.refused_total,

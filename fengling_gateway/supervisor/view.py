@@ -27,6 +27,7 @@ from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.certificates import CertificateWatch
 from fengling_gateway.supervisor.issuer_status import trust_warnings
 from fengling_gateway.supervisor.link import WorkerState
+from fengling_gateway.supervisor.traffic import together
 from fengling_gateway.supervisor.values import position_values, rejection_values, worker_values
 from fengling_gateway.syncbus.messages import NOWHERE, Command
 
@@ -123,6 +124,9 @@ class SupervisorView:
             "key_set_file": {"failures": supervisor.key_sets.file_failures},
             "certificates_expire": self._certificates.expiries(),
             "workers": self.workers(),
+            "traffic": together(
+                (one.traffic for one in supervisor.workers.links()), now=self._clock.seconds()
+            ),
             "deaths": supervisor.workers.deaths,
             "restarts": supervisor.workers.restarts,
             "restarting": supervisor.workers.restarting,
@@ -143,10 +147,7 @@ class SupervisorView:
             "longest_lag_ms": round(supervisor.lag.longest_ever_ms, 1),
             "longest_blocked_ms": round(supervisor.lag.longest_blocked_ms, 1),
             "last_propagation_ms": supervisor.narration.last_propagation_ms,
-            "listeners": {
-                name: f"{host}:{port}"
-                for name, (host, port) in supervisor.sockets.addresses().items()
-            },
+            "listeners": {name: where for name, where, _ in supervisor.listening()},
         }
 
     def _trust_warnings(self) -> Iterator[dict[str, str]]:
@@ -159,8 +160,9 @@ class SupervisorView:
         return None if read_at is None else round(time.time() - read_at, 3)
 
     def workers(self) -> list[dict[str, Any]]:
-        node = self._supervisor.settings.node
-        return [{"node": node, **worker_values(one)} for one in self._supervisor.workers.links()]
+        node, now = self._supervisor.settings.node, self._clock.seconds()
+        links = self._supervisor.workers.links()
+        return [{"node": node, **worker_values(one, now=now)} for one in links]
 
     def fleet(self) -> Deferred[dict[str, Any]]:
         """

@@ -67,7 +67,11 @@ class WorkerAgent:
         self._channel: Channel | None = None
         self._applier = parts.applier()
         self._reports = Reports(
-            clock=clock, applier=self._applier, send=self._send, overload=self._overload
+            clock=clock,
+            applier=self._applier,
+            send=self._send,
+            overload=self._overload,
+            totals=self._totals,
         )
         self._plane: Any = None
         self._certificates: Certificates | None = None
@@ -309,6 +313,10 @@ class WorkerAgent:
     def _overload(self) -> str:
         name: str = self._plane.overload.name
         return name.lower()
+
+    def _totals(self) -> dict[str, Any]:
+        totals: dict[str, Any] = self._plane.totals()
+        return totals
 
     def _log_failure(self, failure: Failure, what: str) -> None:
         _log.failure("worker: {what} failed", what=what, failure=failure)

@@ -25,6 +25,7 @@ class Reports:
         applier: has what is served.
         send: sends a message with its values.
         overload: the name of what is done without for want of memory.
+        totals: what has been served until now; see `Counters.totals`.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Reports:
         applier: Applier,
         send: Callable[[Message, dict[str, Any]], None],
         overload: Callable[[], str],
+        totals: Callable[[], dict[str, Any]],
     ) -> None:
         self._clock = clock
+        self._totals = totals
         self._overload = overload
         self._applier = applier
         self._send = send
@@ -93,5 +96,6 @@ class Reports:
                 "blocked_ms": round(blocked, 1),
                 "revision": position.revision if position else None,
                 "overload": self._overload(),
+                "totals": self._totals(),
             },
         )

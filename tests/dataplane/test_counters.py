@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fengling_gateway.dataplane.counters import MAX_FOLDED, OTHER, Counters
+from fengling_gateway.dataplane.counters import LATENCY_BOUNDS, MAX_FOLDED, OTHER, Counters
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.rig import Rig
 from tests.dataplane.snapshots import Entity, answering_route
@@ -129,3 +129,34 @@ def test_route_that_is_deleted_makes_room_after_it_has_been_shown() -> None:
     ask("b")
     assert shown() == {"b": 1, OTHER: 2}
     rig.close()
+
+
+def test_totals_are_of_everything() -> None:
+    """Pairs without a place of their own included; errors of ours and of instances apart."""
+    counters = Counters(max_pairs=1)
+    counters.record(("r1", "s1"), 200, 0.0005, None)
+    counters.record(("r1", "s1"), 503, 0.02, None)
+    counters.record(("r2", "s2"), 502, 0.02, ForwardError.CONNECT_FAILED)
+    counters.record(("", ""), 404, 100.0, ForwardError.NO_ROUTE)
+    counters.connections_now, counters.in_flight_now = 5, 2
+    totals = counters.totals()
+    latency = totals.pop("latency")
+    assert totals == {
+        "requests": 4,
+        "errors": 1,
+        "instance_errors": 1,
+        "connections": 5,
+        "in_flight": 2,
+    }
+    assert (len(latency), sum(latency), latency[0], latency[-1]) == (
+        len(LATENCY_BOUNDS) + 1,
+        4,
+        1,
+        1,
+    )
+
+
+def test_totals_of_nothing_are_told_too() -> None:
+    """With as many buckets as ever."""
+    totals = Counters().totals()
+    assert (totals["requests"], totals["latency"]) == (0, [0] * (len(LATENCY_BOUNDS) + 1))

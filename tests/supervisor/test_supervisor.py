@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.configsource.reading import Reading, Row, SourceError, SourceState
 from fengling_gateway.control.frames import Message
+from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
@@ -81,8 +83,13 @@ class Bus(NoBus):
     def __init__(self, happened: list[str]) -> None:
         self._happened = happened
 
+        self.states: list[dict[str, Any]] = []
+
     def announce(self, position: Position) -> None:
         self._happened.append(f"announced {position.revision}")
+
+    def publish_node(self, state: dict[str, Any]) -> None:
+        self.states.append(state)
 
 
 class Journal:
@@ -162,7 +169,7 @@ class SupervisorCase(SynchronousTestCase):
         self.key_file = KeyFile()
         self.fetches: list[Deferred[Fetched]] = []
         self.broken_off = 0
-        worker = Worker(self.happened)
+        worker, self.bus = Worker(self.happened), Bus(self.happened)
         self.supervisor = Supervisor(
             reactor=self.clock,
             settings=SupervisorSettings(
@@ -176,7 +183,7 @@ class SupervisorCase(SynchronousTestCase):
             ),
             outside=lambda _: Outside(
                 source=self.source,
-                bus=Bus(self.happened),
+                bus=self.bus,
                 journal=self.journal,
                 launcher=lambda sockets: worker,
                 fetch_keys=self.fetch_keys,
@@ -354,6 +361,29 @@ class SupervisorTests(SupervisorCase):
         self.assertNotIn("config.source_silent", said)
         self.source.answer(at(1), route(1))
         self.assertIn("config.source_silent", said)
+
+    def test_other_nodes_are_told_of_traffic_each_second(self) -> None:
+        """Of all workers, and of each."""
+        self.source.answer(at(1), route(1))
+        (link,) = self.supervisor.workers.links()
+        for number in range(3):
+            told = len(self.bus.states)
+            self.clock.pump([0.25] * 4)
+            self.assertEqual(len(self.bus.states), told + 1)
+            totals = {**Counters().totals(), "requests": 40 * number}
+            beat = {"lag_ms": 0.0, "blocked_ms": 0.0, "totals": totals}
+            link.message_received(Message.HEARTBEAT, json.dumps(beat).encode())
+        self.clock.pump([0.25] * 4)
+        state = self.bus.states[-1]
+        self.assertEqual(state["traffic"]["requests_per_s"], 40.0)
+        self.assertEqual(state["workers"][0]["traffic"]["requests_per_s"], 40.0)
+        self.assertEqual(state["started_at"], self.supervisor.started_on)
+
+    def test_worker_of_an_older_version_tells_no_totals(self) -> None:
+        """It drains while the new ones serve."""
+        (link,) = self.supervisor.workers.links()
+        link.message_received(Message.HEARTBEAT, b'{"lag_ms": 1.0, "blocked_ms": 0.0}')
+        self.assertEqual(link.lag_ms, 1.0)
 
     def test_stop_leaves_no_timer(self) -> None:
         """Whatever was under way."""

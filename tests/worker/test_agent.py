@@ -128,6 +128,9 @@ class FakePlane:
     def stop(self) -> Deferred[None]:
         return succeed(None)
 
+    def totals(self) -> dict[str, int]:
+        return {"requests": 7}
+
     def counters(self) -> dict[str, int]:
         return {"requests": 3}
 
@@ -606,3 +609,8 @@ class WorkerAgentTests(SynchronousTestCase):
         self.turn()
         beats = self.supervisor.said_of(Message.HEARTBEAT)
         self.assertGreaterEqual(beats[-1]["lag_ms"], 200.0)
+
+    def test_heartbeats_tell_what_has_been_served(self) -> None:
+        """For rates and percentiles that nobody has to ask for."""
+        self.configure()
+        self.assertEqual(self.supervisor.said_of(Message.HEARTBEAT)[0]["totals"], {"requests": 7})
