@@ -175,7 +175,7 @@ class _Reader:
                 problems.append(f"line {line}: is called {shown(name)} and has id {shown(given)}")
             return given
         if given is None and kind == "instance":
-            return _instance_id(values)
+            return instance_id(values)
         problems.append(f"line {line}: must have an id, which is text")
         return f"line-{line}"
 
@@ -267,7 +267,7 @@ def _given(kind: str, value: Any) -> str:
     return "" if kind in _UNSHOWN else f", not {shown(value)}"
 
 
-def _instance_id(values: dict[Any, Any]) -> str:
+def instance_id(values: dict[Any, Any]) -> str:
     """
     Make an id that is the same for the same instance, wherever it is in the file.
 

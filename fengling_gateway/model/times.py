@@ -21,6 +21,9 @@ _ISO: Final = re.compile(
     rf"P(?:({_NUMBER})D)?(?:T(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?"
 )
 _CLOCK: Final = re.compile(r"([0-9]{1,9}):([0-5][0-9]):([0-5][0-9](?:\.[0-9]{1,9})?)")
+DURATION_PATTERN: Final = "|".join(one.pattern for one in (_SHORT, _ISO, _CLOCK))
+"""For documents: what `parse_duration` takes is like this from end to end."""
+
 _LATEST: Final = 253402300799.0
 """The end of the year 9999, the last that has an ISO date."""
 
