@@ -8,7 +8,6 @@ from pydantic import Field
 
 from fengling_gateway.console.entity_parts import (
     WHOLE,
-    AnyObject,
     ConnectTimeout,
     HeaderValue,
     Host,
@@ -25,6 +24,7 @@ from fengling_gateway.console.entity_parts import (
     Token,
     about,
     at_most,
+    lasting,
     within,
 )
 from fengling_gateway.console.entity_policies import Policies
@@ -32,6 +32,13 @@ from fengling_gateway.console.entity_policies import Policies
 Hosts = Annotated[list[Host], at_most(500)]
 Operator = Literal["equals", "prefix", "contains", "exists", "absent"]
 Weight = Annotated[int, within(0, 65535), WHOLE]
+Interval = Annotated[str | float, lasting(0.1, 3600.0)]
+Count = Annotated[int, within(1, 100), WHOLE]
+Status = Annotated[
+    Annotated[str, Field(pattern="^[2-5][0-9][0-9](?:-[2-5][0-9][0-9])?$", examples=["200-399"])]
+    | Annotated[int, within(200, 599)],
+    WHOLE,
+]
 RedirectStatus = Annotated[Literal[301, 302, 303, 307, 308], WHOLE]
 
 
@@ -114,6 +121,35 @@ class ServiceTls(Part):
     sni: Annotated[str, at_most(254)] | None = about("A name to ask for, and to verify.", None)
 
 
+class HealthCheck(Part):
+    """How instances are probed; what is of http alone, tcp does not have."""
+
+    type: Literal["http", "tcp"] = "http"
+    path: Annotated[str, Field(pattern=r"^/[\x21\x22\x24-\x7e]{0,1999}$")] = about("Of http.", "/")
+    method: Literal["GET", "HEAD"] = about("Of http.", "GET")
+    host: Annotated[str, at_most(300)] | None = about(
+        "Of http: what is said as Host; null: the instance's address.", None
+    )
+    headers: Annotated[dict[Token, HeaderValue], at_most(20)] = about("Of http.", {})
+    expected: Annotated[list[Status], Field(min_length=1, max_length=50)] = about(
+        "Of http: statuses that are right.", ["200-399"]
+    )
+    body: Annotated[str, Field(min_length=1, max_length=1000)] | None = about(
+        "Of http: what must be in the answer; null: it is not looked at.", None
+    )
+    interval: Interval = about("Between two probes.", 5.0)
+    timeout: Annotated[str | float, lasting(0.01, 60.0)] = about(
+        "For a whole probe; at most the interval.", 2.0
+    )
+    rise: Count = about("Probes in a row that make it healthy.", 2)
+    fall: Count = about("Probes in a row that make it unhealthy.", 3)
+    jitter: Annotated[float, Field(ge=0, le=0.5)] = about(
+        "The share of the interval by which probes are spread.", 0.2
+    )
+    unhealthy_interval: Interval | None = about("While it is unhealthy; null: as ever.", None)
+    idle_interval: Interval | None = about("While nothing is sent to it; null: as ever.", None)
+
+
 class Service(Part):
     """A group of equal instances."""
 
@@ -133,7 +169,7 @@ class Service(Part):
     tenant_spill: bool = about(
         "Whether a tenant whose own instances are out may use shared ones.", False
     )
-    health_check: AnyObject | None = about("How instances are probed; null: not at all.", None)
+    health_check: HealthCheck | None = about("How instances are probed; null: not at all.", None)
     affinity: None = about("Not supported yet.", None)
     tls: ServiceTls | None = None
     policies: Policies = about("What differs from the defaults.", {})

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fengling_gateway.console.entity_policies import UNKNOWN_POLICY
-from fengling_gateway.model.checks import Field, Record, free_object, text
+from fengling_gateway.model.checks import Field, Record, free_value, text, wrong_type
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.policies import POLICIES
 from fengling_gateway.model.problems import Problem, Report, label, suggestion
@@ -23,8 +23,15 @@ def _owner(value: Any, report: Report) -> Any:
     return None if value is None else text(MAX_OWNER)(value, report)
 
 
+def _labels(value: Any, report: Report) -> Any:
+    if type(value) is not dict:
+        wrong_type(value, "an object", report)
+        return None
+    return free_value(value, report)
+
+
 _OWNED: Final = Record(
-    Field("labels", free_object, {}), Field("managed_by", _owner, None), open_ended=True
+    Field("labels", _labels, {}), Field("managed_by", _owner, None), open_ended=True
 )
 
 
@@ -68,14 +75,6 @@ def relative(key: Key, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         Problem(one.path.removeprefix(subject).removeprefix(": "), one.code, one.message)
         for one in problems
     )
-
-
-def documents(problems: Iterable[Problem], key: Key | None = None) -> list[dict[str, str]]:
-    """Return problems as answers have them; with the entity where there may be several."""
-    whose = {} if key is None else {"kind": key.kind, "id": key.id}
-    return [
-        {**whose, "path": one.path, "code": one.code, "message": one.message} for one in problems
-    ]
 
 
 _NAME: Final = "[key]"

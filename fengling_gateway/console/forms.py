@@ -20,7 +20,7 @@ from fengling_gateway.console.form_problems import (
     relative,
     shape_problems,
 )
-from fengling_gateway.console.showing import own_fields, shown
+from fengling_gateway.console.showing import etag, own_fields, shown
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.problems import Problem
 from fengling_gateway.model.problems import shown as described
@@ -205,3 +205,16 @@ def _immutable(
 def _described(kind: str, value: Any) -> str:
     """Describe what was sent in place of an entity, unless it may be what nobody is to see."""
     return f"a {type(value).__name__}" if kind in WRITE_ONLY else described(value)
+
+
+__all__ = [
+    "Form",
+    "FormError",
+    "etag",
+    "merge_patch",
+    "merged",
+    "read_form",
+    "read_patch",
+    "row_of",
+    "shown",
+]

@@ -20,6 +20,7 @@ from fengling_gateway.console.entities import (
     forms_of,
 )
 from fengling_gateway.console.entity_policies import Policies
+from fengling_gateway.console.entity_routing import HealthCheck
 from fengling_gateway.console.form_problems import shape_problems
 from fengling_gateway.editing.planning import WRITABLE_KINDS
 from fengling_gateway.model.entity import Key
@@ -118,6 +119,13 @@ def test_policies_are_those_of_validation(name: str) -> None:
     for field, default in defaults_of(model).items():
         if field not in given:
             assert body[field] == default
+
+
+def test_health_checks_are_those_of_validation() -> None:
+    """Their fields and defaults."""
+    row = {"health_check": {}}
+    body = canonical(Key("service", "x"), row)["health_check"]
+    assert defaults_of(HealthCheck) == body
 
 
 def test_policies_have_no_other_names() -> None:

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fengling_gateway.console.form_problems import documents
 from fengling_gateway.console.forms import (
     FormError,
+    etag,
     merge_patch,
     merged,
     read_form,
     read_patch,
     row_of,
+    shown,
 )
-from fengling_gateway.console.showing import etag, shown
 from fengling_gateway.editing.changes import Ownership, plan
 from fengling_gateway.editing.planning import WRITABLE_KINDS
 from fengling_gateway.editing.rows import read_rows
@@ -78,15 +78,12 @@ class RowTests:
     def test_unknown_field_is_refused_with_what_may_be_meant(self) -> None:
         """Along with everything else that is wrong."""
         form = read_form("route", {"id": "a", "servce_id": "orders", "priority": "high"})
-        assert documents(form.problems) == [
-            {"path": "priority", "code": "wrong_type", "message": form.problems[0].message},
-            {"path": "", "code": "one_target", "message": form.problems[1].message},
-            {
-                "path": "servce_id",
-                "code": "unknown_field",
-                "message": 'is not a known field; did you mean "service_id"?',
-            },
+        assert [(one.path, one.code) for one in form.problems] == [
+            ("priority", "wrong_type"),
+            ("", "one_target"),
+            ("servce_id", "unknown_field"),
         ]
+        assert form.problems[2].message == 'is not a known field; did you mean "service_id"?'
 
     def test_problem_is_told_once(self) -> None:
         """By validation, which knows better than a model what is wrong."""
@@ -117,8 +114,7 @@ class RowTests:
         with pytest.raises(FormError) as raised:
             row_of("route", {"id": "a", "enabled": 1})
         assert raised.value.key == Key("route", "a")
-        assert len(raised.value.problems) == 2
-        assert documents(raised.value.problems, raised.value.key)[0]["kind"] == "route"
+        assert [one.code for one in raised.value.problems] == ["wrong_type", "one_target"]
 
     @pytest.mark.parametrize("kind", WRITABLE_KINDS)
     @pytest.mark.parametrize("body", [None, [], "text", 5, {"id": None}, {"key": []}])
@@ -251,13 +247,15 @@ def storable_rows() -> st.SearchStrategy[tuple[Key, dict[str, Any]]]:
 class RoundTripTests:
     @given(storable_rows())
     def test_what_is_shown_can_be_sent_back(self, case: tuple[Key, dict[str, Any]]) -> None:
-        """And changes nothing; nor does an empty patch, or one of everything."""
+        """And changes nothing; nor does a patch that says nothing new."""
         key, row = case
         present = {"labels": {}, "managed_by": None, **row, **KEPT}
         body = shown(key.kind, present)
         again = row_of(key.kind, body, entity_id=key.id, present=present)
         assert plan({key: again}, {key: present}, Ownership()) == []
-        for patch in ({}, {n: v for n, v in body.items() if v is not None}):
+        # (Null has a meaning of its own in a patch, at any depth.)
+        same = {n: v for n, v in body.items() if v is not None and type(v) is not dict}
+        for patch in ({}, same):
             assert plan({key: merged(key.kind, present, patch)}, {key: present}, Ownership()) == []
 
     @pytest.mark.parametrize("kind", GOOD)
@@ -271,7 +269,7 @@ class RoundTripTests:
         assert plan({key: again}, {key: row}, Ownership()) == []
 
     # (The database is emptied at the beginning of each example.)
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10)
     @given(rows=configurations())
     def test_rows_of_a_database_come_back(self, held: Any, rows: Rows) -> None:
         """As PostgreSQL writes them."""
