@@ -24,6 +24,7 @@ from psycopg2 import errorcodes, sql
 
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN
 from fengling_gateway.editing.changes import Planned
+from fengling_gateway.editing.room import make_room
 from fengling_gateway.editing.stored import DURATIONS, INSTANTS
 from fengling_gateway.model.entity import KIND_INDEX, Key
 from fengling_gateway.schema.timed import STATEMENT_SECONDS
@@ -105,7 +106,7 @@ def write(
         with connection.cursor() as cursor:
             _begin(cursor, signature)
             _require(cursor, refers_to or {})
-            for statement, batch in _statements(changes):
+            for statement, batch in _statements(make_room(cursor, changes)):
                 _run(cursor, statement, batch)
         _commit(connection)
     except ConflictError:
@@ -224,17 +225,21 @@ def _of(kind: str, statement: str, **parts: sql.Composable) -> sql.Composed:
 
 
 def _row(change: Planned) -> dict[str, Any]:
-    """Return values as PostgreSQL reads them, with the version they replace."""
+    """
+    Return values as PostgreSQL reads them, with the version they replace.
+
+    Intervals and points in time may be text, which is as PostgreSQL itself has written it.
+    """
     row = {
         ID_COLUMN.get(change.key.kind, "id"): change.key.id,
         **change.values,
         "version": change.version,
     }
     for name in DURATIONS & row.keys():
-        if row[name] is not None:
+        if isinstance(row[name], int | float):
             row[name] = f"{row[name]:.6f} seconds"  # never 6e-05, which no interval is
     for name in INSTANTS & row.keys():
-        if row[name] is not None:
+        if isinstance(row[name], int | float):
             row[name] = datetime.fromtimestamp(row[name], UTC).isoformat()
     return row
 
