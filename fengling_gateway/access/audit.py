@@ -80,13 +80,20 @@ class AuditTrail:
     Args:
         clock: seconds that never go back, for limits.
         wall_clock: seconds since the epoch, for people.
+        api: whose it is, for the log.
     """
 
     _log = Logger()
 
     def __init__(
-        self, *, clock: Callable[[], float], wall_clock: Callable[[], float], kept: int = KEPT
+        self,
+        *,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        kept: int = KEPT,
+        api: str = "management",
     ) -> None:
+        self._api = api
         self._clock = clock
         self._wall_clock = wall_clock
         self._numbers = 0
@@ -108,8 +115,9 @@ class AuditTrail:
         record.outcome, record.after = outcome, after
         record.last_at = self._wall_clock()
         self._log.info(
-            "management: {what} by {subject} from {address}: {outcome} (request {request_id})",
+            "{api}: {what} by {subject} from {address}: {outcome} (request {request_id})",
             log_id="audit.change",
+            api=self._api,
             **_fields(record),
             before=record.before,
             after=record.after,
@@ -131,9 +139,10 @@ class AuditTrail:
         unsaid, self._unsaid = self._unsaid, 0
         more = f"; {unsaid} more were refused since the last line" if unsaid else ""
         self._log.warn(
-            "management: {what} by {subject} from {address} is refused: {outcome} "
+            "{api}: {what} by {subject} from {address} is refused: {outcome} "
             "(request {request_id}){more}",
             log_id="audit.refused",
+            api=self._api,
             **{**_fields(record), "request_id": asked.request_id},
             more=more,
         )

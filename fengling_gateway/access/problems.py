@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from http import HTTPStatus
 from typing import Any, Final
 
 from twisted.web.iweb import IRequest
@@ -77,7 +78,7 @@ class ProblemError(Exception):
 
 def write_problem(request: IRequest, problem: ProblemError) -> bytes:
     """Set status and headers, and return the body."""
-    request.setResponseCode(problem.status)
+    request.setResponseCode(problem.status, HTTPStatus(problem.status).phrase.encode())
     request.setHeader(b"content-type", CONTENT_TYPE)
     document = {**problem.document(), "request_id": request_id(request)}
     return json.dumps(document, default=str).encode()

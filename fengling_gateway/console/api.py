@@ -21,6 +21,7 @@ from fengling_gateway.console.edits import (
     ExistsError,
     InvalidEditError,
     MissingError,
+    NeededError,
     StaleError,
 )
 from fengling_gateway.console.entity_api import KINDS
@@ -130,8 +131,10 @@ def problem_of(error: Exception) -> ProblemError | None:
         return ProblemError("invalid", "", problems=problems_of(rejected))
     for kind, code, detail in _PROBLEMS:
         if isinstance(error, kind):
-            members = {"hint": error.hint} if isinstance(error, RefusedError) and error.hint else {}
-            if isinstance(error, (MissingError, StaleError, ConflictError)):
+            members: dict[str, Any] = {}
+            if isinstance(error, RefusedError) and error.hint:
+                members["hint"] = error.hint
+            if isinstance(error, (MissingError, NeededError, StaleError, ConflictError)):
                 members["entities"] = [str(key) for key in error.keys]
             return ProblemError(code, detail.format(error), **members)
     return None
@@ -146,6 +149,7 @@ def _first(error: FormError) -> str:
 _PROBLEMS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (ExistsError, "conflict", "there is {} already"),
     (MissingError, "not_found", "there is no {}"),
+    (NeededError, "conflict", "others refer to it and would be rejected: {}"),
     (StaleError, "precondition_failed", "somebody has changed {} since you have read it"),
     (ConflictError, "conflict", "somebody has just changed {}; nothing is written: read it again"),
     (TakenError, "conflict", "{}; take_over=true changes it all the same"),

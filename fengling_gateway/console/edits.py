@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.console.mirror import Mirror, Trial
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing import transaction
@@ -57,8 +58,18 @@ class ExistsError(MissingError):
     """Entities that are to be created are there already."""
 
 
+class NeededError(Exception):
+    """Others refer to what is to go; ``keys`` names them."""
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self.keys = tuple(keys)
+        named = ", ".join(map(str, self.keys[:5]))
+        more = len(self.keys) - 5
+        super().__init__(named + (f" and {more} more" if more > 0 else ""))
+
+
 class InvalidEditError(Exception):
-    """What is wanted has errors, or leaves others without what they refer to."""
+    """What is wanted has errors."""
 
     def __init__(self, rejected: Mapping[Key, Rejection]) -> None:
         super().__init__(", ".join(map(str, rejected)))
@@ -97,12 +108,14 @@ class PlannedEdit:
         refers_to: what the changes depend on, with its version.
         trial: what would become of it.
         deleted_once: clients and API keys to be made that there were before.
+        networks: where gateways may connect to.
     """
 
     changes: tuple[Planned, ...]
     refers_to: Mapping[Key, int]
     trial: Trial
     deleted_once: frozenset[Key]
+    networks: UpstreamNetworks
 
     def warnings(self, now: float) -> list[Warned]:
         """Return what is odd about it; ``now`` is in seconds since the epoch."""
@@ -112,7 +125,7 @@ class PlannedEdit:
         found: list[Warned] = list(self.trial.findings)
         if any(one.key.kind in _CALLERS for one in self.changes):
             found += [one for one in lint_auth(bodies) if one not in found]
-        found += find_refused(mine)
+        found += find_refused(mine, self.networks)
         found += find_let_in_again(self.changes, self.deleted_once, now)
         found += find_expired(mine, now)
         return found
@@ -138,7 +151,8 @@ class Editor:
 
         Raises:
             MissingError, ExistsError, StaleError: it does not fit what there is.
-            InvalidEditError: it would be rejected, or have others rejected.
+            InvalidEditError: it would be rejected.
+            NeededError: it would have others rejected.
             TakenError: it would change what somebody else manages.
         """
         found = await self._store.run(_read, edit)
@@ -148,13 +162,17 @@ class Editor:
         gone = {*edit.deleted, *(one.key for one in changes if one.action == "delete")}
         changes += [deletion(key, found.rows[key]) for key in edit.deleted]
         trial = await self._mirror.try_out({**dict.fromkeys(gone), **wanted})
-        if wrong := {**trial.rejected, **trial.broken}:
-            raise InvalidEditError(wrong)
+        if trial.rejected:
+            raise InvalidEditError(trial.rejected)
+        if trial.broken:
+            raise NeededError(sorted(trial.broken))
         changed = {one.key for one in changes}
         refers_to = {
             key: version for key, version in found.references(wanted).items() if key not in changed
         }
-        return PlannedEdit(tuple(changes), refers_to, trial, found.deleted_once)
+        return PlannedEdit(
+            tuple(changes), refers_to, trial, found.deleted_once, self._mirror.networks
+        )
 
     async def write(
         self, planned: PlannedEdit, signature: transaction.Signature

@@ -14,11 +14,12 @@ from fengling_gateway.auth.operators import Operator
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
-from fengling_gateway.console.filters import Filter, read_page
 from fengling_gateway.console.fleet import Convergence, FleetWatch
-from fengling_gateway.console.forms import FormError, etag, merged, row_of, shown
+from fengling_gateway.console.forms import FormError, merged, row_of
+from fengling_gateway.console.listing import read_page, wanted_by
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.ownership import is_theirs, only_theirs
+from fengling_gateway.console.showing import etag, shown
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing import transaction
 from fengling_gateway.editing.changes import Ownership, shown_fields
@@ -70,9 +71,7 @@ class EntityApi:
     async def list(self, call: Call) -> Answer:
         """Return a page of a kind, in the order of ids."""
         kind = _kind(call, _READ_SCOPES, READ)
-        call.only(*Filter.PARAMETERS)
-        wanted = Filter.of(kind, call, call.access.operator.tenants)
-        page = await self._store.run(read_page, wanted)
+        page = await self._store.run(read_page, wanted_by(kind, call))
         asked = WhoMayAsk(self._mirror.config.bodies)
         items = [self._shown(Key(kind, one), row, asked) for one, row in page.rows]
         return Answer({"items": items, "next": page.next, "total": page.total})

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
-from fengling_gateway.configsource.judging import judge
+from fengling_gateway.configsource.judging import SLICE_SECONDS, judge
 from fengling_gateway.configsource.reading import ConfigSource, Held, Reading, RevisionInfo
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
 from fengling_gateway.model.delta import Change, Delta, Position
@@ -34,6 +34,11 @@ _log = Logger()
 
 COMPILED_AT_ONCE: Final = 200
 """Objects in a slice: some 8 ms."""
+
+LINT_SECONDS: Final = 0.5
+"""How long to look for other routes that become odd: some 20,000; somebody is typing."""
+
+_LINTED_AT_ONCE: Final = 50
 
 _LINTED: Final = ("setting", "tenant", "service", "route")
 """Kinds that have to do with which route is chosen."""
@@ -73,10 +78,10 @@ class Mirror:
     Keeps the effective configuration, and a snapshot compiled of it.
 
     Args:
-        source: of the configuration; started and stopped here.
-        networks: where gateways may connect to, as far as this host's settings say.
+        make_source: makes the source of the configuration, which is told whom to give hints.
 
     Attributes:
+        networks: where gateways may connect to, as far as this host's settings say.
         snapshot: may be a moment behind `config`, while a large change is compiled.
         problem: why the source can't be read; empty while it can.
     """
@@ -96,7 +101,7 @@ class Mirror:
             clock=clock, source=self._source, user=self, settings=settings, rng=rng
         )
         self._context = CompileContext(random.Random(0), networks)
-        self._networks = networks
+        self.networks = networks
         self._uncompiled: deque[Delta] = deque()
         self._compiling = False
         self._compiles_to: int | None = 0
@@ -190,13 +195,13 @@ class Mirror:
             rejected=rejected,
             broken=broken,
             bodies=_Overlay(dict(result.changes), self.config.bodies),
-            findings=self._lint(result.changes, rows),
+            findings=await self._lint(result.changes, rows),
         )
 
-    def _lint(self, changes: Iterable[Change], rows: Iterable[Key]) -> tuple[Finding, ...]:
-        """Say what is odd about the routes among some rows, once all changes are made."""
+    async def _lint(self, changes: Iterable[Change], rows: Iterable[Key]) -> tuple[Finding, ...]:
+        """Say what is odd about routes, or would be about others because of them."""
         concerned = tuple(change for change in changes if change.key.kind in _LINTED)
-        routes = [key.id for key in rows if key.kind == "route"]
+        routes = {key.id for key in rows if key.kind == "route"}
         if not routes:
             return ()
         base = self.snapshot
@@ -207,12 +212,21 @@ class Mirror:
             hash_after=_hash_after(base, concerned),
             changes=concerned,
         )
-        tried = base.apply(delta, CompileContext(random.Random(0), self._networks))
+        tried = base.apply(delta, CompileContext(random.Random(0), self.networks))
         found: list[Finding] = []
         for name in routes:
             route = tried.routes.get(name)
             if route is not None:
                 found += lint_route(tried.routes, route)
+        began = until = self._clock.seconds()
+        for number, other in enumerate(tried.routes):
+            if other.id not in routes:
+                found += (one for one in lint_route(tried.routes, other) if one.other in routes)
+            if number % _LINTED_AT_ONCE == 0 and self._clock.seconds() - until > SLICE_SECONDS:
+                await deferLater(self._clock, 0)
+                until = self._clock.seconds()
+                if until - began > LINT_SECONDS:
+                    break
         return tuple(found)
 
     # What the reload loop says

@@ -1,0 +1,156 @@
+"""
+What happens, told as it does: server-sent events (HTML Living Standard, 9.2).
+
+A stream says only that something is new, with as much as fits into a line; who
+has missed something reads it by the other operations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.web.server import NOT_DONE_YET
+
+from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.console.call import Call
+
+MAX_STREAMS: Final = 500
+"""Pages that are open at a time; each has a connection of its own."""
+
+MAX_UNTAKEN: Final = 200
+"""Events that wait for a client that does not read: more, and it is disconnected, to begin anew."""
+
+KEEPALIVE_SECONDS: Final = 15.0
+
+LONGEST_SECONDS: Final = 3600.0
+"""Then a page connects again, and shows its credentials."""
+
+
+class _Stream:
+    """One client; a push producer that drops nothing and waits for nobody."""
+
+    def __init__(self, request: Any, ended: Callable[[_Stream], None], until: float) -> None:
+        self._request = request
+        self._ended = ended
+        self._waiting: deque[bytes] = deque()
+        self._paused = self._is_over = False
+        self.until = until
+
+    def begin(self) -> None:
+        request = self._request
+        request.setHeader(b"content-type", b"text/event-stream; charset=utf-8")
+        request.setHeader(b"x-accel-buffering", b"no")
+        request.notifyFinish().addBoth(lambda _: self._lost())
+        request.registerProducer(self, True)
+        self.send(b"retry: 2000\n\n")
+
+    def _lost(self) -> None:
+        """The client has gone, or we have ended it."""
+        if not self._is_over:
+            self._is_over = True
+            self._request.unregisterProducer()
+        self._ended(self)
+
+    def send(self, event: bytes) -> None:
+        if self._paused:
+            self._waiting.append(event)
+            if len(self._waiting) > MAX_UNTAKEN:
+                self._request.loseConnection()
+            return
+        self._request.write(event)
+
+    def end(self) -> None:
+        self._is_over = True
+        self._request.unregisterProducer()
+        self._request.finish()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        while self._waiting and not self._paused:
+            self._request.write(self._waiting.popleft())
+
+    def stopProducing(self) -> None:
+        self._waiting.clear()
+
+
+class Events:
+    """
+    All streams.
+
+    Attributes:
+        told: events so far, each counted once.
+    """
+
+    def __init__(self, *, clock: IReactorTime, wall: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._streams: dict[_Stream, None] = {}
+        self._keepalive = LoopingCall(self._keep_alive)
+        self._keepalive.clock = clock
+        self._newest: dict[str, bytes] = {}
+        self.told = 0
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def start(self) -> None:
+        self._keepalive.start(KEEPALIVE_SECONDS, now=False)
+
+    def stop(self) -> None:
+        """End all streams."""
+        if self._keepalive.running:
+            self._keepalive.stop()
+        for stream in list(self._streams):
+            stream.end()
+        self._streams.clear()
+
+    def tell(self, name: str, value: Any, *, changes_only: bool = False) -> None:
+        """
+        Tell all clients.
+
+        Args:
+            changes_only: not if it is just what was told last under that name.
+        """
+        data = json.dumps(value, default=str, separators=(",", ":"))
+        event = f"event: {name}\ndata: {data}\n\n".encode()
+        if changes_only and self._newest.get(name) == event:
+            return
+        if changes_only:
+            self._newest[name] = event
+        self.told += 1
+        for stream in list(self._streams):
+            stream.send(event)
+
+    def listen(self, call: Call) -> Any:
+        """Serve a stream; it begins with the newest of what changes only seldom."""
+        call.access.require_all_tenants()
+        call.only()
+        if len(self._streams) >= MAX_STREAMS:
+            raise ProblemError("busy", "too many pages are open")
+        # No longer than its credential holds.
+        left = min(LONGEST_SECONDS, call.access.operator.expires_at - self._wall())
+        stream = _Stream(call.request, self._ended, self._clock.seconds() + left)
+        self._streams[stream] = None
+        stream.begin()
+        for event in self._newest.values():
+            stream.send(event)
+        return NOT_DONE_YET
+
+    def _ended(self, stream: _Stream) -> None:
+        self._streams.pop(stream, None)
+
+    def _keep_alive(self) -> None:
+        now = self._clock.seconds()
+        for stream in list(self._streams):
+            if now >= stream.until:
+                stream.end()
+            else:
+                stream.send(b": \n\n")

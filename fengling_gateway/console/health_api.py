@@ -1,0 +1,83 @@
+"""The API's operations on the health of instances: what probes have found, and probing now."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.console.call import Answer, Call
+from fengling_gateway.console.mirror import Mirror
+from fengling_gateway.console.ownership import is_theirs
+from fengling_gateway.console.store import Store
+from fengling_gateway.editing.history import entity_history
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.management_tokens import WRITE
+
+
+class Probing(Protocol):
+    """Who probes instances; `fengling_gateway.health` does."""
+
+    def status(self) -> dict[str, Any]: ...
+
+    def probe_now(self, instance_id: str) -> Deferred[dict[str, Any]]: ...
+
+
+class HealthApi:
+    """
+    Args:
+        probing: None where this console does not probe.
+    """
+
+    def __init__(self, *, store: Store, mirror: Mirror, probing: Probing | None) -> None:
+        self._store = store
+        self._mirror = mirror
+        self._probing = probing
+
+    async def health(self, call: Call) -> Answer:
+        """Return what is known of all instances that are probed, and who probes."""
+        call.access.require_all_tenants()
+        call.only()
+        return Answer(
+            {"prober": None, "instances": {}} if self._probing is None else self._probing.status()
+        )
+
+    async def instance(self, call: Call) -> Answer:
+        """Return what is known of one instance, and what has been."""
+        call.only("limit")
+        key = self._visible(call)
+        found = await self._store.run(
+            entity_history, Key("instance_health", key.id), limit=call.limit()
+        )
+        body = self._mirror.config.bodies.get(Key("instance_health", key.id))
+        probes = {} if self._probing is None else self._probing.status().get("instances", {})
+        return Answer(
+            {
+                "instance": key.id,
+                "verdict": json.loads(body) if body else {"health": "unknown"},
+                "probes": probes.get(key.id),
+                "history": [
+                    {**revision.document(), "change": change.document()}
+                    for revision, change in found.entries
+                ],
+            }
+        )
+
+    async def probe(self, call: Call) -> Answer:
+        """Probe an instance now, and say what came of it."""
+        call.access.require(WRITE)
+        call.only()
+        key = self._visible(call)
+        if self._probing is None:
+            raise ProblemError("conflict", "this console does not probe ([probes] enabled)")
+        return Answer(await self._probing.probe_now(key.id))
+
+    def _visible(self, call: Call) -> Key:
+        key = Key("instance", call.path["id"])
+        body = self._mirror.config.bodies.get(key)
+        tenants = call.access.operator.tenants
+        if body is None or not is_theirs("instance", json.loads(body), tenants, lambda _: None):
+            raise ProblemError("not_found", "there is no such instance")
+        return key

@@ -1,0 +1,171 @@
+"""Makes the parts of a console from its settings and joins them: once, here."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fengling_gateway.access.audit import AuditTrail
+from fengling_gateway.access.browser import Browsers, Origins
+from fengling_gateway.access.gate import Gate
+from fengling_gateway.access.port import bind
+from fengling_gateway.access.verifiers import LocalTokens
+from fengling_gateway.auth.tokens import TokenRing
+from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
+from fengling_gateway.configsource.postgres import PostgresSource
+from fengling_gateway.configsource.reload import ReloadSettings
+from fengling_gateway.console.api import ConsoleApi
+from fengling_gateway.console.console import Console, Parts
+from fengling_gateway.console.edits import Editor
+from fengling_gateway.console.endpoints import Operations, endpoints
+from fengling_gateway.console.entity_api import EntityApi
+from fengling_gateway.console.events import Events
+from fengling_gateway.console.fleet import FleetWatch
+from fengling_gateway.console.fleet_api import FleetApi
+from fengling_gateway.console.health_api import HealthApi
+from fengling_gateway.console.history_api import HistoryApi
+from fengling_gateway.console.metrics import render
+from fengling_gateway.console.mirror import Mirror
+from fengling_gateway.console.store import Store
+from fengling_gateway.console.summary import Summary
+from fengling_gateway.model.entity import Key
+from fengling_gateway.settings import ConsoleSettings
+from fengling_gateway.signin.cookies import Cookies
+from fengling_gateway.signin.sessions import Sessions, SessionTerms
+from fengling_gateway.signin.watch import SpentWatch
+from fengling_gateway.tap.programs import StartError
+
+OPEN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics", b"/login"))
+"""For probes, scrapers and who is about to sign in; they tell nothing of the configuration."""
+
+
+def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
+    """Make a console, not yet started."""
+    rng = random.Random()
+    refusals: Counter[str] = Counter()
+    dsn = settings.database.url
+    assert dsn is not None, "checked with the settings"
+    store = Store(
+        reactor=reactor,
+        dsn=dsn,
+        connections=settings.database.connections,
+        application=f"fengling-console {settings.name}",
+    )
+    mirror = Mirror(
+        clock=reactor,
+        make_source=lambda hint: PostgresSource(
+            reactor=reactor, settings=settings.database, on_hint=hint, rng=rng
+        ),
+        settings=ReloadSettings(
+            poll_interval=settings.database.poll_interval,
+            compare_interval=settings.database.compare_interval,
+        ),
+        rng=rng,
+        networks=UpstreamNetworks(settings.upstream.allow),
+    )
+    bus = _bus(reactor, settings)
+    fleet = FleetWatch(clock=reactor, nodes=bus)
+    events = Events(clock=reactor, wall=time.time)
+    summary = Summary(mirror=mirror, fleet=fleet, health=None)
+    editor = Editor(store=store, mirror=mirror)
+    spent = SpentWatch(run=store.run, clock=reactor, wall_clock=time.time)
+    tokens = LocalTokens(TokenRing(settings.management.token_keys), _kept(mirror))
+    trail = AuditTrail(clock=reactor.seconds, wall_clock=time.time, api="console")
+    cookies = Cookies(secure=settings.signin.is_secure())
+    sessions = Sessions(
+        tokens.ring,
+        SessionTerms(settings.signin.session_lifetime, settings.signin.session_idle),
+        cookies=cookies,
+        ended=spent.ended,
+        kept=_kept(mirror),
+    )
+    operations = Operations(
+        entities=EntityApi(store=store, mirror=mirror, editor=editor, fleet=fleet),
+        history=HistoryApi(store=store, mirror=mirror),
+        fleet=FleetApi(store=store, mirror=mirror, fleet=fleet, bus=bus),
+        health=HealthApi(store=store, mirror=mirror, probing=None),
+        summary=summary,
+        events=events,
+        is_ready=lambda: _ready(mirror),
+        metrics=lambda: render(mirror, store, fleet, events, refusals),
+    )
+    api = ConsoleApi(endpoints(operations), refusals=refusals)
+    gate = Gate(
+        inside=api.app.resource(),
+        verifiers=(tokens,),
+        trail=trail,
+        open_paths=OPEN_PATHS,
+        clock=reactor,
+        wall_clock=time.time,
+        refusals=refusals,
+        browsers=Browsers(
+            sessions=sessions,
+            origins=Origins(settings.signin.external_urls),
+            open_prefixes=(b"/ui/",),
+        ),
+    )
+
+    def replace_keys(changed: ConsoleSettings) -> None:
+        tokens.ring = sessions.ring = TokenRing(changed.management.token_keys)
+        if bus is not None and changed.sync.keys:
+            bus.replace_keys(changed.sync.keys)
+
+    return Console(
+        reactor=reactor,
+        parts=Parts(store, mirror, fleet, bus, events, summary, others=(spent,)),
+        bind=lambda: _bind(settings),
+        resource=gate,
+        refusals=refusals,
+        replace_keys=replace_keys,
+        url=_url(settings),
+    )
+
+
+def _bind(settings: ConsoleSettings) -> socket.socket:
+    try:
+        return bind(settings.host_and_port(), "http.address")
+    except OSError as error:
+        raise StartError(str(error)) from error
+
+
+def _url(settings: ConsoleSettings) -> str:
+    named = settings.signin.external_urls
+    return named[0] if named else f"http://{settings.http.address}"
+
+
+def _bus(reactor: Any, settings: ConsoleSettings) -> Any:
+    if settings.redis.url is None:
+        return None
+    from fengling_gateway.syncbus.redis import SyncBus
+    from fengling_gateway.syncbus.signing import Keyring
+
+    return SyncBus(
+        reactor=reactor,
+        url=settings.redis.url,
+        cluster=settings.cluster,
+        node=f"console/{settings.name}",
+        keyring=Keyring(settings.sync.keys, cluster=settings.cluster),
+        rng=random.Random(),
+    )
+
+
+def _kept(mirror: Mirror) -> Callable[[str], Mapping[str, Any] | None]:
+    """Say what is kept of a token, by its id."""
+    import json
+
+    def kept(token_id: str) -> Mapping[str, Any] | None:
+        body = mirror.config.bodies.get(Key("management_token", token_id))
+        row: Mapping[str, Any] | None = None if body is None else json.loads(body)
+        return row
+
+    return kept
+
+
+def _ready(mirror: Mirror) -> tuple[bool, dict[str, Any]]:
+    if mirror.is_judged:
+        return True, {}
+    return False, {"reason": mirror.problem or "the configuration has not been read yet"}
