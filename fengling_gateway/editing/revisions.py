@@ -74,7 +74,7 @@ class Revision:
     def document(self) -> dict[str, Any]:
         """Return it as JSON, with times as text."""
         first = [{"action": one.action, **one.key._asdict()} for one in self.first]
-        times = {name: _iso(getattr(self, name)) for name in ("committed_at", "confirmed_at")}
+        times = {name: iso(getattr(self, name)) for name in ("committed_at", "confirmed_at")}
         return {**asdict(self), **times, "first": first}
 
 
@@ -264,7 +264,8 @@ def _revision(row: tuple[Any, ...]) -> Revision:
     return Revision(*[*columns, named])
 
 
-def _iso(at: float | None) -> str | None:
+def iso(at: float | None) -> str | None:
+    """Return a time as JSON has it: ISO 8601, in UTC, to the millisecond."""
     if at is None:
         return None
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

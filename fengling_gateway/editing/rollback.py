@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from psycopg2 import sql
 
-from fengling_gateway.configsource.postgres_rows import ID_COLUMN, values_of
+from fengling_gateway.configsource.postgres_rows import values_of
 from fengling_gateway.editing.changes import Planned, references
 from fengling_gateway.editing.history import net_changes, require_known
 from fengling_gateway.editing.images import Image
@@ -28,7 +28,7 @@ from fengling_gateway.editing.revisions import (
     read_reach,
     require_revision,
 )
-from fengling_gateway.editing.rows import deleted_once, read_history, read_rows, snapshot
+from fengling_gateway.editing.rows import deleted_once, read_history, read_rows, read_some, snapshot
 from fengling_gateway.model.entity import KIND_INDEX, Key
 
 
@@ -47,12 +47,14 @@ class Rollback:
     Attributes:
         what: says so, for the comment of the new revision.
         at: the newest revision when it was planned.
+        after: the rows of what changes as they would be; None for what goes.
         dropped: whose revisions are taken back, most first.
     """
 
     what: str
     at: int
     changes: list[Planned]
+    after: Mapping[Key, dict[str, Any] | None]
     left: list[Left]
     dropped: list[Dropped]
 
@@ -147,10 +149,8 @@ def judge_rollback(connection: Any, planned: Rollback) -> ChangePlan:
         InvalidError: it would have errors that there are not now.
     """
     current = read_rows(connection, WRITABLE_KINDS)
-    after = {**current, **{one.key: _row_after(one, current) for one in planned.changes}}
-    for one in planned.changes:
-        if one.action == "delete":
-            del after[one.key]
+    together = {**current, **planned.after}
+    after = {key: row for key, row in together.items() if row is not None}
     judged = judge(after, lambda keys: read_history(connection, keys))
     if wrong := _made_wrong(connection, planned.changes, current, judged):
         raise InvalidError(Judged(judged.bodies, wrong))
@@ -177,10 +177,6 @@ def _made_wrong(
     }
 
 
-def _row_after(change: Planned, current: Mapping[Key, dict[str, Any]]) -> dict[str, Any]:
-    return {**current.get(change.key, {}), **change.values}
-
-
 def _plan(
     connection: Any, targets: Mapping[Key, Image | None], what: str, dropped: list[Dropped]
 ) -> Rollback:
@@ -192,7 +188,12 @@ def _plan(
         left += returned.left
         if returned.change is not None:
             changes.append(returned.change)
-    return Rollback(what, read_reach(connection).newest, changes, left, dropped)
+    after = {one.key: _row_after(one, current.get(one.key, {})) for one in changes}
+    return Rollback(what, read_reach(connection).newest, changes, after, left, dropped)
+
+
+def _row_after(change: Planned, row: Image) -> dict[str, Any] | None:
+    return None if change.action == "delete" else {**row, **change.values}
 
 
 def _order(key: Key) -> tuple[int, str]:
@@ -242,32 +243,16 @@ def _dropped(connection: Any, *, after: int | None = None, of: Sequence[int] = (
 
 
 def _read_current(connection: Any, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
-    """Return the rows of entities as the log writes them, of secrets with their fingerprints."""
-    rows: dict[Key, dict[str, Any]] = {}
-    by_kind: dict[str, list[str]] = {}
-    for key in keys:
-        by_kind.setdefault(key.kind, []).append(key.id)
+    """Return the rows of entities, of secrets with the fingerprints that the log has of them."""
+    rows = read_some(connection, keys)
+    secrets = [key.id for key in rows if key.kind == "secret"]
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL timezone = 'UTC'")
-        for kind, ids in by_kind.items():
-            cursor.execute(
-                sql.SQL(
-                    "SELECT t.{id}, t.version, row_to_json(t)::text, {fingerprint}"
-                    " FROM fengling.{kind} AS t WHERE t.{id} = ANY (%s)"
-                ).format(
-                    kind=sql.Identifier(kind),
-                    id=sql.Identifier(ID_COLUMN.get(kind, "id")),
-                    fingerprint=sql.SQL(
-                        "fengling.fingerprint(t.value)" if kind == "secret" else "NULL"
-                    ),
-                ),
-                (ids,),
-            )
-            for entity_id, version, text, fingerprint in cursor:
-                key = Key(kind, entity_id)
-                rows[key] = {**values_of(key, text), "version": version}
-                if fingerprint is not None:
-                    rows[key]["fingerprint"] = fingerprint
+        cursor.execute(
+            "SELECT id, fengling.fingerprint(value) FROM fengling.secret WHERE id = ANY (%s)",
+            (secrets,),
+        )
+        for secret, fingerprint in cursor:
+            rows[Key("secret", secret)]["fingerprint"] = fingerprint
     return rows
 
 
