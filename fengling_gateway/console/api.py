@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from werkzeug.exceptions import HTTPException
 
@@ -71,7 +72,7 @@ class ConsoleApi:
         self.app.handle_errors(HTTPException)(self._not_routed)
 
     def _served_by(self, endpoint: Endpoint) -> Callable[..., Any]:
-        async def serve(request: Any, **path: str) -> Any:
+        async def answer(request: Any, path: dict[str, str]) -> Any:
             try:
                 answer = endpoint.handle(Call(request, path))
                 if isinstance(answer, Awaitable):
@@ -79,6 +80,14 @@ class ConsoleApi:
                 return answer.written_to(request) if isinstance(answer, Answer) else answer
             except Exception as error:
                 return self._failed(request, error)
+
+        def serve(request: Any, **path: str) -> Deferred[Any]:
+            # A client that hangs up has what is waited for cancelled. What is being written is
+            # written all the same, and the record of it has to say so.
+            waited_for: Deferred[Any] = Deferred()
+            running = Deferred.fromCoroutine(answer(request, path))
+            running.addBoth(lambda said: None if waited_for.called else waited_for.callback(said))
+            return waited_for
 
         serve.__name__ = f"{endpoint.method}_{endpoint.path}"
         return serve

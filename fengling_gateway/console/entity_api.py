@@ -170,7 +170,7 @@ class EntityApi:
                     versions[key] = entity["version"]
         return Edit(
             wanted,
-            deleted=frozenset(_keys(sections.get("delete", ()))),
+            deleted=frozenset(_keys(sections.get("delete", []))),
             versions=versions,
             ownership=ownership,
         )

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.web.server import NOT_DONE_YET
 
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.console.call import Call
@@ -32,42 +32,46 @@ LONGEST_SECONDS: Final = 3600.0
 
 
 class _Stream:
-    """One client; a push producer that drops nothing and waits for nobody."""
+    """
+    One client; a push producer that drops nothing and waits for nobody.
 
-    def __init__(self, request: Any, ended: Callable[[_Stream], None], until: float) -> None:
+    Attributes:
+        over: fires when it has ended; whoever has let the client in finishes the request then.
+        until: when it has to end, on the reactor's clock.
+    """
+
+    def __init__(self, request: Any, until: float) -> None:
         self._request = request
-        self._ended = ended
         self._waiting: deque[bytes] = deque()
-        self._paused = self._is_over = False
+        self._paused = False
+        self.over: Deferred[bytes] = Deferred()
         self.until = until
 
     def begin(self) -> None:
         request = self._request
         request.setHeader(b"content-type", b"text/event-stream; charset=utf-8")
         request.setHeader(b"x-accel-buffering", b"no")
-        request.notifyFinish().addBoth(lambda _: self._lost())
+        request.notifyFinish().addErrback(lambda _: self.end())
         request.registerProducer(self, True)
         self.send(b"retry: 2000\n\n")
 
-    def _lost(self) -> None:
-        """The client has gone, or we have ended it."""
-        if not self._is_over:
-            self._is_over = True
-            self._request.unregisterProducer()
-        self._ended(self)
-
     def send(self, event: bytes) -> None:
+        if self.over.called:
+            return
         if self._paused:
             self._waiting.append(event)
             if len(self._waiting) > MAX_UNTAKEN:
                 self._request.loseConnection()
+                self.end()
             return
         self._request.write(event)
 
     def end(self) -> None:
-        self._is_over = True
-        self._request.unregisterProducer()
-        self._request.finish()
+        """Say no more, also to a client that has gone."""
+        if not self.over.called:
+            self._waiting.clear()
+            self._request.unregisterProducer()
+            self.over.callback(b"")
 
     def pauseProducing(self) -> None:
         self._paused = True
@@ -110,7 +114,6 @@ class Events:
             self._keepalive.stop()
         for stream in list(self._streams):
             stream.end()
-        self._streams.clear()
 
     def tell(self, name: str, value: Any, *, changes_only: bool = False) -> None:
         """
@@ -129,7 +132,7 @@ class Events:
         for stream in list(self._streams):
             stream.send(event)
 
-    def listen(self, call: Call) -> Any:
+    def listen(self, call: Call) -> Deferred[bytes]:
         """Serve a stream; it begins with the newest of what changes only seldom."""
         call.access.require_all_tenants()
         call.only()
@@ -137,15 +140,16 @@ class Events:
             raise ProblemError("busy", "too many pages are open")
         # No longer than its credential holds.
         left = min(LONGEST_SECONDS, call.access.operator.expires_at - self._wall())
-        stream = _Stream(call.request, self._ended, self._clock.seconds() + left)
+        stream = _Stream(call.request, self._clock.seconds() + left)
         self._streams[stream] = None
         stream.begin()
         for event in self._newest.values():
             stream.send(event)
-        return NOT_DONE_YET
+        return stream.over.addBoth(self._ended, stream)
 
-    def _ended(self, stream: _Stream) -> None:
+    def _ended(self, said: Any, stream: _Stream) -> Any:
         self._streams.pop(stream, None)
+        return said
 
     def _keep_alive(self) -> None:
         now = self._clock.seconds()
