@@ -1,5 +1,5 @@
 """
-GET, of what others publish: bounded, verified, from the very address that is configured.
+What others publish, or answer: bounded, verified, from the very address that is configured.
 
 Imported with the first request: what it needs takes a moment, and most gateways have
 nobody to ask.
@@ -7,18 +7,19 @@ nobody to ask.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
 from treq.content import collect
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import (
@@ -30,7 +31,7 @@ from twisted.web.client import (
     ResponseFailed,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
 from zope.interface import implementer
 
 from fengling_gateway import __version__
@@ -47,6 +48,7 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",
     "User-Agent": f"fengling-gateway/{__version__}",
 }
+_FORM: Final = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
 
 
 class Web:
@@ -78,11 +80,26 @@ class Web:
         """
         return Deferred.fromCoroutine(self._get(url))
 
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str]
+    ) -> Deferred[tuple[int, bytes]]:
+        """
+        Send a form, and return the status and what is answered; otherwise like `get`.
+
+        Statuses other than 2xx and 4xx are failures.
+        """
+        asked = _Asked(b"POST", url, {**_HEADERS, **_FORM, **headers}, body)
+        return Deferred.fromCoroutine(self._bounded(asked, _judge_answer))
+
     async def _get(self, url: str) -> bytes:
+        _, content = await self._bounded(_Asked(b"GET", url, _HEADERS), _judge)
+        return content
+
+    async def _bounded(self, asked: _Asked, judge: Callable[[Any], None]) -> tuple[int, bytes]:
         names = Names(self._lookups, self._refusal)
         way = _Way(self._reactor, names, _trusted(self._ca_file))
         try:
-            return await self._ask(url, way)
+            return await self._ask(asked, way, judge)
         except (FetchError, CancelledError):
             raise
         except Exception as error:
@@ -92,14 +109,18 @@ class Web:
         finally:
             way.end()
 
-    async def _ask(self, url: str, way: _Way) -> bytes:
+    async def _ask(
+        self, asked: _Asked, way: _Way, judge: Callable[[Any], None]
+    ) -> tuple[int, bytes]:
         pool = HTTPConnectionPool(self._reactor, persistent=False)
         agent = Agent.usingEndpointFactory(self._reactor, way, pool)
         # (treq's own client, for the sake of names, can't read addresses of IPv6.)
-        headers = Headers({name: [value] for name, value in _HEADERS.items()})
-        response = await agent.request(b"GET", url.encode("ascii"), headers)
+        headers = Headers({name: [value] for name, value in asked.headers.items()})
+        producer = None if asked.body is None else _Body(asked.body)
+        url = asked.url.encode("ascii")
+        response = await agent.request(asked.method, url, headers, producer)
         _judge_coding(response)
-        _judge(response)
+        judge(response)
         body = bytearray()
 
         def take(data: bytes) -> None:
@@ -108,7 +129,35 @@ class Web:
             body.extend(data)
 
         await collect(response, take)
-        return bytes(body)
+        return int(response.code), bytes(body)
+
+
+class _Asked(NamedTuple):
+    """A request."""
+
+    method: bytes
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """A body that is there already."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+    def stopProducing(self) -> None: ...
 
 
 def _trusted(ca_file: Path | None) -> Any:
@@ -135,6 +184,17 @@ def _judge(response: Any) -> None:
         )
     if code != 200:
         raise FetchError("status", f"it answers {code}")
+    _judge_length(response)
+
+
+def _judge_answer(response: Any) -> None:
+    """Take refusals for answers: they say why."""
+    if not (200 <= response.code < 300 or 400 <= response.code < 500):
+        _judge(response)
+    _judge_length(response)
+
+
+def _judge_length(response: Any) -> None:
     if type(response.length) is int and response.length > MAX_DOCUMENT_BYTES:
         raise _too_large()
 

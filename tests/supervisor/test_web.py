@@ -367,3 +367,49 @@ def _turn(reactor: Any) -> Deferred[None]:
     turned: Deferred[None] = Deferred()
     reactor.callLater(0.01, turned.callback, None)
     return turned
+
+
+class PostTests(WebCase):
+    """`Web.post`, for whoever exchanges one thing for another."""
+
+    def post(self, url: str, **headers: str) -> Deferred[tuple[int, bytes]]:
+        web = Web(reactor=self.reactor, lookups=self.lookups, refusal=self.refused_address)
+        return web.post(url, b"a=1&b=2", headers)
+
+    async def test_form_is_sent(self) -> None:
+        """With headers of the caller's, and the answer comes with its status."""
+        server = self.serve()
+        seen: list[Any] = []
+
+        def answer(request: Any) -> None:
+            body = request.rfile.read(int(request.headers["Content-Length"]))
+            seen.append((request.headers["Content-Type"], request.headers["Authorization"], body))
+            says(200, b"fine")(request)
+
+        server.answers["/token"] = answer
+        found = await self.post(server.address + "/token", Authorization="Basic x")
+        self.assertEqual(found, (200, b"fine"))
+        self.assertEqual(seen, [("application/x-www-form-urlencoded", "Basic x", b"a=1&b=2")])
+
+    async def test_refusal_is_an_answer(self) -> None:
+        """It says why."""
+        server = self.serve()
+        server.answers["/token"] = says(400, b'{"error": "invalid_grant"}')
+        found = await self.post(server.address + "/token")
+        self.assertEqual(found, (400, b'{"error": "invalid_grant"}'))
+
+    async def test_what_is_no_answer_fails(self) -> None:
+        """As when keys are fetched: secrets are sent nowhere else."""
+        server, elsewhere = self.serve(), self.serve()
+        url = elsewhere.address + "/token"
+        answers = {
+            "redirect": says(307, Location=url),
+            "status": says(500),
+            "too_large": says(400, b"x" * (MAX_DOCUMENT_BYTES + 1)),
+            "broken": issuer_server.breaks_off,
+        }
+        for reason, answer in answers.items():
+            server.answers["/token"] = answer
+            error = await self.assertFailure(self.post(server.address + "/token"), FetchError)
+            self.assertEqual(error.reason, reason)
+        self.assertEqual(elsewhere.asked, [])

@@ -136,6 +136,8 @@ class IssuerServer:
                 except OSError:
                     server.left.append(self.path)
 
+            do_POST = do_GET
+
             def log_message(self, *args: Any) -> None: ...
 
         context = self._context
