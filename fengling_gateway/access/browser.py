@@ -72,11 +72,13 @@ class Browsers:
         origins: the pages that may have something changed.
         open_prefixes: of paths that anybody may see: files of pages, nothing that is
             secret. Each ends with a slash.
+        open_requests: method and path of what is for those who are not signed in yet.
     """
 
     sessions: SessionDoor
     origins: Origins
     open_prefixes: tuple[bytes, ...] = ()
+    open_requests: frozenset[tuple[bytes, bytes]] = frozenset()
 
     def require_own_page(self, request: Any) -> None:
         """

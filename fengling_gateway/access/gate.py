@@ -93,7 +93,7 @@ class Gate(Resource):
             request.setHeader(name, value)
         request.responseHeaders.removeHeader(b"server")
         try:
-            if not self._is_open(request.path):
+            if not self._is_open(request):
                 self._admit(request)
             elif self._browsers is not None and not _shown(request):
                 self._browsers.require_own_page(request)
@@ -106,11 +106,16 @@ class Gate(Resource):
             return b"" if request.method == b"HEAD" else body
         return self._inside.render(request)
 
-    def _is_open(self, path: bytes) -> bool:
+    def _is_open(self, request: Any) -> bool:
+        path = request.path
         if path in self._open_paths:
             return True
-        prefixes = () if self._browsers is None else self._browsers.open_prefixes
-        return path.startswith(prefixes) and _PLAIN_PATH.fullmatch(path) is not None
+        if self._browsers is None:
+            return False
+        if (request.method, path) in self._browsers.open_requests:
+            return True
+        is_file = path.startswith(self._browsers.open_prefixes)
+        return is_file and _PLAIN_PATH.fullmatch(path) is not None
 
     def _admit(self, request: Any) -> None:
         access = Access(request, self._authenticate(request), self._trail)

@@ -21,6 +21,7 @@ TITLES: Final = {
     "insufficient_scope": (403, "The token does not allow this"),
     "forbidden": (403, "The token is limited to tenants"),
     "tenant_mismatch": (403, "The token is limited to other tenants"),
+    "link_refused": (403, "The link lets nobody in"),
     "foreign_origin": (403, "It was not asked for by a page of the console"),
     "not_found": (404, "There is nothing here"),
     "not_served": (404, "It is not served here"),

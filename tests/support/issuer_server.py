@@ -128,9 +128,9 @@ class IssuerServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                server.asked.append(self.path)
+                server.asked.append(self.path.partition("?")[0])
                 self.close_connection = True
-                answer = server.answers.get(self.path, says(404))
+                answer = server.answers.get(self.path.partition("?")[0], says(404))
                 try:
                     answer(self)
                 except OSError:
