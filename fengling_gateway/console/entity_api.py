@@ -14,9 +14,9 @@ from fengling_gateway.auth.operators import Operator
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
+from fengling_gateway.console.filters import Filter, read_page
 from fengling_gateway.console.fleet import Convergence, FleetWatch
 from fengling_gateway.console.forms import FormError, merged, row_of
-from fengling_gateway.console.listing import read_page, wanted_by
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.ownership import is_theirs, only_theirs
 from fengling_gateway.console.showing import etag, shown
@@ -71,7 +71,10 @@ class EntityApi:
     async def list(self, call: Call) -> Answer:
         """Return a page of a kind, in the order of ids."""
         kind = _kind(call, _READ_SCOPES, READ)
-        page = await self._store.run(read_page, wanted_by(kind, call))
+        call.only(*Filter.PARAMETERS)
+        rejected = [key.id for key in self._mirror.config.rejected if key.kind == kind]
+        wanted = Filter.of(kind, call, call.access.operator.tenants, rejected)
+        page = await self._store.run(read_page, wanted)
         asked = WhoMayAsk(self._mirror.config.bodies)
         items = [self._shown(Key(kind, one), row, asked) for one, row in page.rows]
         return Answer({"items": items, "next": page.next, "total": page.total})
