@@ -29,6 +29,10 @@ from fengling_gateway.console.entity_api import KINDS
 from fengling_gateway.console.forms import FormError
 from fengling_gateway.console.store import RefusedError, StoreBusyError, StoreError
 from fengling_gateway.editing.changes import TakenError
+from fengling_gateway.editing.planning import InvalidError
+from fengling_gateway.editing.retention import RetentionError
+from fengling_gateway.editing.revisions import ForgottenError, NoRevisionError
+from fengling_gateway.editing.rollback import ChangedSinceError, NothingError
 from fengling_gateway.editing.transaction import BusyError, ConflictError, UncertainError
 from fengling_gateway.http.problem import CONTENT_TYPE
 from fengling_gateway.syncbus.errors import BusError
@@ -135,8 +139,9 @@ def problem_of(error: Exception) -> ProblemError | None:
         return ProblemError(
             "invalid", _first(error), problems=problems_of({error.key: error.problems})
         )
-    if isinstance(error, InvalidEditError):
-        rejected = {key: why.problems for key, why in error.rejected.items()}
+    if isinstance(error, (InvalidEditError, InvalidError)):
+        found = error.rejected if isinstance(error, InvalidEditError) else error.judged.rejected
+        rejected = {key: why.problems for key, why in found.items()}
         return ProblemError("invalid", "", problems=problems_of(rejected))
     for kind, code, detail in _PROBLEMS:
         if isinstance(error, kind):
@@ -164,6 +169,11 @@ _PROBLEMS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (TakenError, "conflict", "{}; take_over=true changes it all the same"),
     (BusyError, "busy", "others hold what is to be written: {}"),
     (UncertainError, "uncertain", "the connection broke at the very end, so look first: {}"),
+    (ChangedSinceError, "conflict", "{}"),
+    (NothingError, "conflict", "{}"),
+    (NoRevisionError, "not_found", "{}"),
+    (ForgottenError, "forgotten", "{}"),
+    (RetentionError, "invalid_parameter", "{}"),
     (RefusedError, "refused", "{}"),
     (StoreBusyError, "busy", "{}"),
     (StoreError, "source_unavailable", "{}"),

@@ -13,6 +13,7 @@ from fengling_gateway.console.events import Events
 from fengling_gateway.console.fleet_api import FleetApi
 from fengling_gateway.console.health_api import HealthApi
 from fengling_gateway.console.history_api import HistoryApi
+from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.summary import Summary
 
 _NODE = "<string(maxlength=100):node>"
@@ -25,6 +26,7 @@ class Operations:
 
     entities: EntityApi
     history: HistoryApi
+    rollback: RollbackApi
     fleet: FleetApi
     health: HealthApi
     summary: Summary
@@ -48,6 +50,10 @@ def endpoints(operations: Operations) -> list[Endpoint]:
         Endpoint("GET", "/revisions/diff", history.diff),
         Endpoint("GET", "/revisions/<int:revision>", history.revision),
         Endpoint("POST", "/revisions/<int:revision>/confirm", history.confirm),
+        Endpoint("POST", "/revisions/<int:revision>/undo", operations.rollback.undo),
+        Endpoint("POST", "/rollback", operations.rollback.rollback),
+        Endpoint("GET", "/retention", operations.rollback.retention),
+        Endpoint("PUT", "/retention", operations.rollback.keep),
         Endpoint("POST", "/gateway/reload", fleet.reload),
         Endpoint("GET", "/fleet", fleet.fleet),
         Endpoint("POST", f"/fleet/{_NODE}/drain", fleet.drain),

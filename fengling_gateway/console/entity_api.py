@@ -7,25 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
-
 from fengling_gateway.access.problems import ProblemError
-from fengling_gateway.auth.operators import Operator
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
+from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
 from fengling_gateway.console.filters import Filter, read_page
-from fengling_gateway.console.fleet import Convergence, FleetWatch
-from fengling_gateway.console.forms import FormError, merged, row_of
+from fengling_gateway.console.forms import merged, row_of
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.ownership import is_theirs, only_theirs
-from fengling_gateway.console.showing import etag, shown
+from fengling_gateway.console.showing import changes_shown, etag, shown
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing import transaction
-from fengling_gateway.editing.changes import Ownership, shown_fields
+from fengling_gateway.editing.changes import Ownership
 from fengling_gateway.editing.documents import write_document
 from fengling_gateway.editing.rows import read_rows, read_some, snapshot
-from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 from fengling_gateway.model.names import is_slug
@@ -57,13 +53,13 @@ class EntityApi:
         store: Store,
         mirror: Mirror,
         editor: Editor,
-        fleet: FleetWatch,
+        committing: Committing,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._mirror = mirror
         self._editor = editor
-        self._fleet = fleet
+        self._committing = committing
         self._wall = wall
 
     # Reading
@@ -181,51 +177,27 @@ class EntityApi:
     async def _change(
         self, call: Call, edit: Edit, key: Key | None, *, status: int = 200
     ) -> Answer:
-        """Plan an edit and, unless that is all that is wanted, write it and wait for who serves it."""
-        call.only(*_CHANGE_PARAMETERS)
-        dry_run, wait = call.flag("dry_run"), call.one_of("wait", "none", ("none", "all"))
-        timeout = call.timeout()
-        signature = signature_of(call)
-        began = self._wall()
+        """Plan an edit and, unless that is all that is wanted, write it."""
+        wish = self._committing.wish_of(call, *_OWNERSHIP_PARAMETERS)
         planned = await self._editor.plan(edit)
-        if dry_run:
-            return Answer({"dry_run": True, **self._told(planned)})
-        record = call.access.began(_what(planned), None)
-        outcome = "failed"
-        try:
-            committed, row = await self._store.run(_write, planned, signature, key)
-            outcome = "done"
-        finally:
-            call.access.ended(record, outcome, _shown_changes(planned))
-        value = {
-            **self._told(planned),
-            "revision": committed.revision,
-            "held": committed.held,
-        }
+        told = self._told(planned)
+        if wish.dry_run:
+            return Answer({"dry_run": True, **told})
+        committed, row = await self._committing.recorded(
+            call,
+            _what(planned),
+            lambda: self._store.run(_write, planned, wish.signature, key),
+            told["changes"],
+        )
         headers = {}
         if key is not None and row is not None:
-            value["entity"] = shown(key.kind, row)
+            told["entity"] = shown(key.kind, row)
             headers["ETag"] = etag(row)
-        if committed.revision is not None and wait == "all" and not committed.held:
-            found = await self.served(committed.revision, timeout)
-            value["convergence"] = {
-                **found.shown(),
-                "took_ms": round((self._wall() - began) * 1000, 1),
-            }
-            if not found.is_reached:
-                detail = f"revision {committed.revision} is written, and not served by all yet"
-                raise ProblemError("not_converged", detail, **value)
-        return Answer(value, status=status, headers=headers)
-
-    def served(self, revision: int, timeout: float) -> Deferred[Convergence]:
-        """Wait until every live worker serves a revision of this database."""
-        position = self._mirror.position
-        epoch = "" if position is None else position.epoch
-        return self._fleet.reached(Position(epoch, revision, ""), timeout)
+        return Answer(await self._committing.outcome(wish, committed, told), status, headers)
 
     def _told(self, planned: PlannedEdit) -> dict[str, Any]:
         return {
-            "changes": _shown_changes(planned),
+            "changes": changes_shown(planned.changes),
             "warnings": [one._asdict() for one in planned.warnings(self._wall())],
             "public": planned.public(),
         }
@@ -278,24 +250,7 @@ class EntityApi:
         return value
 
 
-_CHANGE_PARAMETERS: Final = (
-    *("dry_run", "wait", "timeout", "comment", "force"),
-    *("managed_by", "prune", "take_over"),
-)
-
-
-def signature_of(call: Call) -> transaction.Signature:
-    """Return who changes something, and why."""
-    return transaction.Signature(
-        author=_author(call.access.operator),
-        comment=call.text("comment", most=2000) or None,
-        force=call.flag("force"),
-        is_verified=True,
-    )
-
-
-def _author(operator: Operator) -> str:
-    return operator.subject
+_OWNERSHIP_PARAMETERS: Final = ("managed_by", "prune", "take_over")
 
 
 def _ownership(call: Call) -> Ownership:
@@ -346,18 +301,6 @@ def _what(planned: PlannedEdit) -> str:
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
-def _shown_changes(planned: PlannedEdit) -> list[dict[str, Any]]:
-    return [
-        {
-            "action": one.action,
-            "kind": one.key.kind,
-            "id": one.key.id,
-            "fields": {field.name: [field.before, field.after] for field in shown_fields(one)},
-        }
-        for one in planned.changes
-    ]
-
-
 # Questions to the database
 
 
@@ -381,6 +324,3 @@ def _export(connection: Any, managed_by: str, full: bool) -> str:
     if managed_by:
         rows = {key: row for key, row in rows.items() if row.get("managed_by") == managed_by}
     return write_document(rows, full=full)
-
-
-__all__ = ["KINDS", "EntityApi", "FormError", "signature_of"]

@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 from fengling_gateway.access.parameters import is_headers, is_id, text_up_to
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.console.call import Answer, Call
-from fengling_gateway.console.entity_api import signature_of
 from fengling_gateway.console.fleet import FleetWatch
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.store import Store
@@ -89,10 +88,10 @@ class FleetApi:
         """Have every gateway look at the database now."""
         call.access.require(WRITE)
         call.access.require_all_tenants()
-        call.only("wait", "timeout", "force", "comment")
+        call.only("wait", "timeout")
         wait = call.one_of("wait", "none", ("none", "all"))
         fields = call.fields({"comment": text_up_to(1000)})
-        comment = fields.get("comment") or signature_of(call).comment
+        comment = fields.get("comment")
         record = call.access.began("reload", None)
         outcome = "failed"
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from fengling_gateway.auth.sealing import sealed_with
 from fengling_gateway.console.entities import BOOKKEEPING, WRITE_ONLY
+from fengling_gateway.editing.changes import Planned, shown_fields
 from fengling_gateway.editing.stored import DURATIONS, INSTANTS
 from fengling_gateway.model.certificates import is_reference
 from fengling_gateway.model.clients import fingerprint
@@ -122,3 +123,16 @@ def _instant(value: Any) -> Any:
     except (ValueError, OverflowError, OSError):
         return value
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def changes_shown(changes: Iterable[Planned]) -> list[dict[str, Any]]:
+    """Return planned changes as anybody may see them."""
+    return [
+        {
+            "action": one.action,
+            "kind": one.key.kind,
+            "id": one.key.id,
+            "fields": {field.name: [field.before, field.after] for field in shown_fields(one)},
+        }
+        for one in changes
+    ]

@@ -19,6 +19,7 @@ from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.postgres import PostgresSource
 from fengling_gateway.configsource.reload import ReloadSettings
 from fengling_gateway.console.api import ConsoleApi
+from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.console import Console, Parts
 from fengling_gateway.console.edits import Editor
 from fengling_gateway.console.endpoints import Operations, endpoints
@@ -30,6 +31,7 @@ from fengling_gateway.console.health_api import HealthApi
 from fengling_gateway.console.history_api import HistoryApi
 from fengling_gateway.console.metrics import render
 from fengling_gateway.console.mirror import Mirror
+from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.store import Store
 from fengling_gateway.console.summary import Summary
 from fengling_gateway.model.entity import Key
@@ -72,6 +74,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
     events = Events(clock=reactor, wall=time.time)
     summary = Summary(mirror=mirror, fleet=fleet, health=None)
     editor = Editor(store=store, mirror=mirror)
+    committing = Committing(mirror=mirror, fleet=fleet)
     spent = SpentWatch(run=store.run, clock=reactor, wall_clock=time.time)
     tokens = LocalTokens(TokenRing(settings.management.token_keys), _kept(mirror))
     trail = AuditTrail(clock=reactor.seconds, wall_clock=time.time, api="console")
@@ -84,8 +87,9 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         kept=_kept(mirror),
     )
     operations = Operations(
-        entities=EntityApi(store=store, mirror=mirror, editor=editor, fleet=fleet),
+        entities=EntityApi(store=store, mirror=mirror, editor=editor, committing=committing),
         history=HistoryApi(store=store, mirror=mirror),
+        rollback=RollbackApi(store=store, committing=committing),
         fleet=FleetApi(store=store, mirror=mirror, fleet=fleet, bus=bus),
         health=HealthApi(store=store, mirror=mirror, probing=None),
         summary=summary,

@@ -1,0 +1,111 @@
+"""The API's operations that go back: behind one revision, or to one; and how far back is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fengling_gateway.access.parameters import is_revision
+from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.console.call import Answer, Call
+from fengling_gateway.console.committing import Committing
+from fengling_gateway.console.showing import changes_shown
+from fengling_gateway.console.store import Store
+from fengling_gateway.editing import transaction
+from fengling_gateway.editing.planning import ChangePlan
+from fengling_gateway.editing.retention import read_retention, set_retention
+from fengling_gateway.editing.rollback import Rollback, make_rollback
+from fengling_gateway.model.management_tokens import ADMIN
+
+
+class RollbackApi:
+    """Takes changes back, as changes of their own."""
+
+    def __init__(
+        self, *, store: Store, committing: Committing, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._committing = committing
+        self._wall = wall
+
+    async def undo(self, call: Call) -> Answer:
+        """Make the opposite changes of one revision."""
+        return await self._go_back(call, to=None, of=(int(call.path["revision"]),))
+
+    async def rollback(self, call: Call) -> Answer:
+        """Have everything as it was at a revision."""
+        to = call.fields({"to": is_revision}).get("to")
+        if to is None:
+            raise ProblemError("invalid_parameter", "to must be the number of a revision")
+        return await self._go_back(call, to=int(to), of=())
+
+    async def _go_back(self, call: Call, *, to: int | None, of: tuple[int, ...]) -> Answer:
+        # What comes back may be anything, tokens included.
+        call.access.require(ADMIN)
+        call.access.require_all_tenants()
+        wish = self._committing.wish_of(call)
+        planned, plan = await self._store.run(make_rollback, to=to, of=of)
+        told = self._told(planned, plan)
+        if wish.dry_run:
+            return Answer({"dry_run": True, **told})
+        signature = transaction.Signature(
+            wish.signature.author,
+            planned.comment(wish.signature.comment),
+            wish.signature.force,
+            wish.signature.is_verified,
+        )
+        committed = await self._committing.recorded(
+            call,
+            planned.what,
+            lambda: self._store.run(_write, plan, signature),
+            told["changes"],
+        )
+        return Answer(await self._committing.outcome(wish, committed, told))
+
+    def _told(self, planned: Rollback, plan: ChangePlan) -> dict[str, Any]:
+        return {
+            "what": planned.what,
+            "changes": changes_shown(planned.changes),
+            "left": [
+                {"entity": str(one.key), "code": one.code, "message": one.message}
+                for one in planned.left
+            ],
+            "dropped": [one._asdict() for one in planned.dropped],
+            "warnings": [one._asdict() for one in plan.warnings(self._wall())],
+            "public": plan.public(),
+        }
+
+    async def retention(self, call: Call) -> Answer:
+        """Return for how long history is kept, and from when on it is known."""
+        call.access.require_all_tenants()
+        call.only()
+        return Answer((await self._store.run(read_retention)).document())
+
+    async def keep(self, call: Call) -> Answer:
+        """Say for how long history is to be kept."""
+        call.access.require(ADMIN)
+        call.access.require_all_tenants()
+        call.only()
+        times = call.fields({"keep": _is_time, "keep_health": _is_time})
+        if not times:
+            raise ProblemError("invalid_parameter", "say keep, keep_health or both")
+        found = await self._committing.recorded(
+            call,
+            "retention",
+            lambda: self._store.run(lambda connection: set_retention(connection, **times)),
+            times,
+        )
+        return Answer(found.document())
+
+
+def _write(
+    connection: Any, plan: ChangePlan, signature: transaction.Signature
+) -> transaction.Committed:
+    if not plan.changes:
+        return transaction.Committed(None, None)
+    return transaction.write(connection, plan.changes, signature, plan.refers_to)
+
+
+def _is_time(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and len(value) <= 50)
