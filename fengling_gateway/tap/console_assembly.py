@@ -7,10 +7,9 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from fengling_gateway.access.audit import AuditTrail
-from fengling_gateway.access.browser import Browsers, Origins
 from fengling_gateway.access.gate import Gate
 from fengling_gateway.access.port import bind
 from fengling_gateway.access.verifiers import LocalTokens
@@ -18,7 +17,7 @@ from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.postgres import PostgresSource
 from fengling_gateway.configsource.reload import ReloadSettings
-from fengling_gateway.console.api import ConsoleApi
+from fengling_gateway.console.api import ConsoleApi, Endpoint
 from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.console import Console, Parts
 from fengling_gateway.console.edits import Editor
@@ -34,15 +33,19 @@ from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.store import Store
 from fengling_gateway.console.summary import Summary
+from fengling_gateway.dataplane.dns_files import NameFiles
+from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.model.entity import Key
 from fengling_gateway.settings import ConsoleSettings
-from fengling_gateway.signin.cookies import Cookies
-from fengling_gateway.signin.sessions import Sessions, SessionTerms
-from fengling_gateway.signin.watch import SpentWatch
+from fengling_gateway.settings.values import name_server
+from fengling_gateway.signin.desk import Surroundings
+from fengling_gateway.signin.service import OPEN_PATHS as SIGNIN_PATHS
+from fengling_gateway.signin.service import Operation, SignIn
+from fengling_gateway.supervisor.web import Web
 from fengling_gateway.tap.programs import StartError
 
-OPEN_PATHS = frozenset((b"/livez", b"/readyz", b"/metrics", b"/login"))
-"""For probes, scrapers and who is about to sign in; they tell nothing of the configuration."""
+OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
+"""For probes and scrapers; they tell numbers, and nothing of the configuration."""
 
 
 def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
@@ -75,16 +78,21 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
     summary = Summary(mirror=mirror, fleet=fleet, health=None)
     editor = Editor(store=store, mirror=mirror)
     committing = Committing(mirror=mirror, fleet=fleet)
-    spent = SpentWatch(run=store.run, clock=reactor, wall_clock=time.time)
     tokens = LocalTokens(TokenRing(settings.management.token_keys), _kept(mirror))
     trail = AuditTrail(clock=reactor.seconds, wall_clock=time.time, api="console")
-    cookies = Cookies(secure=settings.signin.is_secure())
-    sessions = Sessions(
-        tokens.ring,
-        SessionTerms(settings.signin.session_lifetime, settings.signin.session_idle),
-        cookies=cookies,
-        ended=spent.ended,
-        kept=_kept(mirror),
+    signin = SignIn(
+        settings=settings.signin,
+        oidc=settings.oidc,
+        ring=tokens.ring,
+        around=Surroundings(
+            run=store.run,
+            kept=_kept(mirror),
+            web=_web(reactor, settings),
+            clock=reactor,
+            wall_clock=time.time,
+            trail=trail,
+            refusals=refusals,
+        ),
     )
     operations = Operations(
         entities=EntityApi(store=store, mirror=mirror, editor=editor, committing=committing),
@@ -97,35 +105,53 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         is_ready=lambda: _ready(mirror),
         metrics=lambda: render(mirror, store, fleet, events, refusals),
     )
-    api = ConsoleApi(endpoints(operations), refusals=refusals)
+    api = ConsoleApi(
+        [*endpoints(operations), *map(_endpoint, signin.operations())], refusals=refusals
+    )
     gate = Gate(
         inside=api.app.resource(),
         verifiers=(tokens,),
         trail=trail,
-        open_paths=OPEN_PATHS,
+        open_paths=OPEN_PATHS | SIGNIN_PATHS,
         clock=reactor,
         wall_clock=time.time,
         refusals=refusals,
-        browsers=Browsers(
-            sessions=sessions,
-            origins=Origins(settings.signin.external_urls),
-            open_prefixes=(b"/ui/",),
-        ),
+        browsers=signin.browsers((b"/ui/",)),
     )
 
     def replace_keys(changed: ConsoleSettings) -> None:
-        tokens.ring = sessions.ring = TokenRing(changed.management.token_keys)
+        tokens.ring = TokenRing(changed.management.token_keys)
+        signin.replace_ring(tokens.ring)
         if bus is not None and changed.sync.keys:
             bus.replace_keys(changed.sync.keys)
 
     return Console(
         reactor=reactor,
-        parts=Parts(store, mirror, fleet, bus, events, summary, others=(spent,)),
+        parts=Parts(store, mirror, fleet, bus, events, summary, others=(signin,)),
         bind=lambda: _bind(settings),
         resource=gate,
         refusals=refusals,
         replace_keys=replace_keys,
         url=_url(settings),
+    )
+
+
+def _endpoint(operation: Operation) -> Endpoint:
+    """Return an operation of signing in, which has no path below that of the API, as one of ours."""
+    return Endpoint(
+        operation.method, f"/{operation.path}", lambda call: operation.handle(call.request)
+    )
+
+
+def _web(reactor: Any, settings: ConsoleSettings) -> Web:
+    """Return who asks other hosts; where gateways must not connect to, a console may."""
+    servers = tuple(name_server(one) for one in settings.dns.servers)
+    files = NameFiles(resolv_conf="/etc/resolv.conf", hosts="/etc/hosts", servers=servers)
+    return Web(
+        reactor=reactor,
+        lookups=Lookups(reactor=reactor, files=files),
+        refusal=lambda _host, _port: None,
+        ca_file=settings.issuers.ca_file,
     )
 
 
