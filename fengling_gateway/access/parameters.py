@@ -139,6 +139,10 @@ def is_revision(value: Any) -> bool:
     return whole and 0 <= value <= MAX_REVISION
 
 
+def is_boolean(value: Any) -> bool:
+    return type(value) is bool
+
+
 def is_headers(value: Any) -> bool:
     """Names and values of headers; at most as many as a request may have."""
     return (

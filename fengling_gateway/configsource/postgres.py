@@ -24,7 +24,13 @@ from fengling_gateway.configsource.postgres_ahead import Offer
 from fengling_gateway.configsource.postgres_listener import Listener, ListenerEvents, merged
 from fengling_gateway.configsource.postgres_pruning import Pruning
 from fengling_gateway.configsource.postgres_reader import Reader
-from fengling_gateway.configsource.reading import OnHint, Reading, SourceError, SourceState
+from fengling_gateway.configsource.reading import (
+    OnHint,
+    ProberRow,
+    Reading,
+    SourceError,
+    SourceState,
+)
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.entity import Key
 
@@ -169,6 +175,10 @@ class PostgresSource:
         # An error of whoever asked is none of the source.
         return self._ask(partial(self._reader.confirm, revision, author), notes=False)
 
+    def prober(self) -> Deferred[ProberRow | None]:
+        """Say who probes instances. What comes of it is nothing of the configuration's."""
+        return self._ask(self._reader.prober, notes=False)
+
     def _prune_step(self) -> Deferred[bool]:
         return self._ask(self._reader.prune_step, notes=False)
 
@@ -209,8 +219,10 @@ class PostgresSource:
 
     def _answered(self, answer: Deferred[Any], success: bool, result: Any, notes: bool) -> None:
         self._asked.discard(answer)
-        if success:
+        if success and notes:
             self._healed()
+        elif success:
+            self.state.connected = True
         elif not answer.called and not self._stopped:
             self.state.connected = self._reader.is_connected
             if notes:

@@ -13,6 +13,7 @@ from fengling_gateway.configsource import postgres_queries as queries
 from fengling_gateway.configsource.postgres_connection import GRACE_SECONDS, Guarded, problem
 from fengling_gateway.configsource.reading import (
     NotHeldError,
+    ProberRow,
     Reading,
     SourceError,
     UnfitSourceError,
@@ -22,6 +23,13 @@ from fengling_gateway.model.entity import Key
 from fengling_gateway.schema.version import SchemaError, check
 
 _T = TypeVar("_T")
+
+_PROBER = """\
+SELECT term, holder,
+       extract(epoch FROM clock_timestamp() - coalesce(heartbeat_at, since))::float8
+FROM fengling.prober"""
+_PROBER_SECONDS = 3.0
+"""One row; whoever waits for more is kept from it by a lock."""
 
 
 class Reader:
@@ -83,6 +91,19 @@ class Reader:
         refused = self._ask(work)
         if refused is not None:
             raise refused
+
+    def prober(self) -> ProberRow | None:
+        """Say who probes instances; None where the one row that says it is gone."""
+
+        def work(connection: Guarded) -> ProberRow | None:
+            rows = connection.execute(
+                f"SET LOCAL {queries.SEARCH_PATH}; SET LOCAL statement_timeout = %s; {_PROBER}",
+                (int(_PROBER_SECONDS * 1000),),
+                within=_PROBER_SECONDS + GRACE_SECONDS,
+            )
+            return ProberRow(*rows[0]) if rows else None
+
+        return self._ask(work)
 
     def prune_step(self) -> bool:
         """Shorten the log by a little, if it is time for that; whether there is more to do."""

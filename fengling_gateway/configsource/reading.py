@@ -122,6 +122,18 @@ class Reading:
     continues: bool = False
 
 
+class ProberRow(NamedTuple):
+    """
+    Who probes instances, as the database has it; ``term`` is 0 where nobody ever has.
+
+    ``age_s``: for how many seconds nothing has been heard of it, by the database's clock.
+    """
+
+    term: int
+    holder: str | None
+    age_s: float | None
+
+
 @dataclass(slots=True)
 class SourceState:
     """

@@ -89,7 +89,8 @@ class Message(IntEnum):
     S→W: what holds beside the configuration, all of it each time.
 
     `routes`, `instances`: ids that somebody has switched off; `health_is_stale`: whether nobody
-    has probed for so long that what is reported of instances counts no more.
+    has probed for so long that what is reported of instances counts no more; `is_draining`:
+    whether clients are to go elsewhere, so that connections end with their next answer.
     """
     EVIDENCE = 20
     """

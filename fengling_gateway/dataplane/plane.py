@@ -335,6 +335,10 @@ class DataPlane:
 
     # Ends
 
+    def send_away(self, away: bool) -> None:
+        """End clients' connections with their next answer, or no longer; all are served as ever."""
+        self._state.is_draining = away or self._drained is not None
+
     def start_draining(self, deadline: float) -> Deferred[None]:
         """
         Take no new connections, end those that are idle and, after their answers, the others.

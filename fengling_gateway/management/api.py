@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from fengling_gateway.access.audit import AuditTrail
 from fengling_gateway.access.granted import Access, access_of
 from fengling_gateway.access.parameters import (
+    is_boolean,
     is_headers,
     is_id,
     is_key,
@@ -251,6 +252,26 @@ class ManagementApi:
         )
         return _json(request, answer)
 
+    @app.route("/api/gateway/drain", methods=["POST"])
+    async def drain(self, request: Any) -> bytes:
+        access = _may_run(request)
+        no_other_parameters(request, set())
+        fields = json_body(request, {"on": is_boolean}, required={"on"})
+        on = bool(fields["on"])
+        answer = await self._audited(
+            access,
+            f"drain {'on' if on else 'off'}",
+            lambda: self._gateway.drain(on, access.operator.subject),
+        )
+        return _json(request, answer)
+
+    @app.route("/api/gateway/restart", methods=["POST"])
+    async def restart(self, request: Any) -> bytes:
+        access = _may_run(request)
+        no_other_parameters(request, set())
+        json_body(request, {}, required=set())
+        return _json(request, await self._audited(access, "restart", self._gateway.restart))
+
     async def _audited(
         self, access: Access, what: str, change: Callable[[], Any]
     ) -> dict[str, Any]:
@@ -364,6 +385,17 @@ def _may_change(request: Any) -> Access:
     """
     access = access_of(request)
     access.require(WRITE)
+    access.require_all_tenants()
+    return access
+
+
+def _may_run(request: Any) -> Access:
+    """
+    Raises:
+        ProblemError: the credential is not for who runs the gateway.
+    """
+    access = access_of(request)
+    access.require(ADMIN)
     access.require_all_tenants()
     return access
 

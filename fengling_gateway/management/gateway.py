@@ -79,6 +79,23 @@ class ManagedGateway(Protocol):
     def confirm(self, revision: int, author: str) -> Deferred[dict[str, Any]]:
         """Serve a held revision after all."""
 
+    def drain(self, on: bool, by: str) -> dict[str, Any]:
+        """
+        Send clients elsewhere, or no longer: not ready, and no connection is kept.
+
+        Returns ``drained``.
+        """
+
+    def restart(self) -> dict[str, Any]:
+        """
+        Begin to replace the workers, one after the other.
+
+        Returns ``restarting``, and ``restarts``: how many have begun until now.
+
+        Raises:
+            ValueError: there are none to replace.
+        """
+
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Say which route a request would take, and why not the others."""
 
@@ -89,4 +106,4 @@ class ManagedGateway(Protocol):
         """Return the names of instances that each worker that answers knows, by its name."""
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether every worker serves one good configuration, and why not."""
+        """Whether every worker serves one good configuration and clients may come, and why not."""

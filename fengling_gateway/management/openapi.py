@@ -117,6 +117,25 @@ _RELOADED: Final[Schema] = {
         "looking": {"type": "boolean"},
     },
 }
+_DRAIN: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["on"],
+    "properties": {"on": {"type": "boolean"}},
+}
+_DRAINED: Final[Schema] = {
+    "type": "object",
+    "required": ["drained"],
+    "properties": {"drained": {"type": "boolean"}},
+}
+_RESTARTED: Final[Schema] = {
+    "type": "object",
+    "required": ["restarting", "restarts"],
+    "properties": {
+        "restarting": {"type": "boolean", "description": "Former workers still drain, too."},
+        "restarts": {"type": "integer", "description": "Begun since the gateway was started."},
+    },
+}
 _EXPLAIN: Final[Schema] = {
     "type": "object",
     "additionalProperties": False,
@@ -279,6 +298,24 @@ def _writes() -> Schema:
                 _OBJECT,
                 body=revision,
                 problems=("not_found", "conflict", "source_unavailable"),
+            )
+        },
+        "/api/gateway/drain": {
+            "post": _operation(
+                "Send clients elsewhere: not ready, and connections end with their next answer; "
+                "or no longer. Who comes all the same is served",
+                ADMIN,
+                _DRAINED,
+                body=_DRAIN,
+            )
+        },
+        "/api/gateway/restart": {
+            "post": _operation(
+                "Replace the workers, one after the other, while all of them serve",
+                ADMIN,
+                _RESTARTED,
+                body={"type": "object", "additionalProperties": False},
+                problems=("conflict",),
             )
         },
         "/api/gateway/explain": {

@@ -17,6 +17,9 @@ _DROPPED_PREFIX: Final = "messages_dropped:"
 _PIECE_SAMPLES: Final = 500
 """Samples rendered in one go: 3 to 4 ms. Eight workers may have 60,000."""
 
+_SHOWN: Final = 100
+"""Of what may be many."""
+
 Counters = Mapping[str, Mapping[str, Any]]
 
 _Family = TypeVar("_Family", CounterMetricFamily, HistogramMetricFamily)
@@ -74,6 +77,7 @@ class _Metrics:
         yield from _parts(metrics.CREDENTIALS_REFUSED.counter, self._credentials_refused())
         yield from self._worker_states()
         yield from self._config()
+        yield from self._overrides()
         yield from self._issuers()
         yield from self._source()
         yield from self._bus()
@@ -169,6 +173,16 @@ class _Metrics:
         dropped = metrics.LOG_DROPPED.counter()
         dropped.add_metric([], self._status.get("log", {}).get("dropped_lines", 0))
         yield dropped
+
+    def _overrides(self) -> Iterator[Metric]:
+        yield _single(metrics.DRAINED, int(bool(self._status.get("drained"))))
+        off = metrics.SWITCHED_OFF.gauge()
+        for switch in self._status.get("switched_off", ())[:_SHOWN]:
+            off.add_metric([switch["kind"], label(switch["id"])], 1)
+        yield off
+        health = self._status.get("health", {})
+        yield _single(metrics.HEALTH_STALE, int(health.get("state") == "stale"))
+        yield _single(metrics.PROBER_AGE, health.get("age_s"))
 
     def _rejected_entities(self) -> Metric:
         gauge = metrics.REJECTED_ENTITY.gauge()

@@ -318,6 +318,24 @@ LOG_DROPPED: Final = Declared(
     "fengling_log_dropped_lines_total",
     "Lines of the supervisor's log that could not be written, or not as fast as they came.",
 )
+DRAINED: Final = Declared(
+    "fengling_node_drained", "1 while somebody has this node send clients elsewhere."
+)
+SWITCHED_OFF: Final = Declared(
+    "fengling_node_switched_off",
+    "1 for each route and instance that somebody has switched off; of the first 100.",
+    ("kind", "id"),
+)
+HEALTH_STALE: Final = Declared(
+    "fengling_health_stale",
+    "1 while nobody has probed instances for [health] stale_after, and reports on them count no "
+    "more.",
+)
+PROBER_AGE: Final = Declared(
+    "fengling_health_prober_age_seconds",
+    "Since the last sign of a console that probes instances.",
+)
+
 SOURCE_CONNECTED: Final = Declared(
     "fengling_config_source_connected", "1 while the config source answers."
 )

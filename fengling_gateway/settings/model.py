@@ -445,6 +445,16 @@ class DrainSettings(Section):
     )
 
 
+class HealthSettings(Section):
+    """How long reports on instances are believed."""
+
+    stale_after: Seconds = Field(
+        default=60.0,
+        description="Without a sign of a console that probes instances, for so long, those that "
+        "it reported unhealthy are tried again. At least two database.poll_interval.",
+    )
+
+
 class SupervisionSettings(Section):
     """How the supervisor and its workers watch one another."""
 
@@ -570,6 +580,7 @@ class GatewaySettings(ProgramSettings):
     management: ManagementSettings = ManagementSettings()
     secrets: SecretsSettings = SecretsSettings()
     drain: DrainSettings = DrainSettings()
+    health: HealthSettings = HealthSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     log: LogSettings = LogSettings()
     debug: DebugSettings = DebugSettings()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, succeed
 
 from fengling_gateway.model.delta import Position
+from fengling_gateway.syncbus.switches import Switch
 
 
 class Bus(Protocol):
@@ -35,6 +36,10 @@ class Bus(Protocol):
     def nodes(self) -> Deferred[dict[str, dict[str, Any]]]: ...
 
     def send_command(self, command: Any) -> Deferred[int]: ...
+
+    def switches(self) -> Deferred[dict[str, Switch]]: ...
+
+    def publish_evidence(self, instances: dict[str, dict[str, Any]]) -> None: ...
 
 
 class NoBus:
@@ -64,3 +69,9 @@ class NoBus:
 
     def send_command(self, command: Any) -> Deferred[int]:
         return succeed(0)
+
+    def switches(self) -> Deferred[dict[str, Switch]]:
+        return succeed({})
+
+    def publish_evidence(self, instances: dict[str, dict[str, Any]]) -> None:
+        pass

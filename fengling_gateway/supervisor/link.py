@@ -77,6 +77,8 @@ class LinkUser(Protocol):
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None: ...
 
+    def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None: ...
+
     def worker_closed(self, link: WorkerLink) -> None: ...
 
     def worker_lost(self, link: WorkerLink) -> None: ...
@@ -159,6 +161,10 @@ class WorkerLink:
         for name, one in values.items():
             self._send(Message.KEY_SETS, {name: one})
 
+    def override(self, values: dict[str, Any]) -> None:
+        """Tell it what holds beside the configuration; see `Message.OVERRIDES`."""
+        self._send(Message.OVERRIDES, values)
+
     def drain(self, deadline: float, *, last: bool = False) -> None:
         """Have it finish and exit; `last` when nobody will read its sockets after it."""
         if self.state in (WorkerState.DRAINING, WorkerState.GONE):
@@ -224,6 +230,9 @@ class WorkerLink:
     def _key_wanted(self, values: dict[str, Any]) -> None:
         self._user.worker_wants_key(self, values["issuer"])
 
+    def _evidence(self, values: dict[str, Any]) -> None:
+        self._user.worker_saw(self, values["instances"])
+
     def _catch_up(self, values: dict[str, Any]) -> None:
         self._user.worker_asked(
             self,
@@ -259,6 +268,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] 
     Message.CATCH_UP: WorkerLink._catch_up,
     Message.RENEWED: WorkerLink._renewed,
     Message.KEY_WANTED: WorkerLink._key_wanted,
+    Message.EVIDENCE: WorkerLink._evidence,
     Message.HEARTBEAT: WorkerLink._heartbeat,
     Message.CLOSED: WorkerLink._closed,
     Message.DRAINED: WorkerLink._drained,

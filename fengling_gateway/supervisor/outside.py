@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from fengling_gateway.configsource.reading import ConfigSource
+from fengling_gateway.configsource.reading import ConfigSource, ProberRow
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.bus import Bus
@@ -34,7 +34,12 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """All of it; `launcher` takes what returns the sockets that workers inherit."""
+    """
+    All of it.
+
+    `launcher` takes what returns the sockets that workers inherit. `read_prober` asks who
+    probes instances; None where there is no database to tell.
+    """
 
     source: ConfigSource
     bus: Bus
@@ -42,3 +47,4 @@ class Outside:
     launcher: Callable[[Callable[[], dict[str, list[Any]]]], Launcher]
     fetch_keys: Callable[[Mapping[str, Any]], Deferred[Fetched]]
     key_file: KeyFile
+    read_prober: Callable[[], Deferred[ProberRow | None]] | None = None

@@ -28,6 +28,7 @@ from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.distribution import Distribution
+from fengling_gateway.supervisor.evidence import Evidence
 from fengling_gateway.supervisor.key_sets import KeySets
 from fengling_gateway.supervisor.last_resort import LastResort
 from fengling_gateway.supervisor.launch import Launched
@@ -35,12 +36,14 @@ from fengling_gateway.supervisor.legacies import Legacies
 from fengling_gateway.supervisor.link import CatchUp, WorkerLink
 from fengling_gateway.supervisor.narration import CONFIRM, Narration
 from fengling_gateway.supervisor.outside import Outside
+from fengling_gateway.supervisor.overrides import Overrides
 from fengling_gateway.supervisor.propagation import Mark, Propagation
 from fengling_gateway.supervisor.refused_instances import RefusedInstances
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
 from fengling_gateway.supervisor.telling import Telling, node_values
 from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
 from fengling_gateway.syncbus.hearsay import Hearsay
+from fengling_gateway.syncbus.messages import ProberBeat
 
 _log = Logger()
 
@@ -59,6 +62,7 @@ class SupervisorSettings:
     listeners: tuple[ListenerAddress, ...]
     runtime_dir: Path
     push: bool = True
+    health_stale_after: float = 60.0
     drain_deadline: float = 30.0
     release_held: str = CONFIRM
     """What to do about a revision that is held; ``{revision}`` is its number."""
@@ -95,6 +99,10 @@ class Supervisor:
         self.narration = Narration(clock=reactor, release=settings.release_held)
         parts = outside(self)
         self.source, self.bus, self.journal = parts.source, parts.bus, parts.journal
+        self._telling = Telling(
+            clock=reactor,
+            tell=lambda: self.bus.publish_node(node_values(self, now=reactor.seconds())),
+        )
         self.key_sets = KeySets(
             clock=reactor,
             wall=time.time,
@@ -131,6 +139,15 @@ class Supervisor:
             links=self.workers.links,
             current=lambda: Mark(self.loop.position, self.config.content_hash),
         )
+        self.evidence = Evidence(clock=reactor, publish=self.bus.publish_evidence)
+        self.overrides = Overrides(
+            clock=reactor,
+            links=self.workers.links,
+            read_switches=self.bus.switches,
+            read_prober=parts.read_prober,
+            stale_after=settings.health_stale_after,
+            changed=self._telling.soon,
+        )
         self.refused_instances = RefusedInstances(self.workers.links)
         self.lag = LagProbe(clock=reactor)
         self._hearsay = Hearsay()
@@ -138,10 +155,6 @@ class Supervisor:
         self._legacies = Legacies()
         self._last_resort = LastResort(
             clock=reactor, journal=self.journal, loop=self.loop, restored=self._restored
-        )
-        self._telling = Telling(
-            clock=reactor,
-            tell=lambda: self.bus.publish_node(node_values(self, now=reactor.seconds())),
         )
         self._has_started = False
         self._stopping: Deferred[None] | None = None
@@ -193,6 +206,7 @@ class Supervisor:
         self._last_resort.start()
         self.loop.start()
         self.lag.start()
+        self.overrides.start()
         self._telling.start()
         self._has_started = True
 
@@ -212,6 +226,8 @@ class Supervisor:
         self._last_resort.cancel()
         self.lag.stop()
         self.loop.stop()
+        self.overrides.stop()
+        self.evidence.stop()
         self._telling.now()
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
             self._legacies.retire()
@@ -249,6 +265,14 @@ class Supervisor:
         if self._hearsay.is_worth_a_look(position, self.loop.position, now=now):
             self.loop.look(reason)
 
+    def prober_heard(self, beat: ProberBeat) -> None:
+        """Whoever probes instances has said so on Redis."""
+        self.overrides.probing.heard(beat)
+
+    def bus_usable(self) -> None:
+        """Redis can be used, again: much may have been switched off or on meanwhile."""
+        self.overrides.switches.look()
+
     # Workers
 
     def _worker_configuration(self, link: WorkerLink, launched: Launched) -> dict[str, Any]:
@@ -283,7 +307,11 @@ class Supervisor:
         self.key_sets.renew()
 
     def worker_configured(self, link: WorkerLink) -> None:
+        self.overrides.tell(link)
         link.tell_key_sets(self.key_sets.values())
+
+    def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
+        self.evidence.seen(instances)
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
         link.tell_key_sets(self.key_sets.wanted(issuer_id))
@@ -335,6 +363,7 @@ class Supervisor:
 
     def look_succeeded(self) -> None:
         self.narration.look_succeeded()
+        self.overrides.probing.look()
         # At every look: what is not said within a minute of the last time stays so. And
         # at none that has failed: then nothing is found by polling either.
         self.narration.heard(self.source.state.notes.get("listen"))

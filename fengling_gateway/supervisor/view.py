@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
 
 from fengling_gateway import __version__
 from fengling_gateway.balancing.instance import split_instance_address
@@ -33,6 +34,8 @@ from fengling_gateway.syncbus.messages import NOWHERE, Command
 
 if TYPE_CHECKING:
     from fengling_gateway.supervisor.supervisor import Supervisor
+
+_log = Logger()
 
 FLEET_POLL_SECONDS: Final = 0.05
 """How often a wait for other nodes asks for their states."""
@@ -90,6 +93,7 @@ class SupervisorView:
             "node": supervisor.settings.node,
             "version": __version__,
             "state": supervisor.state,
+            **supervisor.overrides.status(),
             "started_s_ago": round(self._clock.seconds() - supervisor.started_at, 1),
             "source": {
                 "kind": supervisor.settings.source,
@@ -374,8 +378,25 @@ class SupervisorView:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: every worker serves one good configuration. The database is not asked."""
         supervisor = self._supervisor
-        ready = supervisor.state == "serving" and supervisor.workers.some_serve
-        return ready, {"state": supervisor.state, "workers": len(supervisor.workers.links())}
+        drained = supervisor.overrides.is_drained
+        ready = supervisor.state == "serving" and supervisor.workers.some_serve and not drained
+        workers = len(supervisor.workers.links())
+        return ready, {"state": supervisor.state, "drained": drained, "workers": workers}
+
+    def drain(self, on: bool, by: str) -> dict[str, Any]:
+        self._supervisor.overrides.drain(on, by=by)
+        return {"drained": on}
+
+    def restart(self) -> dict[str, Any]:
+        workers = self._supervisor.workers
+        if not workers.can_restart:
+            raise ValueError(
+                "the only worker runs in the process of the gateway itself (workers = 1)"
+                if self._supervisor.state != "draining"
+                else "this gateway is being stopped"
+            )
+        workers.rolling_restart()
+        return {"restarting": workers.restarting, "restarts": workers.restarts}
 
     async def _command(self, name: str, about: Position, args: dict[str, Any]) -> None:
         command = Command(secrets.token_hex(8), name, self._supervisor.settings.node, about, args)
@@ -392,6 +413,26 @@ class SupervisorView:
             self._supervisor.look("command")
         elif command.name == "confirm":
             self._supervisor.loop.confirm_here(command.position)
+        elif command.name == "switches":
+            self._supervisor.overrides.switches.look()
+        elif self._is_for_this_start(command):
+            self._node_command(command)
+
+    def _is_for_this_start(self, command: Command) -> bool:
+        """Whether a command is for this node, and was not recorded before it was restarted."""
+        here = {
+            "node": self._supervisor.settings.node,
+            "started_at": self._supervisor.started_on,
+        }
+        return here.items() <= command.args.items()
+
+    def _node_command(self, command: Command) -> None:
+        on = command.args.get("on")
+        if command.name == "drain" and type(on) is bool:
+            self._supervisor.overrides.drain(on, by=command.sender)
+        elif command.name == "restart":
+            _log.info("workers are to be replaced, as {by} asks", by=command.sender)
+            self._supervisor.workers.rolling_restart()
 
 
 def _sleep(clock: Any, seconds: float) -> Deferred[None]:

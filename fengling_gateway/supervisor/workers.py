@@ -52,6 +52,9 @@ class WorkersUser(Protocol):
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None: ...
 
+    def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
+        """Its requests have shown something of these instances; see `Message.EVIDENCE`."""
+
     def workers_changed(self) -> None:
         """One has come, gone, or changed its state."""
 
@@ -220,6 +223,11 @@ class Workers:
         self._restart.begin()
 
     @property
+    def can_restart(self) -> bool:
+        """Whether workers are processes of their own, and we are to go on."""
+        return self._launcher.can_overlap and self._stopping is None
+
+    @property
     def restarts(self) -> int:
         return self._restart.begun
 
@@ -259,6 +267,9 @@ class Workers:
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
         self._user.worker_wants_key(link, issuer_id)
+
+    def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
+        self._user.worker_saw(link, instances)
 
     # Sockets
 

@@ -293,7 +293,14 @@ class SyncBus:
 
         Fails with `BusError`.
         """
-        return Deferred.fromCoroutine(self._switches.read())
+        return Deferred.fromCoroutine(self._read_switches())
+
+    async def _read_switches(self) -> dict[str, Switch]:
+        try:
+            return await self._switches.read()
+        except BusError:
+            self._counts["switch_reads_failed"] += 1
+            raise
 
     def switch(
         self, kind: str, entity_id: str, *, off: bool, by: str, comment: str = ""

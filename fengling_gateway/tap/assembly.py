@@ -158,6 +158,8 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
         ),
         runtime_dir=settings.node_runtime_dir(),
         push=settings.sync.push,
+        # Without Redis the prober's row is all there is to tell, and is read at each poll.
+        health_stale_after=max(settings.health.stale_after, 2 * settings.database.poll_interval),
         drain_deadline=settings.drain.deadline,
         release_held=_release_held(settings),
         reload=ReloadSettings(
@@ -220,8 +222,10 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
         return view.networks().refusal(host, port)
 
     def outside(supervisor: Supervisor) -> Outside:
+        source = _source(reactor, settings, supervisor.hint, rng)
         return Outside(
-            source=_source(reactor, settings, supervisor.hint, rng),
+            source=source,
+            read_prober=source.prober if settings.source == "database" else None,
             bus=_bus(reactor, settings, supervisor, command_received),
             journal=_journal(reactor, settings, in_thread, threads.stop),
             launcher=lambda sockets: _launcher(reactor, settings, log, sockets, rng),
@@ -281,6 +285,8 @@ def _bus(
         keyring=Keyring(settings.sync.keys, cluster=settings.cluster),
         on_announcement=supervisor.announced,
         on_command=on_command,
+        on_prober=supervisor.prober_heard,
+        on_usable=supervisor.bus_usable,
         on_subscribed=lambda: supervisor.hint("subscribed", {}),
         rng=random.Random(),
     )

@@ -203,6 +203,10 @@ class WorkerAgent:
         assert self._issuers is not None, "so are they"
         return {**self._uncompiled, **self._certificates.failed(), **self._issuers.failed()}
 
+    def _override(self, values: dict[str, Any]) -> None:
+        if self._plane is not None:  # or its settings were no good
+            self._plane.send_away(values["is_draining"])
+
     def _request(self, values: dict[str, Any]) -> None:
         number = values["id"]
         try:
@@ -328,6 +332,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]]
     Message.DRAIN: WorkerAgent._drain,
     Message.RENEW: WorkerAgent._renew,
     Message.KEY_SETS: WorkerAgent._key_sets,
+    Message.OVERRIDES: WorkerAgent._override,
     Message.REQUEST: WorkerAgent._request,
 }
 

@@ -136,7 +136,7 @@ def test_what_is_about_the_whole_gateway_is_refused(gateway: FakeGateway) -> Non
                 refused.add(path.removeprefix("/api/gateway/"))
     assert refused == {
         *("status", "workers", "names", "rejected", "audit"),
-        *("reload", "confirm", "explain"),
+        *("reload", "confirm", "explain", "drain", "restart"),
     }
     assert gateway.asked == []
 

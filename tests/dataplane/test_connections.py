@@ -342,6 +342,36 @@ class DrainTests(RigCase):
         rig.settle()
         self.successResultOf(drained)
 
+    def test_clients_are_sent_away_and_served_all_the_same(self) -> None:
+        """Idle ones stay until they ask; who comes is taken; and all of it can be taken back."""
+        rig = self.rig(HI)
+        idle = rig.ask(GET_HI)
+        idle.take()
+        rig.plane.send_away(True)
+        rig.advance(5)
+        self.assertIsNone(idle.ended)
+        for client in (idle, rig.client()):
+            client.deliver(GET_HI)
+            self.assertEqual(status_of(client.sent), 200)
+            self.assertEqual(head_of(client.sent)[b"connection"], b"close")
+            self.assertEqual(client.ended, "closed")
+        rig.plane.send_away(False)
+        back = rig.ask(GET_HI)
+        self.assertNotIn(b"connection", head_of(back.sent))
+        self.assertIsNone(back.ended)
+
+    def test_a_worker_that_leaves_can_not_be_taken_back(self) -> None:
+        """Its connections end, whatever becomes of its node."""
+        rig = self.rig(HI)
+        client = rig.ask(GET_HI)
+        client.take()
+        drained = rig.plane.start_draining(10.0)
+        rig.plane.send_away(False)
+        client.deliver(GET_HI)
+        self.assertEqual(head_of(client.sent)[b"connection"], b"close")
+        rig.settle()
+        self.successResultOf(drained)
+
     def test_deadline_ends_what_is_left(self) -> None:
         """After the deadline the rest is broken off."""
         rig = self.rig()

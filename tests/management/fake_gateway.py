@@ -127,6 +127,16 @@ class FakeGateway:
         self._fail()
         return succeed({"confirmed": revision})
 
+    def drain(self, on: bool, by: str) -> dict[str, Any]:
+        self.asked.append(("drain", on, by))
+        self._fail()
+        return {"drained": on}
+
+    def restart(self) -> dict[str, Any]:
+        self.asked.append(("restart",))
+        self._fail()
+        return {"restarting": True, "restarts": 1}
+
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
         self.asked.append(("explain", request))
         self._fail()

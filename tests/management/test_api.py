@@ -15,7 +15,7 @@ from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.management.api import ManagementApi
 from fengling_gateway.management.openapi import document
 from fengling_gateway.model.entity import Key, canonical
-from fengling_gateway.model.management_tokens import READ, WRITE
+from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 from tests.management.fake_gateway import FakeGateway, resource, some_bodies, token
 from tests.management.raw_http import ask_raw
 
@@ -163,6 +163,42 @@ class ApiTests(SynchronousTestCase):
         """The token's subject is the author; it can't be chosen in the body."""
         status, _ = self.ask("POST", "/api/gateway/confirm", body={"revision": 412})
         self.assertEqual((status, self.gateway.asked), (200, [("confirm", 412, "ops")]))
+
+    def test_drain_and_restart_are_for_admins(self) -> None:
+        """Who asked for it is on record, and whether it was done."""
+        for name, body in (("drain", {"on": True}), ("restart", {})):
+            status, answer = self.ask("POST", f"/api/gateway/{name}", body=body)
+            self.assertEqual((status, answer["code"]), (403, "insufficient_scope"))
+        self.assertEqual(self.gateway.asked, [])
+        for on in (True, False):
+            answer = self.ask("POST", "/api/gateway/drain", scope=ADMIN, body={"on": on})
+            self.assertEqual(answer, (200, {"drained": on}))
+        answer = self.ask("POST", "/api/gateway/restart", scope=ADMIN)
+        self.assertEqual(answer, (200, {"restarting": True, "restarts": 1}))
+        asked = [("drain", True, "ops"), ("drain", False, "ops"), ("restart",)]
+        self.assertEqual(self.gateway.asked, asked)
+        _, audit = self.ask("GET", "/api/gateway/audit", scope=ADMIN)
+        changes = [
+            (one["what"], one["outcome"]) for one in audit["items"] if one["event"] == "change"
+        ]
+        self.assertEqual(
+            changes, [("restart", "done"), ("drain off", "done"), ("drain on", "done")]
+        )
+
+    def test_drain_says_whether(self) -> None:
+        """Nothing is guessed."""
+        for body in ({}, {"on": 1}, {"on": "true"}, {"on": None}, {"on": True, "node": "n2"}):
+            status, _ = self.ask("POST", "/api/gateway/drain", scope=ADMIN, body=body)
+            self.assertEqual(status, 422, body)
+        status, _ = self.ask("POST", "/api/gateway/restart", scope=ADMIN, body={"on": True})
+        self.assertEqual(status, 422)
+        self.assertEqual(self.gateway.asked, [])
+
+    def test_restart_of_nothing_is_a_conflict(self) -> None:
+        """With one worker there is nothing to replace."""
+        self.gateway.failure = ValueError("the only worker")
+        status, answer = self.ask("POST", "/api/gateway/restart", scope=ADMIN)
+        self.assertEqual((status, answer["detail"]), (409, "the only worker"))
 
     def test_names_are_those_of_each_worker(self) -> None:
         """Each resolves for itself."""
@@ -348,7 +384,7 @@ def test_the_document_has_every_operation() -> None:
         for path, operations in document()["paths"].items()
         for method in operations
     }
-    assert len(documented) == 34
+    assert len(documented) == 36
     for method, path in documented:
         adapter = ManagementApi.app.url_map.bind("gateway")
         adapter.match(path.replace("{id}", "x"), method=method)

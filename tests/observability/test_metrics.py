@@ -138,6 +138,20 @@ def test_certificates_are_shown_with_their_end_and_what_lacks_its_key() -> None:
     assert found["fengling_config_worker_failed_entities", (("worker", "w1"),)] == 0
 
 
+def test_what_holds_beside_the_configuration_is_shown() -> None:
+    """By name, for whoever wonders why a route answers with 503."""
+    health = {"state": "stale", "age_s": 71.5, "term": 4, "holder": "c1"}
+    switches = [{"kind": "route", "id": "all"}, {"kind": "instance", "id": "i1"}]
+    status = {**STATUS, "drained": True, "health": health, "switched_off": switches}
+    found = rendered(status=status)
+    assert found["fengling_node_drained", ()] == 1
+    assert found["fengling_node_switched_off", (("id", "all"), ("kind", "route"))] == 1
+    assert found["fengling_node_switched_off", (("id", "i1"), ("kind", "instance"))] == 1
+    assert found["fengling_health_stale", ()] == 1
+    assert found["fengling_health_prober_age_seconds", ()] == 71.5
+    assert rendered(status=STATUS)["fengling_health_stale", ()] == 0
+
+
 def test_issuers_are_shown_with_their_keys_and_what_fails() -> None:
     """For an alert while the keys from before still go on."""
     published = {
@@ -252,7 +266,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|limit|tls|dns|upstream|workers?|config|issuer|bus|management|log)[a-z_]*",
+            r"fengling_(build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one

@@ -13,7 +13,13 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.configsource.reading import Reading, Row, SourceError, SourceState
+from fengling_gateway.configsource.reading import (
+    ProberRow,
+    Reading,
+    Row,
+    SourceError,
+    SourceState,
+)
 from fengling_gateway.control.frames import Message
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.model.delta import Delta, Position
@@ -27,6 +33,8 @@ from fengling_gateway.supervisor.link import CatchUp
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.published_keys import Kept
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
+from fengling_gateway.syncbus.messages import ProberBeat
+from fengling_gateway.syncbus.switches import Switch
 from tests.support.forge import rsa_jwk
 
 
@@ -84,6 +92,14 @@ class Bus(NoBus):
         self._happened = happened
 
         self.states: list[dict[str, Any]] = []
+        self.evidence: list[dict[str, Any]] = []
+        self.words: dict[str, Switch] = {}
+
+    def switches(self) -> Deferred[dict[str, Switch]]:
+        return succeed(self.words)
+
+    def publish_evidence(self, instances: dict[str, dict[str, Any]]) -> None:
+        self.evidence.append(instances)
 
     def announce(self, position: Position) -> None:
         self._happened.append(f"announced {position.revision}")
@@ -139,6 +155,7 @@ class Worker:
     def __init__(self, happened: list[str]) -> None:
         self._happened = happened
         self.exited: Callable[[str], None] = lambda _: None
+        self.overrides: list[dict[str, Any]] = []
 
     def launch(self, name: str, user: Any, exited: Callable[[str], None]) -> Launched:
         self.exited = exited
@@ -147,6 +164,8 @@ class Worker:
     def send(self, message: Any, values: Any = None) -> None:
         if message is Message.KEY_SETS:
             self._happened.append(f"told of {', '.join(values)}")
+        if message is Message.OVERRIDES:
+            self.overrides.append(values)
 
     def send_delta(self, delta: Delta) -> None:
         self._happened.append(f"sent {delta.after.revision}")
@@ -169,7 +188,8 @@ class SupervisorCase(SynchronousTestCase):
         self.key_file = KeyFile()
         self.fetches: list[Deferred[Fetched]] = []
         self.broken_off = 0
-        worker, self.bus = Worker(self.happened), Bus(self.happened)
+        self.worker, self.bus = Worker(self.happened), Bus(self.happened)
+        self.rows: list[Deferred[ProberRow | None]] = []
         self.supervisor = Supervisor(
             reactor=self.clock,
             settings=SupervisorSettings(
@@ -185,13 +205,18 @@ class SupervisorCase(SynchronousTestCase):
                 source=self.source,
                 bus=self.bus,
                 journal=self.journal,
-                launcher=lambda sockets: worker,
+                launcher=lambda sockets: self.worker,
+                read_prober=self.read_prober,
                 fetch_keys=self.fetch_keys,
                 key_file=self.key_file,
             ),
             rng=random.Random(1),
         )
         self.supervisor.start()
+
+    def read_prober(self) -> Deferred[ProberRow | None]:
+        self.rows.append(Deferred())
+        return self.rows[-1]
 
     def fetch_keys(self, body: Any) -> Deferred[Fetched]:
         self.fetches.append(Deferred(self.break_off))
@@ -378,6 +403,40 @@ class SupervisorTests(SupervisorCase):
         self.assertEqual(state["traffic"]["requests_per_s"], 40.0)
         self.assertEqual(state["workers"][0]["traffic"]["requests_per_s"], 40.0)
         self.assertEqual(state["started_at"], self.supervisor.started_on)
+
+    def test_worker_is_told_what_holds_beside_the_configuration(self) -> None:
+        """Before it serves; and other nodes hear of each change."""
+        self.assertEqual([one["routes"] for one in self.worker.overrides], [[]])
+        self.bus.words = {"route/all": Switch("route", "all", True, "ada", 1.0)}
+        self.supervisor.bus_usable()
+        self.supervisor.overrides.drain(True, by="ada")
+        self.clock.advance(0.1)
+        last = self.worker.overrides[-1]
+        self.assertEqual((last["routes"], last["is_draining"]), (["all"], True))
+        state = self.bus.states[-1]
+        self.assertEqual(
+            (state["switches"], state["draining"], state["health"]), (["route/all"], True, "none")
+        )
+
+    def test_prober_is_asked_for_when_the_source_has_answered(self) -> None:
+        """What it says, and what is heard on Redis, decides how fresh verdicts are."""
+        self.assertEqual(self.rows, [])
+        self.source.answer(at(1), route(1))
+        self.rows[0].callback(ProberRow(4, "c1", 59.0))
+        self.clock.pump([1.0] * 3)
+        self.assertTrue(self.worker.overrides[-1]["health_is_stale"])
+        self.supervisor.prober_heard(ProberBeat(5, "c2"))
+        self.assertFalse(self.worker.overrides[-1]["health_is_stale"])
+        self.clock.advance(0.1)
+        self.assertEqual(self.bus.states[-1]["health"], "fresh")
+
+    def test_evidence_of_workers_is_published(self) -> None:
+        """As they tell it."""
+        (link,) = self.supervisor.workers.links()
+        seen = {"failures": 1, "successes": 0, "error": "connect_failed", "ejected_for": None}
+        link.message_received(Message.EVIDENCE, json.dumps({"instances": {"i1": seen}}).encode())
+        self.clock.advance(0)
+        self.assertEqual(self.bus.evidence, [{"i1": seen}])
 
     def test_worker_of_an_older_version_tells_no_totals(self) -> None:
         """It drains while the new ones serve."""

@@ -138,6 +138,77 @@ class SupervisorViewTests(SupervisorViewCase):
         self.assertEqual(self.successResultOf(confirmed), {"confirmed": 7, "held": None})
 
 
+class NodeCommandTests(SupervisorViewCase):
+    """What consoles ask of one node."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.done: list[Any] = []
+        self.supervisor.started_on = 7.5
+        self.supervisor.state = "serving"
+        self.supervisor.overrides = SimpleNamespace(
+            drain=lambda on, by: self.done.append(("drain", on, by)),
+            switches=SimpleNamespace(look=lambda: self.done.append("read")),
+            is_drained=False,
+        )
+        self.supervisor.workers = SimpleNamespace(
+            rolling_restart=lambda: self.done.append("restart"),
+            links=list,
+            some_serve=True,
+            can_restart=True,
+            restarting=True,
+            restarts=1,
+        )
+
+    def hear(self, name: str, **args: Any) -> None:
+        self.view.command_received(Command("c", name, "console/c1", HERE, args))
+
+    def test_this_node_drains_and_restarts(self) -> None:
+        """As its name and its start are named."""
+        self.hear("drain", node="n1", started_at=7.5, on=True)
+        self.hear("drain", node="n1", started_at=7.5, on=False)
+        self.hear("restart", node="n1", started_at=7.5)
+        drains = [("drain", on, "console/c1") for on in (True, False)]
+        self.assertEqual(self.done, [*drains, "restart"])
+
+    def test_what_is_meant_for_others_or_for_a_former_start_is_not_done(self) -> None:
+        """A recording, played to a supervisor that has just been restarted, is such."""
+        for args in (
+            {"node": "n2", "started_at": 7.5, "on": True},
+            {"node": "n1", "started_at": 6.5, "on": True},
+            {"node": "n1", "on": True},
+            {"on": True},
+        ):
+            self.hear("drain", **args)
+            self.hear("restart", **args)
+        self.hear("drain", node="n1", started_at=7.5, on=1)
+        self.hear("drain", node="n1", started_at=7.5)
+        self.hear("explode", node="n1", started_at=7.5)
+        self.assertEqual(self.done, [])
+
+    def test_what_is_switched_off_is_read_when_somebody_says_so(self) -> None:
+        """Whatever is in the command: what counts is signed apart."""
+        self.hear("switches", routes=["all"])
+        self.assertEqual(self.done, ["read"])
+
+    def test_a_drained_node_is_not_ready(self) -> None:
+        """And says why."""
+        self.assertTrue(self.view.ready()[0])
+        self.supervisor.overrides.is_drained = True
+        ready, why = self.view.ready()
+        self.assertEqual((ready, why["drained"], why["state"]), (False, True, "serving"))
+
+    def test_a_single_worker_is_not_replaced(self) -> None:
+        """Nor are any while the gateway is being stopped; it says which."""
+        self.assertEqual(self.view.restart(), {"restarting": True, "restarts": 1})
+        self.supervisor.workers.can_restart = False
+        for state, why in (("serving", "workers = 1"), ("draining", "being stopped")):
+            self.supervisor.state = state
+            with self.assertRaisesRegex(ValueError, why):
+                self.view.restart()
+        self.assertEqual(self.done, ["restart"])
+
+
 class ManagementTokenTests(SupervisorViewCase):
     """What is kept of a token."""
 

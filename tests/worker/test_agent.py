@@ -105,6 +105,7 @@ class FakePlane:
         self.files_read: list[Any] = []
         self.listening: list[tuple[str, Any]] = []
         self.drained: Deferred[None] = Deferred()
+        self.sent_away: list[bool] = []
 
     def offer_certificates(self, certificates: Iterable[Certificate]) -> None:
         self.certificates.append({one.name: one for one in certificates})
@@ -127,6 +128,9 @@ class FakePlane:
 
     def stop(self) -> Deferred[None]:
         return succeed(None)
+
+    def send_away(self, away: bool) -> None:
+        self.sent_away.append(away)
 
     def totals(self) -> dict[str, int]:
         return {"requests": 7}
@@ -609,6 +613,15 @@ class WorkerAgentTests(SynchronousTestCase):
         self.turn()
         beats = self.supervisor.said_of(Message.HEARTBEAT)
         self.assertGreaterEqual(beats[-1]["lag_ms"], 200.0)
+
+    def test_a_drained_node_sends_its_clients_away_and_takes_them_back(self) -> None:
+        """The worker goes on."""
+        self.configure()
+        nothing = {"routes": [], "instances": [], "health_is_stale": False}
+        for away in (True, False):
+            self.channel.send(Message.OVERRIDES, {**nothing, "is_draining": away})
+            self.turn()
+        self.assertEqual(self.plane.sent_away, [True, False])
 
     def test_heartbeats_tell_what_has_been_served(self) -> None:
         """For rates and percentiles that nobody has to ask for."""
