@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 _OURS: Final = frozenset(
-    {"control", "demo.sql", "env", "gateway.toml", "lock", "logs", "secrets", "state.json"}
+    (
+        *("control", "demo.sql", "env", "gateway.toml", "console.toml", "lock", "logs"),
+        *("secrets", "state.json"),
+    )
 )
 _MARK: Final = "made by the quickstart of Fengling Gateway, which deletes what it put here\n"
 """What is in the file ``lock`` of a directory that is ours."""
@@ -44,6 +47,7 @@ class Place:
         self.state_file = self.directory / "state.json"
         self.env_file = self.directory / "env"
         self.settings_file = self.directory / "gateway.toml"
+        self.console_settings_file = self.directory / "console.toml"
         self.demo_file = self.directory / "demo.sql"
         self.control = self.directory / "control"
         self._lock: IO[str] | None = None
@@ -99,7 +103,7 @@ class Place:
 
     def leave(self, *, keep_logs: bool = False) -> None:
         """Remove what we put there; with `keep_logs` what explains a failure stays, and our mark."""
-        self._empty(keep={"logs", "gateway.toml"} if keep_logs else set())
+        self._empty(keep={"logs", "gateway.toml", "console.toml"} if keep_logs else set())
         if not keep_logs:
             (self.directory / "lock").unlink(missing_ok=True)
             if self._removable and not any(self.directory.iterdir()):

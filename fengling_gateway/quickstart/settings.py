@@ -1,4 +1,4 @@
-"""The settings of the quickstart's gateway. Secrets are in files that they name."""
+"""The settings of the quickstart's gateway and console. Secrets are in files that they name."""
 
 from __future__ import annotations
 
@@ -52,6 +52,39 @@ allow = ["127.0.0.0/8", "::1"]
 # Names the worker in every answer: fine in a demonstration.
 [debug]
 worker_header = true
+"""
+
+
+def console_settings(stack: Stack) -> str:
+    """Return the console's settings file."""
+    files = stack.place.secrets
+    port = stack.console_port
+    return f"""\
+# Made by scripts/quickstart for this run. etc/console.toml explains every key.
+cluster = "quickstart"
+name = "quickstart"
+
+[http]
+address = "127.0.0.1:{port}"
+
+[database]
+url_file = "{files / "console-database-url"}"
+
+[redis]
+url_file = "{files / "redis-url"}"
+
+[sync]
+keys_file = "{files / "sync-keys"}"
+
+[management]
+token_keys_file = "{files / "token-keys"}"
+
+[signin]
+external_urls = ["http://127.0.0.1:{port}", "http://localhost:{port}"]
+
+# Everything runs on this machine.
+[upstream]
+allow = ["127.0.0.0/8", "::1"]
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import signal
@@ -9,7 +10,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,23 +25,29 @@ from fengling_gateway.embedded.ports import free_port
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from fengling_gateway.quickstart.place import Place, write_private
-from fengling_gateway.quickstart.settings import gateway_settings, make_gateway_secrets
+from fengling_gateway.quickstart.settings import (
+    console_settings,
+    gateway_settings,
+    make_gateway_secrets,
+)
 
 DATABASE: Final = "fengling"
 TRAFFIC_PORT: Final = 8000
 MANAGEMENT_PORT: Final = 8001
+CONSOLE_PORT: Final = 8002
 
 _DEMO_INSTANCES: Final = ("hello-v1-a", "hello-v1-b", "hello-v2-a", "orders-a")
 _ATTEMPTS: Final = 5
 _PORT_TAKEN: Final = "Address already in use"
 _SERVING: Final = b"serving with "
+_CONSOLE_SERVING: Final = b"the console is at "
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 
 
 class Stack:
     """
-    PostgreSQL, Valkey, the demo's services and a gateway on this machine's loopback.
+    PostgreSQL, Valkey, the demo's services, a gateway and a console on this machine's loopback.
 
     `start` yields what has been done and what comes next, so that its caller
     can show progress; `stop` ends whatever has been started, and may be called
@@ -56,6 +63,7 @@ class Stack:
         self.workers = workers
         self.traffic_port = preferred_port(TRAFFIC_PORT)
         self.management_port = preferred_port(MANAGEMENT_PORT)
+        self.console_port = preferred_port(CONSOLE_PORT)
         self.scratch = scratch_directory("fengling-quickstart-")
         self.postgres = PostgresServer(
             self.scratch / "postgres", password=place.new_secret("postgres")
@@ -63,10 +71,11 @@ class Stack:
         self.valkey = ValkeyServer(self.scratch / "valkey", password=place.new_secret("valkey"))
         self.demo: OwnedProcess | None = None
         self.gateway: OwnedProcess | None = None
+        self.console: OwnedProcess | None = None
         self._workers: list[guard.Process] = []
         self.token = ""
         self.demo_revision = 0
-        self._passwords = {name: place.new_secret(name) for name in ("ops", "gateway")}
+        self._passwords = {name: place.new_secret(name) for name in ("ops", "gateway", "console")}
 
     @property
     def gateway_url(self) -> str:
@@ -75,6 +84,10 @@ class Stack:
     @property
     def management_url(self) -> str:
         return f"http://127.0.0.1:{self.management_port}"
+
+    @property
+    def console_url(self) -> str:
+        return f"http://127.0.0.1:{self.console_port}"
 
     def database(self, user: str = "ops") -> str:
         """Return the DSN of the configuration database for one of its login roles."""
@@ -91,8 +104,11 @@ class Stack:
         yield from self._start_servers()
         yield from self._load_demo()
         yield from self._start_gateway()
+        yield from self._start_console()
 
     def stop(self) -> None:
+        if self.console is not None:
+            self.console.stop(timeout=_STOP_SECONDS)
         if self.gateway is not None:
             self.gateway.stop(timeout=_STOP_SECONDS)
             # Workers outlive a supervisor that was killed, and would keep the port.
@@ -104,7 +120,7 @@ class Stack:
 
     def pids(self) -> dict[str, int]:
         """Return the pid of each program by its name, those that run."""
-        owned = {"gateway": self.gateway, "demo": self.demo}
+        owned = {"gateway": self.gateway, "console": self.console, "demo": self.demo}
         pids = {name: program.pid for name, program in owned.items() if program and program.running}
         servers = {"postgres": self.postgres.pid, "redis": self.valkey.pid}
         return {**pids, **{name: pid for name, pid in servers.items() if pid is not None}}
@@ -127,6 +143,8 @@ class Stack:
             "  IN ROLE fengling_console;"
             f"CREATE ROLE gateway LOGIN PASSWORD '{self._passwords['gateway']}'"
             "  IN ROLE fengling_gateway;"
+            f"CREATE ROLE console LOGIN PASSWORD '{self._passwords['console']}'"
+            "  IN ROLE fengling_console, fengling_voucher;"
         )
         yield "the tables, and a role for each who connects", "starting the demo's services"
         addresses = self._start_demo()
@@ -166,35 +184,62 @@ class Stack:
         self.token = make_gateway_secrets(
             self.place, database=self.database("gateway"), redis=self.valkey.url
         )
+
+        def choose_ports() -> None:
+            self.traffic_port = preferred_port(TRAFFIC_PORT)
+            self.management_port = preferred_port(MANAGEMENT_PORT)
+
+        self._start_on_its_ports(self._start_gateway_once, choose_ports)
+        yield f"a gateway of {self.workers} workers on {self.gateway_url}", "starting the console"
+
+    def _start_console(self) -> Iterator[tuple[str, str]]:
+        self.place.new_secret("console-database-url", self.database("console"))
+
+        def choose_port() -> None:
+            self.console_port = preferred_port(CONSOLE_PORT)
+
+        self._start_on_its_ports(self._start_console_once, choose_port)
+        yield f"a console on {self.console_url}", "sending requests"
+
+    def _start_on_its_ports(self, start: Callable[[], None], choose: Callable[[], None]) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                self._start_gateway_on_its_ports()
-                break
+                start()
+                return
             except StartError as error:
                 # Somebody was faster: another quickstart, say, that began when we did.
                 if _PORT_TAKEN not in str(error) or attempt + 1 == _ATTEMPTS:
                     raise
-            self.traffic_port = preferred_port(TRAFFIC_PORT)
-            self.management_port = preferred_port(MANAGEMENT_PORT)
-        yield f"a gateway of {self.workers} workers on {self.gateway_url}", "sending requests"
+            choose()
 
-    def _start_gateway_on_its_ports(self) -> None:
+    def _start_gateway_once(self) -> None:
         write_private(self.place.settings_file, gateway_settings(self))
-        program = Path(sys.executable).parent / "fengling-gateway"
-        gateway = self.gateway = OwnedProcess(
-            [str(program), "--config", str(self.place.settings_file)],
-            log=self.place.logs / "gateway.log",
+        self.gateway = self._program("fengling-gateway", "gateway", self.place.settings_file)
+        self._wait_until_serving(self.gateway, _SERVING, self.management_url)
+
+    def _start_console_once(self) -> None:
+        write_private(self.place.console_settings_file, console_settings(self))
+        settings = self.place.console_settings_file
+        self.console = self._program("fengling-console", "console", settings)
+        self._wait_until_serving(self.console, _CONSOLE_SERVING, self.console_url)
+
+    def _program(self, name: str, log: str, settings: Path) -> OwnedProcess:
+        return OwnedProcess(
+            [str(Path(sys.executable).parent / name), "--config", str(settings)],
+            log=self.place.logs / f"{log}.log",
             grace=_STOP_SECONDS,
             env=environment(**_without_settings()),
         )
-        written = gateway.log.stat().st_size
+
+    def _wait_until_serving(self, program: OwnedProcess, word: bytes, url: str) -> None:
+        written = program.log.stat().st_size
 
         def serves() -> bool:
             # Its own word for it, too: it might be another quickstart's that answers.
-            own = gateway.log.read_bytes()[written:]
-            return _SERVING in own and is_ready(self.management_url)
+            own = program.log.read_bytes()[written:]
+            return word in own and is_ready(url)
 
-        gateway.wait_until(serves, _START_SECONDS)
+        program.wait_until(serves, _START_SECONDS)
 
     def announce(self, worker_pids: Sequence[int] = ()) -> None:
         """Write the state and environment files for those who want to take part."""
@@ -203,7 +248,7 @@ class Stack:
             {
                 "gateway": self.gateway_url,
                 "management": self.management_url,
-                "console": None,
+                "console": self.console_url,
                 "token": self.token,
                 "database": self.database(),
                 "redis": self.valkey.url,
@@ -220,15 +265,33 @@ class Stack:
                 "GATEWAY": self.gateway_url,
                 "FENGLING_DATABASE": self.database(),
                 "FENGLING_MANAGEMENT": self.management_url,
+                "FENGLING_CONSOLE": self.console_url,
                 "FENGLING_TOKEN": self.token,
             },
             programs=[Path(sys.executable).parent, self.postgres.program("psql").parent],
         )
 
+    def login_url(self) -> str:
+        """Return a link that opens the console signed in, once; the console itself where it makes none."""
+        request = urllib.request.Request(
+            f"{self.console_url}/api/console/login-links",
+            data=b"{}",
+            headers={
+                "Authorization": f"Bearer {self.token}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return str(json.load(answer)["url"])
+        except (OSError, ValueError, KeyError):
+            return self.console_url
+
     def links(self) -> list[tuple[str, str]]:
         """Return what to connect to, by name."""
         return [
             ("gateway", f"{self.gateway_url}/hello"),
+            ("console", self.login_url()),
             ("management", f"{self.management_url}/api/gateway/status"),
             ("token", self.token),
             ("database", self.database()),

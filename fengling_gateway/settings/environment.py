@@ -27,6 +27,7 @@ OTHERS: Final = frozenset(
     (
         # fenglingctl, scripts/reload-api
         *("FENGLING_CONTEXT", "FENGLING_DATABASE", "FENGLING_MANAGEMENT"),
+        "FENGLING_CONSOLE",
         *("FENGLING_TOKEN", "FENGLING_TOKEN_FILE"),
         # scripts/quickstart
         *("FENGLING_CALLED_AS", "FENGLING_CALLED_FROM"),
