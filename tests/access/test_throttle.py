@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fengling_gateway.access.throttle import MAX_ADDRESSES, FailureThrottle
+from fengling_gateway.access.throttle import MAX_ADDRESSES, FailureThrottle, SignInThrottle
 
 
 def failures(*addresses: str) -> list[bool]:
@@ -37,3 +37,22 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(MAX_ADDRESSES):
         throttle.failed(f"10.{number >> 8}.{number & 255}.1", now=0.0)
     assert not throttle.failed("192.0.2.1", now=0.0)
+
+
+def test_sign_ins_are_limited_by_address_and_together() -> None:
+    """One that guesses is closed first; a thousand that do, all together."""
+    throttle = SignInThrottle()
+    assert [throttle.failed("192.0.2.1", now=0.0) for _ in range(11)] == [False] * 10 + [True]
+    assert throttle.is_closed("192.0.2.1", now=0.0)
+    assert not throttle.is_closed("192.0.2.2", now=0.0)
+    assert not throttle.is_closed("192.0.2.1", now=2.0)
+    for number in range(100):
+        throttle.failed(f"198.51.100.{number}", now=3.0)
+    assert throttle.is_closed("203.0.113.9", now=3.0)
+    assert not throttle.is_closed("203.0.113.9", now=4.0)
+
+
+def test_to_look_is_no_failure() -> None:
+    """Nobody is closed by asking whether he is."""
+    throttle = FailureThrottle()
+    assert not any(throttle.is_empty("192.0.2.1", now=0.0) for _ in range(20))

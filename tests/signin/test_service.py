@@ -292,6 +292,18 @@ class MakeLinkTests(ConsoleCase):
         ends = time.strptime(session["ends_at"][:19], "%Y-%m-%dT%H:%M:%S")
         self.assertLess(calendar.timegm(ends), time.time() + 1000)
 
+    async def test_revoked_token_ends_what_it_has_begun(self) -> None:
+        """The links that it made, and their sessions."""
+        console = await self.console()
+        first, second = [await self.made(console, {}, **bearer()) for _ in range(2)]
+        browser = Browser(console)
+        await browser.post(SESSION, {"link": first.json["url"].partition("#link=")[2]})
+        self.assertEqual((await browser.get("/routes")).status, 200)
+        console.rows["t9"] = {**NOTHING, "revoked_at": 1.0}
+        self.assertEqual((await browser.get("/routes")).status, 401)
+        token = second.json["url"].partition("#link=")[2]
+        self.assertEqual((await Browser(console).post(SESSION, {"link": token})).status, 403)
+
     async def test_session_makes_links_too(self) -> None:
         """For another browser of the same person."""
         console = await self.console()

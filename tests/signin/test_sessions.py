@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jwt
 import pytest
 
 from fengling_gateway.access.verifiers import LocalTokens
@@ -175,6 +176,19 @@ def test_session_is_no_bearer_token() -> None:
     [token] = signed_in().jar.values()
     with pytest.raises(TokenError, match="wrong_claims"):
         LocalTokens(RING, {}.get).verify(token, now=NOW)
+
+
+def test_token_for_several_uses_is_for_none() -> None:
+    """We have never signed one."""
+    [token] = signed_in().jar.values()
+    said = unverified_claims(token)["claims"]
+    secret = bytes(range(32))
+    both = jwt.encode(
+        {**said, "aud": [sessions_module.AUDIENCE, AUDIENCE]}, secret, headers={"kid": "k1"}
+    )
+    assert refusal(cookie(both)) == "wrong_claims"
+    one = jwt.encode({**said, "aud": sessions_module.AUDIENCE}, secret, headers={"kid": "k1"})
+    assert sessions().operator_of(cookie(one).ask(), now=NOW)
 
 
 @pytest.mark.parametrize("claim", ["sub", "scope", "jti", "exp", "idle", "how", "tenants"])
