@@ -28,6 +28,7 @@ from fengling_gateway.model.checks import (
     wrong_type,
 )
 from fengling_gateway.model.checks import optional as or_null
+from fengling_gateway.model.ejection import ejection
 from fengling_gateway.model.limits import concurrency, rate_limit
 from fengling_gateway.model.names import (
     edited_request_header,
@@ -109,6 +110,7 @@ POLICIES: Final[dict[str, Check]] = {
     "auth": or_null(auth),
     "concurrency": or_null(concurrency),
     "cors": or_null(cors),
+    "ejection": or_null(ejection),
     "limits": or_null(Record(Field("max_request_body", or_null(integer(0, MAX_BODY_LIMIT))))),
     "path": or_null(_path),
     "rate_limit": or_null(rate_limit),

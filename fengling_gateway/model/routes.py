@@ -18,6 +18,7 @@ from fengling_gateway.model.checks import (
     unique,
     unsupported,
 )
+from fengling_gateway.model.ejection import refuse_on_route
 from fengling_gateway.model.entity import MAX_BODY_BYTES, Key
 from fengling_gateway.model.kinds import ENABLED, MAX_HOSTS, MAX_WEIGHT
 from fengling_gateway.model.names import (
@@ -174,6 +175,7 @@ def finish_route(body: dict[str, Any], row: dict[str, Any], report: Report) -> N
     if len(given) != 1:
         found = " and ".join(given) if given else "none of them"
         report.add("one_target", f"must have exactly one of {', '.join(TARGETS)}; it has {found}")
+    refuse_on_route(row.get("policies"), report)
     start, end = body.get("valid_from"), body.get("valid_to")
     if start is not None and end is not None and start >= end:
         report.add("conflict", "must have a valid_to after its valid_from")

@@ -233,6 +233,16 @@ class PolicyTests:
                 "UPDATE fengling.service SET policies = %s RETURNING 1", json.dumps({name: None})
             )
 
+    def test_ejection_is_no_policy_of_routes(self, session: Session) -> None:
+        """They have no instances; services and the setting have it."""
+        add_service(session, "s")
+        session.rows("INSERT INTO fengling.route (id, service_id) VALUES ('r', 's') RETURNING 1")
+        with pytest.raises(errors.CheckViolation, match="and not of routes"):
+            session.rows("UPDATE fengling.route SET policies = '{\"ejection\": null}' RETURNING 1")
+        session.rows(
+            "INSERT INTO fengling.setting VALUES ('defaults', '{\"ejection\": null}') RETURNING 1"
+        )
+
     @pytest.mark.parametrize(
         ("policy", "why"),
         [

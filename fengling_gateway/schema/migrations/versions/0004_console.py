@@ -10,5 +10,5 @@ down_revision = "0003"
 
 def upgrade() -> None:
     run_sql = context.config.attributes["run_sql"]
-    for name in ("health", "signin", "history"):
+    for name in ("health", "signin", "history", "ejection"):
         run_sql(f"{revision}/{name}.sql")
