@@ -94,28 +94,57 @@ class InstanceState:
 
     There is one per instance id and address. It survives revisions, whatever
     else they change; another address makes another state, so that neither
-    connections nor load of the old address count for the new one. The data
-    plane maintains ``in_flight`` and ``picked``; balancing only reads them.
+    connections, load nor failures of the old address count for the new one. The
+    data plane maintains ``in_flight``, ``picked``, ``unanswered`` and ``told``;
+    balancing only reads them. `ejection.Ejections` maintains ``failures``,
+    ``ejections`` and ``ejected_until``.
 
     Attributes:
         instance: the current configuration of the instance.
         in_flight: requests sent to it that have not ended.
-        ejected_until: reserved for passive health checks; on the clock of whoever sets it.
+        failures: of its requests, one after the other; 0 after one that it has answered.
+        ejections: one after the other, without an answer in between.
+        ejected_until: when it may be sent to again, on the clock of whoever ejects;
+            0.0 while it is not ejected.
         pool: the data plane's connections to it.
         picked: requests ever sent to it.
         retired: it has left the configuration: keep no idle connection to it.
+        unanswered: of those that have ended, how many it has not answered, for
+            whatever reason.
+        told: `answered`, as of when it was last told of.
     """
 
-    __slots__ = ("ejected_until", "id", "in_flight", "instance", "picked", "pool", "retired")
+    __slots__ = (
+        "ejected_until",
+        "ejections",
+        "failures",
+        "id",
+        "in_flight",
+        "instance",
+        "picked",
+        "pool",
+        "retired",
+        "told",
+        "unanswered",
+    )
 
     def __init__(self, instance: Instance) -> None:
         self.id = instance.id
         self.instance = instance
         self.in_flight = 0
+        self.failures = 0
+        self.ejections = 0
         self.ejected_until = 0.0
         self.pool: Any = None
         self.picked = 0
         self.retired = False
+        self.unanswered = 0
+        self.told = 0
+
+    @property
+    def answered(self) -> int:
+        """Requests that it has ever answered, as far as they have ended."""
+        return self.picked - self.in_flight - self.unanswered
 
     def __repr__(self) -> str:
         authority = self.instance.authority.decode()

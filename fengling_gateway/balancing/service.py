@@ -7,7 +7,9 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from fengling_gateway.balancing.choices import Choice, compile_choice
+from fengling_gateway.balancing.ejection_policy import EjectionPolicy
 from fengling_gateway.balancing.instance import Instance, InstanceState
+from fengling_gateway.balancing.overrides import NO_OVERRIDES, Overrides
 
 PANIC_SHARE: Final = 0.5
 """
@@ -15,7 +17,7 @@ Below this share of healthy instances, health is ignored.
 
 When most of a group is reported unhealthy, the report is likelier to be wrong
 than the group to be dead, and the few left would drown in everybody's load.
-Instances are counted, whatever their weights.
+Instances are counted, whatever their weights. Who is ejected is none of the healthy.
 """
 
 HOST_OF_INSTANCE: Final = b""
@@ -45,6 +47,10 @@ class Service:
     """
     A compiled service.
 
+    What it chooses from is settled when it is compiled, and again (`settle`) when
+    that changes while the configuration does not: an instance is ejected or
+    reactivated, switched off or on, or health reports cease to count.
+
     Instances that belong to a tenant are dedicated to it. A tenant with
     dedicated instances gets those only, and all others get the shared ones.
     With ``tenant_spill``, a tenant none of whose dedicated instances is ready
@@ -53,6 +59,7 @@ class Service:
     Attributes:
         host_header: what the Host header says upstream: None = what the client
             said, `HOST_OF_INSTANCE` = the instance's authority, else this.
+        ejection: when its instances are ejected; None: never.
         tls: None where the service says nothing of it.
         states: every instance of the service in the order of their ids, whether
             it may be picked or not.
@@ -60,9 +67,12 @@ class Service:
 
     __slots__ = (
         "_dedicated",
+        "_instances",
+        "_overrides",
         "_shared",
         "balancing",
         "connect_timeout",
+        "ejection",
         "enabled",
         "first_byte_timeout",
         "host_header",
@@ -76,8 +86,14 @@ class Service:
     _shared: Choice | None
     _dedicated: dict[str | None, Choice | None] | None
 
-    def __init__(self, body: dict[str, Any], states: tuple[InstanceState, ...]) -> None:
-        """Take over a canonical body; `compile_service` makes the choices."""
+    def __init__(
+        self,
+        body: dict[str, Any],
+        instances: Sequence[Instance],
+        states: tuple[InstanceState, ...],
+        ejection: EjectionPolicy | None = None,
+    ) -> None:
+        """Take over a canonical body; `settle` makes the choices."""
         self.id: str = body["id"]
         self.enabled: bool = body["enabled"]
         self.balancing: str = body["balancing"]
@@ -87,7 +103,11 @@ class Service:
         self.idle_timeout = float(body["idle_timeout"])
         self.tenant_spill: bool = body["tenant_spill"]
         self.tls = None if body["tls"] is None else ServiceTls(**body["tls"])
+        self.ejection = ejection
         self.states = states
+        # Not those of the states, which are brought up to date only when all is compiled.
+        self._instances = instances
+        self._overrides = NO_OVERRIDES
         self._shared = None
         self._dedicated = None
 
@@ -119,6 +139,86 @@ class Service:
             choice = self._shared
         return () if choice is None else tuple(state for state, _ in choice.candidates)
 
+    def settle(
+        self, rng: Random, *, overrides: Overrides | None = None, previous: Service | None = None
+    ) -> None:
+        """
+        Choose from those that may be sent to, as things are now.
+
+        Args:
+            overrides: what holds beside the configuration; None: as before.
+            previous: whose choices are taken over where they are among the same
+                instances by the same weights and policy, so that nobody's turn is
+                lost; None: this one's own.
+        """
+        if overrides is not None:
+            self._overrides = overrides
+        if not self.enabled:
+            return
+        was = self if previous is None else previous
+        # Of another policy, no choice is fit to be taken over.
+        shared, dedicated = None, None
+        if was.balancing == self.balancing:
+            shared, dedicated = was._shared, was._dedicated
+        groups = self._groups()
+        self._shared = self._choice(groups.pop(None, []), rng, shared)
+        if groups:
+            self._dedicated = {
+                tenant: self._dedicated_choice(group, rng, (dedicated or {}).get(tenant))
+                for tenant, group in groups.items()
+            }
+
+    def group_of(self, state: InstanceState) -> list[InstanceState]:
+        """Return the ready instances that stand in for one another with this one, which is one."""
+        group = self._groups().get(state.instance.tenant_id, [])
+        ready = [one for instance, one in group if self._is_ready(instance)]
+        return ready if state in ready else []
+
+    def _groups(self) -> dict[str | None, list[tuple[Instance, InstanceState]]]:
+        """Return the instances by the tenant that they are dedicated to."""
+        groups: dict[str | None, list[tuple[Instance, InstanceState]]] = {}
+        for pair in zip(self._instances, self.states, strict=True):
+            groups.setdefault(pair[0].tenant_id, []).append(pair)
+        return groups
+
+    def _is_ready(self, instance: Instance) -> bool:
+        return instance.is_ready and instance.id not in self._overrides.instances
+
+    def _is_healthy(self, instance: Instance, state: InstanceState) -> bool:
+        if state.ejected_until:
+            return False
+        return instance.is_healthy or self._overrides.health_is_stale
+
+    def _dedicated_choice(
+        self,
+        group: list[tuple[Instance, InstanceState]],
+        rng: Random,
+        was: Choice | None,
+    ) -> Choice | None:
+        if self.tenant_spill and not any(
+            self._is_ready(instance) and self._is_healthy(instance, state)
+            for instance, state in group
+        ):
+            return self._shared
+        return self._choice(group, rng, was)
+
+    def _choice(
+        self, group: list[tuple[Instance, InstanceState]], rng: Random, was: Choice | None
+    ) -> Choice | None:
+        available = self._available(group)
+        candidates = tuple([(state, instance.weight) for instance, state in available])
+        if was is not None and was.candidates == candidates:
+            return was
+        return compile_choice(self.balancing, candidates, rng)
+
+    def _available(
+        self, group: list[tuple[Instance, InstanceState]]
+    ) -> list[tuple[Instance, InstanceState]]:
+        """Return who may get new requests: the healthy that are ready, in panic all that are."""
+        ready = [pair for pair in group if self._is_ready(pair[0])]
+        healthy = [pair for pair in ready if self._is_healthy(*pair)]
+        return healthy if len(healthy) >= PANIC_SHARE * len(ready) else ready
+
     def __repr__(self) -> str:
         return f"<Service {self.id} {self.balancing} instances={len(self.states)}>"
 
@@ -129,6 +229,9 @@ def compile_service(
     states: tuple[InstanceState, ...],
     rng: Random,
     previous: Service | None = None,
+    *,
+    ejection: EjectionPolicy | None = None,
+    overrides: Overrides = NO_OVERRIDES,
 ) -> Service:
     """
     Compile a canonical service body and its instances.
@@ -136,65 +239,11 @@ def compile_service(
     Args:
         instances: all of the service, in the order of their ids.
         states: of these instances, in the same order.
-        previous: the service as it was. Where it chose among the same instances
-            by the same weights and policy, its choice is taken over, so that
-            nobody's turn is lost.
+        previous: the service as it was, see `Service.settle`.
     """
-    service = Service(body, states)
-    if not service.enabled:
-        return service
-    groups: dict[str | None, list[tuple[Instance, InstanceState]]] = {}
-    for pair in zip(instances, states, strict=True):
-        groups.setdefault(pair[0].tenant_id, []).append(pair)
-    if previous is not None and previous.balancing != service.balancing:
-        previous = None
-    shared = groups.pop(None, [])
-    was = None if previous is None else previous._shared
-    service._shared = _choice(service.balancing, shared, rng, was)
-    if groups:
-        service._dedicated = {
-            tenant: _dedicated_choice(service, tenant, group, rng, previous)
-            for tenant, group in groups.items()
-        }
+    service = Service(body, instances, states, ejection)
+    service.settle(rng, overrides=overrides, previous=previous)
     return service
-
-
-def _dedicated_choice(
-    service: Service,
-    tenant: str | None,
-    group: list[tuple[Instance, InstanceState]],
-    rng: Random,
-    previous: Service | None,
-) -> Choice | None:
-    if service.tenant_spill and not any(
-        instance.is_ready and instance.is_healthy for instance, _ in group
-    ):
-        return service._shared
-    was = None
-    if previous is not None and previous._dedicated is not None:
-        was = previous._dedicated.get(tenant)
-    return _choice(service.balancing, group, rng, was)
-
-
-def _choice(
-    balancing: str,
-    group: list[tuple[Instance, InstanceState]],
-    rng: Random,
-    previous: Choice | None,
-) -> Choice | None:
-    candidates = tuple([(state, instance.weight) for instance, state in available(group)])
-    if previous is not None and previous.candidates == candidates:
-        return previous
-    return compile_choice(balancing, candidates, rng)
-
-
-def available(
-    group: list[tuple[Instance, InstanceState]],
-) -> list[tuple[Instance, InstanceState]]:
-    """Return who may get new requests: the healthy that are ready, in panic all that are ready."""
-    ready = [pair for pair in group if pair[0].is_ready]
-    healthy = [pair for pair in ready if pair[0].is_healthy]
-    return healthy if len(healthy) >= PANIC_SHARE * len(ready) else ready
 
 
 def _host_header(mode: str) -> bytes | None:

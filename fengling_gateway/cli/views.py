@@ -328,10 +328,16 @@ def print_explanation(answer: Mapping[str, Any]) -> None:
 
 
 def _refused(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [one for service in action.get("services", ()) for one in service.get("refused", ())]
+    return [
+        one
+        for service in action.get("services", ())
+        for one in (*service.get("refused", ()), *service.get("left_out", ()))
+    ]
 
 
-def _action(action: Mapping[str, Any]) -> str | None:
+def _action(action: Mapping[str, Any]) -> str | Text | None:
+    if action.get("error"):
+        return _warning(action["error"])
     if "services" not in action:
         return action.get("kind")
     services = []

@@ -97,7 +97,9 @@ class Message(IntEnum):
     W→S, at most once a second and only where there is any: what requests have shown of instances.
 
     `instances`, by id: `failures` and `successes` since the last one, `error`: the newest of them
-    (a `ForwardError` in snake_case), `ejected_for`: seconds, or null.
+    (a `ForwardError` in snake_case), `ejected_for`: seconds, or null. Those that have failed,
+    the 1,000 with most failures, and once those that answer again: `failures` 0, `error` null.
+    `others`: how many more have failed.
     """
 
 

@@ -22,8 +22,10 @@ cdef class AnswerSide(RequestSide):
     cpdef response_flush(self)
     cdef Admission _new_admission(self, double now)
 
-    @cython.locals(seconds=double)
     cpdef fail(self, error)
+
+    @cython.locals(seconds=double)
+    cdef _end_in(self, error)
     cdef _give_upstream_up(self)
 
     @cython.locals(plane=PlaneState, seconds=double)

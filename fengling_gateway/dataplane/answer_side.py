@@ -82,6 +82,9 @@ class AnswerSide(RequestSide):
     def response_ended(self, trailers: list[Pair]) -> None:
         """End the answer; some of its trailers are passed on. The connection is no longer ours."""
         self._upstream = None
+        instance = self.instance
+        if instance is not None and instance.failures:
+            self._plane.passive.answered(instance)
         seconds = self._finish()
         if trailers:
             trailers = forwardable(trailers, RESPONSE_ROLES)
@@ -120,6 +123,8 @@ class AnswerSide(RequestSide):
             return
         self.status = 101
         self._phase = _TUNNEL
+        if self.instance is not None and self.instance.failures:
+            self._plane.passive.answered(self.instance)
         self._total_deadline = self._body_due = NEVER
         plane = self._plane
         admission = self._admission or self._new_admission(self._started)
@@ -163,15 +168,25 @@ class AnswerSide(RequestSide):
         if self._phase == _OVER:
             return
         error = ForwardError.CLIENT_GONE_IN_RESPONSE if self.status else ForwardError.CLIENT_GONE
+        if self.instance is not None:
+            self.instance.unanswered += 1
         try:
             self._give_upstream_up()
         finally:
             self._record(self.status or CLIENT_CLOSED_REQUEST, self._finish(), error)
 
     def fail(self, error: ForwardError) -> None:
-        """Tell the client of a failure, by a problem or, in the middle of an answer, by an abort."""
+        """Tell the client of a failure, for which the instance may be to blame."""
         if self._phase == _OVER:
             return
+        if self.instance is not None:
+            self._plane.passive.failed(self.instance, error)
+        self._end_in(error)
+
+    def _end_in(self, error: ForwardError) -> None:
+        """Tell the client, by a problem or, in the middle of an answer, by an abort."""
+        if self.instance is not None:
+            self.instance.unanswered += 1
         self._give_upstream_up()
         if self.status and not self.downstream.retract():
             seconds = self._finish()

@@ -75,9 +75,13 @@ class Counters:
     Attributes:
         accept_pauses: how often nothing was accepted for a while.
         connections_shed: idle ones closed because memory was short.
+        ejected_now: instances that get nothing because of their failures.
+        ejections, reactivations: how often one began to be that, and ceased to.
         descriptors_short: how often a client could not be accepted for want of a descriptor.
+        health_stale_now: 1 while what is reported of instances counts no more.
         memory_limit_now: bytes that may be used; 0: any number.
         overload_now: the `overload.Level`.
+        routes_off_now, instances_off_now: how many somebody has switched off.
         tls_handshakes_failed: by `tls_failures.KINDS`.
         upstream_addresses_refused: of names, where this host must not connect to.
         routes: by ids of route and service, where they have a place of their own.
@@ -101,13 +105,19 @@ class Counters:
         "dns_lookups",
         "dns_lookups_failed",
         "dns_stale_uses",
+        "ejected_now",
+        "ejections",
+        "health_stale_now",
         "in_flight_now",
+        "instances_off_now",
         "memory_limit_now",
         "memory_now",
         "overload_now",
         "proxy_headers_refused",
+        "reactivations",
         "retries",
         "routes",
+        "routes_off_now",
         "tls_certificates_failed",
         "tls_handshakes",
         "tls_handshakes_failed",
@@ -135,12 +145,18 @@ class Counters:
         self.dns_lookups = 0
         self.dns_lookups_failed = 0
         self.dns_stale_uses = 0
+        self.ejected_now = 0
+        self.ejections = 0
+        self.health_stale_now = 0
         self.in_flight_now = 0
+        self.instances_off_now = 0
         self.memory_limit_now = 0
         self.memory_now = 0
         self.overload_now = 0
         self.proxy_headers_refused = 0
+        self.reactivations = 0
         self.retries = 0
+        self.routes_off_now = 0
         self.tls_certificates_failed = 0
         self.tls_handshakes = 0
         self.tls_handshakes_failed: dict[str, int] = {}

@@ -28,6 +28,7 @@ from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.forwarded import hops
 from fengling_gateway.http.headers import without_reserved
+from fengling_gateway.routing.guards import SWITCHED_OFF
 from fengling_gateway.routing.plan import ForwardPlan
 from fengling_gateway.routing.route import Route
 
@@ -95,6 +96,9 @@ class Exchange(AnswerSide):
         """Go on if the guards of the route let it."""
         plane, plan = self._plane, self._plan
         head, guards = self.head, plan.guards
+        if guards is SWITCHED_OFF:
+            self.fail(ForwardError.ROUTE_SWITCHED_OFF)
+            return
         now = self._started if earlier is None else plane.seconds()
         admission = self._admission = self._new_admission(now)
         if guards is not None:

@@ -34,6 +34,7 @@ cdef class ExchangeBase:
     cdef bint _was_held_up, _is_waiting_for_body
 
     cpdef fail(self, error)
+    cdef _end_in(self, error)
 
     @cython.locals(deadline=double)
     cpdef arm(self, double seconds)

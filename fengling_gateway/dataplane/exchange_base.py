@@ -128,7 +128,11 @@ class ExchangeBase:
         return f"<{type(self).__name__} {self.request_id.decode()} phase={self._phase} status={self.status}>"
 
     def fail(self, error: ForwardError) -> None:
-        """Tell the client of a failure; another layer knows how."""
+        """Tell the client of a failure, and whose it is may count; another layer knows how."""
+        raise NotImplementedError
+
+    def _end_in(self, error: ForwardError) -> None:
+        """Tell the client of a failure that has been counted."""
         raise NotImplementedError
 
     # Deadlines

@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from fengling_gateway.auth.issuer import Issuer
+from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.dataplane.accepting import (
     Connection,
     DownstreamFactory,
@@ -165,6 +166,14 @@ class DataPlane:
     def resolved_names(self) -> list[dict[str, Any]]:
         """Return what is known of the names of instances, fit for JSON."""
         return self._named.to_json()
+
+    def ejected_for(self, state: InstanceState) -> float | None:
+        """Return for how many seconds an instance stays ejected; None where it is not."""
+        return self._state.passive.ejected_for(state)
+
+    def take_evidence(self) -> dict[str, Any] | None:
+        """Return what requests have shown of instances since the last time; None for nothing."""
+        return self._state.passive.take_evidence()
 
     # Listening
 

@@ -51,6 +51,10 @@ class UpstreamPool:
         """Whether the instance has left the configuration."""
         return self._instance.retired
 
+    def tell(self) -> None:
+        """Note that all that the instance has answered by now has been told of, where it matters."""
+        self._instance.told = self._instance.answered
+
     def is_crowded(self) -> bool:
         """Whether more than half of the connections there may be are busy."""
         busy = self.size - len(self._idle)
@@ -163,6 +167,7 @@ class UpstreamPool:
             self._dial(self._dequeue())
         elif not self.size:
             self._plane.pools.discard(self)
+            self._plane.passive.left(self._instance)
             if self._instance.pool is self:
                 self._instance.pool = None
 

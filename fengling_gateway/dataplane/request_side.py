@@ -176,6 +176,9 @@ class RequestSide(ExchangeBase):
         if self._phase == _OVER:
             return
         self._upstream = self._pool = None
+        # A kept connection that has died most likely was closed before the request came.
+        if self.instance is not None and not (is_reused and error.retry is Retry.FRESH_CONNECTION):
+            self._plane.passive.failed(self.instance, error)
         if error is ForwardError.UPSTREAM_BUSY:
             self._was_busy = True
         if not self.status and self._plane.sweeper.now < self._total_deadline:
@@ -185,7 +188,7 @@ class RequestSide(ExchangeBase):
                 return
         if self._was_busy and error.retry is Retry.OTHER_INSTANCE:
             error = ForwardError.UPSTREAM_BUSY  # that others can't be reached is not the point
-        self.fail(error)
+        self._end_in(error)
 
     def _retry_elsewhere(self) -> bool:
         """Ask another instance: in this attempt nothing has been sent, so any request may be."""
@@ -222,6 +225,7 @@ class RequestSide(ExchangeBase):
         self._plane.counters.retries += 1
         if self.instance is not None:
             self.instance.in_flight -= 1
+            self.instance.unanswered += 1
         self._is_upstream_blocked = False
         self._interims = 0
         self._attempt(instance, must_be_fresh)

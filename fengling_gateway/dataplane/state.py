@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.interfaces import IReactorTime
 
 from fengling_gateway.auth.issuer import Issuer
+from fengling_gateway.balancing.overrides import Overrides
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.dataplane.identities import Identities
+from fengling_gateway.dataplane.passive import PassiveHealth
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.sweeper import Sweeper
 from fengling_gateway.http.forward_error import ForwardError
@@ -64,6 +66,7 @@ class PlaneState:
         date: a Date header, as of the last sweep.
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
+        passive: what requests show of instances, and who is ejected for it.
         pseudonym: what this gateway calls itself in Via headers.
         via, via_1_0: the Via header of a request that has none, and of one of HTTP/1.0.
         tunnels: exchanges that have become one, in this order.
@@ -92,6 +95,7 @@ class PlaneState:
         "limit_table",
         "limits",
         "max_upstream",
+        "passive",
         "pools",
         "pseudonym",
         "revision",
@@ -142,6 +146,7 @@ class PlaneState:
         self.is_shedding = False
         self.max_upstream = NO_BOUND
         self._look = look
+        self.passive = PassiveHealth(self)
         self.pools: set[Any] = set()
         self._wall_clock = wall_clock
         self._request_prefix = b"%08x%08x-" % (rng.getrandbits(32), rng.getrandbits(32))
@@ -163,7 +168,9 @@ class PlaneState:
         if live is not self.snapshot.live:
             self.trust = tuple(live.trusted_proxies)
             self._chains = {}
-        self.snapshot = snapshot
+        before, self.snapshot = self.snapshot, snapshot
+        self.passive.applied(before, snapshot)
+        self._count_overrides(snapshot.overrides)
         self.identities.apply(snapshot)
         self._name_roles()
         extra_pairs: list[Pair] = []
@@ -174,6 +181,12 @@ class PlaneState:
             ]
         self.revision = Revision(live.identity_headers, extra_pairs)
         self._unchecked = list(self.tunnels)
+
+    def _count_overrides(self, overrides: Overrides) -> None:
+        counters = self.counters
+        counters.routes_off_now = len(overrides.routes)
+        counters.instances_off_now = len(overrides.instances)
+        counters.health_stale_now = overrides.health_is_stale
 
     def offer_issuers(self, issuers: Mapping[str, Issuer]) -> None:
         """Verify tokens of these, by what they say in ``iss``, from the next exchange on."""
@@ -218,6 +231,8 @@ class PlaneState:
         for pool in list(self.pools):
             pool.sweep(now)
         self.limit_table.sweep(self.seconds())
+        if self.passive.due <= now:
+            self.passive.reactivate(now)
         if self._unchecked:
             self._check_tunnels()
         if self.identities.is_asked_again:

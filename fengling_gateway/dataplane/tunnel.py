@@ -190,7 +190,7 @@ class Tunnel:
         if self._instance is None or self._instance.retired:
             return False
         route = snapshot.routes.get(self._route_id)
-        return route is not None and route.enabled
+        return route is not None and route.enabled and route.id not in snapshot.overrides.routes
 
     def moved(self) -> None:
         """Start its deadline anew: something was said."""

@@ -120,6 +120,7 @@ class ForwardError(Enum):
     KEYS_UNAVAILABLE = _US, _ROUTE, 503, _NEVER, "There are no keys yet to verify the token with."
     LIMIT_UNAVAILABLE = _US, _ROUTE, 503, _NEVER, "Nobody can tell whether a limit is reached."
     LOOP_DETECTED = _US, _ROUTE, 508, _NEVER, "The request has come back too often."
+    ROUTE_SWITCHED_OFF = _US, _ROUTE, 503, _NEVER, "The route has been switched off."
     NO_SERVICE = _US, _ROUTE, 503, _NEVER, "The route's service does not exist or is disabled."
     NO_INSTANCE = _US, _ROUTE, 503, _NEVER, "No instance of the service can take the request."
     CONNECTION_LIMIT = _US, _ROUTE, 503, _NEVER, "The gateway has too many connections."

@@ -159,6 +159,16 @@ WORKER_COUNTERS: Final = {
     "retries": Declared(
         "fengling_upstream_retries_total", "Attempts after the first of an exchange.", _WORKER
     ),
+    "ejections": Declared(
+        "fengling_upstream_ejections_total",
+        "How often a worker ceased to send to an instance because of its failures in a row.",
+        _WORKER,
+    ),
+    "reactivations": Declared(
+        "fengling_upstream_reactivations_total",
+        "How often such an instance was tried again, or was gone.",
+        _WORKER,
+    ),
     "upstream_connects": Declared(
         "fengling_upstream_connects_total",
         "Connections to instances begun, made or not.",
@@ -228,6 +238,24 @@ WORKER_GAUGES: Final = {
     ),
     "connections_now": Declared("fengling_http_connections", "Client connections open.", _WORKER),
     "in_flight_now": Declared("fengling_http_requests_in_flight", "Exchanges under way.", _WORKER),
+    "routes_off_now": Declared(
+        "fengling_http_routes_switched_off", "Routes that somebody has switched off.", _WORKER
+    ),
+    "instances_off_now": Declared(
+        "fengling_upstream_switched_off_instances",
+        "Instances that somebody has switched off.",
+        _WORKER,
+    ),
+    "health_stale_now": Declared(
+        "fengling_upstream_health_stale",
+        "1 while nobody has probed for so long that unhealthy instances count as unknown.",
+        _WORKER,
+    ),
+    "ejected_now": Declared(
+        "fengling_upstream_ejected_instances",
+        "Instances that a worker sends nothing to because of their failures in a row.",
+        _WORKER,
+    ),
     "upstream_connections_now": Declared(
         "fengling_upstream_connections", "Connections to instances, kept ones included.", _WORKER
     ),

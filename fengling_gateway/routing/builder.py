@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from fengling_gateway.balancing.ejection_policy import compile_ejection
 from fengling_gateway.balancing.instance import Instance, compile_instance
 from fengling_gateway.balancing.service import Service, compile_service
 from fengling_gateway.model.delta import Change, Delta
@@ -20,7 +21,14 @@ from fengling_gateway.model.entity import KINDS, Key, add_hash, entity_hash, sub
 from fengling_gateway.routing.compiling import CompileContext, HashMismatch
 from fengling_gateway.routing.draft import DependentsDraft, DraftMap, MembersDraft, StatesDraft
 from fengling_gateway.routing.live_settings import LiveSettings, compile_live_settings
-from fengling_gateway.routing.plan import NO_POLICIES, ForwardPlan, PlanCompiler, Policies
+from fengling_gateway.routing.overriding import switched_off
+from fengling_gateway.routing.plan import (
+    DEFAULT_POLICIES,
+    NO_POLICIES,
+    ForwardPlan,
+    PlanCompiler,
+    Policies,
+)
 from fengling_gateway.routing.route import Route, compile_route
 from fengling_gateway.routing.tenants import Tenant, compile_tenant
 
@@ -31,6 +39,8 @@ T = TypeVar("T")
 
 STEP_OBJECTS: Final = 64
 """Objects compiled in a step: 2 to 4 ms, less than half of what a reactor turn may take."""
+
+_UNSAID: Final = object()
 
 _LOOKS_PER_OBJECT: Final = 256
 """How many look-ups take as long as compiling one object."""
@@ -99,6 +109,7 @@ class SnapshotBuilder:
             dependents=self._dependents.frozen(),
             routes=self._routes.freeze(),
             bodies={kind: draft.frozen() for kind, draft in self._bodies.items()},
+            overrides=self._context.overrides,
             retired=self._states.settle(),
         )
 
@@ -126,6 +137,8 @@ class SnapshotBuilder:
             yield
         yield from self._compile_tenants()
         services = dict.fromkeys(self._dirty["service"])
+        if self._live.defaults.get("ejection", _UNSAID) != live.defaults.get("ejection", _UNSAID):
+            services = dict.fromkeys(chain(services, self._bodies["service"]))
         yield from self._compile_instances(services)
         changed: list[str] = []
         yield from self._compile_services(services, changed)
@@ -213,7 +226,17 @@ class SnapshotBuilder:
         members = self._members.of(service_id)
         previous = self._services.get(service_id)
         states = self._states.of(service_id, members)
-        return compile_service(body, members, states, self._context.rng, previous)
+        context = self._context
+        policies = {**DEFAULT_POLICIES, **self._live.defaults, **body["policies"]}
+        return compile_service(
+            body,
+            members,
+            states,
+            context.rng,
+            previous,
+            ejection=compile_ejection(policies),
+            overrides=context.overrides,
+        )
 
     def _policies_changed(self, service_id: str) -> bool:
         if service_id not in self._dirty["service"]:
@@ -245,7 +268,10 @@ class SnapshotBuilder:
 
         def compile_body(body: dict[str, Any]) -> Route:
             was = self._base.routes.get(body["id"])
-            return compile_route(body, plans.compile(body, was and was.plan))
+            plan = plans.compile(body, was and was.plan)
+            if body["id"] in self._context.overrides.routes:
+                plan = switched_off(plan)
+            return compile_route(body, plan)
 
         done: set[str] = set()
         for route_id in route_ids:

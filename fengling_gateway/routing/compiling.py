@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
+from fengling_gateway.balancing.overrides import NO_OVERRIDES
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.model.entity import KINDS, Key
 
@@ -26,11 +27,12 @@ class CompileContext:
         failed: entities that were valid to the supervisor and do not compile
             here, with the reason; they are left out. It takes a fault of ours,
             or supervisor and worker of different versions.
+        overrides: what holds beside the configuration; see `overriding.override`.
         networks: where this host may connect to; set before the first build.
         refused: instances at addresses where it may not, with the reason, by id.
     """
 
-    __slots__ = ("compiled", "failed", "networks", "refused", "rng")
+    __slots__ = ("compiled", "failed", "networks", "overrides", "refused", "rng")
 
     def __init__(self, rng: Random, networks: UpstreamNetworks | None = None) -> None:
         """
@@ -39,6 +41,7 @@ class CompileContext:
         """
         self.rng = rng
         self.networks = networks or UpstreamNetworks()
+        self.overrides = NO_OVERRIDES
         self.refused: dict[str, str] = {}
         self.compiled: dict[str, int] = dict.fromkeys(KINDS, 0)
         self.failed: dict[Key, str] = {}

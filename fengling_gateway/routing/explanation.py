@@ -13,6 +13,7 @@ from fengling_gateway.routing.explain import Candidates, Verdict, comes_after, w
 from fengling_gateway.routing.plan import ForwardPlan
 from fengling_gateway.routing.route import Route
 from fengling_gateway.routing.snapshot import Snapshot
+from fengling_gateway.routing.standing import EjectedFor, standing
 
 LISTED: Final = 100
 """Routes, and instances of a service, that are named; there may be as many as there are at all."""
@@ -54,7 +55,12 @@ def _host(value: bytes) -> bytes:
         return value.lower()  # a real request is refused; here it just fits no host
 
 
-def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[str, Any]:
+def explain(
+    snapshot: Snapshot,
+    values: Mapping[str, Any],
+    now: float,
+    ejected_for: EjectedFor = lambda _: None,
+) -> dict[str, Any]:
     """
     Return the tenant, the routes considered with a verdict each, and where the request would go.
 
@@ -64,6 +70,7 @@ def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[s
     Args:
         values: the request, see `ImaginedRequest`; and under ``route`` the id
             of a route to be told about, whether it is considered or not.
+        ejected_for: for how many seconds an instance stays ejected; None where it is not.
     """
     request = ImaginedRequest(values)
     tenant = snapshot.tenants.resolve(request.host, request.path)
@@ -75,7 +82,7 @@ def explain(snapshot: Snapshot, values: Mapping[str, Any], now: float) -> dict[s
         "route": chosen.id if chosen else None,
         "candidates": [_verdict(one) for one in found.verdicts],
         "more_candidates": found.others,
-        "action": None if chosen is None else _action(chosen, snapshot, tenant),
+        "action": None if chosen is None else _action(chosen, snapshot, tenant, ejected_for),
     }
     if values.get("route"):
         answer["asked"] = _asked(str(values["route"]), found, snapshot, request, now)
@@ -103,8 +110,12 @@ def _asked(
     return {"route": route_id, "chosen": False, "reason": reason}
 
 
-def _action(route: Route, snapshot: Snapshot, tenant: str | None) -> dict[str, Any]:
+def _action(
+    route: Route, snapshot: Snapshot, tenant: str | None, ejected_for: EjectedFor
+) -> dict[str, Any]:
     plan = route.plan
+    if route.id in snapshot.overrides.routes:
+        return {"kind": "switched_off", "error": "somebody has switched it off: 503"}
     if not isinstance(plan, ForwardPlan):
         kind = type(plan).__name__.removesuffix("Plan").lower()
         return {"kind": kind, "access": _openness(plan)}
@@ -112,7 +123,7 @@ def _action(route: Route, snapshot: Snapshot, tenant: str | None) -> dict[str, A
     return {
         "kind": "forward" if plan.split is None else "split",
         "access": _openness(plan),
-        "services": [_service(name, snapshot.services.get(name), tenant) for name in names],
+        "services": [_service(name, snapshot, tenant, ejected_for) for name in names],
     }
 
 
@@ -124,7 +135,10 @@ def _openness(plan: Any) -> str:
     return OPENNESS[min(0 if one is None else one.mode for one in requirements)]
 
 
-def _service(name: str, service: Service | None, tenant: str | None) -> dict[str, Any]:
+def _service(
+    name: str, snapshot: Snapshot, tenant: str | None, ejected_for: EjectedFor
+) -> dict[str, Any]:
+    service = snapshot.services.get(name)
     if service is None:
         return {"service": name, "error": "there is no such service: 503"}
     states = service.candidates(tenant)
@@ -137,11 +151,35 @@ def _service(name: str, service: Service | None, tenant: str | None) -> dict[str
                 "address": state.instance.address,
                 "weight": state.instance.weight,
                 "in_flight": state.in_flight,
+                "against": standing(state, snapshot, ejected_for)["reason"],
             }
             for state in states[:LISTED]
         ],
         "refused": _refused(service, tenant),
+        "left_out": _left_out(service, snapshot, tenant, ejected_for),
     }
+
+
+def _left_out(
+    service: Service, snapshot: Snapshot, tenant: str | None, ejected_for: EjectedFor
+) -> list[dict[str, Any]]:
+    """
+    Return the first instances, shared or the tenant's, that get nothing new, and why.
+
+    In panic some are candidates all the same: there ``against`` says what speaks against them.
+    """
+    candidates = set(service.candidates(tenant))
+    found = (
+        standing(state, snapshot, ejected_for)
+        for state in service.states
+        if state not in candidates
+        and state.instance.tenant_id in {None, tenant}
+        and state.instance.refused is None
+    )
+    return [
+        {"instance": one["instance"], "address": one["address"], "reason": one["reason"]}
+        for one in islice((one for one in found if one["reason"]), LISTED)
+    ]
 
 
 def _refused(service: Service, tenant: str | None) -> list[dict[str, str]]:

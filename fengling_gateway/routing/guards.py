@@ -147,3 +147,7 @@ def _https_pairs(policies: Mapping[str, Any]) -> tuple[Pair, ...]:
         for name, value in _security_headers(security).items()
         if name.lower() == HTTPS_ONLY
     )
+
+
+SWITCHED_OFF: Final = Guards({}, {})
+"""Those of a route that somebody has switched off: they let nobody through."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from fengling_gateway.balancing.split import Split
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.http.transforms import NO_EDITS, HeaderEdits, LocationTemplate, PathEdit
+from fengling_gateway.model.ejection import DEFAULT_EJECTION
 from fengling_gateway.model.names import NEVER_UPGRADED
 from fengling_gateway.routing.guards import (
     COUNTED,
@@ -37,6 +38,7 @@ _NEVER: Final = frozenset(name.encode() for name in NEVER_UPGRADED)
 _PROTOCOL: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9a-z]+)(?:/[!#$%&'*+\-.^_`|~0-9a-z]+)?")
 
 DEFAULT_POLICIES: Final[Policies] = {
+    "ejection": DEFAULT_EJECTION,
     "limits": {"max_request_body": 10 * 1024 * 1024},
     "retry": {"attempts": 1},
     "upgrade": {"protocols": ["websocket"]},

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from fengling_gateway.balancing.instance import Instance, InstanceState
+from fengling_gateway.balancing.overrides import NO_OVERRIDES, Overrides
 from fengling_gateway.balancing.service import Service
 from fengling_gateway.model.delta import Delta, Position
 from fengling_gateway.model.entity import KINDS
@@ -27,7 +28,9 @@ class Snapshot(NamedTuple):
 
     It shares with the snapshot before everything that the delta between them
     did not touch. The only mutable things in it are the states of instances and
-    the places in turns, which belong to the worker and outlive snapshots.
+    the places in turns, which belong to the worker and outlive snapshots; and what
+    somebody switches off changes at once, in all snapshots that share it: the
+    choices of services (`Service.settle`), and the plans of routes (`overriding`).
 
     Attributes:
         position: None only for the empty snapshot, which serves nothing.
@@ -38,6 +41,7 @@ class Snapshot(NamedTuple):
         bodies: canonical bodies by kind and id, for recompiling and for hashes.
         members: instances by service id, in the order of their ids.
         dependents: ids of routes by the id of a service that they name.
+        overrides: what holds beside the configuration.
     """
 
     position: Position | None
@@ -50,6 +54,7 @@ class Snapshot(NamedTuple):
     bodies: Mapping[str, AnyDict[str, bytes]]
     members: AnyDict[str, tuple[Instance, ...]]
     dependents: AnyDict[str, Ids]
+    overrides: Overrides = NO_OVERRIDES
 
     @classmethod
     def empty(cls) -> Snapshot:
@@ -78,6 +83,14 @@ class Snapshot(NamedTuple):
         if routes is None or isinstance(routes, str):
             return routes == route_id
         return routes.get(route_id) is not None
+
+    def service_of(self, state: InstanceState) -> Service | None:
+        """Return the service that an instance belongs to, if it is still there."""
+        return self.services.get(state.instance.service_id)
+
+    def report_of(self, state: InstanceState) -> bytes | None:
+        """Return what the health check last wrote of an instance."""
+        return self.bodies["instance_health"].get(state.id)
 
     def apply(self, delta: Delta, context: CompileContext) -> Snapshot:
         """

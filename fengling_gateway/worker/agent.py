@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from fengling_gateway.balancing.overrides import Overrides
 from fengling_gateway.control.channel import Channel
 from fengling_gateway.control.encoding import delta_head
 from fengling_gateway.control.frames import Message
@@ -72,6 +73,7 @@ class WorkerAgent:
             send=self._send,
             overload=self._overload,
             totals=self._totals,
+            evidence=self._evidence,
         )
         self._plane: Any = None
         self._certificates: Certificates | None = None
@@ -197,15 +199,20 @@ class WorkerAgent:
         if self._issuers is not None and self._issuers.key_sets_arrived(values):
             self._send(Message.RENEWED, {"failed": self._failed()})
 
+    def _override(self, values: dict[str, Any]) -> None:
+        """Have it hold at once; what is not served yet is compiled by it."""
+        if self._plane is None:  # its settings were no good
+            return
+        self._plane.send_away(values["is_draining"])
+        is_new = self._applier.override(Overrides.from_json(values))
+        if is_new and self._applier.position is not None:
+            self._plane.apply(self._applier.snapshot)
+
     def _failed(self) -> dict[str, str]:
         """Return what this worker can't make use of, and why."""
         assert self._certificates is not None, "configured first"
         assert self._issuers is not None, "so are they"
         return {**self._uncompiled, **self._certificates.failed(), **self._issuers.failed()}
-
-    def _override(self, values: dict[str, Any]) -> None:
-        if self._plane is not None:  # or its settings were no good
-            self._plane.send_away(values["is_draining"])
 
     def _request(self, values: dict[str, Any]) -> None:
         number = values["id"]
@@ -219,7 +226,15 @@ class WorkerAgent:
     def _explain(self, values: dict[str, Any]) -> Any:
         from fengling_gateway.routing.explanation import explain
 
-        return explain(self._applier.snapshot, values["request"], time.time())
+        snapshot, request = self._applier.snapshot, values["request"]
+        return explain(snapshot, request, time.time(), self._plane.ejected_for)
+
+    def _instances(self, values: dict[str, Any]) -> Any:
+        from fengling_gateway.routing.standing import show_instances
+
+        return show_instances(
+            self._applier.snapshot, values.get("instances"), self._plane.ejected_for
+        )
 
     def _counters(self, values: dict[str, Any]) -> Any:
         return self._plane.counters()
@@ -322,6 +337,10 @@ class WorkerAgent:
         totals: dict[str, Any] = self._plane.totals()
         return totals
 
+    def _evidence(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._plane.take_evidence()
+        return found
+
     def _log_failure(self, failure: Failure, what: str) -> None:
         _log.failure("worker: {what} failed", what=what, failure=failure)
 
@@ -340,4 +359,5 @@ _ANSWERS: Final[dict[str, Callable[[WorkerAgent, dict[str, Any]], Any]]] = {
     "explain": WorkerAgent._explain,
     "counters": WorkerAgent._counters,
     "names": WorkerAgent._names,
+    "instances": WorkerAgent._instances,
 }

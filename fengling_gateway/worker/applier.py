@@ -13,8 +13,10 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from fengling_gateway.balancing.overrides import Overrides
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.model.delta import Delta, Position, decode_changes
+from fengling_gateway.routing.overriding import override
 from fengling_gateway.routing.snapshot import (
     CompileContext,
     HashMismatch,
@@ -77,6 +79,18 @@ class Applier:
     @property
     def content_hash(self) -> int:
         return self.snapshot.content_hash
+
+    def override(self, overrides: Overrides) -> bool:
+        """
+        Have this hold beside the configuration that is served, and that is to come.
+
+        Returns:
+            whether it is anything else than what held before.
+        """
+        if overrides == self._context.overrides:
+            return False
+        self.snapshot = override(self.snapshot, overrides, self._context)
+        return True
 
     def begin(self, head: Delta) -> None:
         """Start a delta; one that was under way is dropped."""

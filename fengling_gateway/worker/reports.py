@@ -19,13 +19,15 @@ HEARTBEAT_SECONDS: Final = 1.0
 
 class Reports:
     """
-    Says it, and a heartbeat each second from `start` on.
+    Says it, and each second from `start` on a heartbeat, and what there is to tell of instances.
 
     Args:
         applier: has what is served.
         send: sends a message with its values.
         overload: the name of what is done without for want of memory.
         totals: what has been served until now; see `Counters.totals`.
+        evidence: what requests have shown of instances since it was last asked; None:
+            nothing that is worth telling.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class Reports:
         send: Callable[[Message, dict[str, Any]], None],
         overload: Callable[[], str],
         totals: Callable[[], dict[str, Any]],
+        evidence: Callable[[], dict[str, Any] | None],
     ) -> None:
         self._clock = clock
         self._totals = totals
+        self._evidence = evidence
         self._overload = overload
         self._applier = applier
         self._send = send
@@ -99,3 +103,6 @@ class Reports:
                 "totals": self._totals(),
             },
         )
+        evidence = self._evidence()
+        if evidence is not None:
+            self._send(Message.EVIDENCE, evidence)

@@ -65,7 +65,9 @@ def cold(snapshot: Snapshot, seed: int = 2) -> Snapshot:
     changes = [Change(key, body) for key, body in all_bodies(snapshot).items()]
     Random(seed).shuffle(changes)
     delta = make_delta(Snapshot.empty(), *changes, full=True)
-    return Snapshot.empty().apply(delta, make_context(seed))
+    context = make_context(seed)
+    context.overrides = snapshot.overrides
+    return Snapshot.empty().apply(delta, context)
 
 
 def served(snapshot: Snapshot, requests: Iterable[Request] = ()) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def service_values(snapshot: Snapshot, service_id: str) -> dict[str, Any]:
     return {
         "own": [
             getattr(service, name)
-            for name in ("id", "enabled", "balancing", "host_header", "tenant_spill")
+            for name in ("id", "enabled", "balancing", "host_header", "tenant_spill", "ejection")
         ],
         "timeouts": (service.connect_timeout, service.first_byte_timeout, service.idle_timeout),
         "instances": [state.instance for state in service.states],
@@ -114,10 +116,11 @@ def plan_values(plan: object) -> Any:
         return (plan.drop, plan.pairs)
     if isinstance(plan, RedirectPlan):
         location = plan.location.fill(b"h", b"/p", b"q")
-        return ("redirect", plan.status, location, plan_values(plan.response_headers))
+        edits = plan_values(plan.response_headers)
+        return ("redirect", plan.guards, plan.status, location, edits)
     if isinstance(plan, RespondPlan):
         edits = plan_values(plan.response_headers)
-        return ("respond", plan.status, plan.headers, plan.body, edits)
+        return ("respond", plan.guards, plan.status, plan.headers, plan.body, edits)
     assert isinstance(plan, ForwardPlan)
     values = {name: getattr(plan, name) for name in ForwardPlan.__slots__}
     values["split"] = plan.split and plan.split.weights

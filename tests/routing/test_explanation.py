@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from fengling_gateway.balancing.instance import InstanceState
+from fengling_gateway.balancing.overrides import Overrides
 from fengling_gateway.model.delta import Change
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.routing.explanation import LISTED, explain
+from fengling_gateway.routing.overriding import override
 from fengling_gateway.routing.snapshot import Snapshot
+from fengling_gateway.routing.standing import show_instances
 from tests.routing.deltas import make_context, make_delta
 
 NOW = 1_000.0
@@ -61,9 +65,11 @@ def test_the_answer_names_tenant_route_candidates_and_action(snapshot: Snapshot)
                         "address": "http://10.0.0.5:8080",
                         "weight": answer["action"]["services"][0]["candidates"][0]["weight"],
                         "in_flight": 0,
+                        "against": None,
                     }
                 ],
                 "refused": [],
+                "left_out": [],
             }
         ],
     }
@@ -85,6 +91,80 @@ def test_the_answer_says_who_is_left_out_because_of_where_it_is() -> None:
     assert service["refused"] == [
         {"instance": "here", "address": "http://[::1]:8080", "reason": reason}
     ]
+
+
+def test_the_answer_says_who_gets_nothing_and_why() -> None:
+    """Ejected and for how long, switched off, unhealthy, or as somebody configured it."""
+    changes = [
+        accepted(Key("service", "s"), {}),
+        accepted(Key("route", "all"), {"service_id": "s"}),
+    ]
+    for name, more in (
+        *(("a", {}), ("b", {}), ("c", {}), ("d", {})),
+        *(("drained", {"state": "drain"}), ("light", {"weight": 0}), ("off", {}), ("out", {})),
+        ("sick", {}),
+    ):
+        values = {"service_id": "s", "address": f"http://{name}.example", **more}
+        changes.append(accepted(Key("instance", name), values))
+    sick = {"instance_id": "sick", "health": "unhealthy"}
+    changes.append(accepted(Key("instance_health", "sick"), sick))
+    empty, context = Snapshot.empty(), make_context()
+    served = empty.apply(make_delta(empty, *changes, full=True), context)
+    served = override(served, Overrides(instances=frozenset({"off"})), context)
+    [service] = list(served.services.values())
+    [out] = [one for one in service.states if one.id == "out"]
+    out.ejected_until = 30.0
+    service.settle(context.rng)
+
+    def ejected_for(state: InstanceState) -> float | None:
+        return state.ejected_until or None
+
+    [told] = explain(served, {}, NOW, ejected_for)["action"]["services"]
+    assert [one["instance"] for one in told["candidates"]] == ["a", "b", "c", "d"]
+    assert {one["instance"]: one["reason"] for one in told["left_out"]} == {
+        "drained": "drain",
+        "light": "weight 0",
+        "off": "switched off",
+        "out": "ejected for 30 s",
+        "sick": "unhealthy",
+    }
+    marked = {one["instance"]: one for one in show_instances(served, None, ejected_for)}
+    assert set(marked) == {"off", "out"}
+    assert (marked["out"]["ejected_for"], marked["off"]["switched_off"]) == (30.0, True)
+    [named] = show_instances(served, ["sick", "nobody"], ejected_for)
+    assert (named["service"], named["reason"], named["requests"]) == ("s", "unhealthy", 0)
+
+
+def test_what_speaks_against_candidates_in_panic_is_told_with_them() -> None:
+    """They are sent to all the same."""
+    changes = [
+        accepted(Key("service", "s"), {}),
+        accepted(Key("route", "all"), {"service_id": "s"}),
+    ]
+    instance = {"service_id": "s", "address": "http://10.0.0.5"}
+    changes.append(accepted(Key("instance", "i"), instance))
+    sick = {"instance_id": "i", "health": "unhealthy"}
+    changes.append(accepted(Key("instance_health", "i"), sick))
+    empty, context = Snapshot.empty(), make_context()
+    served = empty.apply(make_delta(empty, *changes, full=True), context)
+    [told] = explain(served, {}, NOW)["action"]["services"]
+    assert [one["against"] for one in told["candidates"]] == ["unhealthy"]
+    assert told["left_out"] == []
+    served = override(served, Overrides(health_is_stale=True), context)
+    [told] = explain(served, {}, NOW)["action"]["services"]
+    assert [one["against"] for one in told["candidates"]] == [None]
+
+
+def test_a_route_that_is_switched_off_says_so(snapshot: Snapshot) -> None:
+    """It is chosen all the same: nothing else gets what it takes."""
+    context = make_context()
+    try:
+        served = override(snapshot, Overrides(routes=frozenset({"orders"})), context)
+        answer = explain(served, {"path": "/orders"}, NOW)
+        assert (answer["route"], answer["action"]["kind"]) == ("orders", "switched_off")
+        assert explain(served, {"path": "/"}, NOW)["action"]["kind"] == "forward"
+    finally:
+        override(snapshot, Overrides(), context)
 
 
 @pytest.mark.parametrize(

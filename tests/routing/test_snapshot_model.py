@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from fengling_gateway.balancing.choices import POLICIES
 from fengling_gateway.balancing.instance import InstanceState
+from fengling_gateway.balancing.overrides import Overrides
 from fengling_gateway.model.delta import Change
+from fengling_gateway.model.ejection import DEFAULT_EJECTION
+from fengling_gateway.routing.overriding import override
 from fengling_gateway.routing.snapshot import CompileContext, HashMismatch, Snapshot
 from tests.balancing.builders import make_instance_body, make_service_body
 from tests.routing.builders import Body, make_body
@@ -43,6 +46,7 @@ policies = st.fixed_dictionaries(
         "timeouts": st.sampled_from([None, {"total": 5.0}, {"idle": 9.0}]),
         "retry": st.sampled_from([None, {"attempts": 2}]),
         "limits": st.sampled_from([None, {"max_request_body": 9}]),
+        "ejection": st.sampled_from([None, DEFAULT_EJECTION]),
     },
 )
 
@@ -129,6 +133,14 @@ deltas = st.lists(
 )
 
 
+overrides = st.builds(
+    Overrides,
+    st.frozensets(st.sampled_from(ROUTES)),
+    st.frozensets(st.sampled_from(INSTANCES), max_size=3),
+    st.booleans(),
+)
+
+
 def apply(
     snapshot: Snapshot, drawn: list[Change], context: CompileContext, *, full: bool = False
 ) -> Snapshot:
@@ -157,6 +169,21 @@ class SnapshotModelTests:
             snapshot = apply(snapshot, one, context)
             assert served(snapshot, asked) == served(cold(snapshot), asked)
         assert not context.failed
+
+    @given(st.lists(st.one_of(deltas, overrides), min_size=2, max_size=8), st.lists(requests()))
+    def test_overrides_hold_whenever_they_come(
+        self, drawn: list[list[Change] | Overrides], asked: list[Any]
+    ) -> None:
+        """Before or after what they are about, as if they had been there from the beginning."""
+        context = make_context()
+        snapshot = Snapshot.empty()
+        for one in drawn:
+            if isinstance(one, Overrides):
+                snapshot = override(snapshot, one, context)
+            else:
+                snapshot = apply(snapshot, one, context)
+            assert snapshot.overrides == context.overrides
+            assert served(snapshot, asked) == served(cold(snapshot), asked)
 
     @given(st.lists(deltas, min_size=1, max_size=4), st.lists(deltas, max_size=4))
     def test_full_delta_replaces_everything(

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.auth.sealing import Sealer, parse_sealing_keys
 from fengling_gateway.auth.secrets import SecretResolver
+from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.control.encoding import delta_frames
 from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Message
 from fengling_gateway.control.heap import Heap
@@ -24,6 +25,7 @@ from fengling_gateway.dataplane.tls_certificates import Certificate
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
 from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.routing.guards import SWITCHED_OFF
 from fengling_gateway.routing.snapshot import CompileContext
 from fengling_gateway.worker.agent import HEARSAY_SECONDS, WorkerAgent
 from fengling_gateway.worker.applier import Applier
@@ -106,6 +108,14 @@ class FakePlane:
         self.listening: list[tuple[str, Any]] = []
         self.drained: Deferred[None] = Deferred()
         self.sent_away: list[bool] = []
+        self.evidence: dict[str, Any] | None = None
+
+    def take_evidence(self) -> dict[str, Any] | None:
+        found, self.evidence = self.evidence, None
+        return found
+
+    def ejected_for(self, state: InstanceState) -> float | None:
+        return 7.0 if state.ejected_until else None
 
     def offer_certificates(self, certificates: Iterable[Certificate]) -> None:
         self.certificates.append({one.name: one for one in certificates})
@@ -285,6 +295,72 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual(self.plane.applied[-1].routes.size, 1)
         order = [message for message, _ in self.supervisor.said]
         self.assertLess(order.index(Message.APPLIED), order.index(Message.READY))
+
+    def test_what_is_switched_off_holds_at_once_and_for_what_comes(self) -> None:
+        """All of it is said each time; before there is a configuration it is only noted."""
+        self.configure()
+        self.override(routes=["r1"])
+        self.assertEqual(self.plane.applied, [])
+        self.channel.send_delta(full(1, [a_route(1), a_route(2)]))
+        self.turn()
+        self.assertEqual(self.switched_off(), ["r1"])
+        self.override(routes=["r2"])
+        self.assertEqual(self.switched_off(), ["r2"])
+        self.assertEqual(self.plane.applied[-1].overrides.routes, {"r2"})
+        self.channel.send_delta(full(2, [a_route(1), a_route(2)]))
+        self.turn()
+        self.assertEqual(self.switched_off(), ["r2"])
+
+    def test_what_is_switched_off_while_a_delta_arrives_holds_when_it_is_served(self) -> None:
+        """Parts of one may come turns apart."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.turn()
+        frames = [frame[5:] for frame in delta_frames(full(2, [a_route(1), a_route(2)]))]
+        kinds = [Message.DELTA, *[Message.CHANGES] * (len(frames) - 2), Message.DELTA_END]
+        for message, payload in list(zip(kinds, frames, strict=True))[:-1]:
+            self.agent.message_received(message, payload)
+        self.override(routes=["r2"])
+        self.agent.message_received(Message.DELTA_END, b"{}")
+        self.turn()
+        self.assertEqual(self.plane.applied[-1].position, at(2))
+        self.assertEqual(self.switched_off(), ["r2"])
+
+    def override(self, **given: Any) -> None:
+        nothing = {"routes": [], "instances": [], "health_is_stale": False, "is_draining": False}
+        self.channel.send(Message.OVERRIDES, {**nothing, **given})
+        self.turn()
+
+    def switched_off(self) -> list[str]:
+        routes = self.plane.applied[-1].routes
+        return sorted(route.id for route in routes if route.plan.guards is SWITCHED_OFF)
+
+    def test_evidence_is_told_once_a_second_where_there_is_any(self) -> None:
+        """As the data plane has it."""
+        self.configure()
+        self.clock.advance(1.0)
+        self.turn()
+        self.assertEqual(self.supervisor.said_of(Message.EVIDENCE), [])
+        self.plane.evidence = {"instances": {"i": {"failures": 1}}, "others": 0}
+        self.clock.advance(0.5)
+        self.turn()
+        self.assertEqual(self.supervisor.said_of(Message.EVIDENCE), [])
+        self.clock.advance(0.5)
+        self.clock.advance(1.0)
+        self.turn()
+        told = [{"instances": {"i": {"failures": 1}}, "others": 0}]
+        self.assertEqual(self.supervisor.said_of(Message.EVIDENCE), told)
+
+    def test_instances_are_told_as_they_stand(self) -> None:
+        """Those that something speaks against, or those that are asked for."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.turn()
+        for number, more in enumerate(({}, {"instances": ["i"]})):
+            self.channel.send(Message.REQUEST, {"id": number, "ask": "instances", **more})
+        self.turn()
+        answers = self.supervisor.said_of(Message.ANSWER)
+        self.assertEqual([one["answer"] for one in answers], [[], []])
 
     def test_certificates_are_used_before_what_refers_to_them(self) -> None:
         """In one turn: no request is served by the one without the other."""

@@ -1,0 +1,1 @@
+A worker leaves an instance alone for a while after five requests in a row that it failed to answer (no connection, no or a bad answer, none in time): 30 seconds, longer each time in a row, at most half of a service's instances at a time. The policy ejection of a service, or of the setting defaults, says otherwise, null switches it off (docs/routing.md).

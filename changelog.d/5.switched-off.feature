@@ -1,0 +1,1 @@
+A route that is switched off answers 503 with the code route_switched_off and its requests go to no other; an instance that is gets nothing new. fenglingctl explain says what is switched off, ejected (and for how long), drained or unhealthy.
