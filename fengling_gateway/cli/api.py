@@ -37,10 +37,16 @@ class ManagementApi:
             `CommandError`.
     """
 
+    _base = "/api/gateway"
+    _whose = "gateway"
+    _kind = "management API"
+    _example = "http://host:8001"
+    _option = "--management URL"
+
     def __init__(self, url: str, token: Callable[[], str]) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise CommandError(f"{url} is not the URL of a management API (http://host:8001)")
+            raise CommandError(f"{url} is not the URL of a {self._kind} ({self._example})")
         self.url = url.rstrip("/")
         self._token = token
         # Proxies of the environment are for the Internet, not for this.
@@ -84,7 +90,7 @@ class ManagementApi:
         body: dict[str, Any] | None,
         timeout: float,
     ) -> Answer:
-        url = f"{self.url}/api/gateway/{quote(path)}"
+        url = f"{self.url}{self._base}/{quote(path)}"
         if query:
             url += "?" + urlencode(query)
         request = urllib.request.Request(  # noqa: S310 - the scheme has been checked
@@ -102,7 +108,7 @@ class ManagementApi:
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise CommandError(
-                f"no gateway answers at {self.url} ({reason}); name one with --management URL"
+                f"no {self._whose} answers at {self.url} ({reason}); name one with {self._option}"
             ) from error
 
     def _header(self) -> str:
@@ -116,7 +122,7 @@ class ManagementApi:
             return Answer(status, json.loads(content))
         except ValueError:
             raise CommandError(
-                f"{self.url} answers {status}, but not as a management API does"
+                f"{self.url} answers {status}, but not as a {self._kind} does"
             ) from None
 
     def _checked(self, answer: Answer) -> Any:
@@ -136,3 +142,13 @@ class ManagementApi:
         if answer.status >= 500 and problem.get("request_id"):
             detail += f" (its log has more under request {problem['request_id']})"
         raise CommandError(f"{self.url}: {detail}")
+
+
+class ConsoleApi(ManagementApi):
+    """A console's API."""
+
+    _base = "/api/console"
+    _whose = "console"
+    _kind = "console"
+    _example = "http://host:8002"
+    _option = "--console URL"

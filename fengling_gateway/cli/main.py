@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "export": "configuration",
     "get": "serving",
     "key": "keys",
+    "login-link": "login",
     "proxy": "proxy",
     "reload": "serving",
     "secret": "secrets",
@@ -40,7 +41,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"fengling_gateway.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
 

@@ -12,7 +12,7 @@ import click
 from fengling_gateway.cli.errors import CommandError
 
 if TYPE_CHECKING:
-    from fengling_gateway.settings import GatewaySettings
+    from fengling_gateway.settings import ConsoleSettings, GatewaySettings
 
 
 def settings_option(help: str) -> Callable[[Any], Any]:  # noqa: A002 - as click calls it
@@ -32,5 +32,20 @@ def read_settings(path: Path) -> GatewaySettings:
 
     try:
         return load_settings(path, os.environ)
+    except SettingsError as error:
+        raise CommandError(f"{path}: {error}") from error
+
+
+def read_console_settings(path: Path) -> ConsoleSettings:
+    """
+    Read the settings file of a console, and this environment over it, as the console does.
+
+    Raises:
+        CommandError: it is wrong.
+    """
+    from fengling_gateway.settings import SettingsError, load_console_settings
+
+    try:
+        return load_console_settings(path, os.environ)
     except SettingsError as error:
         raise CommandError(f"{path}: {error}") from error

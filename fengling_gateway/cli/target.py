@@ -6,6 +6,7 @@ over the default. A context is a section of ``~/.config/fengling/contexts.toml``
     current = "staging"
     [contexts.staging]
     management = "http://10.0.0.5:8001"
+    console = "http://10.0.0.5:8002"
     token_file = "~/.config/fengling/staging.token"
     database = "postgresql://ops@10.0.0.9/gateway"
 """
@@ -18,11 +19,11 @@ import stat
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
-from fengling_gateway.cli.api import ManagementApi
+from fengling_gateway.cli.api import ConsoleApi, ManagementApi
 from fengling_gateway.cli.errors import CommandError, note
 from fengling_gateway.cli.options import collect
 
@@ -31,6 +32,8 @@ MANAGEMENT_HELP: Final = (
     "The management API of a gateway; else FENGLING_MANAGEMENT, the context, or "
     f"{DEFAULT_MANAGEMENT}."
 )
+DEFAULT_CONSOLE: Final = "http://127.0.0.1:8002"
+CONSOLE_HELP: Final = f"The console; else FENGLING_CONSOLE, the context, or {DEFAULT_CONSOLE}."
 DATABASE_HELP: Final = "The database with the configuration; else FENGLING_DATABASE or the context."
 CONTEXT_KEYS: Final = ("management", "console", "database", "token", "token_file")
 
@@ -67,6 +70,27 @@ def management_options(command: F) -> F:
         context_option,
     )
     return collect(command, options, "api", _management_api)
+
+
+class NamedConsole(NamedTuple):
+    """A console: where it is said to be (None: nobody says so), and how to ask it."""
+
+    url: str | None
+    api: ConsoleApi
+
+
+def console_options(command: F) -> F:
+    """Add what names a console; the command gets it as ``console``."""
+    options = (
+        click.option("--console", metavar="URL", help=CONSOLE_HELP),
+        click.option(
+            "--token-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
+        ),
+        context_option,
+    )
+    return collect(command, options, "console", _console)
 
 
 def database_option(command: F) -> F:
@@ -124,6 +148,13 @@ def _management_api(
     chosen = read_context(context, os.environ)
     url = management or os.environ.get("FENGLING_MANAGEMENT") or chosen.get("management")
     return ManagementApi(url or DEFAULT_MANAGEMENT, lambda: _token(token_file, chosen))
+
+
+def _console(console: str | None, token_file: Path | None, context: str | None) -> NamedConsole:
+    chosen = read_context(context, os.environ)
+    url = console or os.environ.get("FENGLING_CONSOLE") or chosen.get("console")
+    api = ConsoleApi(url or DEFAULT_CONSOLE, lambda: _token(token_file, chosen))
+    return NamedConsole(url, api)
 
 
 def _token(option: Path | None, context: Mapping[str, str]) -> str:

@@ -123,7 +123,7 @@ def create(
     """
     now = time.time()
     token_id = secrets.token_hex(8)
-    seconds = _seconds(terms.lifetime)
+    seconds = lifetime_seconds(terms.lifetime)
     scopes = (ROLES[terms.role],) if terms.role else terms.scopes or (READ,)
     if terms.role and terms.scopes:
         raise click.UsageError("name either --role or --scope")
@@ -161,7 +161,8 @@ def create(
         note(f"token {token_id} allows {', '.join(scopes)} until {moment(now + seconds)}")
 
 
-def _seconds(lifetime: str) -> float:
+def lifetime_seconds(lifetime: str) -> float:
+    """Return the seconds of ``30d``, ``12h`` or ``15m``."""
     match = _LIFETIME.fullmatch(lifetime)
     if match is None:
         raise click.BadParameter("is written like 30d, 12h or 15m", param_hint="--for")
@@ -214,12 +215,18 @@ def _verdict(token: str, source: _KeySource) -> str:
 
 def _ring(source: _KeySource) -> TokenRing:
     try:
-        return TokenRing(_keys(*source))
+        return TokenRing(read_keys(*source))
     except WeakKeyError as error:
         raise CommandError(str(error)) from error
 
 
-def _keys(config: Path | None, key_file: Path | None) -> list[str]:
+def read_keys(config: Path | None, key_file: Path | None) -> list[str]:
+    """
+    Return the keys of a settings file, a file of their own, or the environment.
+
+    Raises:
+        CommandError: there are none.
+    """
     if config is not None:
         return read_settings(config).management.token_keys
     if key_file is None:
