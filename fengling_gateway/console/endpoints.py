@@ -15,6 +15,7 @@ from fengling_gateway.console.health_api import HealthApi
 from fengling_gateway.console.history_api import HistoryApi
 from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.summary import Summary
+from fengling_gateway.console.trying import Trying
 
 _NODE = "<string(maxlength=100):node>"
 _ID = "<string(maxlength=100):id>"
@@ -29,6 +30,7 @@ class Operations:
     rollback: RollbackApi
     fleet: FleetApi
     health: HealthApi
+    trying: Trying
     summary: Summary
     events: Events
     is_ready: Callable[[], tuple[bool, dict[str, Any]]]
@@ -62,6 +64,7 @@ def endpoints(operations: Operations) -> list[Endpoint]:
         Endpoint("PUT", f"/switches/<any(route,instance):switched>/{_ID}", fleet.switch_off),
         Endpoint("DELETE", f"/switches/<any(route,instance):switched>/{_ID}", fleet.switch_on),
         Endpoint("POST", "/explain", fleet.explain),
+        Endpoint("POST", "/try", operations.trying.send),
         Endpoint("GET", "/health", health.health),
         Endpoint("GET", f"/instances/{_ID}/health", health.instance),
         Endpoint("POST", f"/instances/{_ID}/probe", health.probe),

@@ -33,6 +33,7 @@ from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.store import Store
 from fengling_gateway.console.summary import Summary
+from fengling_gateway.console.trying import Trying
 from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.model.entity import Key
@@ -42,6 +43,7 @@ from fengling_gateway.signin.desk import Surroundings
 from fengling_gateway.signin.service import OPEN_PATHS as SIGNIN_PATHS
 from fengling_gateway.signin.service import Operation, SignIn
 from fengling_gateway.supervisor.web import Web
+from fengling_gateway.syncbus.signing import Keyring
 from fengling_gateway.tap.programs import StartError
 
 OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
@@ -72,7 +74,8 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         rng=rng,
         networks=UpstreamNetworks(settings.upstream.allow),
     )
-    bus = _bus(reactor, settings)
+    keyring = Keyring(settings.sync.keys, cluster=settings.cluster) if settings.sync.keys else None
+    bus = _bus(reactor, settings, keyring)
     fleet = FleetWatch(clock=reactor, nodes=bus)
     events = Events(clock=reactor, wall=time.time)
     summary = Summary(mirror=mirror, fleet=fleet, health=None)
@@ -100,6 +103,14 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         rollback=RollbackApi(store=store, committing=committing),
         fleet=FleetApi(store=store, mirror=mirror, fleet=fleet, bus=bus),
         health=HealthApi(store=store, mirror=mirror, probing=None),
+        trying=Trying(
+            reactor=reactor,
+            mirror=mirror,
+            fleet=fleet,
+            gateway_url=settings.http.gateway_url,
+            sign=_signer(keyring),
+            wall=time.time,
+        ),
         summary=summary,
         events=events,
         is_ready=lambda: _ready(mirror),
@@ -167,18 +178,23 @@ def _url(settings: ConsoleSettings) -> str:
     return named[0] if named else f"http://{settings.http.address}"
 
 
-def _bus(reactor: Any, settings: ConsoleSettings) -> Any:
-    if settings.redis.url is None:
+def _signer(keyring: Keyring | None) -> Callable[[bytes], bytes] | None:
+    if keyring is None:
+        return None
+    return lambda payload: keyring.sign(b"debug", payload, now=time.time())
+
+
+def _bus(reactor: Any, settings: ConsoleSettings, keyring: Keyring | None) -> Any:
+    if settings.redis.url is None or keyring is None:
         return None
     from fengling_gateway.syncbus.redis import SyncBus
-    from fengling_gateway.syncbus.signing import Keyring
 
     return SyncBus(
         reactor=reactor,
         url=settings.redis.url,
         cluster=settings.cluster,
         node=f"console/{settings.name}",
-        keyring=Keyring(settings.sync.keys, cluster=settings.cluster),
+        keyring=keyring,
         rng=random.Random(),
     )
 

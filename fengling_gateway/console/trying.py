@@ -1,0 +1,241 @@
+"""
+Trying a route: one real request through a gateway, and what became of it.
+
+The request carries a signed header by which the gateway says, in its answer, what it
+did. Nobody else can make one, and it goes no further.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, FileBodyProducer, ResponseDone, ResponseFailed
+from twisted.web.http_headers import Headers
+
+from fengling_gateway.access.parameters import is_headers, text_up_to
+from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.console.call import Answer, Call
+from fengling_gateway.console.fleet import FleetWatch
+from fengling_gateway.console.mirror import Mirror
+from fengling_gateway.model.management_tokens import WRITE
+
+TRY_SECONDS: Final = 30.0
+"""For the whole request: as long as an instance may take for its first byte, by default."""
+
+CONNECT_SECONDS: Final = 3.0
+
+MAX_SHOWN_BYTES: Final = 64 * 1024
+"""Of an answer's body."""
+
+DEBUG_HEADER: Final = "X-Gateway-Debug"
+
+_FIELDS: Final = {
+    "method": text_up_to(32),
+    "host": text_up_to(255),
+    "path": text_up_to(8192),
+    "headers": is_headers,
+    "body": text_up_to(MAX_SHOWN_BYTES),
+    "node": text_up_to(100),
+}
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+
+Sign = Callable[[bytes], bytes]
+"""Signs what a gateway is asked to explain itself by; empty where there are no keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    method: str
+    url: str
+    headers: Headers
+    body: bytes
+
+
+class Trying:
+    """
+    Sends requests.
+
+    Args:
+        gateway_url: where to; None: to a listener of a gateway that lives, as it tells itself.
+        sign: None where there is no Redis, and so no keys that gateways have, too.
+        wall: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        mirror: Mirror,
+        fleet: FleetWatch,
+        gateway_url: str | None,
+        sign: Sign | None,
+        wall: Callable[[], float],
+    ) -> None:
+        self._clock: IReactorTime = reactor
+        make_agent: Any = Agent  # (without types of its own)
+        self._agent = make_agent(reactor, connectTimeout=CONNECT_SECONDS)
+        self._mirror = mirror
+        self._fleet = fleet
+        self._gateway_url = gateway_url
+        self._sign = sign
+        self._wall = wall
+
+    async def send(self, call: Call) -> Answer:
+        """Send the request that a body describes, and tell what came of it."""
+        call.access.require(WRITE)
+        call.access.require_all_tenants()
+        call.only()
+        fields = call.fields(_FIELDS)
+        asked = self._asked(fields)
+        record = call.access.began(f"try {asked.method} {asked.url}"[:200], None)
+        outcome = "failed"
+        try:
+            told = await self._tried(asked)
+            outcome = "done"
+        finally:
+            call.access.ended(record, outcome, None)
+        path, _, query = str(fields.get("path") or "/").partition("?")
+        request = {**fields, "path": path, "query": query}
+        return Answer({**told, "explain": self._mirror.explain(request, self._wall())})
+
+    def _asked(self, fields: Mapping[str, Any]) -> _Asked:
+        path = str(fields.get("path") or "/")
+        method = str(fields.get("method") or "GET")
+        if not path.startswith("/") or not path.isascii() or " " in path:
+            raise ProblemError("invalid_parameter", "path must begin with / and be encoded")
+        if not method.isascii() or not method.isalpha():
+            raise ProblemError("invalid_parameter", "method must be like GET")
+        headers = Headers()
+        for name, value in (fields.get("headers") or {}).items():
+            if not _is_header(name, value):
+                raise ProblemError("invalid_parameter", f"the header {name!r} can't be sent")
+            headers.addRawHeader(name, value)
+        if fields.get("host"):
+            headers.setRawHeaders("Host", [fields["host"]])
+        if self._sign is not None:
+            token = self._sign(secrets.token_hex(8).encode())
+            headers.setRawHeaders(DEBUG_HEADER.encode(), [token])
+        url = self._gateway(fields.get("node")) + path
+        return _Asked(method.upper(), url, headers, str(fields.get("body") or "").encode())
+
+    def _gateway(self, node: str | None) -> str:
+        """
+        Return where a gateway is.
+
+        Raises:
+            ProblemError: nobody knows one.
+        """
+        if self._gateway_url is not None and node is None:
+            return self._gateway_url
+        for name, state in sorted(self._fleet.states.items()):
+            if not state.get("live") or node not in (None, name):
+                continue
+            for listener in state.get("listeners", ()):
+                if not listener.get("tls") and not listener.get("proxy_protocol"):
+                    host, _, port = str(listener["address"]).rpartition(":")
+                    return f"http://{_ANYWHERE.get(host, host)}:{port}"
+        raise ProblemError(
+            "conflict", "no gateway is known to send it to; [http] gateway_url names one"
+        )
+
+    async def _tried(self, asked: _Asked) -> dict[str, Any]:
+        began = self._clock.seconds()
+        make_body: Any = FileBodyProducer
+        request = self._agent.request(
+            asked.method.encode(),
+            asked.url.encode(),
+            asked.headers,
+            make_body(BytesIO(asked.body)) if asked.body else None,
+        )
+        request.addTimeout(TRY_SECONDS, self._clock)
+        told: dict[str, Any] = {"sent": {"method": asked.method, "url": asked.url}}
+        try:
+            response: Any = await request
+        except Exception as error:
+            return {**told, "error": _why(error), "total_ms": self._ms(began)}
+        told["first_byte_ms"] = self._ms(began)
+        body, is_whole = await self._body(response, began)
+        told["total_ms"] = self._ms(began)
+        debug = response.headers.getRawHeaders(DEBUG_HEADER)
+        response.headers.removeHeader(DEBUG_HEADER)
+        return {
+            **told,
+            "status": response.code,
+            "reason": response.phrase.decode("latin-1"),
+            "headers": [
+                [name.decode("latin-1"), value.decode("latin-1")]
+                for name, values in response.headers.getAllRawHeaders()
+                for value in values
+            ],
+            "body": body.decode(errors="replace"),
+            "body_is_whole": is_whole,
+            "debug": _debug(debug[0]) if debug else None,
+        }
+
+    async def _body(self, response: Any, began: float) -> tuple[bytes, bool]:
+        reader = _Reader()
+        response.deliverBody(reader)
+        left = max(0.1, began + TRY_SECONDS - self._clock.seconds())
+        reader.done.addTimeout(left, self._clock, lambda *_: False)
+        is_whole = await reader.done
+        reader.drop()
+        return bytes(reader.content), is_whole
+
+    def _ms(self, began: float) -> float:
+        return round((self._clock.seconds() - began) * 1000, 2)
+
+
+class _Reader(Protocol):
+    """Keeps the beginning of a body."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.done: Deferred[bool] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.content += data
+        if len(self.content) > MAX_SHOWN_BYTES:
+            del self.content[MAX_SHOWN_BYTES:]
+            self._end(is_whole=False)
+            self.drop()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._end(is_whole=isinstance(reason.value, ResponseDone))
+
+    def drop(self) -> None:
+        transport: Any = self.transport
+        if transport is not None and getattr(transport, "abortConnection", None):
+            transport.abortConnection()
+
+    def _end(self, *, is_whole: bool) -> None:
+        if not self.done.called:
+            self.done.callback(is_whole)
+
+
+def _is_header(name: str, value: str) -> bool:
+    is_name = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return is_name and value.isprintable() and name.lower() not in {"content-length", "connection"}
+
+
+def _debug(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, CancelledError):
+        return f"no answer within {TRY_SECONDS:g} s"
+    if isinstance(error, ResponseFailed) and error.reasons:
+        return str(error.reasons[0].getErrorMessage())
+    return str(error) or type(error).__name__
