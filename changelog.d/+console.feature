@@ -1,0 +1,1 @@
+A console, `fengling-console`: an API for writing routes, services and instances with dry runs, ETags and waiting until every worker serves a change; live events; what every gateway serves; kill switches; trying a request ([console](docs/console.md)).
