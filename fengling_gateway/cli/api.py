@@ -71,6 +71,10 @@ class ManagementApi:
             self._checked(answer)
         return answer
 
+    def send(self, method: str, path: str, **query: Any) -> Any:
+        """Send a request without a body, of any method, and return the document."""
+        return self._checked(self._ask(method, path, query, None, TIMEOUT_SECONDS))
+
     def all(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield every entity of a list."""
         after = None

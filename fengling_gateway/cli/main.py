@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "context": "contexts",
     "db": "db",
     "diff": "configuration",
+    "drain": "fleet",
     "explain": "serving",
     "export": "configuration",
     "get": "serving",
@@ -25,9 +26,12 @@ _COMMANDS: Final = {
     "login-link": "login",
     "proxy": "proxy",
     "reload": "serving",
+    "restart": "fleet",
     "secret": "secrets",
     "status": "serving",
+    "switch": "fleet",
     "token": "tokens",
+    "top": "fleet",
     "validate": "validation",
 }
 """Where each command is. Loaded when it is used: `--help` and scripts wait for no database driver."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from fengling_gateway.console.call import Answer, Call
 from fengling_gateway.console.fleet import FleetWatch
 from fengling_gateway.console.mirror import Mirror
+from fengling_gateway.console.sentence import sentence
 from fengling_gateway.model.entity import Key
 
 NAMED: Final = 5
@@ -47,7 +48,7 @@ class Summary:
         position, held = mirror.position, mirror.is_held
         convergence = None if position is None else self._fleet.convergence(position).shown()
         live = [state for state in self._fleet.states.values() if state.get("live")]
-        return {
+        value = {
             "position": None if position is None else position._asdict(),
             "listening": mirror.listening,
             "problem": mirror.problem,
@@ -63,6 +64,7 @@ class Summary:
             "prober": None if self._health is None else self._health.status().get("prober"),
             "traffic": _traffic(live),
         }
+        return {"sentence": sentence(value)._asdict(), **value}
 
     def _health_of_instances(self) -> dict[str, Any]:
         """Count instances by what is known of them, and name those that are not healthy."""

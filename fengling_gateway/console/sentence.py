@@ -1,0 +1,139 @@
+"""One sentence on how everything is: that all is well, or the first thing that is not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+Summary = Mapping[str, Any]
+"""What `fengling_gateway.console.summary` makes."""
+
+
+class Sentence(NamedTuple):
+    """
+    What to say first.
+
+    Attributes:
+        mood: ``good``, ``warn`` or ``bad``.
+        about: what somebody may want to look at next: ``fleet``, ``history``, ``rejected``,
+            ``health``, ``switches``, or nothing.
+    """
+
+    mood: str
+    text: str
+    about: str = ""
+
+
+def sentence(summary: Summary) -> Sentence:
+    """Return the sentence for a summary."""
+    for wrong in _WRONG:
+        for found in wrong(summary):
+            return found
+    return Sentence("good", _all_is_well(summary))
+
+
+def _unread(summary: Summary) -> Iterator[Sentence]:
+    if summary["problem"]:
+        yield Sentence("bad", f"The configuration can't be read: {summary['problem']}")
+    elif summary["position"] is None:
+        yield Sentence("warn", "The configuration has not been read yet")
+
+
+def _unseen(summary: Summary) -> Iterator[Sentence]:
+    if summary["fleet_problem"]:
+        yield Sentence("bad", f"Nobody knows who serves what: {summary['fleet_problem']}", "fleet")
+    elif not summary["nodes"]["live"]:
+        yield Sentence("bad", "No gateway has told of itself in the last seconds", "fleet")
+
+
+def _held(summary: Summary) -> Iterator[Sentence]:
+    if summary["held"]:
+        yield Sentence("bad", f"{summary['held'].capitalize()}", "history")
+
+
+def _behind(summary: Summary) -> Iterator[Sentence]:
+    convergence = summary["convergence"]
+    behind = convergence["behind"]
+    if behind:
+        count = f"{len(behind)} of {_counted(convergence['workers'], 'worker')}"
+        verb = "does" if len(behind) == 1 else "do"
+        text = f"{count} {verb} not serve revision {_revision(summary)}: {_some(behind)}"
+        yield Sentence("bad", text, "fleet")
+    elif not convergence["served"]:
+        yield Sentence("bad", "No worker serves", "fleet")
+
+
+def _unhealthy(summary: Summary) -> Iterator[Sentence]:
+    health = summary["health"]
+    unhealthy = health["unhealthy"]
+    if unhealthy:
+        verb = "is" if unhealthy == 1 else "are"
+        count = f"{unhealthy} of {_counted(_instances(health), 'instance')}"
+        named = _some(health["named"], unhealthy)
+        yield Sentence("bad", f"{count} {verb} unhealthy: {named}", "health")
+
+
+def _rejected(summary: Summary) -> Iterator[Sentence]:
+    rejected = summary["rejected"]
+    if rejected["count"]:
+        verb = "is" if rejected["count"] == 1 else "are"
+        count = _counted(rejected["count"], "entity", "entities")
+        named = _some(rejected["named"], rejected["count"])
+        yield Sentence("bad", f"{count} {verb} rejected: {named}", "rejected")
+
+
+def _switched_off(summary: Summary) -> Iterator[Sentence]:
+    if summary["switches"]:
+        yield Sentence("warn", f"Switched off: {_some(summary['switches'])}", "switches")
+
+
+def _draining(summary: Summary) -> Iterator[Sentence]:
+    if summary["draining"]:
+        yield Sentence("warn", f"Draining: {_some(summary['draining'])}", "fleet")
+
+
+def _unprobed(summary: Summary) -> Iterator[Sentence]:
+    prober = summary["prober"]
+    if prober is not None and prober.get("holder") is None and prober.get("wanted"):
+        yield Sentence("warn", "Nobody probes instances", "health")
+
+
+_WRONG: Final[Sequence[Callable[[Summary], Iterator[Sentence]]]] = (
+    *(_unread, _unseen, _held, _behind, _unhealthy, _rejected),
+    *(_switched_off, _draining, _unprobed),
+)
+"""What may be wrong, the worst first."""
+
+
+def _all_is_well(summary: Summary) -> str:
+    workers, health = summary["convergence"]["workers"], summary["health"]
+    who = "The only worker serves" if workers == 1 else f"All {workers} workers serve"
+    parts = [f"{who} revision {_revision(summary)}"]
+    instances = _instances(health)
+    if health["unknown"] == instances:
+        parts.append(
+            f"{_counted(instances, 'instance')}, which nobody probes"
+            if instances
+            else "no instance"
+        )
+    else:
+        parts.append(f"{health['healthy']} of {_counted(instances, 'instance')} healthy")
+    return "; ".join([*parts, "nothing rejected"])
+
+
+def _instances(health: Mapping[str, Any]) -> int:
+    return int(health["healthy"] + health["unhealthy"] + health["unknown"])
+
+
+def _revision(summary: Summary) -> int:
+    return int(summary["position"]["revision"])
+
+
+def _counted(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def _some(names: Sequence[str], count: int | None = None) -> str:
+    shown = list(names[:3])
+    more = (len(names) if count is None else count) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
