@@ -18,7 +18,7 @@ _log = Logger(namespace="fengling.health")
 
 TICK_SECONDS: Final = 1.0
 READ_GAP_SECONDS: Final = 2.0
-"""Between two readings of the prober's row, however often the source is looked at."""
+"""Between two readings of the prober's row at most, however often the source is looked at."""
 
 READ_TIMEOUT_SECONDS: Final = 5.0
 
@@ -47,6 +47,7 @@ class Probing:
         self._freshness = Freshness(stale_after=stale_after, now=clock.seconds())
         if read is None:
             self._freshness.read(None, now=clock.seconds())
+        self._gap = min(READ_GAP_SECONDS, stale_after / 4)
         self._state = "none"
         self._reading: Deferred[Any] | None = None
         self._read_at = float("-inf")
@@ -78,7 +79,7 @@ class Probing:
     def look(self) -> None:
         """The source answers: ask it who probes, unless it has told just now."""
         now = self._clock.seconds()
-        if self._read is None or self._reading or now - self._read_at < READ_GAP_SECONDS:
+        if self._read is None or self._reading or now - self._read_at < self._gap:
             return
         self._read_at = now
         reading = self._reading = self._read()

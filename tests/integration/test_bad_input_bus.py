@@ -9,16 +9,12 @@ believed is only a reason to look.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
-import hiredis
 import pytest
 
 from fengling_gateway.embedded.postgres import PostgresServer
@@ -33,49 +29,17 @@ from fengling_gateway.syncbus.messages import (
 )
 from fengling_gateway.syncbus.names import Names
 from fengling_gateway.syncbus.signing import Keyring
+from tests.integration.bus import CLUSTER, RawRedis
 from tests.integration.gateway import SYNC_KEY, GatewayProcess, Load
 from tests.integration.world import World, metrics, wait_for_line, world_with_database
 from tests.support.wait import wait_until
 
-CLUSTER: Final = f"test-{os.getpid()}"
 NAMES: Final = Names(CLUSTER)
 OURS: Final = Keyring([SYNC_KEY], cluster=CLUSTER)
 SECRET: Final = secrets.token_hex(32)
 
 A_POSITION: Final = encode_position(Position("an epoch", 10**6, "a token"))
 A_COMMAND: Final = encode_command(Command("an id", "reload", "n9"))
-
-
-class RawRedis:
-    """A connection without any knowledge of what is sent over it."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._socket = socket.create_connection((parts.hostname, parts.port), 10)
-        self._reader = hiredis.Reader()
-
-    def ask(self, *command: str | bytes | int) -> Any:
-        self._socket.sendall(hiredis.pack_command(command))
-        return self.receive()
-
-    def receive(self) -> Any:
-        while (reply := self._reader.gets()) is False:
-            data = self._socket.recv(65536)
-            assert data, "Redis has closed the connection"
-            self._reader.feed(data)
-        return reply
-
-    def waiting(self) -> Iterator[bytes]:
-        """Return the messages that have come to a subscription so far."""
-        self._socket.settimeout(0.5)
-        try:
-            while True:
-                yield self.receive()[2]
-        except TimeoutError:
-            self._socket.settimeout(10)
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")
