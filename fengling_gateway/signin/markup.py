@@ -50,14 +50,14 @@ def login_page(to: str, provider: tuple[str, str] | None) -> bytes:
             there are links alone.
     """
     script = '<script type="module" src="/login/signin.js"></script>\n'
-    body = '<p id="note" class="quiet" role="status">Sign in to the console.</p>'
+    body = '<p id="note" class="quiet" role="status">Sign in to the console.</p>\n<div id="ways">'
     if provider is not None:
         name, start = provider
         body += _button(f"Sign in with {name}", f"{start}?to={quote(to, safe='')}")
     body += (
         '<p class="quiet">Or by a link that is good once: <code>fenglingctl login-link</code> '
         "prints one.</p>"
-        "<noscript><p>Links need JavaScript.</p></noscript>"
+        "<noscript><p>Links need JavaScript.</p></noscript></div>"
     )
     return _page("Sign in", body, to=to, head=script)
 

@@ -48,7 +48,8 @@ class Console:
     Attributes:
         dsn: of its database; None: that is away.
         rows: what is kept of tokens, by id.
-        logged: what it has said.
+        offset: seconds by which its clock is wrong.
+        changed: how often somebody has changed something.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Console:
         self.rows: dict[str, dict[str, Any]] = {}
         self.refusals: Counter[str] = Counter()
         self.offset = 0.0
+        self.changed = 0
         self.trail = AuditTrail(clock=reactor.seconds, wall_clock=time.time)
         around = Surroundings(
             run=self._run,
@@ -87,7 +89,7 @@ class Console:
             around=around,
         )
         self._site.resource = Gate(
-            inside=_app(self.signin).resource(),
+            inside=_app(self).resource(),
             verifiers=(LocalTokens(ring, self.rows.get),),
             trail=self.trail,
             open_paths=OPEN_PATHS,
@@ -117,9 +119,9 @@ class Console:
         return self._port.stopListening()
 
 
-def _app(signin: SignIn) -> Klein:
+def _app(console: Console) -> Klein:
     app = Klein()
-    for one in signin.operations():
+    for one in console.signin.operations():
 
         async def serve(request: Any, handle: Any = one.handle) -> Any:
             answer = handle(request)
@@ -130,6 +132,7 @@ def _app(signin: SignIn) -> Klein:
 
     @app.route("/routes", methods=["GET", "POST"])
     def routes(request: Any) -> bytes:
+        console.changed += request.method == b"POST"
         return access_of(request).operator.subject.encode()
 
     @app.handle_errors(ProblemError)

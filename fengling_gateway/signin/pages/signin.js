@@ -3,11 +3,16 @@
 const SESSION = "/api/console/session";
 const to = document.body.dataset.to;
 const note = document.getElementById("note");
+const ways = document.getElementById("ways");
 const link = new URLSearchParams(location.hash.slice(1)).get("link");
 
 function say(text, wrong = false) {
   note.textContent = text;
   note.className = wrong ? "wrong" : "quiet";
+}
+
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`.replaceAll("`", "");
 }
 
 async function whoIsSignedIn() {
@@ -27,6 +32,7 @@ function named(token) {
 }
 
 async function use(token) {
+  ways.hidden = true;
   say("Signing in…");
   const answer = await fetch(SESSION, {
     method: "POST",
@@ -37,21 +43,28 @@ async function use(token) {
     location.replace(to);
     return;
   }
+  ways.hidden = false;
   const problem = await answer.json().catch(() => ({}));
-  say(problem.detail ?? problem.title ?? `The console answers ${answer.status}.`, true);
+  say(sentence(problem.detail ?? problem.title ?? `the console answers ${answer.status}`), true);
 }
 
 // Somebody else's link would make one work in another's name.
 function ask(token, session) {
   say(`You are signed in as ${session.subject}. This link is for ${named(token) || "somebody else"}.`);
-  const button = document.createElement("button");
-  button.className = "button";
-  button.textContent = "Sign in by the link instead";
-  button.addEventListener("click", () => {
-    button.remove();
+  const instead = document.createElement("button");
+  instead.className = "button";
+  instead.textContent = "Sign in by the link";
+  const stay = document.createElement("a");
+  stay.className = "button plain";
+  stay.textContent = `Stay signed in as ${session.subject}`;
+  stay.href = to;
+  instead.addEventListener("click", () => {
+    instead.remove();
+    stay.remove();
     attempt(() => use(token));
   });
-  note.after(button);
+  ways.hidden = true;
+  note.after(instead, stay);
 }
 
 async function begin() {
@@ -68,6 +81,7 @@ async function attempt(step) {
   try {
     await step();
   } catch {
+    ways.hidden = false;
     say("The console can't be reached. Reload the page to try again.", true);
   }
 }
