@@ -42,8 +42,10 @@ from fengling_gateway.settings.values import name_server
 from fengling_gateway.signin.desk import Surroundings
 from fengling_gateway.signin.service import OPEN_PATHS as SIGNIN_PATHS
 from fengling_gateway.signin.service import Operation, SignIn
+from fengling_gateway.supervisor.names import Refusal
 from fengling_gateway.supervisor.web import Web
 from fengling_gateway.syncbus.signing import Keyring
+from fengling_gateway.tap.console_trust import TrustedIssuers
 from fengling_gateway.tap.programs import StartError
 
 OPEN_PATHS: Final = frozenset((b"/livez", b"/readyz", b"/metrics"))
@@ -82,6 +84,11 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
     editor = Editor(store=store, mirror=mirror)
     committing = Committing(mirror=mirror, fleet=fleet)
     tokens = LocalTokens(TokenRing(settings.management.token_keys), _kept(mirror))
+    trusted = None
+    if settings.management.issuers:
+        # Whoever writes the configuration chooses whom this asks, but not any host.
+        asker = _web(reactor, settings, mirror.networks.refusal)
+        trusted = TrustedIssuers(reactor=reactor, mirror=mirror, get=asker.get)
     trail = AuditTrail(clock=reactor.seconds, wall_clock=time.time, api="console")
     signin = SignIn(
         settings=settings.signin,
@@ -90,7 +97,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         around=Surroundings(
             run=store.run,
             kept=_kept(mirror),
-            web=_web(reactor, settings),
+            web=_web(reactor, settings, _nobody_refuses),
             clock=reactor,
             wall_clock=time.time,
             trail=trail,
@@ -121,7 +128,10 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
     )
     gate = Gate(
         inside=api.app.resource(),
-        verifiers=(tokens,),
+        verifiers=(
+            tokens,
+            *([] if trusted is None else [trusted.verifier(settings, _kept(mirror))]),
+        ),
         trail=trail,
         open_paths=OPEN_PATHS | SIGNIN_PATHS,
         clock=reactor,
@@ -138,13 +148,25 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
 
     return Console(
         reactor=reactor,
-        parts=Parts(store, mirror, fleet, bus, events, summary, others=(signin,)),
+        parts=Parts(
+            store,
+            mirror,
+            fleet,
+            bus,
+            events,
+            summary,
+            others=(signin, *([] if trusted is None else [trusted])),
+        ),
         bind=lambda: _bind(settings),
         resource=gate,
         refusals=refusals,
         replace_keys=replace_keys,
         url=_url(settings),
     )
+
+
+def _nobody_refuses(_host: str, _port: int) -> None:
+    """Stand for what the host's own settings name."""
 
 
 def _endpoint(operation: Operation) -> Endpoint:
@@ -154,14 +176,14 @@ def _endpoint(operation: Operation) -> Endpoint:
     )
 
 
-def _web(reactor: Any, settings: ConsoleSettings) -> Web:
-    """Return who asks other hosts; where gateways must not connect to, a console may."""
+def _web(reactor: Any, settings: ConsoleSettings, refusal: Refusal) -> Web:
+    """Return who asks other hosts, unless that is refused."""
     servers = tuple(name_server(one) for one in settings.dns.servers)
     files = NameFiles(resolv_conf="/etc/resolv.conf", hosts="/etc/hosts", servers=servers)
     return Web(
         reactor=reactor,
         lookups=Lookups(reactor=reactor, files=files),
-        refusal=lambda _host, _port: None,
+        refusal=refusal,
         ca_file=settings.issuers.ca_file,
     )
 
