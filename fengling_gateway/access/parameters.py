@@ -31,10 +31,14 @@ ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 KEY: Final = r"[a-z_]{1,50}/[\x01-\uffff]{1,1000}"
 """Of an entity that is rejected, so that its id may be anything."""
 
+LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*"
+"""Text that is on one line and shows itself: nothing that moves, hides or turns what is beside it."""
+
 MAX_REVISION: Final = 2**63 - 1
 
 _TIMEOUT: Final = re.compile(TIMEOUT)
 _ID: Final = re.compile(ID)
+_LINE: Final = re.compile(LINE)
 _KEY: Final = re.compile(KEY)
 
 Checks = Mapping[str, Callable[[Any], bool]]
@@ -159,6 +163,10 @@ def is_id(text: str) -> bool:
 
 def is_key(text: str) -> bool:
     return _KEY.fullmatch(text) is not None
+
+
+def is_line(text: str) -> bool:
+    return _LINE.fullmatch(text) is not None
 
 
 def is_number(text: str) -> bool:

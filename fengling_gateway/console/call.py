@@ -11,6 +11,7 @@ from typing import Any, Final
 from fengling_gateway.access.granted import Access, access_of
 from fengling_gateway.access.parameters import (
     is_id,
+    is_line,
     no_other_parameters,
     page_limit,
     query_value,
@@ -93,7 +94,7 @@ class Call:
             self.request,
             name,
             default,
-            lambda text: len(text) <= most and text.isprintable(),
+            lambda text: len(text) <= most and is_line(text),
             f"text of at most {most} characters",
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic.fields import FieldInfo
@@ -72,6 +72,25 @@ class _OfCertificate(Part):
     fingerprint: str | None = _told("Its SHA-256, as browsers show it.")
 
 
+class Rejected(Part):
+    """Why the newest version of an entity is not in effect, and what is served in its place."""
+
+    serving: str = about("The version before it, or nothing.")
+    problems: list[dict[str, str]] = about("What is wrong with it.")
+
+
+class _OfAll(Part):
+    rejected: Rejected = about("Only of what is not in effect as it is here.")
+
+
+class _OfRoute(_OfAll):
+    access: Literal["public", "optional", "required"] = about("Who may ask it, in effect.")
+
+
+class _OfInstance(_OfAll):
+    health: AnyObject = about("What probes have found.")
+
+
 BOOKKEEPING: Final = tuple(_Kept.model_fields)
 """What the database keeps of every entity; who sends it back is not asked why."""
 
@@ -83,6 +102,15 @@ _OF_KINDS: Final[dict[str, type[Part]]] = {
     "api_key": _OfApiKey,
     "certificate": _OfCertificate,
 }
+
+_FOUND_OUT: Final[dict[str, type[Part]]] = {"route": _OfRoute, "instance": _OfInstance}
+
+
+def _found_out(kind: str) -> dict[str, Any]:
+    """Return what the configuration as a whole makes of an entity; it may be missing."""
+    fields = fields_of(_FOUND_OUT.get(kind, _OfAll))
+    return {name: (one, optional(_info(field))) for name, (one, field) in fields.items()}
+
 
 DERIVED: Final = {kind: tuple(model.model_fields) for kind, model in _OF_KINDS.items()}
 """By kind, what is shown beside what can be written."""
@@ -132,7 +160,9 @@ def _forms(kind: str, model: type[Part]) -> EntityForms:
     derived = fields_of(_OF_KINDS[kind]) if kind in _OF_KINDS else {}
     rest = {**fields_of(_Owned), **derived, **fields_of(_Kept)}
     hidden = WRITE_ONLY.get(kind)
-    wanted = combined(name, doc, {**_may_miss(identity), **_may_miss(fields, hidden), **rest})
+    wanted = combined(
+        f"{name}Form", doc, {**_may_miss(identity), **_may_miss(fields, hidden), **rest}
+    )
     # (Who makes an instance may leave it to us to find an id.)
     new_identity = _may_miss(identity) if kind == "instance" else identity
     seen = {one: field for one, field in fields.items() if one != hidden}
@@ -140,7 +170,7 @@ def _forms(kind: str, model: type[Part]) -> EntityForms:
         wanted=wanted,
         created=combined(f"New{name}", doc, {**new_identity, **fields, **rest}),
         patch=patch_form(wanted),
-        shown=shown_form(f"{name}Shown", doc, {**identity, **seen, **rest}),
+        shown=shown_form(name, doc, {**identity, **seen, **rest}, _found_out(kind)),
     )
 
 

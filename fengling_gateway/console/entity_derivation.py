@@ -35,11 +35,12 @@ def combined(name: str, description: str | None, fields: Fields) -> type[Part]:
     return model
 
 
-def shown_form(name: str, description: str | None, fields: Fields) -> type[BaseModel]:
-    """Return the model in which every field is always there, and others may be."""
+def shown_form(name: str, description: str | None, fields: Fields, more: Fields) -> type[BaseModel]:
+    """Return the model in which every field is always there, and more may be."""
     given: dict[str, Any] = {
         field: (kind, _required(info)) for field, (kind, info) in fields.items()
     }
+    given.update(more)
     model: type[BaseModel] = create_model(name, __base__=_Open, __doc__=description, **given)
     return model
 
@@ -55,7 +56,7 @@ def patch_form(model: type[BaseModel]) -> type[BaseModel]:
         name: (_part_of(_whole_type(field)) | None, optional(field))
         for name, field in model.model_fields.items()
     }
-    name = f"{model.__name__}Patch"
+    name = f"{model.__name__.removesuffix('Form')}Patch"
     doc = "What changes of it; null takes a field away."
     made: type[BaseModel] = create_model(name, __base__=model.__base__, __doc__=doc, **fields)
     return made

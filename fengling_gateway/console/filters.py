@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from psycopg2 import sql
 
-from fengling_gateway.access.parameters import is_id
+from fengling_gateway.access.parameters import is_id, is_line
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.configsource.postgres_rows import ID_COLUMN
 from fengling_gateway.editing.rows import parsed, prepare, select
@@ -262,7 +262,7 @@ def _named(call: Asks, name: str) -> str | None:
 
 
 def _is_text(text: str) -> bool:
-    return len(text) <= MAX_TEXT and text.isprintable()
+    return len(text) <= MAX_TEXT and is_line(text)
 
 
 def _is_label(text: str) -> bool:

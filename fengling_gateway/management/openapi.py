@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from fengling_gateway import __version__
+from fengling_gateway.access.openapi import (
+    EXPLAIN,
+    OBJECT,
+    PROBLEM,
+    TEXT,
+    TOKEN,
+    Schema,
+    by_status,
+    in_path,
+    parameter,
+    problem_answer,
+    text,
+    whole,
+)
 from fengling_gateway.access.parameters import (
     DEFAULT_LIMIT,
     ID,
@@ -14,41 +28,30 @@ from fengling_gateway.access.parameters import (
     MAX_REVISION,
     TIMEOUT,
 )
-from fengling_gateway.access.problems import TITLES
 from fengling_gateway.management.listing import KINDS
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 
-Schema = dict[str, Any]
-
-
-def _text(length: int) -> Schema:
-    """Return the schema of text of bounded length; no JSON of ours has a NUL in it."""
-    return {"type": "string", "maxLength": length, "pattern": r"^[^\x00]*$"}
-
-
-_OBJECT: Final[Schema] = {"type": "object"}
-_TEXT: Final[Schema] = {"type": "string"}
 _WORKERS: Final[Schema] = {
     "type": "object",
     "required": ["complete", "workers"],
     "properties": {
         "complete": {"type": "boolean", "description": "False: only this node's are known."},
-        "reason": _TEXT,
-        "workers": {"type": "array", "items": _OBJECT},
+        "reason": TEXT,
+        "workers": {"type": "array", "items": OBJECT},
     },
 }
 _NAME: Final[Schema] = {
     "type": "object",
     "required": ["name", "addresses", "age_s", "ttl_s", "last_error", "refused"],
     "properties": {
-        "name": _TEXT,
-        "addresses": {"type": "array", "items": _TEXT},
+        "name": TEXT,
+        "addresses": {"type": "array", "items": TEXT},
         "age_s": {"type": ["number", "null"], "description": "Seconds since they were found."},
         "ttl_s": {"type": ["number", "null"], "description": "How long they hold, in seconds."},
         "last_error": {"type": ["string", "null"], "description": "Null: it did not fail."},
         "refused": {
             "type": "object",
-            "additionalProperties": _TEXT,
+            "additionalProperties": TEXT,
             "description": "Addresses that are not connected to, with the reason.",
         },
     },
@@ -62,7 +65,7 @@ _NAMES: Final[Schema] = {
             "items": {
                 "type": "object",
                 "required": ["worker", "names"],
-                "properties": {"worker": _TEXT, "names": {"type": "array", "items": _NAME}},
+                "properties": {"worker": TEXT, "names": {"type": "array", "items": _NAME}},
             },
         }
     },
@@ -71,7 +74,7 @@ _PAGE: Final[Schema] = {
     "type": "object",
     "required": ["items", "next"],
     "properties": {
-        "items": {"type": "array", "items": _OBJECT},
+        "items": {"type": "array", "items": OBJECT},
         "next": {"type": ["string", "null"], "description": "Continue with after=<this>."},
     },
 }
@@ -88,13 +91,13 @@ _AUDIT: Final[Schema] = {
                     "number": {"type": "integer"},
                     "at": {"type": "number", "description": "Seconds since the epoch."},
                     "event": {"enum": ["change", "refusal"]},
-                    "what": _TEXT,
+                    "what": TEXT,
                     "outcome": {
                         "type": "string",
                         "description": "done, failed, under way, or why it was refused.",
                     },
-                    "address": _TEXT,
-                    "request_id": _TEXT,
+                    "address": TEXT,
+                    "request_id": TEXT,
                     "who": {"type": ["object", "null"], "description": "Null: nobody knows."},
                     "before": {"description": "What was served before a change."},
                     "after": {"description": "What was served after it."},
@@ -111,7 +114,7 @@ _RELOADED: Final[Schema] = {
     "properties": {
         "position": {"type": ["object", "null"]},
         "held": {"type": ["string", "null"], "description": "What is read and not served."},
-        "behind": {"type": "array", "items": _TEXT},
+        "behind": {"type": "array", "items": TEXT},
         "complete": {"type": "boolean"},
         "took_ms": {"type": "number"},
         "looking": {"type": "boolean"},
@@ -136,33 +139,6 @@ _RESTARTED: Final[Schema] = {
         "restarts": {"type": "integer", "description": "Begun since the gateway was started."},
     },
 }
-_EXPLAIN: Final[Schema] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        **{
-            name: _text(length)
-            for name, length in (
-                ("method", 32),
-                ("host", 255),
-                ("path", 8192),
-                ("query", 8192),
-                ("listener", 100),
-                ("peer", 64),
-            )
-        },
-        "route": {
-            **_text(100),
-            "description": "The id of a route to be told about, in `asked` of the answer.",
-        },
-        "headers": {
-            "type": "object",
-            "maxProperties": 100,
-            "propertyNames": _text(8192),
-            "additionalProperties": _text(8192),
-        },
-    },
-}
 
 
 @cache
@@ -178,10 +154,8 @@ def document() -> Schema:
         "security": [{"token": []}],
         "paths": {**_probes(), **_reads(), **_writes()},
         "components": {
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-            },
-            "schemas": {"Problem": _problem()},
+            "securitySchemes": {"token": TOKEN},
+            "schemas": {"Problem": PROBLEM},
         },
     }
 
@@ -200,14 +174,14 @@ def _probes() -> Schema:
 
 def _reads() -> Schema:
     paths = {
-        "/api/gateway/openapi.json": {"get": _operation("This document", READ, _OBJECT)},
-        "/api/gateway/status": {"get": _operation("Everything about this node", READ, _OBJECT)},
+        "/api/gateway/openapi.json": {"get": _operation("This document", READ, OBJECT)},
+        "/api/gateway/status": {"get": _operation("Everything about this node", READ, OBJECT)},
         "/api/gateway/workers": {
             "get": _operation(
                 "Every worker of every node, and what it serves",
                 READ,
                 _WORKERS,
-                parameters=[_parameter("node", {"enum": ["all", "self"], "default": "all"})],
+                parameters=[parameter("node", {"enum": ["all", "self"], "default": "all"})],
             )
         },
         "/api/gateway/names": {
@@ -226,8 +200,8 @@ def _reads() -> Schema:
             READ,
             _PAGE,
             parameters=[
-                _parameter("limit", limit),
-                _parameter("after", {**_whole(KEY), "example": "route/orders"}),
+                parameter("limit", limit),
+                parameter("after", {**whole(KEY), "example": "route/orders"}),
             ],
         )
     }
@@ -237,8 +211,8 @@ def _reads() -> Schema:
             ADMIN,
             _AUDIT,
             parameters=[
-                _parameter("limit", limit),
-                _parameter("after", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
+                parameter("limit", limit),
+                parameter("after", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
             ],
         )
     }
@@ -249,15 +223,15 @@ def _reads() -> Schema:
                 f"The {kind.replace('_', ' ')}s served here, by id",
                 scope,
                 _PAGE,
-                parameters=[_parameter("limit", limit), _parameter("after", _whole(ID))],
+                parameters=[parameter("limit", limit), parameter("after", whole(ID))],
             )
         }
         paths[f"/api/gateway/{name}/{{id}}"] = {
             "get": _operation(
                 f"One {kind.replace('_', ' ')} as it is served here",
                 scope,
-                _OBJECT,
-                parameters=[{"name": "id", "in": "path", "required": True, "schema": _whole(ID)}],
+                OBJECT,
+                parameters=[in_path("id", whole(ID))],
                 problems=("not_served",),
             )
         }
@@ -266,13 +240,13 @@ def _reads() -> Schema:
 
 def _writes() -> Schema:
     reload_parameters = [
-        _parameter("wait", {"enum": ["none", "node", "all"], "default": "node"}),
-        _parameter("timeout", {**_whole(TIMEOUT), "default": "5s"}),
+        parameter("wait", {"enum": ["none", "node", "all"], "default": "node"}),
+        parameter("timeout", {**whole(TIMEOUT), "default": "5s"}),
     ]
     comment = {
         "type": "object",
         "additionalProperties": False,
-        "properties": {"comment": _text(1000)},
+        "properties": {"comment": text(1000)},
     }
     revision = {
         "type": "object",
@@ -295,7 +269,7 @@ def _writes() -> Schema:
             "post": _operation(
                 "Serve a held revision after all",
                 WRITE,
-                _OBJECT,
+                OBJECT,
                 body=revision,
                 problems=("not_found", "conflict", "source_unavailable"),
             )
@@ -322,21 +296,12 @@ def _writes() -> Schema:
             "post": _operation(
                 "Which route a request would take, and why",
                 READ,
-                _OBJECT,
-                body=_EXPLAIN,
+                OBJECT,
+                body=EXPLAIN,
                 problems=("no_worker",),
             )
         },
     }
-
-
-def _whole(pattern: str) -> Schema:
-    """Return the schema of text that matches a pattern from end to end."""
-    return {"type": "string", "pattern": f"^(?:{pattern})$"}
-
-
-def _parameter(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "query", "schema": schema}
 
 
 def _operation(
@@ -361,7 +326,10 @@ def _operation(
                 "description": "Done",
                 "content": {"application/json": {"schema": answer}},
             },
-            **_problem_answers([*codes, *problems]),
+            **{
+                str(status): problem_answer(names)
+                for status, names in by_status([*codes, *problems]).items()
+            },
         },
     }
     if answer is _RELOADED:
@@ -372,32 +340,3 @@ def _operation(
             "content": {"application/json": {"schema": body}},
         }
     return operation
-
-
-def _problem_answers(codes: list[str]) -> Schema:
-    by_status: dict[int, list[str]] = {}
-    for code in codes:
-        by_status.setdefault(TITLES[code][0], []).append(code)
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        str(status): {"description": ", ".join(names), "content": content}
-        for status, names in sorted(by_status.items())
-    }
-
-
-def _problem() -> Schema:
-    return {
-        "type": "object",
-        "required": ["type", "title", "status", "code", "request_id"],
-        "properties": {
-            "type": {"type": "string", "format": "uri"},
-            "title": _TEXT,
-            "status": {"type": "integer"},
-            "code": {"enum": sorted(TITLES)},
-            "detail": _TEXT,
-            "request_id": {
-                **_TEXT,
-                "description": "That of the answer's X-Request-Id, and of the gateway's log.",
-            },
-        },
-    }
