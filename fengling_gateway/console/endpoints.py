@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from fengling_gateway.console.api import KIND, Endpoint
-from fengling_gateway.console.call import Answer
+from fengling_gateway.console.call import Answer, Call
 from fengling_gateway.console.entity_api import EntityApi
 from fengling_gateway.console.events import Events
 from fengling_gateway.console.fleet_api import FleetApi
 from fengling_gateway.console.health_api import HealthApi
 from fengling_gateway.console.history_api import HistoryApi
+from fengling_gateway.console.operations import described
 from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.summary import Summary
 from fengling_gateway.console.trying import Trying
+from fengling_gateway.model.management_tokens import READ
 
 _NODE = "<string(maxlength=100):node>"
 _ID = "<string(maxlength=100):id>"
@@ -44,6 +46,7 @@ def endpoints(operations: Operations) -> list[Endpoint]:
         Endpoint("GET", "//livez", lambda _: Answer({"live": True})),
         Endpoint("GET", "//readyz", lambda _: _ready(operations.is_ready)),
         Endpoint("GET", "//metrics", lambda _: _metrics(operations.metrics)),
+        Endpoint("GET", "/openapi.json", _document),
         Endpoint("GET", "/summary", operations.summary.summary),
         Endpoint("GET", "/events", operations.events.listen),
         Endpoint("POST", "/apply", entities.apply),
@@ -76,6 +79,12 @@ def endpoints(operations: Operations) -> list[Endpoint]:
         Endpoint("DELETE", f"/{KIND}/{_ID}", entities.delete),
         Endpoint("GET", f"/{KIND}/{_ID}/history", history.entity),
     ]
+
+
+def _document(call: Call) -> Answer:
+    call.access.require(READ)
+    call.only()
+    return Answer(described())
 
 
 def _ready(is_ready: Callable[[], tuple[bool, dict[str, Any]]]) -> Answer:

@@ -30,8 +30,8 @@ from fengling_gateway.model.who_may_ask import WhoMayAsk
 KINDS: Final = SECTIONS
 """The kinds by the name of their list in a path."""
 
-_READ_SCOPES: Final = {"management_token": ADMIN}
-_WRITE_SCOPES: Final = dict.fromkeys(("setting", "issuer", "secret", "management_token"), ADMIN)
+READ_SCOPES: Final = {"management_token": ADMIN}
+WRITE_SCOPES: Final = dict.fromkeys(("setting", "issuer", "secret", "management_token"), ADMIN)
 """Kinds of which who may write could give himself, or anybody, all other rights."""
 
 _DEFAULT_OWNERSHIP: Final = Ownership()
@@ -66,7 +66,7 @@ class EntityApi:
 
     async def list(self, call: Call) -> Answer:
         """Return a page of a kind, in the order of ids."""
-        kind = _kind(call, _READ_SCOPES, READ)
+        kind = _kind(call, READ_SCOPES, READ)
         call.only(*Filter.PARAMETERS)
         rejected = [key.id for key in self._mirror.config.rejected if key.kind == kind]
         wanted = Filter.of(kind, call, call.access.operator.tenants, rejected)
@@ -77,7 +77,7 @@ class EntityApi:
 
     async def get(self, call: Call) -> Answer:
         """Return one entity."""
-        key = _key(call, _READ_SCOPES, READ)
+        key = _key(call, READ_SCOPES, READ)
         call.only()
         row = await self._row(call, key)
         value = self._shown(key, row, WhoMayAsk(self._mirror.config.bodies))
@@ -94,7 +94,7 @@ class EntityApi:
     # Writing
 
     async def create(self, call: Call) -> Answer:
-        kind = _kind(call, _WRITE_SCOPES, WRITE)
+        kind = _kind(call, WRITE_SCOPES, WRITE)
         row = row_of(kind, call.json())
         key = Key(kind, _id_of(kind, row))
         self._refuse_others(call, key, row)
@@ -102,14 +102,14 @@ class EntityApi:
         return await self._change(call, edit, key, status=201)
 
     async def replace(self, call: Call) -> Answer:
-        key = _key(call, _WRITE_SCOPES, WRITE)
+        key = _key(call, WRITE_SCOPES, WRITE)
         version = call.expected_version()
         present = await self._row(call, key)
         row = row_of(key.kind, call.json(), entity_id=key.id, present=present)
         return await self._replace(call, key, version, row)
 
     async def patch(self, call: Call) -> Answer:
-        key = _key(call, _WRITE_SCOPES, WRITE)
+        key = _key(call, WRITE_SCOPES, WRITE)
         version = call.expected_version()
         present = await self._row(call, key)
         row = merged(key.kind, present, call.json(MERGE_PATCH))
@@ -125,7 +125,7 @@ class EntityApi:
         return await self._change(call, edit, key)
 
     async def delete(self, call: Call) -> Answer:
-        key = _key(call, _WRITE_SCOPES, WRITE)
+        key = _key(call, WRITE_SCOPES, WRITE)
         version = call.expected_version()
         await self._row(call, key)
         versions = {} if version is None else {key: version}
@@ -138,7 +138,7 @@ class EntityApi:
         call.access.require_all_tenants()
         edit = self._document(call)
         touched = {*edit.wanted, *edit.deleted}
-        for scope in {_WRITE_SCOPES[key.kind] for key in touched if key.kind in _WRITE_SCOPES}:
+        for scope in {WRITE_SCOPES[key.kind] for key in touched if key.kind in WRITE_SCOPES}:
             call.access.require(scope)
         return await self._change(call, edit, None)
 

@@ -98,6 +98,14 @@ class Cors(Part):
     max_age: MaxAge = about("How long browsers remember it.", 600.0)
 
 
+class Ejection(Part):
+    """When a worker stops sending to an instance for a while; not of routes."""
+
+    consecutive: Annotated[int, within(1, 1000), WHOLE] = about("After so many failures.", 5)
+    base: Annotated[str | float, lasting(1.0, 300.0)] = about("For how long at first.", 30.0)
+    max_share: Annotated[float, Field(ge=0, le=0.5)] = about("Of the instances, at most.", 0.5)
+
+
 class Limits(Part):
     """How large requests may be."""
 
@@ -195,6 +203,7 @@ class Policies(_FreeNames):
     auth: Auth | None = None
     concurrency: Concurrency | None = None
     cors: Cors | None = None
+    ejection: Ejection | None = None
     limits: Limits | None = None
     path: PathEdit | None = None
     rate_limit: RateLimit | Annotated[list[RateLimit], Field(min_length=1, max_length=5)] | None = (

@@ -21,14 +21,19 @@ from fengling_gateway.access.openapi import (
     Schema,
     by_status,
     in_path,
-    parameter,
     problem_answer,
     whole,
 )
-from fengling_gateway.access.parameters import DEFAULT_LIMIT, ID, LINE, MAX_LIMIT, TIMEOUT
+from fengling_gateway.access.parameters import ID
 from fengling_gateway.access.problems import TITLES
 from fengling_gateway.console.answers import PROBLEMS, SHARED, shared
 from fengling_gateway.console.entities import FORMS, SETTING_FORMS
+from fengling_gateway.console.query_parameters import (
+    CHANGE_PARAMETERS,
+    ETAG,
+    IF_MATCH,
+    PARAMETERS,
+)
 from fengling_gateway.model.management_tokens import READ
 
 JSON: Final = "application/json"
@@ -81,85 +86,6 @@ class Operation:
     problems: tuple[str, ...] = ()
 
 
-_LINE: Final = whole(LINE)
-_FLAG: Final = {"enum": ["true", "false", "1", "0"], "default": "false"}
-_NUMBER: Final = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
-_OR_NONE: Final = "An id, or `-` for none."
-_ID_OR_NONE: Final = whole(f"-|{ID}")
-
-
-def _line(length: int) -> Schema:
-    return {**_LINE, "maxLength": length}
-
-
-PARAMETERS: Final = {
-    "after": parameter(
-        "after", whole(ID), "The id after which the page begins: `next` of another."
-    ),
-    "limit": parameter(
-        "limit",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        "How many there are on a page.",
-    ),
-    "q": parameter("q", _line(200), "Words that are all in ids, names, hosts, paths or addresses."),
-    "tenant": parameter("tenant", _ID_OR_NONE, _OR_NONE),
-    "service": parameter("service", _ID_OR_NONE, _OR_NONE),
-    "client": parameter("client", whole(ID), "The id of the client that they are of."),
-    "enabled": parameter("enabled", {"enum": ["true", "false"]}, "Whether they are enabled."),
-    "label": parameter(
-        "label",
-        {
-            "type": "array",
-            "items": {**whole(f"(?=[^:]){LINE}"), "maxLength": 200},
-            "maxItems": 20,
-            "examples": [["team:shop"]],
-        },
-        "Labels that they all have: `name:value`, or `name` with any value.",
-    ),
-    "managed_by": parameter("managed_by", _line(200), "Whose they are; empty: nobody's."),
-    "rejected": parameter("rejected", _FLAG, "Only those of which the newest version is rejected."),
-    "dry_run": parameter("dry_run", _FLAG, "Say what would change, and write nothing."),
-    "wait": parameter(
-        "wait",
-        {"enum": ["none", "all"], "default": "none"},
-        "all: answer when every live worker serves it.",
-    ),
-    "timeout": parameter("timeout", {**whole(TIMEOUT), "default": "5s"}, "How long to wait."),
-    "comment": parameter("comment", _line(2000), "Why; for the history."),
-    "force": parameter("force", _FLAG, "Also if it removes so much that it would be held."),
-    "prune": parameter("prune", _FLAG, "Delete what is `managed_by` the same and not in the body."),
-    "take_over": parameter("take_over", _FLAG, "Also what somebody else manages."),
-    "full": parameter("full", _FLAG, "With everything that is as by default."),
-    "kind": parameter("kind", {"enum": ["config", "health", "all"], "default": "config"}),
-    "author": parameter("author", _line(200), "Who made them."),
-    "db_user": parameter("db_user", _line(200), "As whom they were written."),
-    "entity": parameter(
-        "entity", {**_line(200), "examples": ["route/orders"]}, "What they changed: a kind, or one."
-    ),
-    "text": parameter("text", _line(200), "What their comments have in them."),
-    "since": parameter("since", {"type": "string", "format": "date-time"}),
-    "until": parameter("until", {"type": "string", "format": "date-time"}),
-    "before": parameter("before", _NUMBER, "The revision before which the page begins."),
-    "ordinal": parameter("after", _NUMBER, "The change after which the page begins."),
-    "from": {**parameter("from", _NUMBER, "The revision to begin with."), "required": True},
-    "to": parameter("to", _NUMBER, "The revision to end with; the newest without it."),
-}
-"""Of queries. Each but `ordinal` has its own name."""
-
-CHANGE_PARAMETERS: Final = ("dry_run", "wait", "timeout", "comment", "force")
-
-_IF_MATCH: Final[Schema] = {
-    "name": "If-Match",
-    "in": "header",
-    "required": True,
-    "description": "The ETag that was read, so that nobody's change is lost; `*` takes any.",
-    "schema": {"type": "string", "pattern": r'^(?:"[0-9]{1,18}"|\*)$', "examples": ['"42"']},
-}
-_ETAG: Final[Schema] = {
-    "description": "The version of the entity.",
-    "schema": {"type": "string", "examples": ['"42"']},
-}
-
 _ALWAYS: Final = ("malformed_request", "invalid_parameter", "not_found")
 _WITH_CREDENTIAL: Final = (
     *("unauthorized", "insufficient_scope", "forbidden", "tenant_mismatch", "foreign_origin"),
@@ -193,8 +119,8 @@ def document(operations: Iterable[Operation]) -> Schema:
             },
             "schemas": {"Problem": _problem(), **SHARED, **_models()},
             "responses": {_reason(status): answer for status, answer in _answers().items()},
-            "parameters": {**PARAMETERS, "IfMatch": _IF_MATCH},
-            "headers": {"ETag": _ETAG},
+            "parameters": {**PARAMETERS, "IfMatch": IF_MATCH},
+            "headers": {"ETag": ETAG},
         },
     }
 

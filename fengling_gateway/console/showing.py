@@ -22,6 +22,7 @@ Row = Mapping[str, Any]
 _POLICY_DURATIONS: Final = {
     "timeouts": ("connect", "first_byte", "idle", "total", "tunnel"),
     "cors": ("max_age",),
+    "ejection": ("base",),
 }
 
 

@@ -45,6 +45,7 @@ MINIMAL_POLICIES: dict[str, Any] = {
     "auth": {"mode": "optional"},
     "concurrency": {"limit": 1},
     "cors": {"origins": ["https://a.example"]},
+    "ejection": {},
     "limits": {"max_request_body": 1},
     "path": {"strip": "/a"},
     "rate_limit": {"rate": "1/s", "burst": 1},
@@ -85,15 +86,19 @@ def test_fields_are_those_that_validation_knows(kind: str) -> None:
     for model in (forms.wanted, forms.created, forms.patch):
         assert tuple(model.model_fields) == (*own, *rest)
     seen = tuple(name for name in own if name != WRITE_ONLY.get(kind))
-    assert tuple(forms.shown.model_fields) == (*seen, *rest)
+    shown = tuple(forms.shown.model_fields)
+    assert shown[: len(seen) + len(rest)] == (*seen, *rest)
+    assert {"rejected"} <= {*shown[len(seen) + len(rest) :]} <= {"rejected", "access", "health"}
 
 
 @pytest.mark.parametrize("key", SETTING_FORMS)
 def test_fields_of_settings_are_those_that_validation_knows(key: str) -> None:
     """A key and a value."""
     forms = SETTING_FORMS[key]
-    for model in (forms.wanted, forms.created, forms.patch, forms.shown):
-        assert tuple(model.model_fields) == (*KNOWN_FIELDS["setting"], *OWNED, *BOOKKEEPING)
+    fields = (*KNOWN_FIELDS["setting"], *OWNED, *BOOKKEEPING)
+    for model in (forms.wanted, forms.created, forms.patch):
+        assert tuple(model.model_fields) == fields
+    assert tuple(forms.shown.model_fields) == (*fields, "rejected")
 
 
 @pytest.mark.parametrize("kind", FORMS)
@@ -111,8 +116,7 @@ def test_defaults_are_those_of_validation(kind: str) -> None:
 def test_policies_are_those_of_validation(name: str) -> None:
     """Their fields and the defaults of these."""
     given = MINIMAL_POLICIES[name]
-    row = {"service_id": "s", "policies": {name: given}}
-    body = canonical(Key("route", "x"), row)["policies"][name]
+    body = canonical(Key("service", "x"), {"policies": {name: given}})["policies"][name]
     body = body[0] if name == "rate_limit" else body
     model = Policies.model_fields[name].annotation.__args__[0]  # type: ignore[union-attr]
     assert model.model_fields.keys() == body.keys()

@@ -1,0 +1,1 @@
+The console's API takes and shows entities in one documented shape: create, replace, merge patch, and lists by words, tenant, service, labels and owner, a page at a time. Everything that is wrong with what is sent is told at once, each with its path. `/api/console/openapi.json` describes all of it.
