@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fengling_gateway.access.openapi import OBJECT, TEXT, Schema, text
+from fengling_gateway.access.openapi import EXPLAIN, OBJECT, TEXT, Schema, text
 from fengling_gateway.access.parameters import MAX_REVISION
 from fengling_gateway.auth.operators import ROLES
 from fengling_gateway.model.management_tokens import MAX_TENANTS
@@ -177,6 +177,22 @@ EXPLAINED: Final = having(
     route=told(_TEXT_OR_NULL, "That takes it."),
     candidates=told(list_of(having(route=TEXT, chosen=_TRUTH, reason=TEXT)), "In order."),
     action=_OBJECT_OR_NULL,
+)
+
+TRY: Final = taking(
+    method={"type": "string", "pattern": "^[A-Za-z]*$", "maxLength": 32},
+    host=text(255),
+    path={"type": "string", "pattern": r"^(?:/[\x01-\x1f!-\x7f]*)?$", "maxLength": 8192},
+    headers=EXPLAIN["properties"]["headers"],
+    body=text(65536),
+    node=told(text(100), "Through this one; else through any."),
+)
+
+TRIED: Final = having(
+    "Either an answer, or an error.",
+    sent=having(method=TEXT, url=TEXT),
+    total_ms={"type": "number"},
+    explain=EXPLAINED,
 )
 
 PERSON: Final = having(

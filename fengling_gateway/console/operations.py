@@ -278,6 +278,17 @@ _OTHERS: Final = (
         body=Body(content={JSON: EXPLAIN}, required=False),
     ),
     Operation(
+        method="POST",
+        path=f"{ROOT}/try",
+        id="try_request",
+        summary="Send a real request through a gateway, and tell what became of it",
+        tag="routing",
+        answers={200: answers.TRIED},
+        body=Body(content={JSON: answers.TRY}, required=False),
+        scope=WRITE,
+        problems=("conflict",),
+    ),
+    Operation(
         method="GET",
         path=f"{ROOT}/events",
         id="listen",
