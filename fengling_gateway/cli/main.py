@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "explain": "serving",
     "export": "configuration",
     "get": "serving",
+    "history": "history",
     "key": "keys",
     "login-link": "login",
     "proxy": "proxy",

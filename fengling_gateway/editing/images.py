@@ -96,15 +96,18 @@ def _usual(kind: str) -> dict[str, Any]:
 
 
 def _shown(kind: str, name: str, value: Any) -> tuple[str, Any]:
-    if name in DURATIONS:
-        return name, _duration(value)
-    if name in INSTANTS:
-        return name, _instant(value)
     if kind == "secret" and name == "fingerprint":
         return "value", f"({fingerprint(str(value).removeprefix('sha256:'))})"
     if _KIND_FINGERPRINTS.get(kind) == name and value is not None:
         return name, f"({fingerprint(str(value))})"
-    return name, value
+    return name, as_people_write(name, value)
+
+
+def as_people_write(name: str, value: Any) -> Any:
+    """Return what a column holds, of a row or of a plan, as files have it."""
+    if name in DURATIONS:
+        return _duration(value)
+    return _instant(value) if name in INSTANTS else value
 
 
 def _duration(value: Any) -> Any:
@@ -115,7 +118,10 @@ def _duration(value: Any) -> Any:
 def _instant(value: Any) -> Any:
     """Return a point in time as people write it; as it is where it is none."""
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        if type(value) is float:
+            moment = datetime.fromtimestamp(value, UTC)
+        else:
+            moment = datetime.fromisoformat(value).astimezone(UTC)
+        return moment.isoformat().replace("+00:00", "Z")
     except (TypeError, ValueError, OverflowError):
         return value

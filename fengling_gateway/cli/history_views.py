@@ -1,0 +1,122 @@
+"""The log of changes as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import click
+from rich.text import Text
+
+from fengling_gateway.cli.errors import note
+from fengling_gateway.cli.output import print_facts, print_table
+from fengling_gateway.cli.plans import STYLES, Line, print_lines, value
+from fengling_gateway.editing.changes import SIGNS
+from fengling_gateway.editing.history import EntityChange, EntityHistory, RevisionChanges
+from fengling_gateway.editing.images import parts
+from fengling_gateway.editing.revisions import Page, Reach, Revision
+from fengling_gateway.model.times import moment
+from fengling_gateway.observability.plain import plain
+
+_STATE_STYLES: Final = {"held": "bold red", "waiting": "yellow", "never served": "dim"}
+
+
+def print_page(page: Page) -> None:
+    """Print revisions, one a line."""
+    rows = (
+        (_number(one), moment(one.committed_at), who(one), what(one), one.comment)
+        for one in page.revisions
+    )
+    print_table(("REVISION", "WHEN", "WHO", "WHAT", "WHY"), rows, empty="no such revisions")
+    if page.before is not None:
+        note(f"older ones: --before {page.before}")
+    if page.is_shortened:
+        note_shortened(page.reach)
+
+
+def note_shortened(reach: Reach) -> None:
+    """Say that the log does not go back to the beginning."""
+    note(
+        "the log has been shortened: it tells all there was from revision "
+        f"{reach.known_from} on, of health from {reach.pruned_to}"
+    )
+
+
+def who(revision: Revision) -> str:
+    """Name the author, the user who was logged in if nobody vouches for that, and with what."""
+    named = revision.author
+    if not revision.author_verified:
+        named += f" (as {revision.db_user})"
+    return f"{named} via {revision.application}" if revision.application else named
+
+
+def what(revision: Revision) -> Text:
+    """Name the first changes, each with its sign."""
+    text = Text()
+    for one in revision.first:
+        text.append(f"{', ' if text else ''}")
+        text.append(f"{SIGNS[one.action]} {plain(str(one.key))}", style=STYLES[one.action])
+    more = revision.changes - len(revision.first)
+    if more > 0:
+        text.append(f"{' and ' if text else ''}{more} {'more' if text else 'changes'}", style="dim")
+    return text or Text("–", style="dim")
+
+
+def print_revision(found: RevisionChanges) -> None:
+    """Print one revision, and what it changed, field by field."""
+    one = found.revision
+    facts = [
+        ("revision", _number(one)),
+        ("when", moment(one.committed_at)),
+        ("who", who(one)),
+        ("from", one.client_addr),
+        ("why", one.comment),
+    ]
+    if one.confirmed_at is not None:
+        by = one.confirmed_by or ""
+        if one.confirmed_db_user not in (None, by):
+            by += f" (as {one.confirmed_db_user})"
+        facts.append(("confirmed", f"{moment(one.confirmed_at)} by {by}"))
+    print_facts(facts)
+    click.echo()
+    print_changes(found.changes, empty="no changes")
+    if one.kept < one.changes:
+        note(f"of its {one.changes} changes, the log still has {one.kept}: it has been shortened")
+    if found.after is not None:
+        note(f"and {one.kept - len(found.changes)} more (-o json has them all)")
+
+
+def print_changes(changes: Iterable[EntityChange], *, empty: str) -> None:
+    lines = (Line(one.action, one.key, one.fields) for one in changes)
+    print_lines(lines, before="BEFORE", after="AFTER", empty=empty)
+
+
+def print_entity_history(history: EntityHistory) -> None:
+    """Print who changed an entity: a line for each field."""
+    rows = (row for revision, change in history.entries for row in _entries(revision, change))
+    columns = ("REVISION", "WHEN", "WHO", "FIELD", "BEFORE", "AFTER", "WHY")
+    print_table(columns, rows, empty="the log has never seen it")
+    if history.before is not None:
+        note(f"older ones: --before {history.before}")
+    if history.is_shortened:
+        note("what was before is no longer known: the log has been shortened")
+
+
+def _entries(revision: Revision, change: EntityChange) -> Iterator[tuple[Any, ...]]:
+    named: tuple[Any, ...] = (_number(revision), moment(revision.committed_at), who(revision))
+    comment: Any = revision.comment
+    if change.action != "update":
+        said = Text("made" if change.action == "create" else "deleted", style=STYLES[change.action])
+        yield *named, said, "", "", comment
+        named, comment = ("", "", ""), ""
+    for field in change.fields:
+        for one in parts(field):
+            yield *named, one.name, value(one.before), value(one.after), comment
+            named, comment = ("", "", ""), ""
+
+
+def _number(revision: Revision) -> Text:
+    state = revision.state
+    if state in ("served", "forced"):
+        return Text(str(revision.id))
+    return Text(f"{revision.id} {state}", style=_STATE_STYLES.get(state, ""))
