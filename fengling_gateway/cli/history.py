@@ -267,7 +267,7 @@ def _show_entity_at(connection: Any, key: Key, at: int, output: str) -> None:
     if output != "table":
         print_value(image, output)
     elif image is not None:
-        print_facts(image.items())
+        print_facts((name, it) for name, it in image.items() if it not in (None, "", [], {}))
     if image is None:
         note(f"at revision {at} there was no {key}")
         answer_no()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+import sys
+from collections.abc import Iterable
+from typing import Final
 
 import click
 from rich.text import Text
@@ -17,6 +18,9 @@ from fengling_gateway.editing.images import parts
 from fengling_gateway.editing.revisions import Page, Reach, Revision
 from fengling_gateway.model.times import moment
 from fengling_gateway.observability.plain import plain
+
+_NAMED: Final = 3
+"""Changes that are named of a revision in a list."""
 
 _STATE_STYLES: Final = {"held": "bold red", "waiting": "yellow", "never served": "dim"}
 
@@ -51,15 +55,13 @@ def who(revision: Revision) -> str:
 
 
 def what(revision: Revision) -> Text:
-    """Name the first changes, each with its sign."""
-    text = Text()
-    for one in revision.first:
-        text.append(f"{', ' if text else ''}")
-        text.append(f"{SIGNS[one.action]} {plain(str(one.key))}", style=STYLES[one.action])
-    more = revision.changes - len(revision.first)
+    """Name the first changes, each with its sign; in a terminal each on a line of its own."""
+    named = revision.first if revision.changes <= _NAMED else revision.first[: _NAMED - 1]
+    said = [Text(f"{SIGNS[one.action]} {plain(str(one.key))}", STYLES[one.action]) for one in named]
+    more = revision.changes - len(named)
     if more > 0:
-        text.append(f"{' and ' if text else ''}{more} {'more' if text else 'changes'}", style="dim")
-    return text or Text("–", style="dim")
+        said.append(Text(f"and {more} more" if named else f"{more} changes", "dim"))
+    return Text("\n" if sys.stdout.isatty() else ", ").join(said) if said else Text("–", "dim")
 
 
 def print_revision(found: RevisionChanges) -> None:
@@ -92,9 +94,12 @@ def print_changes(changes: Iterable[EntityChange], *, empty: str) -> None:
 
 
 def print_entity_history(history: EntityHistory) -> None:
-    """Print who changed an entity: a line for each field."""
-    rows = (row for revision, change in history.entries for row in _entries(revision, change))
-    columns = ("REVISION", "WHEN", "WHO", "FIELD", "BEFORE", "AFTER", "WHY")
+    """Print who changed an entity, and which fields."""
+    rows = (
+        (_number(one), moment(one.committed_at), who(one), _how(change), one.comment)
+        for one, change in history.entries
+    )
+    columns = ("REVISION", "WHEN", "WHO", "WHAT", "WHY")
     print_table(columns, rows, empty="the log has never seen it")
     if history.before is not None:
         note(f"older ones: --before {history.before}")
@@ -102,17 +107,15 @@ def print_entity_history(history: EntityHistory) -> None:
         note("what was before is no longer known: the log has been shortened")
 
 
-def _entries(revision: Revision, change: EntityChange) -> Iterator[tuple[Any, ...]]:
-    named: tuple[Any, ...] = (_number(revision), moment(revision.committed_at), who(revision))
-    comment: Any = revision.comment
+def _how(change: EntityChange) -> Text:
     if change.action != "update":
-        said = Text("made" if change.action == "create" else "deleted", style=STYLES[change.action])
-        yield *named, said, "", "", comment
-        named, comment = ("", "", ""), ""
-    for field in change.fields:
-        for one in parts(field):
-            yield *named, one.name, value(one.before), value(one.after), comment
-            named, comment = ("", "", ""), ""
+        said = "made" if change.action == "create" else "deleted"
+        return Text(said, style=STYLES[change.action])
+    return Text("\n").join(
+        Text.assemble(f"{plain(one.name)}: ", value(one.before), " → ", value(one.after))
+        for field in change.fields
+        for one in parts(field)
+    )
 
 
 def _number(revision: Revision) -> Text:

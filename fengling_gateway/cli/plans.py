@@ -16,6 +16,7 @@ from fengling_gateway.observability.plain import plain, plain_json
 
 STYLES: Final = {"create": "green", "update": "yellow", "delete": "red"}
 
+_NOTHING: Final = Text("")
 _LONGEST: Final = 100
 """Characters of a value; certificates have thousands."""
 
@@ -61,10 +62,11 @@ def _rows(line: Line) -> Iterator[tuple[Any, ...]]:
     )
     for field in line.fields:
         for one in parts(field):
-            yield *(subject or ("", "")), plain(one.name), value(one.before), value(one.after)
+            named = subject or (_NOTHING, _NOTHING)
+            yield *named, plain(one.name), value(one.before), value(one.after)
             subject = None
     if subject is not None:
-        yield *subject, "", "", ""
+        yield *subject, _NOTHING, _NOTHING, _NOTHING
 
 
 def value(it: Any) -> Text:

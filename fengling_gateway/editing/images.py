@@ -65,14 +65,22 @@ def fields_between(key: Key, before: Image | None, after: Image | None) -> tuple
 
 
 def parts(field: FieldChange) -> Iterator[FieldChange]:
-    """Yield what differs within a field of two mappings, each part named like ``policies.retry``."""
+    """
+    Yield what differs within a field of two mappings, each part named like ``policies.retry``.
+
+    What is null there is told from what is not there, and is the text "null".
+    """
     before, after = field.before, field.after
     if not (type(before) is dict and type(after) is dict):
         yield field
         return
     for name in {**before, **after}:
         if name not in before or name not in after or differ(before[name], after[name]):
-            yield FieldChange(f"{field.name}.{name}", before.get(name), after.get(name))
+            yield FieldChange(f"{field.name}.{name}", _part(before, name), _part(after, name))
+
+
+def _part(whole: Image, name: str) -> Any:
+    return "null" if name in whole and whole[name] is None else whole.get(name)
 
 
 def without_bookkeeping(image: Image) -> dict[str, Any]:

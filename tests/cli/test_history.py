@@ -89,7 +89,9 @@ class TestHistory:
         for words in (["route/orders"], ["route", "orders"], ["routes/orders"]):
             result = run("history", *words)
             lines = result.stdout.splitlines()
-            assert (lines[2][:2], lines[4][:2], "made" in lines[4]) == ("3 ", "2 ", True)
+            assert (lines[2][:2], "service_id: hello → –" in lines[2]) == ("3 ", True)
+            assert "split: – → {" in lines[3]
+            assert (lines[4][:2], "made" in lines[4]) == ("2 ", True)
         [newest, _] = document(run("history", "route/orders", "-o", "json"))["items"]
         assert (newest["id"], newest["change"]["action"]) == (3, "update")
         unknown = run("history", "route/nobody")
