@@ -83,11 +83,9 @@ class Probing:
     def __repr__(self) -> str:
         return f"<Probing contexts={len(self._contexts)}>"
 
-    def probe(self, target: Target, done: Callable[[Outcome], None]) -> Probe:
-        """Probe an instance; `done` is called once, later or at once."""
-        probe = Probe(self, target, done)
-        probe.start()
-        return probe
+    def new(self, target: Target, done: Callable[[Outcome], None]) -> Probe:
+        """Return a probe that is yet to be started; it calls `done` once, later or at once."""
+        return Probe(self, target, done)
 
     def release(self, target: Target) -> None:
         """Note that an instance is not to be probed any more, at this address."""

@@ -84,7 +84,7 @@ class RealTests(TestCase):
             certificates=certificates,
         )
         done: Deferred[Outcome] = Deferred()
-        probing.probe(wanted, done.callback)
+        probing.new(wanted, done.callback).start()
         return done
 
     async def test_answer_as_expected_passes(self) -> None:
@@ -275,7 +275,9 @@ class TimeTests:
             reactor=reactor, networks=ALLOWED, names=KnownNames(), certificates=lambda _: None
         )
         found: list[Outcome] = []
-        return reactor, found, probing.probe(target("http://10.0.0.5"), found.append)
+        probe = probing.new(target("http://10.0.0.5"), found.append)
+        probe.start()
+        return reactor, found, probe
 
     def test_nobody_answers(self) -> None:
         """It is told once, and nothing is left."""
