@@ -28,9 +28,7 @@ class LiveConfiguration(Protocol):
     @property
     def bodies(self) -> LiveBodies: ...
 
-    def when_changed(
-        self, told: Callable[[Collection[Key] | None], None]
-    ) -> Callable[[], None]:
+    def when_changed(self, told: Callable[[Collection[Key] | None], None]) -> Callable[[], None]:
         """
         Have `told` called after each change, with what may be another (None: anything).
 

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
 from fengling_gateway.health.outcomes import Failed, Outcome, Passed, Unjudged
-from fengling_gateway.health.schedule import Schedule
 from fengling_gateway.health.table import Known, Term
 from fengling_gateway.health.targets import Changed, Target, Targets
+from fengling_gateway.health.turns import Turns
 from fengling_gateway.health.verdicts import UNKNOWN, Report, Standing, hold_of
 from fengling_gateway.health.watched import (
     LiveConfiguration,
     Prober,
     Resting,
     Verdicts,
-    Watched,
     WatchCounts,
+    Watched,
     World,
     reported,
 )
@@ -69,10 +69,11 @@ class Watch:
         self._prober = prober
         self._verdicts = verdicts
         self._may_judge = may_judge
-        self._limit = limit
-        self._schedule = Schedule(world.rng, limit)
-        self._call: Any = None
+        self._turns = Turns(clock=world.clock, rng=world.rng, limit=limit, begin=self._begin)
         self._resting: dict[str, Resting] = {}
+        # What the table said of instances that were none to be probed when the term began: of
+        # those in maintenance, and of all before the configuration has been read.
+        self._unmet: dict[str, tuple[Known, list[float]]] = {}
         self.targets = Targets()
         self.watched: dict[str, Watched] = {}
         self.counts = WatchCounts()
@@ -106,19 +107,20 @@ class Watch:
                 self._go_on(target, old, known.get(name))
             else:
                 self._take_up(target, known.get(name), falls.get(name, ()))
-        for row in term.known:
-            self._forget_unchecked(row)
-        self._schedule = Schedule(self._world.rng, self._limit)
-        self._add(self.watched)
+        self._unmet = {
+            name: (row, falls.get(name, []))
+            for name, row in known.items()
+            if name not in self.watched
+        }
+        self._forget_unchecked(list(self._unmet))
+        self._turns.clear()
+        self._turns.add(self.targets.by_id.values())
 
     def end(self) -> None:
         """Probe nothing any more, at once. What is known stays, in case the next term is ours."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._turns.clear()
         for one in self.watched.values():
             one.stop(Unjudged("this console does not probe any more"))
-        self._schedule = Schedule(self._world.rng, self._limit)
 
     def _go_on(self, target: Target, old: Watched, row: Known | None) -> None:
         health, reason = (UNKNOWN, None) if row is None else (row.health, row.reason)
@@ -143,16 +145,21 @@ class Watch:
             if row.health != UNKNOWN:
                 self._say(target.id, UNKNOWN, _ADDRESS, target.address)
 
-    def _forget_unchecked(self, row: Known) -> None:
-        """Take back what a prober has said of an instance that is not to be probed any more."""
-        name = row.instance_id
-        if name in self.targets.by_id or name in self.targets.idle or row.term is None:
-            return
-        if self._configuration.bodies["instance"].get(name) is not None:
-            self._say(name, None, _NO_CHECK, row.address or "")
+    def _forget_unchecked(self, names: Iterable[str]) -> None:
+        """Take back what a prober has said of instances that are not to be probed any more."""
+        instances = self._configuration.bodies["instance"]
+        for name in names:
+            unmet = self._unmet.get(name)
+            if unmet is None or name in self.targets.idle or instances.get(name) is None:
+                continue
+            row, _ = self._unmet.pop(name)
+            if row.term is not None:
+                self._say(name, None, _NO_CHECK, row.address or "")
 
     def _watch(self, target: Target, standing: Standing, since: float | None) -> Watched:
-        watched = Watched(target, standing, since, self._clock.seconds())
+        now = self._clock.seconds()
+        # What the table said may be on its way through the configuration yet.
+        watched = Watched(target, standing, since, now, ours_until=now + ECHO_SECONDS)
         self.watched[target.id] = watched
         return watched
 
@@ -163,6 +170,7 @@ class Watch:
         changed = self.targets.follow(self._configuration.bodies, keys)
         self._follow(changed)
         self._forget_resting(keys)
+        self._forget_unchecked(list(self._unmet) if keys is None else _ids(keys, "instance"))
         heard = list(self.watched) if keys is None else _ids(keys, "instance_health")
         for name in heard:
             watched = self.watched.get(name)
@@ -177,12 +185,12 @@ class Watch:
             self._retarget(self.watched[name], self.targets.by_id[name])
         for name in changed.new:
             self._meet(self.targets.by_id[name])
-        self._add(changed.new)
+        self._turns.add(self.targets.by_id[name] for name in changed.new)
 
     def _leave(self, name: str) -> None:
         watched = self.watched.pop(name)
         watched.stop(Unjudged("it is not probed any more"))
-        self._schedule.remove(name)
+        self._turns.remove(name)
         address = watched.target.address
         self._prober.release(watched.target)
         if name in self.targets.idle:
@@ -193,16 +201,14 @@ class Watch:
     def _retarget(self, watched: Watched, target: Target) -> None:
         before, watched.target = watched.target, target
         if before.address == target.address:
-            now = self._clock.seconds()
-            self._schedule.no_later_than(target.id, now + target.check.interval, now)
-            self._plan()
+            self._turns.no_later_than(target.id, target.check.interval)
             return
         watched.stop(Unjudged(_ADDRESS))
         self._prober.release(before)
         watched.outcome = watched.seen_at = watched.report = None
         self._begin_anew(watched)
-        self._schedule.remove(target.id)
-        self._add([target.id])
+        self._turns.remove(target.id)
+        self._turns.add([target])
 
     def _begin_anew(self, watched: Watched) -> None:
         """Know nothing of an instance any more: it is another, at another address."""
@@ -214,6 +220,10 @@ class Watch:
 
     def _meet(self, target: Target) -> None:
         rested = self._resting.pop(target.id, None)
+        unmet = self._unmet.pop(target.id, None)
+        if unmet is not None:
+            self._take_up(target, *unmet)
+            return
         if rested is None:
             health, reason = reported(self._configuration.bodies, target.id)
             self._watch(target, Standing(health, reason), None)
@@ -257,8 +267,7 @@ class Watch:
         check = watched.target.check
         now = self._clock.seconds()
         is_idle = now - watched.heard_at > IDLE_AFTER_SECONDS
-        self._schedule.ended(name, check.pause(watched.standing, is_idle), check.jitter, now)
-        self._plan()
+        self._turns.ended(name, check.pause(watched.standing, is_idle), check.jitter)
 
     def _judge(self, watched: Watched, outcome: Outcome) -> None:
         thresholds = watched.target.check.thresholds
@@ -291,11 +300,9 @@ class Watch:
             watched.report = node, report
             check = watched.target.check
             if watched.standing.reported_by(report, check.thresholds):
-                self._schedule.hasten(name, now)
+                self._turns.hasten(name)
             else:
-                pause = check.pause(watched.standing, is_idle=False)
-                self._schedule.no_later_than(name, now + pause, now)
-        self._plan()
+                self._turns.no_later_than(name, check.pause(watched.standing, is_idle=False))
 
     def probe_now(self, name: str) -> Deferred[Outcome]:
         """
@@ -306,46 +313,20 @@ class Watch:
         """
         asked: Deferred[Outcome] = Deferred()
         self.watched[name].asked.append(asked)
-        self._schedule.hasten(name, self._clock.seconds())
-        self._plan()
+        self._turns.hasten(name)
         return asked
 
     def next_probe(self, name: str) -> float | None:
         """Return in how many seconds an instance is probed; None while it is."""
-        due = self._schedule.next_probe(name)
-        return None if due is None else max(0.0, due - self._clock.seconds())
+        return self._turns.next_probe(name)
 
     def _say(self, name: str, health: str | None, reason: str, address: str) -> None:
         self._verdicts.put(Finding(name, health, reason, address, self._clock.seconds()))
 
-    # Turns
-
-    def _add(self, names: Iterable[str]) -> None:
-        by_interval: dict[float, list[str]] = {}
-        for name in names:
-            by_interval.setdefault(self.watched[name].target.check.interval, []).append(name)
-        for interval, some in by_interval.items():
-            self._schedule.add(some, interval, self._clock.seconds())
-        self._plan()
-
-    def _plan(self) -> None:
-        """Have `_run` called when somebody is due."""
-        at = self._schedule.wake_at()
-        if self._call is not None:
-            if at is not None and self._call.getTime() <= at:
-                return
-            self._call.cancel()
-            self._call = None
-        if at is not None:
-            self._call = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._run)
-
-    def _run(self) -> None:
-        self._call = None
-        for name in self._schedule.take(self._clock.seconds()):
-            watched = self.watched[name]
-            watched.probe = self._prober.new(watched.target, partial(self._ended, name))
-            watched.probe.start()
-        self._plan()
+    def _begin(self, name: str) -> None:
+        watched = self.watched[name]
+        watched.probe = self._prober.new(watched.target, partial(self._ended, name))
+        watched.probe.start()
 
 
 def _ids(keys: Iterable[Key], kind: str) -> list[str]:

@@ -87,6 +87,7 @@ class Writer:
         self._term: int | None = None
         self._waiting: dict[str, Finding] = {}
         self._under_way: dict[str, Finding] = {}
+        self._is_writing = False
         self._call: Any = None
         self._not_before = float("-inf")
         self._backoff = FIRST_BACKOFF_SECONDS
@@ -115,8 +116,9 @@ class Writer:
         self._cancel()
 
     def clear(self) -> None:
-        """Forget what waits: somebody else has probed since."""
+        """Forget what is not written: somebody else has probed since."""
         self._waiting.clear()
+        self._under_way.clear()
 
     def put(self, finding: Finding) -> None:
         """Have a verdict written, instead of any that waits of the same instance."""
@@ -134,10 +136,10 @@ class Writer:
         return idle
 
     def _is_idle(self) -> bool:
-        return not self._under_way and (self._term is None or not self._waiting)
+        return not self._is_writing and (self._term is None or not self._waiting)
 
     def _plan(self) -> None:
-        if self._term is None or self._under_way or not self._waiting or self._call is not None:
+        if self._term is None or self._is_writing or not self._waiting or self._call is not None:
             return
         delay = max(0.0, self._not_before - self._clock.seconds())
         self._call = self._clock.callLater(delay, self._write)
@@ -162,6 +164,7 @@ class Writer:
         batch = [self._waiting[one] for one in list(self._waiting)[:MAX_BATCH]]
         for one in batch:
             self._under_way[one.instance_id] = self._waiting.pop(one.instance_id)
+        self._is_writing = True
         self._not_before = now + BATCH_SECONDS
         verdicts = [
             Verdict(one.instance_id, one.health, one.reason, max(0.0, now - one.at), one.address)
@@ -175,6 +178,7 @@ class Writer:
         self.counts.transactions += 1
         self.counts.written += len(self._under_way)
         self._under_way.clear()
+        self._is_writing = False
         self.problem = None
         self._backoff = FIRST_BACKOFF_SECONDS
         self._go_on()
@@ -182,9 +186,12 @@ class Writer:
     def _failed(self, failure: Failure) -> None:
         self.counts.failures += 1
         error = failure.value
+        assert error is not None, "or nothing would have failed"
         reason = problem(error)
         if self.problem is None:
-            _log.warn("verdicts can't be written: {reason}", reason=reason, log_id="health.unwritten")
+            _log.warn(
+                "verdicts can't be written: {reason}", reason=reason, log_id="health.unwritten"
+            )
         self.problem = reason
         if isinstance(error, _NEVER):
             self.counts.dropped += len(self._under_way)
@@ -192,6 +199,7 @@ class Writer:
             # What has come meanwhile is newer.
             self._waiting = {**self._under_way, **self._waiting}
         self._under_way.clear()
+        self._is_writing = False
         if isinstance(error, TermOverError):
             self.pause()
             self._term_over(reason)

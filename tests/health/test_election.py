@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from fengling_gateway.configsource.postgres_connection import Guarded
 from fengling_gateway.health import table
-from fengling_gateway.health.election import LEASE_SECONDS, Candidate, CandidateEvents, Election
+from fengling_gateway.health.election import Candidate, CandidateEvents, Election
 from fengling_gateway.health.table import Holder, Term, TermOverError, Verdict
 from tests.support.wait import wait_until
 

@@ -115,7 +115,7 @@ class WriterTests:
         writer.put(self.finding("c"))
         writer.pause()
         writer.clear()
-        self.pen.end()
+        self.pen.end(psycopg2.OperationalError("gone"))
         writer.begin(6)
         self.clock.advance(10)
         assert len(self.pen.batches) == 2
