@@ -10,6 +10,7 @@ import click
 from rich.text import Text
 
 from fengling_gateway.cli.errors import note
+from fengling_gateway.cli.history_words import who
 from fengling_gateway.cli.output import print_facts, print_table
 from fengling_gateway.cli.plans import STYLES, Line, print_lines, value
 from fengling_gateway.editing.changes import SIGNS
@@ -44,14 +45,6 @@ def note_shortened(reach: Reach) -> None:
         "the log has been shortened: it tells all there was from revision "
         f"{reach.known_from} on, of health from {reach.pruned_to}"
     )
-
-
-def who(revision: Revision) -> str:
-    """Name the author, the user who was logged in if nobody vouches for that, and with what."""
-    named = revision.author
-    if not revision.author_verified:
-        named += f" (as {revision.db_user})"
-    return f"{named} via {revision.application}" if revision.application else named
 
 
 def what(revision: Revision) -> Text:

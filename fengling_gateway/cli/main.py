@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "proxy": "proxy",
     "reload": "serving",
     "restart": "fleet",
+    "rollback": "rollback",
     "secret": "secrets",
     "status": "serving",
     "switch": "fleet",

@@ -1,24 +1,38 @@
-"""Changes as a table: what is to be done, or has been, field by field."""
+"""Changes as people read them: what is to be done, or has been, field by field."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
+import click
 from rich.text import Text
 
-from fengling_gateway.cli.output import print_table
+from fengling_gateway.cli.history_words import who
+from fengling_gateway.cli.output import console, print_table
+from fengling_gateway.cli.validation import public_line
 from fengling_gateway.editing.changes import SIGNS, FieldChange, Planned, shown_fields
-from fengling_gateway.editing.images import as_people_write, parts
+from fengling_gateway.editing.drift import Drift
+from fengling_gateway.editing.images import as_people_write, is_usual, parts
+from fengling_gateway.editing.planning import ChangePlan
+from fengling_gateway.editing.refusals import subject
+from fengling_gateway.editing.transaction import Committed
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.times import moment
+from fengling_gateway.model.validation import KNOWN_FIELDS
 from fengling_gateway.observability.plain import plain, plain_json
 
 STYLES: Final = {"create": "green", "update": "yellow", "delete": "red"}
 
 _NOTHING: Final = Text("")
 _LONGEST: Final = 100
-"""Characters of a value; certificates have thousands."""
+"""Characters of a value in a table; certificates have thousands."""
+
+_LONGEST_LINE: Final = 200
+_NAMED: Final = 3
+"""Revisions of others that are named."""
 
 
 class Line(NamedTuple):
@@ -30,17 +44,21 @@ class Line(NamedTuple):
 
 
 def planned_lines(changes: Iterable[Planned]) -> Iterator[Line]:
-    """Yield what a plan does; of what goes, no more than that."""
+    """Yield what a plan does; of what is new, what is not as by default, and what goes, goes."""
     for one in changes:
-        fields = () if one.action == "delete" else _as_written(shown_fields(one))
-        yield Line(one.action, one.key, tuple(fields))
+        yield Line(one.action, one.key, () if one.action == "delete" else _as_written(one))
 
 
-def _as_written(fields: Iterable[FieldChange]) -> Iterator[FieldChange]:
-    for one in fields:
-        before, after = (as_people_write(one.name, value) for value in (one.before, one.after))
-        if before is not None or after not in (None, "", [], {}):
-            yield FieldChange(one.name, before, after)
+def _as_written(change: Planned) -> list[FieldChange]:
+    kind = change.key.kind
+    fields = [
+        FieldChange(one.name, *(as_people_write(one.name, it) for it in (one.before, one.after)))
+        for one in shown_fields(change)
+    ]
+    if change.action == "create":
+        fields = [one for one in fields if not is_usual(kind, one.name, one.after)]
+    order = {name: number for number, name in enumerate(KNOWN_FIELDS[kind])}
+    return sorted(fields, key=lambda one: order.get(one.name, len(order)))
 
 
 def print_lines(lines: Iterable[Line], *, before: str, after: str, empty: str) -> None:
@@ -75,3 +93,86 @@ def value(it: Any) -> Text:
         return Text("–", style="dim")
     text = plain(it) if type(it) is str and it else plain_json(json.dumps(it, ensure_ascii=False))
     return Text(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
+
+
+def plan_document(planned: ChangePlan, committed: Committed | None = None) -> dict[str, Any]:
+    """Return a plan as JSON, and what became of it."""
+    document: dict[str, Any] = {
+        "changes": [_plain(change) for change in planned.changes],
+        "warnings": [one._asdict() for one in planned.warnings(time.time())],
+        "public": planned.public(),
+    }
+    if committed is not None:
+        document |= {"revision": committed.revision, "held": committed.held}
+    return document
+
+
+def _plain(change: Planned) -> dict[str, Any]:
+    return {
+        "action": change.action,
+        "kind": change.key.kind,
+        "id": change.key.id,
+        "fields": {field.name: [field.before, field.after] for field in shown_fields(change)},
+    }
+
+
+def print_plan(changes: Iterable[Planned], drift: Iterable[Drift] = ()) -> None:
+    """Print changes as a list, with who has changed before what is to be changed back."""
+    out = console()
+    drifted = {(one.key, one.field): one for one in drift}
+    for change in changes:
+        line = f"{SIGNS[change.action]} {change.key}"
+        out.print(Text(line, style=STYLES[change.action]))
+        _print_drift(drifted.get((change.key, None)))
+        if change.action == "update":
+            for field in shown_fields(change):
+                out.print(f"    {field.name}: {_short(field.before)} → {_short(field.after)}")
+                _print_drift(drifted.get((change.key, field.name)))
+
+
+def print_drift(drift: Iterable[Drift]) -> None:
+    """Print what others have changed, and who."""
+    for one in drift:
+        what = str(one.key) if one.field is None else f"{one.key}: {one.field}"
+        for line in _by_whom(one):
+            console().print(Text(f"! {plain(what)} {line}", style="cyan"))
+
+
+def _print_drift(drift: Drift | None) -> None:
+    for line in _by_whom(drift) if drift is not None else ():
+        console().print(Text(f"      {line}", style="cyan"))
+
+
+def _by_whom(drift: Drift) -> Iterator[str]:
+    for one in drift.revisions[:_NAMED]:
+        why = f" ({one.comment})" if one.comment else ""
+        when = moment(one.committed_at)
+        yield plain(f"changed since by {who(one)} in revision {one.id}, {when}{why}")
+    more = len(drift.revisions) - _NAMED
+    if more > 0:
+        yield f"and in {more} revisions before"
+
+
+def print_remarks(planned: ChangePlan) -> None:
+    """Print what is odd because of a plan, and what anybody may ask then."""
+    out = console()
+    for one in planned.warnings(time.time()):
+        out.print(Text(f"! {subject(one)} {one.message}", style="magenta"))
+    if public := planned.public():
+        out.print(Text(f"! {public_line(public)}", style="magenta"))
+
+
+def print_outcome(planned: ChangePlan, committed: Committed | None) -> None:
+    """Print what became of a plan; nothing where it is only a plan."""
+    if not planned.changes:
+        click.echo("nothing to change")
+    elif committed is not None and committed.revision is None:
+        click.echo("no revision: the database holds just that already")
+    elif committed is not None:
+        word = "change" if len(planned.changes) == 1 else "changes"
+        click.echo(f"revision {committed.revision} ({len(planned.changes)} {word})")
+
+
+def _short(value: Any) -> Text:
+    text = json.dumps(value, ensure_ascii=False)
+    return Text(text if len(text) <= _LONGEST_LINE else text[: _LONGEST_LINE - 1] + "…")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
+from fengling_gateway.editing.labels import Selector, has_labels
 from fengling_gateway.editing.stored import as_stored, differ
 from fengling_gateway.model.certificates import is_reference
 from fengling_gateway.model.clients import fingerprint
@@ -57,11 +58,24 @@ class Ownership:
         managed_by: written to all of them; None leaves what is there.
         prune: delete what is ``managed_by`` this and not in the files.
         take_over: also change what is managed by somebody else.
+        selector: only what has these labels, in the files or in the database.
     """
 
     managed_by: str | None = None
     prune: bool = False
     take_over: bool = False
+    selector: Selector = field(default_factory=dict)
+
+
+def selected(
+    wanted: Mapping[Key, dict[str, Any]], current: Mapping[Key, Row], selector: Selector
+) -> dict[Key, dict[str, Any]]:
+    """Return what of the files is chosen, which includes what is no longer to have the labels."""
+    return {
+        key: row
+        for key, row in wanted.items()
+        if has_labels(row, selector) or has_labels(current.get(key), selector)
+    }
 
 
 def with_kept_values(
@@ -142,14 +156,16 @@ def plan(
         changes += [
             deletion(key, row)
             for key, row in current.items()
-            if key not in wanted and row.get("managed_by") == ownership.managed_by
+            if key not in wanted
+            and row.get("managed_by") == ownership.managed_by
+            and has_labels(row, ownership.selector)
         ]
     return sorted(changes, key=lambda change: (KIND_INDEX[change.key.kind], change.key.id))
 
 
 def deletion(key: Key, row: Row) -> Planned:
     """Return what takes an entity away, in the version that it is."""
-    return Planned(key, "delete", _fields(_plain(key, row), {}), {}, row.get("version"))
+    return Planned(key, "delete", _fields(plain_fields(key, row), {}), {}, row.get("version"))
 
 
 def bodies_after(bodies: Mapping[Key, bytes], changes: Iterable[Planned]) -> Mapping[Key, bytes]:
@@ -181,7 +197,7 @@ def about(changes: Iterable[Planned], findings: Iterable[Finding]) -> list[Findi
 
 
 def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Planned | None:
-    values = _plain(key, row)
+    values = plain_fields(key, row)
     for name in ("labels", "managed_by"):
         if row.get(name) is not None:
             values[name] = as_stored(name, row[name])
@@ -189,7 +205,7 @@ def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Pla
         values["managed_by"] = ownership.managed_by
     if before is None:
         return Planned(key, "create", _fields({}, values), values)
-    old = {**_plain(key, before), **{n: before.get(n) for n in ("labels", "managed_by")}}
+    old = {**plain_fields(key, before), **{n: before.get(n) for n in ("labels", "managed_by")}}
     fields = _fields({name: old.get(name) for name in values}, values)
     if not fields:
         return None
@@ -226,7 +242,7 @@ def references(
     return {key: current[key]["version"] for key in wanted if key in current}
 
 
-def _plain(key: Key, row: Row) -> dict[str, Any]:
+def plain_fields(key: Key, row: Row) -> dict[str, Any]:
     """Return an entity's fields in canonical form, as a database keeps it; a rejected one's as they are."""
     verdict = validate(key, dict(row))
     if isinstance(verdict, Accepted):

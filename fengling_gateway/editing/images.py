@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 from fengling_gateway.editing.changes import FieldChange
@@ -94,10 +95,16 @@ def _differ(usual: Image, name: str, old: Image, new: Image) -> bool:
     return not _is_usual(usual, name, old[name] if name in old else new[name])
 
 
+def is_usual(kind: str, name: str, value: Any) -> bool:
+    """Whether a field of a kind holds, as people write it, what it does when nothing is said."""
+    return _is_usual(_usual(kind), name, value)
+
+
 def _is_usual(usual: Image, name: str, value: Any) -> bool:
     return value in (None, "", [], {}) or (name in usual and not differ(usual[name], value))
 
 
+@cache
 def _usual(kind: str) -> dict[str, Any]:
     """Return the defaults of a kind, as they are shown."""
     return dict(_shown(kind, name, value) for name, value in defaults_of(kind).items())

@@ -12,6 +12,7 @@ from fengling_gateway.editing.changes import (
     has_a_say,
     plan,
     references,
+    selected,
     with_kept_values,
 )
 from fengling_gateway.editing.credentials import find_expired, find_let_in_again
@@ -91,7 +92,7 @@ def make_plan(
         current = read_rows(connection, WRITABLE_KINDS)
         # Together with what is there, as gateways judge it: a route in the file may refer to a
         # service that is not, and of which they serve an older version.
-        wanted = with_kept_values(wanted, current)
+        wanted = with_kept_values(selected(wanted, current, ownership.selector), current)
         judged = judge({**current, **wanted}, lambda keys: read_history(connection, keys))
     wrong = {key: why for key, why in judged.rejected.items() if key in wanted}
     if wrong:

@@ -6,6 +6,7 @@ All functions read in the current transaction of the caller's connection.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -225,6 +226,13 @@ def find_revision(connection: Any, number: int) -> Revision:
         return found[0]
     reach = require_revision(connection, number)
     raise ForgottenError(f"revision {number}", reach)
+
+
+def find_revisions(connection: Any, numbers: Iterable[int]) -> dict[int, Revision]:
+    """Return those of some revisions that the log has."""
+    wanted = list(numbers)
+    given = {"ids": wanted, "limit": len(wanted)}
+    return {one.id: one for one in _select(connection, ["r.id = ANY (%(ids)s)"], given)}
 
 
 def require_revision(connection: Any, *numbers: int) -> Reach:

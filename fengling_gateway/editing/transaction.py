@@ -61,12 +61,14 @@ class Signature:
 
     ``force`` lets a revision pass that removes too much. ``is_verified``: whoever writes knows
     that it is the author (the database believes that of who is a fengling_voucher).
+    ``application`` is what it is written with, where the connection's name does not tell.
     """
 
     author: str | None = None
     comment: str | None = None
     force: bool = False
     is_verified: bool = False
+    application: str | None = None
 
 
 class ConflictError(Exception):
@@ -129,6 +131,7 @@ def _begin(cursor: Any, signature: Signature) -> None:
         ("fengling.author", signature.author),
         ("fengling.comment", signature.comment),
         ("fengling.force", "on" if signature.force else None),
+        ("application_name", signature.application),
         ("fengling.author_verified", "on" if signature.is_verified else None),
     ):
         if value is not None:

@@ -195,7 +195,7 @@ def test_a_connection_that_breaks_at_commit_leaves_a_question(
     def cut() -> Any:
         return sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'COMMIT'"
-            " AND application_name = 'fenglingctl' AND datname = current_database()"
+            " AND application_name LIKE 'fenglingctl%%' AND datname = current_database()"
             " AND wait_event_type = 'Lock'"
         )
 
