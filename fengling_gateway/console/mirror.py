@@ -27,7 +27,7 @@ from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, Rejection, StagedResult
 from fengling_gateway.model.entity import Key, add_hash, entity_hash, subtract_hash
 from fengling_gateway.routing.explanation import explain
-from fengling_gateway.routing.linter import Finding, lint_route
+from fengling_gateway.routing.linter import Finding, lint_because_of, lint_route
 from fengling_gateway.routing.snapshot import CompileContext, Snapshot
 
 _log = Logger()
@@ -36,9 +36,9 @@ COMPILED_AT_ONCE: Final = 200
 """Objects in a slice: some 8 ms."""
 
 LINT_SECONDS: Final = 0.5
-"""How long to look for other routes that become odd: some 20,000; somebody is typing."""
+"""How long to look for other routes that become odd: somebody is waiting."""
 
-_LINTED_AT_ONCE: Final = 50
+_LINTED_AT_ONCE: Final = 256
 
 _LINTED: Final = ("setting", "tenant", "service", "route")
 """Kinds that have to do with which route is chosen."""
@@ -213,15 +213,12 @@ class Mirror:
             changes=concerned,
         )
         tried = base.apply(delta, CompileContext(random.Random(0), self.networks))
-        found: list[Finding] = []
-        for name in routes:
-            route = tried.routes.get(name)
-            if route is not None:
-                found += lint_route(tried.routes, route)
+        written = [one for one in map(tried.routes.get, sorted(routes)) if one is not None]
+        found = [finding for route in written for finding in lint_route(tried.routes, route)]
         began = until = self._clock.seconds()
-        for number, other in enumerate(tried.routes):
-            if other.id not in routes:
-                found += (one for one in lint_route(tried.routes, other) if one.other in routes)
+        for number, finding in enumerate(lint_because_of(tried.routes, written)):
+            if finding is not None:
+                found.append(finding)
             if number % _LINTED_AT_ONCE == 0 and self._clock.seconds() - until > SLICE_SECONDS:
                 await deferLater(self._clock, 0)
                 until = self._clock.seconds()

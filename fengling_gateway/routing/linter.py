@@ -7,8 +7,8 @@ contains another there, are not compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
 
 from fengling_gateway.routing.cache import RouteCache
 from fengling_gateway.routing.hostpaths import HostPaths
@@ -16,7 +16,10 @@ from fengling_gateway.routing.leaf import Leaf, routes_of
 from fengling_gateway.routing.pathtree import covering
 from fengling_gateway.routing.route import Route, host_rank
 from fengling_gateway.routing.scope import Scope
-from fengling_gateway.routing.template import REGEX, PathTemplate
+from fengling_gateway.routing.template import REGEX, PathTemplate, covers
+
+_ANY: Final = ((), (None,))
+"""First segments of templates that may match whatever a path begins with."""
 
 
 class Finding(NamedTuple):
@@ -73,6 +76,25 @@ def lint_route(cache: RouteCache, route: Route) -> list[Finding]:
         )
         for other in _ties(scope, route)
     ]
+
+
+def lint_because_of(cache: RouteCache, causes: Collection[Route]) -> Iterator[Finding | None]:
+    """
+    Yield the findings of other routes that are about some routes of the cache.
+
+    A generator like `lint`; each None is a route that has been looked at.
+    """
+    ids = {cause.id for cause in causes}
+    templates = {cause.template for cause in causes}
+    # Most are ruled out by how they begin.
+    beginnings = {one.segments[:1] for one in templates if one.kind != REGEX}
+    begin_anyhow = any(one.kind == REGEX or one.segments[:1] in _ANY for one in templates)
+    for route in cache:
+        template = route.template
+        begins_so = begin_anyhow or template.segments[:1] in beginnings
+        if begins_so and any(covers(one, template) for one in templates) and route.id not in ids:
+            yield from (one for one in lint_route(cache, route) if one.other in ids)
+        yield None
 
 
 def _shadow(scope: Scope, route: Route) -> Route | None:

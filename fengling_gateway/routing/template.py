@@ -48,6 +48,25 @@ class PathTemplate(NamedTuple):
         return (self.kind, -len(self.segments), tuple(part is None for part in self.segments))
 
 
+def covers(one: PathTemplate, other: PathTemplate) -> bool:
+    """
+    Whether a template matches every path that another matches.
+
+    Of regexes only the very same is known to.
+    """
+    if one.kind == REGEX:
+        return other.kind == REGEX and one.pattern == other.pattern
+    if one.kind == PREFIX:
+        if len(one.segments) > len(other.segments):
+            return False
+    elif other.kind in (PREFIX, REGEX) or len(one.segments) != len(other.segments):
+        return False
+    return all(
+        segment == theirs or (segment is None and theirs != b"")
+        for segment, theirs in zip(one.segments, other.segments, strict=False)
+    )
+
+
 def parse_template(text: str) -> PathTemplate:
     """
     Parse a route's ``path``.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fengling_gateway.routing.cache import RouteCache
-from fengling_gateway.routing.linter import lint
+from fengling_gateway.routing.linter import lint, lint_because_of
 from fengling_gateway.routing.route import compile_route
 from tests.routing.builders import Request, make_match, make_route, make_test
 from tests.routing.linear import choose
@@ -117,3 +117,23 @@ class CertaintyTests:
             for tenant in (None, "t1"):
                 for now in (0.0, 150.0, 300.0):
                     assert choose(bodies.values(), request, tenant, now) not in hopeless
+
+
+class BecauseOfTests:
+    @settings(max_examples=300, deadline=None)
+    @given(
+        change_lists([f"r{number}" for number in range(12)]),
+        st.sets(st.sampled_from([f"r{number}" for number in range(12)]), max_size=4),
+    )
+    def test_it_finds_what_looking_at_all_routes_finds(
+        self, changes: list[tuple[str, Any]], causes: set[str]
+    ) -> None:
+        """Nothing that the paths rule out is lost."""
+        bodies = {route_id: body for route_id, body in changes if body is not None}
+        cache = RouteCache.empty().apply(
+            (route_id, compile_route(body, None)) for route_id, body in bodies.items()
+        )
+        found = lint_because_of(cache, [route for route in cache if route.id in causes])
+        told = {one for one in found if one is not None}
+        theirs = {one for one in lint(cache) if one.other in causes and one.route not in causes}
+        assert told == theirs
