@@ -11,6 +11,7 @@ from fengling_gateway import schema
 from fengling_gateway.configsource.postgres_ahead import AheadReader
 from fengling_gateway.configsource.postgres_connection import Guarded
 from fengling_gateway.configsource.postgres_reader import Reader
+from fengling_gateway.configsource.reading import ProberRow
 from tests.schema.session import Cast, add_routes, add_service, changes, revisions
 
 TRAP = (
@@ -92,6 +93,7 @@ class SearchPathTests:
         first = reader.read(None)
         add_service(owner, "b")
         assert reader.read(first.target).before == first.target
+        assert reader.prober() == ProberRow(0, None, None)
         reader.close()
         listening = Guarded(cast.dsn_of("gw"), connect_timeout=5)
         ahead = AheadReader(listening)
