@@ -83,6 +83,11 @@ class Keyring:
         mac = self._mac(self._signing_id, kind, sent, payload)
         return b"F1 %s %s %s %s\n%s" % (kind, self._signing_id, sent, mac, payload)
 
+    def is_signed_by_first(self, message: bytes) -> bool:
+        """Whether a message that has been verified is signed by the key that signs now."""
+        header = _HEADER.match(message)
+        return header is not None and header[2] == self._signing_id
+
     def verify(self, message: bytes, *, now: float, max_age: float | None = None) -> Signed:
         """
         Return what a message holds.

@@ -120,7 +120,19 @@ class Switches:
         Raises:
             BusError: Redis does not tell, or has more than there may be.
         """
-        return {name: one for name, (one, _) in (await self._read()).items() if one is not None}
+        found = await self._read()
+        await self._sign_anew(found)
+        return {name: one for name, (one, _) in found.items() if one is not None}
+
+    async def _sign_anew(self, found: dict[str, tuple[Switch | None, bytes]]) -> None:
+        """Before an older key is dropped; a word may well outlive it."""
+        for switch, message in found.values():
+            if switch is not None and not self._keyring.is_signed_by_first(message):
+                try:
+                    await self._put(switch, message)
+                except BusError:
+                    self._counters["switches_not_signed_anew"] += 1
+                    return  # it is tried again with the next reading
 
     async def write(self, kind: str, entity_id: str, *, off: bool, by: str, comment: str) -> Switch:
         """

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from fengling_gateway.syncbus.errors import BusError
 from fengling_gateway.syncbus.memory import MemoryHub
@@ -24,7 +24,7 @@ from fengling_gateway.syncbus.switches import (
     decode_switch,
     newest,
 )
-from tests.syncbus.builders import OTHER_KEY, keyring
+from tests.syncbus.builders import KEY, NEXT_KEY, OTHER_KEY, keyring
 
 NOW = 1_700_000_000.0
 _T = TypeVar("_T")
@@ -128,6 +128,29 @@ def test_what_nobody_signed_is_no_obstacle() -> None:
     bench.hub.hash[b"route/all"] = b"noise"
     assert bench.write().off
     assert bench.read()["route/all"].off
+
+
+def test_a_key_that_is_dropped_takes_no_word_with_it() -> None:
+    """Whoever reads with a new one first signs anew; the word is the same."""
+    bench = Bench()
+    written = bench.write()
+    assert result_of(bench.with_key(NEXT_KEY, KEY).read()) == {"route/all": written}
+    assert result_of(bench.with_key(NEXT_KEY).read()) == {"route/all": written}
+    assert bench.read() == {}
+
+
+def test_a_redis_that_takes_nothing_can_be_read_all_the_same() -> None:
+    """One without room, say; the count tells of it."""
+    bench = Bench()
+    written = bench.write()
+    honest = bench.hub.call
+
+    def call(command: str, *arguments: Any) -> Deferred[Any]:
+        return fail(BusError("OOM")) if command == "EVAL" else honest(command, *arguments)
+
+    bench.hub.call = call  # type: ignore[method-assign]
+    assert result_of(bench.with_key(NEXT_KEY, KEY).read()) == {"route/all": written}
+    assert bench.counters["switches_not_signed_anew"] == 1
 
 
 def test_a_day_later_nothing_is_left_of_what_is_on_again() -> None:
