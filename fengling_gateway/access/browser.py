@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import quote
 
 from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.access.proxies import NO_PROXIES, Proxies
 from fengling_gateway.auth.operators import Operator
 
 SAFE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
@@ -73,12 +74,14 @@ class Browsers:
         open_prefixes: of paths that anybody may see: files of pages, nothing that is
             secret. Each ends with a slash.
         open_requests: method and path of what is for those who are not signed in yet.
+        proxies: those in front of us, through which browsers come.
     """
 
     sessions: SessionDoor
     origins: Origins
     open_prefixes: tuple[bytes, ...] = ()
     open_requests: frozenset[tuple[bytes, bytes]] = frozenset()
+    proxies: Proxies = NO_PROXIES
 
     def require_own_page(self, request: Any) -> None:
         """

@@ -89,6 +89,8 @@ class Gate(Resource):
     def render(self, request: Any) -> Any:
         """Called by Twisted for every request, whatever its path."""
         identify(request)
+        if self._browsers is not None:
+            request.asked_from = self._browsers.proxies.client_of(request)
         for name, value in HEADERS:
             request.setHeader(name, value)
         request.responseHeaders.removeHeader(b"server")

@@ -101,12 +101,13 @@ def access_of(request: Any) -> Access:
 
 
 def asked_by(request: Any, operator: Operator | None) -> Asked:
-    """Say what a request is for, and from where."""
+    """Say what a request is for, and from where: what the gate has found out of that, or the peer."""
+    peer = str(getattr(request.getClientAddress(), "host", "unix"))
     method = request.method if _SHOWN_METHOD.fullmatch(request.method) else b"?"
     path = request.path if _SHOWN_PATH.fullmatch(request.path) else b"(another path)"
     return Asked(
         what=f"{method.decode()} {path.decode()}",
-        address=str(getattr(request.getClientAddress(), "host", "unix")),
+        address=getattr(request, "asked_from", peer),
         request_id=request_id(request),
         operator=operator,
     )

@@ -12,7 +12,7 @@ from fengling_gateway.model.names import canonical_host
 from fengling_gateway.model.problems import Problem, Report
 from fengling_gateway.settings.environment import variable
 from fengling_gateway.settings.model import Section
-from fengling_gateway.settings.values import Seconds, refuse, shown_unless_secret
+from fengling_gateway.settings.values import Network, Seconds, refuse, shown_unless_secret
 
 ROLES: Final = ("admin", "editor", "viewer")
 """From the one that may most."""
@@ -75,6 +75,14 @@ class SignInSettings(Section):
         description="Whether cookies are sent over HTTPS only. Unset: if external_urls has "
         "nothing but https://.",
         examples=[True],
+    )
+    trusted_proxies: list[Network] = Field(
+        default=[],
+        max_length=1000,
+        description="Proxies in front of this console whose X-Forwarded-For is believed: for the "
+        "audit trail, and for the limits of attempts, which otherwise are those of all who come "
+        "through one proxy together.",
+        examples=[["10.0.0.0/8"]],
     )
     session_lifetime: Annotated[Seconds, Field(ge=60, le=7 * 86400)] = Field(
         default=12 * 3600.0, description="After that everybody has to sign in again."

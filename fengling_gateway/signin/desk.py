@@ -65,7 +65,6 @@ class Desk:
     def __init__(self, around: Surroundings, sessions: Sessions) -> None:
         self.around = around
         self.sessions = sessions
-        self._throttle = SignInThrottle()
 
     def now(self) -> float:
         """Return the time, in seconds since the epoch."""
@@ -85,22 +84,24 @@ class Desk:
         self.around.trail.ended(self.around.trail.began(named, None), "done", None)
         return operator
 
-    def is_closed(self, request: Any) -> bool:
-        """Whether there were too many failures of late, from where a request comes or in all."""
-        address = asked_by(request, None).address
-        return self._throttle.is_closed(address, now=self.around.clock.seconds())
+    def seconds(self) -> float:
+        """Return a time for limits, which never goes back."""
+        return self.around.clock.seconds()
 
-    def turned_away(self, request: Any, code: str, why: str = "") -> bool:
+    def turned_away(
+        self, request: Any, code: str, why: str = "", throttle: SignInThrottle | None = None
+    ) -> bool:
         """
         Note a failure; whether there have been too many of late.
 
         Args:
             why: for the log, if it is worth a line.
+            throttle: of what it has cost; None: nothing.
         """
         asked = asked_by(request, None)
         self.around.refusals[f"sign_in_{code}"] += 1
         self.around.trail.refused(asked, f"sign_in_{code}")
-        too_many = self._throttle.failed(asked.address, now=self.around.clock.seconds())
+        too_many = throttle is not None and throttle.failed(asked.address, now=self.seconds())
         if why and not too_many:
             self._log.warn(
                 "console: somebody at {address} can't sign in: {why} (request {request_id})",

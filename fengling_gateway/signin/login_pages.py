@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fengling_gateway.access.granted import asked_by
 from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.access.throttle import SignInThrottle
 from fengling_gateway.auth.operators import Operator
 from fengling_gateway.signin import markup
 from fengling_gateway.signin.desk import Desk, write
@@ -18,8 +20,11 @@ OIDC: Final = "/login/oidc"
 MAX_CODE: Final = 4096
 _MAX_STATE: Final = 200
 
-_STATUS: Final = {"state": 400, "unreachable": 502}
+_STATUS: Final = {"state": 400, "unreachable": 502, "too_many": 429}
 """Of refusals other than 403, by what was wrong."""
+
+_CHEAP: Final = frozenset(("state", "too_many"))
+"""Those for which the provider was not asked."""
 
 _TOO_MANY: Final = "too many attempts to sign in have failed of late: wait for a moment"
 
@@ -39,6 +44,7 @@ class LoginPages:
         self._trips = trips
         self._provider = provider
         self._console = console
+        self._failures = SignInThrottle()
 
     def login(self, request: Any) -> bytes:
         """Show the page with all ways of signing in."""
@@ -65,7 +71,7 @@ class LoginPages:
     async def come_back(self, request: Any) -> bytes:
         """Take somebody in whom the provider has sent back."""
         provider = self._provider_or_nothing()
-        if self._desk.is_closed(request):
+        if self._is_closed(request):
             return self._refused(request, SignInError("too_many", _TOO_MANY))
         try:
             trip = self._trips.take(request, _one(request, b"state"), now=self._desk.now())
@@ -82,17 +88,28 @@ class LoginPages:
         except ValueError as error:
             raise SignInError("no_tenant", str(error)) from None
 
+    def _is_closed(self, request: Any) -> bool:
+        """Whether the provider was asked in vain too often of late, from there or in all."""
+        address = asked_by(request, None).address
+        return self._failures.is_closed(address, now=self._desk.seconds())
+
     def _provider_or_nothing(self) -> OidcProvider:
         if self._provider is None:
             raise ProblemError("not_found")
         return self._provider
 
     def _refused(self, request: Any, error: SignInError) -> bytes:
-        # (That a stranger has no cookie of ours is counted, and is worth no line each time.)
-        why = "" if error.code in {"state", "too_many"} else error.why
+        # (That a stranger has no cookie of ours costs nothing, and is worth no line each time.)
+        is_cheap = error.code in _CHEAP
         message, status = str(error), _STATUS.get(error.code, 403)
-        if self._desk.turned_away(request, f"oidc_{error.code}", why):
+        if self._desk.turned_away(
+            request,
+            f"oidc_{error.code}",
+            "" if is_cheap else error.why,
+            None if is_cheap else self._failures,
+        ):
             message, status = _TOO_MANY, 429
+        if status == 429:
             request.setHeader(b"retry-after", b"2")
         return _page(request, markup.refused_page(message, self._console + LOGIN), status)
 

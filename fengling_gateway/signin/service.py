@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from twisted.internet.defer import Deferred
 
 from fengling_gateway.access.browser import Browsers, Origins
+from fengling_gateway.access.proxies import Proxies
 from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.settings.signin import OidcSettings, SignInSettings
 from fengling_gateway.signin import markup
@@ -59,6 +60,7 @@ class SignIn:
         secure = settings.is_secure()
         console = settings.external_urls[0] if settings.external_urls else ""
         self._urls = tuple(settings.external_urls)
+        self._proxies = Proxies(settings.trusted_proxies)
         self.watch = SpentWatch(run=around.run, clock=around.clock, wall_clock=around.wall_clock)
         self.sessions = Sessions(
             ring,
@@ -80,7 +82,8 @@ class SignIn:
 
     def browsers(self, open_prefixes: tuple[bytes, ...] = ()) -> Browsers:
         """Return what the gate needs, beside `OPEN_PATHS`."""
-        return Browsers(self.sessions, Origins(self._urls), open_prefixes, OPEN_REQUESTS)
+        origins = Origins(self._urls)
+        return Browsers(self.sessions, origins, open_prefixes, OPEN_REQUESTS, self._proxies)
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what is to be mounted. Failures are `ProblemError`."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fengling_gateway.access.granted import Access, access_of
 from fengling_gateway.access.parameters import json_body, no_other_parameters, text_up_to
 from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.access.throttle import SignInThrottle
 from fengling_gateway.access.verifiers import as_kept
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import ROLES, Operator
@@ -47,6 +48,7 @@ class SessionApi:
         self._desk = desk
         self._watch = watch
         self._console = console
+        self._guesses = SignInThrottle()
 
     async def begin(self, request: Any) -> bytes:
         """Sign in whoever brings a link that was not used before. (Open: he has nothing else.)"""
@@ -67,8 +69,8 @@ class SessionApi:
             kept = desk.around.kept(link.via) if link.via else None
             return replace(link, person=as_kept(link.person, kept, desk.now()))
         except TokenError as error:
-            # (Who guesses is told the same by 429; a link that is good gets through.)
-            if desk.turned_away(request, f"link_{error.code}"):
+            # (A link that is good gets through, however many others guess.)
+            if desk.turned_away(request, f"link_{error.code}", throttle=self._guesses):
                 request.setHeader(b"retry-after", b"2")
                 raise ProblemError("too_many_failures") from None
             raise ProblemError("link_refused", links.described(error)) from None

@@ -13,6 +13,7 @@ from fengling_gateway.access.audit import AuditTrail
 from fengling_gateway.access.browser import Browsers, Origins
 from fengling_gateway.access.gate import Gate
 from fengling_gateway.access.granted import access_of
+from fengling_gateway.access.proxies import Proxies
 from fengling_gateway.access.verifiers import LocalTokens, RevokedError
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import Operator
@@ -60,7 +61,7 @@ class Inside(Resource):
 class Console:
     """A gate with browsers before it."""
 
-    def __init__(self, *urls: str) -> None:
+    def __init__(self, *urls: str, proxies: tuple[str, ...] = ()) -> None:
         self.inside = Inside()
         self.refusals: Counter[str] = Counter()
         clock = Clock()
@@ -73,7 +74,7 @@ class Console:
             clock=clock,
             wall_clock=lambda: NOW,
             refusals=self.refusals,
-            browsers=Browsers(Doors(), Origins(urls), (b"/ui/",)),
+            browsers=Browsers(Doors(), Origins(urls), (b"/ui/",), proxies=Proxies(proxies)),
         )
 
     def ask(self, path: bytes, *headers: bytes, method: bytes = b"GET") -> Answer:
@@ -237,3 +238,22 @@ def test_wrong_sessions_are_limited_like_wrong_tokens() -> None:
     statuses = [console.ask(b"/api/x", b"Cookie: session=bad").status for _ in range(7)]
     assert statuses == [401] * 5 + [429] * 2
     assert console.ask(b"/api/x", COOKIE).status == 200
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "address"),
+    [
+        ((), b"198.51.100.7", "192.0.2.1"),
+        (("192.0.2.0/24",), b"198.51.100.7", "198.51.100.7"),
+        (("192.0.2.0/24",), b"203.0.113.9, 198.51.100.7", "198.51.100.7"),
+        (("192.0.2.0/24",), b"198.51.100.7, 192.0.2.9", "198.51.100.7"),
+        (("192.0.2.0/24",), b"anybody", "192.0.2.1"),
+        (("198.51.100.0/24",), b"203.0.113.9", "192.0.2.1"),
+    ],
+)
+def test_proxies_of_ours_say_who_asks(proxies: tuple[str, ...], said: bytes, address: str) -> None:
+    """For the record, and for limits; of others it is their own address that counts."""
+    console = Console(proxies=proxies)
+    console.ask(b"/api/x", b"X-Forwarded-For: " + said)
+    [noted], _ = console.trail.page(after=None, limit=1)
+    assert noted["address"] == address

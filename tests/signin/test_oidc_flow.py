@@ -382,9 +382,20 @@ class RefusedTests(OidcCase):
             statuses.append((await self.sign_in(browser)).status)
         self.assertEqual(statuses[:9], [403] * 9)
         self.assertEqual(statuses[-1], 429)
+        for _ in range(20):  # of strangers, who cost nothing
+            refused = await Browser(console).get("/login/oidc/callback?code=x&state=y")
+            self.assertIn(refused.status, {400, 429})
         asked = len(self.provider.posted)
         self.assertEqual((await self.sign_in(Browser(console))).status, 429)
         self.assertEqual(len(self.provider.posted), asked)
+
+    async def test_strangers_close_no_door(self) -> None:
+        """Who has not begun is told so, however often, and others sign in."""
+        console = await self.console()
+        for _ in range(30):
+            refused = await Browser(console).get("/login/oidc/callback?code=x&state=y")
+            self.assertEqual(refused.status, 400)
+        self.assertEqual((await self.sign_in(Browser(console))).status, 200)
 
 
 class ProviderTests(OidcCase):

@@ -1,0 +1,1 @@
+People sign in to the console by a link that is good once (`fenglingctl login-link`) or with a provider of OpenID Connect whose groups are roles. Sessions are cookies that all consoles with the same keys know and that end everywhere within two seconds of signing out; pages of other sites can use them for nothing.
