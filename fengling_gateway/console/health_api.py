@@ -22,6 +22,8 @@ class Probing(Protocol):
 
     def status(self) -> dict[str, Any]: ...
 
+    def instance_status(self, instance_id: str) -> dict[str, Any] | None: ...
+
     def probe_now(self, instance_id: str) -> Deferred[dict[str, Any]]: ...
 
 
@@ -52,12 +54,12 @@ class HealthApi:
             entity_history, Key("instance_health", key.id), limit=call.limit()
         )
         body = self._mirror.config.bodies.get(Key("instance_health", key.id))
-        probes = {} if self._probing is None else self._probing.status().get("instances", {})
+        probes = None if self._probing is None else self._probing.instance_status(key.id)
         return Answer(
             {
                 "instance": key.id,
                 "verdict": json.loads(body) if body else {"health": "unknown"},
-                "probes": probes.get(key.id),
+                "probes": probes,
                 "history": [
                     {**revision.document(), "change": change.document()}
                     for revision, change in found.entries

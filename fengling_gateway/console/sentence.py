@@ -94,8 +94,9 @@ def _draining(summary: Summary) -> Iterator[Sentence]:
 
 def _unprobed(summary: Summary) -> Iterator[Sentence]:
     prober = summary["prober"]
-    if prober is not None and prober.get("holder") is None and prober.get("wanted"):
-        yield Sentence("warn", "Nobody probes instances", "health")
+    if prober is not None and prober["holder"] is None:
+        why = f": {prober['problem']}" if prober.get("problem") else ""
+        yield Sentence("warn", f"Nobody probes instances{why}", "health")
 
 
 _WRONG: Final[Sequence[Callable[[Summary], Iterator[Sentence]]]] = (

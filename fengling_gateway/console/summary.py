@@ -21,7 +21,7 @@ _TRAFFIC: Final = ("requests_per_s", "errors_per_s", "connections", "in_flight")
 class Health(Protocol):
     """Who probes instances; `fengling_gateway.health` does."""
 
-    def status(self) -> dict[str, Any]: ...
+    def prober_status(self) -> dict[str, Any]: ...
 
 
 class Summary:
@@ -61,7 +61,7 @@ class Summary:
             "draining": sorted(one["node"] for one in live if one.get("draining")),
             "switches": _switched_off(live),
             "health": self._health_of_instances(),
-            "prober": None if self._health is None else self._health.status().get("prober"),
+            "prober": None if self._health is None else self._health.prober_status(),
             "traffic": _traffic(live),
         }
         return {"sentence": sentence(value)._asdict(), **value}

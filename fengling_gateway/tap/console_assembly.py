@@ -36,6 +36,7 @@ from fengling_gateway.console.summary import Summary
 from fengling_gateway.console.trying import Trying
 from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
+from fengling_gateway.health.service import HealthService
 from fengling_gateway.model.entity import Key
 from fengling_gateway.settings import ConsoleSettings
 from fengling_gateway.settings.values import name_server
@@ -45,6 +46,7 @@ from fengling_gateway.signin.service import Operation, SignIn
 from fengling_gateway.supervisor.names import Refusal
 from fengling_gateway.supervisor.web import Web
 from fengling_gateway.syncbus.signing import Keyring
+from fengling_gateway.tap.console_health import make_health
 from fengling_gateway.tap.console_trust import TrustedIssuers
 from fengling_gateway.tap.programs import StartError
 
@@ -77,17 +79,35 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         networks=UpstreamNetworks(settings.upstream.allow),
     )
     keyring = Keyring(settings.sync.keys, cluster=settings.cluster) if settings.sync.keys else None
-    bus = _bus(reactor, settings, keyring)
+    heard: list[HealthService] = []  # who hears evidence is made of what the bus is made before
+
+    def evidence_received(node: str, instances: dict[str, dict[str, Any]]) -> None:
+        for one in heard:
+            one.evidence_received(node, instances)
+
+    bus = _bus(reactor, settings, keyring, evidence_received)
     fleet = FleetWatch(clock=reactor, nodes=bus)
     events = Events(clock=reactor, wall=time.time)
-    summary = Summary(mirror=mirror, fleet=fleet, health=None)
+    lookups = _lookups(reactor, settings)
+    health = None
+    if settings.probes.enabled:
+        health = make_health(
+            reactor=reactor,
+            settings=settings,
+            mirror=mirror,
+            lookups=lookups,
+            rng=rng,
+            tell=lambda beat: None if bus is None else bus.publish_prober(beat),
+        )
+        heard.append(health)
+    summary = Summary(mirror=mirror, fleet=fleet, health=health)
     editor = Editor(store=store, mirror=mirror)
     committing = Committing(mirror=mirror, fleet=fleet)
     tokens = LocalTokens(TokenRing(settings.management.token_keys), _kept(mirror))
     trusted = None
     if settings.management.issuers:
         # Whoever writes the configuration chooses whom this asks, but not any host.
-        asker = _web(reactor, settings, mirror.networks.refusal)
+        asker = _web(reactor, settings, lookups, mirror.networks.refusal)
         trusted = TrustedIssuers(reactor=reactor, mirror=mirror, get=asker.get)
     trail = AuditTrail(clock=reactor.seconds, wall_clock=time.time, api="console")
     signin = SignIn(
@@ -97,7 +117,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         around=Surroundings(
             run=store.run,
             kept=_kept(mirror),
-            web=_web(reactor, settings, _nobody_refuses),
+            web=_web(reactor, settings, lookups, _nobody_refuses),
             clock=reactor,
             wall_clock=time.time,
             trail=trail,
@@ -109,7 +129,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         history=HistoryApi(store=store, mirror=mirror),
         rollback=RollbackApi(store=store, committing=committing),
         fleet=FleetApi(store=store, mirror=mirror, fleet=fleet, bus=bus),
-        health=HealthApi(store=store, mirror=mirror, probing=None),
+        health=HealthApi(store=store, mirror=mirror, probing=health),
         trying=Trying(
             reactor=reactor,
             mirror=mirror,
@@ -155,7 +175,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             bus,
             events,
             summary,
-            others=(signin, *([] if trusted is None else [trusted])),
+            others=tuple(one for one in (signin, trusted, health) if one is not None),
         ),
         bind=lambda: _bind(settings),
         resource=gate,
@@ -176,16 +196,15 @@ def _endpoint(operation: Operation) -> Endpoint:
     )
 
 
-def _web(reactor: Any, settings: ConsoleSettings, refusal: Refusal) -> Web:
-    """Return who asks other hosts, unless that is refused."""
+def _lookups(reactor: Any, settings: ConsoleSettings) -> Lookups:
     servers = tuple(name_server(one) for one in settings.dns.servers)
     files = NameFiles(resolv_conf="/etc/resolv.conf", hosts="/etc/hosts", servers=servers)
-    return Web(
-        reactor=reactor,
-        lookups=Lookups(reactor=reactor, files=files),
-        refusal=refusal,
-        ca_file=settings.issuers.ca_file,
-    )
+    return Lookups(reactor=reactor, files=files)
+
+
+def _web(reactor: Any, settings: ConsoleSettings, lookups: Lookups, refusal: Refusal) -> Web:
+    """Return who asks other hosts, unless that is refused."""
+    return Web(reactor=reactor, lookups=lookups, refusal=refusal, ca_file=settings.issuers.ca_file)
 
 
 def _bind(settings: ConsoleSettings) -> socket.socket:
@@ -206,7 +225,12 @@ def _signer(keyring: Keyring | None) -> Callable[[bytes], bytes] | None:
     return lambda payload: keyring.sign(b"debug", payload, now=time.time())
 
 
-def _bus(reactor: Any, settings: ConsoleSettings, keyring: Keyring | None) -> Any:
+def _bus(
+    reactor: Any,
+    settings: ConsoleSettings,
+    keyring: Keyring | None,
+    evidence_received: Callable[[str, dict[str, dict[str, Any]]], None],
+) -> Any:
     if settings.redis.url is None or keyring is None:
         return None
     from fengling_gateway.syncbus.redis import SyncBus
@@ -218,6 +242,7 @@ def _bus(reactor: Any, settings: ConsoleSettings, keyring: Keyring | None) -> An
         node=f"console/{settings.name}",
         keyring=keyring,
         rng=random.Random(),
+        on_evidence=evidence_received if settings.probes.enabled else None,
     )
 
 
