@@ -198,9 +198,10 @@ def about(changes: Iterable[Planned], findings: Iterable[Finding]) -> list[Findi
 
 def _change(key: Key, row: Row, before: Row | None, ownership: Ownership) -> Planned | None:
     values = plain_fields(key, row)
-    for name in ("labels", "managed_by"):
-        if row.get(name) is not None:
-            values[name] = as_stored(name, row[name])
+    if row.get("labels") is not None:
+        values["labels"] = as_stored("labels", row["labels"])
+    if "managed_by" in row:  # or it stays; None is nobody
+        values["managed_by"] = row["managed_by"]
     if ownership.managed_by is not None:
         values["managed_by"] = ownership.managed_by
     if before is None:
