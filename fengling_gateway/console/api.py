@@ -26,6 +26,7 @@ from fengling_gateway.console.edits import (
     StaleError,
 )
 from fengling_gateway.console.entity_api import KINDS
+from fengling_gateway.console.form_problems import relative
 from fengling_gateway.console.forms import FormError
 from fengling_gateway.console.store import RefusedError, StoreBusyError, StoreError
 from fengling_gateway.editing.changes import TakenError
@@ -141,7 +142,7 @@ def problem_of(error: Exception) -> ProblemError | None:
         )
     if isinstance(error, (InvalidEditError, InvalidError)):
         found = error.rejected if isinstance(error, InvalidEditError) else error.judged.rejected
-        rejected = {key: why.problems for key, why in found.items()}
+        rejected = {key: relative(key, why.problems) for key, why in found.items()}
         return ProblemError("invalid", "", problems=problems_of(rejected))
     for kind, code, detail in _PROBLEMS:
         if isinstance(error, kind):

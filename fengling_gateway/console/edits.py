@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
+from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.console.mirror import Mirror, Trial
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing import transaction
 from fengling_gateway.editing.changes import (
     Ownership,
     Planned,
+    TakenError,
     deletion,
     plan,
     with_kept_values,
@@ -84,7 +86,7 @@ class Edit:
     Attributes:
         wanted: rows as they are to be; fields that are left out have their defaults.
         deleted: what is to go.
-        versions: in which what there is must be; of what is not named, any will do.
+        versions: in which what is named must be there; of what is not, any will do.
         new: those of ``wanted`` that must not be there yet.
         old: those that must be there.
         ownership: whose it is; with ``prune``, what else is theirs goes.
@@ -154,13 +156,16 @@ class Editor:
             InvalidEditError: it would be rejected.
             NeededError: it would have others rejected.
             TakenError: it would change what somebody else manages.
+            SourceError: what is served is not known.
         """
         found = await self._store.run(_read, edit)
         _compare(edit, found.rows)
+        await self._catch_up(found.served)
         wanted = with_kept_values(edit.wanted, found.rows)
         changes = plan(wanted, found.rows, edit.ownership)
-        gone = {*edit.deleted, *(one.key for one in changes if one.action == "delete")}
-        changes += [deletion(key, found.rows[key]) for key in edit.deleted]
+        pruned = {one.key for one in changes if one.action == "delete"}
+        gone = edit.deleted | pruned
+        changes += [deletion(key, found.rows[key]) for key in sorted(edit.deleted - pruned)]
         trial = await self._mirror.try_out({**dict.fromkeys(gone), **wanted})
         if trial.rejected:
             raise InvalidEditError(trial.rejected)
@@ -173,6 +178,14 @@ class Editor:
         return PlannedEdit(
             tuple(changes), refers_to, trial, found.deleted_once, self._mirror.networks
         )
+
+    async def _catch_up(self, served: int) -> None:
+        """Have the mirror know what was read: who has just made something refers to it at once."""
+        mirror = self._mirror
+        if mirror.position is None or mirror.position.revision < served or not mirror.is_judged:
+            await mirror.look("edit")
+        if not mirror.is_judged:
+            raise SourceError(mirror.problem or "the configuration has not been read yet")
 
     async def write(
         self, planned: PlannedEdit, signature: transaction.Signature
@@ -193,7 +206,10 @@ class Editor:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
+    """``served`` is the newest revision that is not held."""
+
     rows: dict[Key, Row]
+    served: int
     refs: Mapping[Key, frozenset[Key]]
     deleted_once: frozenset[Key]
 
@@ -216,18 +232,32 @@ def _read(connection: Any, edit: Edit) -> _Found:
         if edit.ownership.prune and edit.ownership.managed_by is not None:
             rows.update(read_managed(connection, edit.ownership.managed_by))
         made = [key for key in edit.wanted if key not in rows]
-        return _Found(rows, refs, deleted_once(connection, made))
+        return _Found(rows, _served(connection), refs, deleted_once(connection, made))
+
+
+def _served(connection: Any) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT baseline_revision FROM fengling.head")
+        [(revision,)] = cursor.fetchall()
+    return int(revision)
 
 
 def _compare(edit: Edit, rows: Mapping[Key, Row]) -> None:
+    """Refuse what does not fit what there is."""
     if there := [key for key in edit.new if key in rows]:
         raise ExistsError(there)
     if missing := [key for key in (*edit.old, *edit.deleted) if key not in rows]:
         raise MissingError(missing)
     stale = [
-        key
-        for key, version in edit.versions.items()
-        if key in rows and rows[key].get("version") != version
+        key for key, version in edit.versions.items() if rows.get(key, {}).get("version") != version
     ]
     if stale:
         raise StaleError(stale)
+    managers = {key: rows[key].get("managed_by") for key in sorted(edit.deleted)}
+    foreign = [
+        f"{key} (by {manager})"
+        for key, manager in managers.items()
+        if manager and manager != edit.ownership.managed_by and not edit.ownership.take_over
+    ]
+    if foreign:
+        raise TakenError(f"managed by somebody else: {', '.join(foreign[:5])}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fengling_gateway.access.problems import ProblemError
@@ -121,15 +121,18 @@ class EntityApi:
     async def _replace(self, call: Call, key: Key, version: int | None, row: Row) -> Answer:
         self._refuse_others(call, key, row)
         versions = {} if version is None else {key: version}
-        edit = Edit({key: row}, versions=versions, old=frozenset((key,)))
-        return await self._change(call, edit, key)
+        ownership = Ownership(take_over=call.flag("take_over"))
+        edit = Edit({key: row}, versions=versions, old=frozenset((key,)), ownership=ownership)
+        return await self._change(call, edit, key, also=("take_over",))
 
     async def delete(self, call: Call) -> Answer:
         key = _key(call, WRITE_SCOPES, WRITE)
         version = call.expected_version()
         await self._row(call, key)
         versions = {} if version is None else {key: version}
-        edit = Edit({}, deleted=frozenset((key,)), versions=versions)
+        # Whoever names just this one means it, whoever manages it.
+        ownership = Ownership(take_over=True)
+        edit = Edit({}, deleted=frozenset((key,)), versions=versions, ownership=ownership)
         return await self._change(call, edit, None)
 
     async def apply(self, call: Call) -> Answer:
@@ -137,10 +140,8 @@ class EntityApi:
         call.access.require(WRITE)
         call.access.require_all_tenants()
         edit = self._document(call)
-        touched = {*edit.wanted, *edit.deleted}
-        for scope in {WRITE_SCOPES[key.kind] for key in touched if key.kind in WRITE_SCOPES}:
-            call.access.require(scope)
-        return await self._change(call, edit, None)
+        _require_scopes(call, (*edit.wanted, *edit.deleted))
+        return await self._change(call, edit, None, also=("managed_by", "prune", "take_over"))
 
     def _document(self, call: Call) -> Edit:
         """Read a body with several entities: YAML as files have it, or JSON that says more."""
@@ -150,8 +151,10 @@ class EntityApi:
                 return Edit(parse_entities(call.content()).rows, ownership=ownership)
             except FileError as error:
                 raise ProblemError("invalid", "; ".join(error.problems[:10])) from error
-        body = call.json()
-        sections = body if type(body) is dict else {}
+        sections = call.json()
+        if type(sections) is not dict:
+            raise ProblemError("invalid_parameter", "the body must be an object")
+        deleted = frozenset(_keys(sections.get("delete", [])))
         wanted: dict[Key, Row] = {}
         versions: dict[Key, int] = {}
         for section, entities in sections.items():
@@ -164,22 +167,27 @@ class EntityApi:
             for entity in entities:
                 row = row_of(kind, entity)
                 key = Key(kind, _id_of(kind, row))
+                if key in wanted or key in deleted:
+                    raise ProblemError("invalid_parameter", f"the body has {key} twice")
                 wanted[key] = row
                 if type(entity.get("version")) is int and entity["version"]:
                     versions[key] = entity["version"]
-        return Edit(
-            wanted,
-            deleted=frozenset(_keys(sections.get("delete", []))),
-            versions=versions,
-            ownership=ownership,
-        )
+        return Edit(wanted, deleted=deleted, versions=versions, ownership=ownership)
 
     async def _change(
-        self, call: Call, edit: Edit, key: Key | None, *, status: int = 200
+        self,
+        call: Call,
+        edit: Edit,
+        key: Key | None,
+        *,
+        status: int = 200,
+        also: tuple[str, ...] = (),
     ) -> Answer:
         """Plan an edit and, unless that is all that is wanted, write it."""
-        wish = self._committing.wish_of(call, *_OWNERSHIP_PARAMETERS)
+        wish = self._committing.wish_of(call, *also)
         planned = await self._editor.plan(edit)
+        # Also of what is pruned: a token's record that goes may be its revocation.
+        _require_scopes(call, (one.key for one in planned.changes))
         told = self._told(planned)
         if wish.dry_run:
             return Answer({"dry_run": True, **told})
@@ -250,9 +258,6 @@ class EntityApi:
         return value
 
 
-_OWNERSHIP_PARAMETERS: Final = ("managed_by", "prune", "take_over")
-
-
 def _ownership(call: Call) -> Ownership:
     managed_by, prune = call.text("managed_by"), call.flag("prune")
     if prune and not managed_by:
@@ -268,6 +273,12 @@ def _kind(call: Call, scopes: Mapping[str, str], usual: str) -> str:
         raise ProblemError("not_found")
     call.access.require(scopes.get(kind, usual))
     return kind
+
+
+def _require_scopes(call: Call, keys: Iterable[Key]) -> None:
+    """Refuse to write what needs more than writing does."""
+    for scope in {WRITE_SCOPES[key.kind] for key in keys if key.kind in WRITE_SCOPES}:
+        call.access.require(scope)
 
 
 def _key(call: Call, scopes: Mapping[str, str], usual: str) -> Key:
