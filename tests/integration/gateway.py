@@ -45,6 +45,7 @@ class GatewayProcess:
     redis: str | None = None
     worker_count: int = 2
     node: str = "n1"
+    cluster: str = f"test-{os.getpid()}"
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     source: str = "database"
     listener: Sequence[str] = ()
@@ -184,7 +185,7 @@ class GatewayProcess:
         for name, values in self.settings.items():
             tables.setdefault(name, {}).update(values)
         lines = [
-            f'cluster = "test-{os.getpid()}"',
+            f"cluster = {json.dumps(self.cluster)}",
             f"node = {json.dumps(self.node)}",
             f"workers = {self.worker_count}",
             f"source = {json.dumps(self.source)}",
