@@ -188,6 +188,7 @@ class BoundedSite(Site):
         reactor: IReactorTime,
         refusals: Counter[str],
         max_body_bytes: int = MAX_BODY_BYTES,
+        max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         # Without Twisted's own timeout, which each byte begins anew; and forms, which nothing
         # here takes, are not read before anybody has asked who sends them.
@@ -200,11 +201,12 @@ class BoundedSite(Site):
         )
         self.refusals = refusals
         self.max_body_bytes = max_body_bytes
+        self._max_connections = max_connections
         self.waiting: dict[BoundedChannel, None] = {}
         self._open: set[BoundedChannel] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
-        if len(self._open) >= MAX_CONNECTIONS:
+        if len(self._open) >= self._max_connections:
             longest = next(iter(self.waiting), None)
             if longest is None:  # all of them are being answered
                 self.refusals["too_many_connections"] += 1

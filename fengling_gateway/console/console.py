@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
@@ -14,13 +14,16 @@ from twisted.logger import Logger
 
 from fengling_gateway.access.site import BoundedSite
 from fengling_gateway.console.call import MAX_BODY_BYTES
-from fengling_gateway.console.events import Events
+from fengling_gateway.console.events import MAX_STREAMS, Events
 from fengling_gateway.console.fleet import FleetWatch, States
 from fengling_gateway.console.mirror import Applied, Mirror
 from fengling_gateway.console.store import Store
 from fengling_gateway.console.summary import Summary
 
 _log = Logger(namespace="fengling.console")
+
+MAX_CONNECTIONS: Final = 2 * MAX_STREAMS
+"""Each open page has one for what happens, and others for what somebody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Console:
                 reactor=self._reactor,
                 refusals=self._refusals,
                 max_body_bytes=MAX_BODY_BYTES,
+                max_connections=MAX_CONNECTIONS,
             )
             self._port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, site)
         self._parts.store.start()
