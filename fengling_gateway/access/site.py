@@ -188,7 +188,7 @@ class BoundedSite(Site):
         reactor: IReactorTime,
         refusals: Counter[str],
         max_body_bytes: int = MAX_BODY_BYTES,
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
     ) -> None:
         # Without Twisted's own timeout, which each byte begins anew; and forms, which nothing
         # here takes, are not read before anybody has asked who sends them.
@@ -201,7 +201,7 @@ class BoundedSite(Site):
         )
         self.refusals = refusals
         self.max_body_bytes = max_body_bytes
-        self._max_connections = max_connections
+        self._max_connections = max_connections or MAX_CONNECTIONS
         self.waiting: dict[BoundedChannel, None] = {}
         self._open: set[BoundedChannel] = set()
 
