@@ -11,9 +11,23 @@ from fengling_gateway.cli.output import output_option, print_value
 from fengling_gateway.cli.target import database_option
 
 
-@click.group("db")
+class _Commands(click.Group):
+    """Loads what needs a database driver when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "retention"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "retention":
+            from fengling_gateway.cli.retention import retention
+
+            return retention
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group("db", cls=_Commands)
 def db_command() -> None:
-    """Create, upgrade and show the database's schema."""
+    """Create, upgrade and show the database's schema, and say for how long its log is kept."""
 
 
 @db_command.command()

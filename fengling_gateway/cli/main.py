@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "db": "db",
     "diff": "configuration",
     "drain": "fleet",
+    "events": "events",
     "explain": "serving",
     "export": "configuration",
     "get": "serving",

@@ -235,6 +235,12 @@ def find_revisions(connection: Any, numbers: Iterable[int]) -> dict[int, Revisio
     return {one.id: one for one in _select(connection, ["r.id = ANY (%(ids)s)"], given)}
 
 
+def revisions_after(connection: Any, number: int, limit: int = MAX_PAGE) -> list[Revision]:
+    """Return the first revisions of all kinds after one, oldest first."""
+    given = {"after": number, "limit": limit}
+    return _select(connection, ["r.id > %(after)s"], given, order="ASC")
+
+
 def require_revision(connection: Any, *numbers: int) -> Reach:
     """
     Return how far the log goes, if revisions are or have been.
@@ -258,9 +264,11 @@ def read_reach(connection: Any) -> Reach:
         return Reach(*cursor.fetchone())
 
 
-def _select(connection: Any, conditions: list[str], arguments: dict[str, Any]) -> list[Revision]:
+def _select(
+    connection: Any, conditions: list[str], arguments: dict[str, Any], order: str = "DESC"
+) -> list[Revision]:
     where = " AND ".join(conditions) or "true"
-    query = f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY r.id DESC LIMIT %(limit)s"
+    query = f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY r.id {order} LIMIT %(limit)s"
     with connection.cursor() as cursor:
         cursor.execute(query, {**arguments, "named": _NAMED})
         return [_revision(row) for row in cursor]
