@@ -30,6 +30,7 @@ from fengling_gateway.console.health_api import HealthApi
 from fengling_gateway.console.history_api import HistoryApi
 from fengling_gateway.console.metrics import render
 from fengling_gateway.console.mirror import Mirror
+from fengling_gateway.console.pages import FILES, Pages
 from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.store import Store
 from fengling_gateway.console.summary import Summary
@@ -144,7 +145,8 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         metrics=lambda: render(mirror, store, fleet, events, refusals),
     )
     api = ConsoleApi(
-        [*endpoints(operations), *map(_endpoint, signin.operations())], refusals=refusals
+        [*endpoints(operations), *map(_endpoint, signin.operations()), *Pages().endpoints()],
+        refusals=refusals,
     )
     gate = Gate(
         inside=api.app.resource(),
@@ -157,7 +159,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         clock=reactor,
         wall_clock=time.time,
         refusals=refusals,
-        browsers=signin.browsers((b"/ui/",)),
+        browsers=signin.browsers((f"{FILES}/".encode(),)),
     )
 
     def replace_keys(changed: ConsoleSettings) -> None:

@@ -1,0 +1,1 @@
+The console has pages: how everything is in a sentence, services with the health of their instances, routes with forms that say while one types what is odd (and the same change as SQL, YAML and curl), history with diff, undo and rollback, explain, and the fleet as it is now.

@@ -1,0 +1,147 @@
+// An entity while somebody edits it: what it was, what it is to be, and what the API makes of it.
+//
+// Whatever is typed is tried out (?dry_run=true) as soon as somebody pauses: so errors and what is
+// odd are told before anything is saved.
+
+import { Problem, api, pathOf } from "../api.js";
+import { KINDS, changedFields, idOf, ownFields, said } from "../text/kinds.js";
+import { isWithin, pathText, valueAt, withValue } from "./paths.js";
+
+const PAUSE_MS = 250;
+
+export class Editing {
+  #timer = null;
+  #asked = 0;
+  #told = new Set();
+
+  // base: the entity as it is; null: it is to be made. changed: called after each change.
+  constructor(kind, base, { fields = {}, id = "", changed }) {
+    this.kind = kind;
+    this.list = KINDS[kind].list;
+    this.changed = changed;
+    this.typed = new Map(); // what is being typed, where it is not yet a value
+    this.comment = "";
+    this.begin(base, { id, fields });
+  }
+
+  // Begin again, from the entity as it is now.
+  begin(base, { id = "", fields = {} } = {}) {
+    this.base = base;
+    this.id = base ? idOf(this.kind, base) : id;
+    this.before = base ? ownFields(base) : null;
+    this.fields = base ? { ...this.before } : { ...KINDS[this.kind].defaults, ...fields };
+    this.checked = null; // the newest answer of a dry run
+    this.error = null; // the newest error, of a dry run or of saving
+    this.conflict = null; // the entity as somebody else has made it meanwhile
+    this.isChecking = false;
+    this.isSaving = false;
+    this.typed.clear();
+    this.#asked++;
+    clearTimeout(this.#timer);
+  }
+
+  get isNew() {
+    return this.base === null;
+  }
+
+  get isDirty() {
+    return this.isNew || changedFields(this.kind, this.before, this.fields).length > 0;
+  }
+
+  get isTouched() {
+    return this.isNew ? this.checked !== null || this.error !== null || this.id !== "" : this.isDirty;
+  }
+
+  at(steps) {
+    return valueAt(this.fields, steps);
+  }
+
+  set(steps, value) {
+    this.fields = withValue(this.fields, steps, value);
+    this.checkSoon();
+  }
+
+  setId(id) {
+    this.id = id.trim();
+    this.checkSoon();
+  }
+
+  checkSoon() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.check(), PAUSE_MS);
+    this.isChecking = true;
+    this.changed();
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+
+  // Try out what is there now; the newest answer counts.
+  async check() {
+    const mine = ++this.#asked;
+    if (!this.isDirty) {
+      this.checked = this.error = null;
+    } else {
+      try {
+        const answer = await this.#send({ dry_run: true }, { unattended: true });
+        if (mine !== this.#asked) return;
+        [this.checked, this.error] = [answer, null];
+      } catch (error) {
+        if (mine !== this.#asked) return;
+        [this.checked, this.error] = [null, error];
+      }
+    }
+    this.isChecking = false;
+    this.changed();
+  }
+
+  // Returns what the API answers; fails with `Problem`.
+  async save({ force = false, takeOver = false } = {}) {
+    clearTimeout(this.#timer);
+    this.#asked++;
+    this.isSaving = true;
+    this.changed();
+    try {
+      return await this.#send({ wait: "all", timeout: "5s", comment: this.comment, force, take_over: takeOver });
+    } catch (error) {
+      this.error = error;
+      throw error;
+    } finally {
+      this.isSaving = this.isChecking = false;
+      this.changed();
+    }
+  }
+
+  #send(query, options = {}) {
+    const body = said(this.kind, this.fields);
+    if (!this.isNew) {
+      return api("PUT", pathOf(this.list, this.id), { body, query, version: this.base.version, ...options });
+    }
+    const name = this.kind === "setting" ? { key: this.id } : this.id ? { id: this.id } : {};
+    return api("POST", `/${this.list}`, { body: { ...name, ...body }, query, ...options });
+  }
+
+  // Problems, as fields show them: each field asks for its own, and what nobody asks for is left.
+
+  startTelling() {
+    this.#told.clear();
+  }
+
+  problemsAt(steps, { deep = true } = {}) {
+    const place = pathText(steps);
+    return this.#problems().filter((one) => {
+      const fits = deep ? isWithin(one.path, place) && one.path !== "" : one.path === place;
+      if (fits) this.#told.add(one);
+      return fits;
+    });
+  }
+
+  untold() {
+    return this.#problems().filter((one) => !this.#told.has(one));
+  }
+
+  #problems() {
+    return this.error instanceof Problem ? this.error.problems : [];
+  }
+}

@@ -1,0 +1,130 @@
+// What is going on, as the console tells it by server-sent events.
+//
+// Everything that is known is in `live`; whoever listens is told which part is new:
+// revision, fleet, summary or connection.
+
+import { ROOT, get } from "./api.js";
+
+const SAMPLES = 180;
+const PATIENCE = [500, 1000, 2000, 5000, 10000];
+const PARTS = ["revision", "fleet", "summary"];
+
+export const live = {
+  connected: null, // null: not yet
+  summary: null,
+  problem: null, // why there is no summary
+  fleet: null, // as GET /fleet tells it
+  samples: [], // of traffic, one a second, the newest last
+  revision: null, // the newest event of this kind
+};
+
+const told = new EventTarget();
+let source = null;
+let failures = 0;
+let asking = 0;
+
+export function onLive(parts, listener, signal) {
+  for (const part of [parts].flat()) {
+    told.addEventListener(part, (event) => listener(event.detail, part), { signal });
+  }
+}
+
+function tell(part, detail = null) {
+  told.dispatchEvent(new CustomEvent(part, { detail }));
+}
+
+export function startLive() {
+  connect();
+  refresh();
+  setInterval(() => document.hidden || refresh(), 15_000);
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+}
+
+function connect() {
+  source?.close();
+  source = new EventSource(`${ROOT}/events`);
+  source.onopen = () => {
+    if (failures) refresh();
+    failures = 0;
+    connected(true);
+  };
+  source.onerror = () => {
+    connected(false);
+    // A browser tries again by itself, but not after an answer that is an error.
+    if (source.readyState !== EventSource.CLOSED) return;
+    const wait = PATIENCE[Math.min(failures++, PATIENCE.length - 1)];
+    setTimeout(() => connect(), wait);
+    // (That asks who is signed in, too.)
+    refresh();
+  };
+  for (const part of PARTS) source.addEventListener(part, (event) => heard(part, event));
+}
+
+function connected(is) {
+  if (live.connected === is) return;
+  live.connected = is;
+  tell("connection");
+}
+
+function heard(part, event) {
+  let value;
+  try {
+    value = JSON.parse(event.data);
+  } catch {
+    return;
+  }
+  if (part === "fleet") setFleet(value);
+  if (part === "revision") live.revision = value;
+  if (part === "summary") setSummary(value, null);
+  else tell(part, value);
+}
+
+export function setFleet(value) {
+  live.fleet = value;
+  const sample = trafficOf(nodesOf(value));
+  if (sample) live.samples = [...live.samples, sample].slice(-SAMPLES);
+}
+
+// The nodes of a fleet, by name.
+export function nodesOf(fleet) {
+  const nodes = fleet?.nodes ?? [];
+  const found = Array.isArray(nodes)
+    ? nodes
+    : Object.entries(nodes).map(([node, state]) => ({ node, ...state }));
+  return found.toSorted((a, b) => (a.node < b.node ? -1 : 1));
+}
+
+// What all live nodes serve together; the slowest hundredth is that of the slowest node.
+export function trafficOf(nodes) {
+  const heard = nodes.filter((node) => node.live !== false && node.traffic).map((one) => one.traffic);
+  if (!heard.length) return null;
+  const sum = (name) => heard.reduce((all, one) => all + (one[name] ?? 0), 0);
+  const requests = sum("requests_per_s");
+  const p50 = heard.reduce((all, one) => all + (one.p50_ms ?? 0) * (one.requests_per_s ?? 0), 0);
+  return {
+    requests,
+    errors: sum("errors_per_s"),
+    p50: requests ? p50 / requests : null,
+    p99: heard.reduce((most, one) => Math.max(most, one.p99_ms ?? 0), 0) || null,
+    connections: sum("connections"),
+    in_flight: sum("in_flight"),
+  };
+}
+
+// Ask for the summary; the newest answer counts.
+export async function refresh() {
+  const mine = ++asking;
+  try {
+    const summary = await get("/summary", undefined, { unattended: true });
+    if (mine === asking) setSummary(summary, null);
+  } catch (error) {
+    if (mine === asking && error.name !== "AbortError") setSummary(live.summary, error);
+  }
+}
+
+function setSummary(summary, problem) {
+  asking++;
+  live.summary = summary;
+  live.problem = problem;
+  tell("summary");
+}
