@@ -172,6 +172,7 @@ class BoundedSite(Site):
     A site that shows no tracebacks to strangers and writes no access log.
 
     Attributes:
+        max_connections: that are open at a time.
         max_body_bytes: that are kept of a request's body; a larger one is refused.
         waiting: the connections that owe us a request, the longest first.
         refusals: counts connections that are dropped, by reason.
@@ -201,12 +202,12 @@ class BoundedSite(Site):
         )
         self.refusals = refusals
         self.max_body_bytes = max_body_bytes
-        self._max_connections = max_connections or MAX_CONNECTIONS
+        self.max_connections = max_connections or MAX_CONNECTIONS
         self.waiting: dict[BoundedChannel, None] = {}
         self._open: set[BoundedChannel] = set()
 
     def buildProtocol(self, addr: Any) -> Any:
-        if len(self._open) >= self._max_connections:
+        if len(self._open) >= self.max_connections:
             longest = next(iter(self.waiting), None)
             if longest is None:  # all of them are being answered
                 self.refusals["too_many_connections"] += 1

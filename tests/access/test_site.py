@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from fengling_gateway.access import site as site_module
 from fengling_gateway.access.site import (
     CLOSE_SECONDS,
     IDLE_SECONDS,
@@ -203,7 +202,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_one_too_many_replaces_who_waits_the_longest(self) -> None:
         """A probe gets through while somebody holds all connections open."""
-        self.patch(site_module, "MAX_CONNECTIONS", 3)
+        self.site.max_connections = 3
         first, second, third = (self.connected() for _ in range(3))
         for peer in (first, second, third):
             peer.send(HALF)
@@ -219,7 +218,7 @@ class SiteTests(SynchronousTestCase):
 
     def test_who_is_being_answered_is_not_dropped(self) -> None:
         """Then it is the new one that has to come again."""
-        self.patch(site_module, "MAX_CONNECTIONS", 2)
+        self.site.max_connections = 2
         self.page.waits = True
         busy = [self.connected(), self.connected()]
         for peer in busy:
