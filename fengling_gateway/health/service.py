@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from fengling_gateway.health.election import Candidate, Election
+from fengling_gateway.health.jumps import Jumps
 from fengling_gateway.health.outcomes import Outcome, Unjudged
 from fengling_gateway.health.status import (
     counts_document,
@@ -74,6 +75,7 @@ class HealthService:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
+        self._jumps = Jumps()
         self._wall = wall
         self._settings = settings
         self._configuration = configuration
@@ -165,7 +167,17 @@ class HealthService:
         self._writer.begin(term.number)
 
     def beaten(self, term: int) -> None:
+        self._look_at_clock()
         self._on_heartbeat(term, self._settings.name)
+
+    def _look_at_clock(self) -> None:
+        # (Heartbeats come by a thread, whose clock nobody sets.)
+        jump = self._jumps.look(self._reactor.seconds(), time.monotonic())
+        if jump:
+            self._watch.clock_jumped(jump)
+            self._writer.clock_jumped(jump)
+            self._election.clock_jumped()
+            self._pen.clock_jumped()
 
     def term_lost(self, reason: str) -> None:
         self._writer.pause()
