@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.auth.operators import Operator
 from fengling_gateway.console.call import Call
 
 MAX_STREAMS: Final = 500
@@ -26,6 +27,9 @@ MAX_UNTAKEN: Final = 200
 """Events that wait for a client that does not read: more, and it is disconnected, to begin anew."""
 
 KEEPALIVE_SECONDS: Final = 15.0
+
+LOOK_SECONDS: Final = 2.0
+"""How often is looked whose session has ended."""
 
 LONGEST_SECONDS: Final = 3600.0
 """Then a page connects again, and shows its credentials."""
@@ -38,9 +42,11 @@ class _Stream:
     Attributes:
         over: fires when it has ended; whoever has let the client in finishes the request then.
         until: when it has to end, on the reactor's clock.
+        operator: who listens.
     """
 
-    def __init__(self, request: Any, until: float) -> None:
+    def __init__(self, request: Any, until: float, operator: Operator) -> None:
+        self.operator = operator
         self._request = request
         self._waiting: deque[bytes] = deque()
         self._paused = False
@@ -91,14 +97,17 @@ class Events:
 
     Attributes:
         told: events so far, each counted once.
+        holds: says whether the credential still does with which somebody listens.
     """
 
     def __init__(self, *, clock: IReactorTime, wall: Callable[[], float]) -> None:
+        self.holds: Callable[[Operator], bool] = lambda _: True
         self._clock = clock
         self._wall = wall
         self._streams: dict[_Stream, None] = {}
         self._keepalive = LoopingCall(self._keep_alive)
-        self._keepalive.clock = clock
+        self._look = LoopingCall(self._look_who_may)
+        self._keepalive.clock = self._look.clock = clock
         self._newest: dict[str, bytes] = {}
         self.told = 0
 
@@ -107,11 +116,13 @@ class Events:
 
     def start(self) -> None:
         self._keepalive.start(KEEPALIVE_SECONDS, now=False)
+        self._look.start(LOOK_SECONDS, now=False)
 
     def stop(self) -> None:
         """End all streams."""
-        if self._keepalive.running:
-            self._keepalive.stop()
+        for loop in (self._keepalive, self._look):
+            if loop.running:
+                loop.stop()
         for stream in list(self._streams):
             stream.end()
 
@@ -139,8 +150,9 @@ class Events:
         if len(self._streams) >= MAX_STREAMS:
             raise ProblemError("busy", "too many pages are open")
         # No longer than its credential holds.
-        left = min(LONGEST_SECONDS, call.access.operator.expires_at - self._wall())
-        stream = _Stream(call.request, self._clock.seconds() + left)
+        operator = call.access.operator
+        left = min(LONGEST_SECONDS, operator.expires_at - self._wall())
+        stream = _Stream(call.request, self._clock.seconds() + left, operator)
         self._streams[stream] = None
         stream.begin()
         for event in self._newest.values():
@@ -152,9 +164,12 @@ class Events:
         return said
 
     def _keep_alive(self) -> None:
+        for stream in list(self._streams):
+            stream.send(b": \n\n")
+
+    def _look_who_may(self) -> None:
+        """End the streams of credentials that are over, by time or because somebody says so."""
         now = self._clock.seconds()
         for stream in list(self._streams):
-            if now >= stream.until:
+            if now >= stream.until or not self.holds(stream.operator):
                 stream.end()
-            else:
-                stream.send(b": \n\n")

@@ -17,12 +17,11 @@ from fengling_gateway.model.names import is_slug
 from fengling_gateway.signin import links
 from fengling_gateway.signin.desk import Desk, described, instant, write_json
 from fengling_gateway.signin.links import Link, link_url, make_link, read_link
+from fengling_gateway.signin.sessions import SOURCE
 from fengling_gateway.signin.watch import SpentWatch
 
 SESSION: Final = "/api/console/session"
 LINKS: Final = "/api/console/login-links"
-
-_SESSION_SOURCE: Final = "session "
 
 
 def _is_tenants(value: Any) -> bool:
@@ -98,7 +97,7 @@ class SessionApi:
         no_other_parameters(request, set())
         access = access_of(request)
         operator = access.operator
-        if not operator.source.startswith(_SESSION_SOURCE):
+        if not operator.source.startswith(SOURCE):
             detail = "there is no session to end; `fenglingctl token revoke` is for tokens"
             raise ProblemError("conflict", detail)
         record = access.began("sign out", None)

@@ -24,6 +24,9 @@ from fengling_gateway.signin.spent import EndedSessions
 AUDIENCE: Final = "fengling-console-session"
 COOKIE: Final = "fengling-session"
 
+SOURCE: Final = "session "
+"""What the source of an operator begins with who shows one."""
+
 UNATTENDED: Final = b"x-unattended"
 """A header of what a page asks for by itself: that does not make a session last longer."""
 
@@ -124,10 +127,12 @@ class Sessions:
         return operator
 
     def is_good(self, operator: Operator, *, now: float) -> bool:
-        """Whether a session still holds: for answers that go on and on, like live events."""
-        over = self._ended.is_over(operator.token_id, operator.expires_at)
+        """Whether a session, or a token, still holds: for answers that go on, like live events."""
+        is_session = operator.source.startswith(SOURCE)
+        if is_session and self._ended.is_over(operator.token_id, operator.expires_at):
+            return False
         row = self._kept(operator.token_id)
-        return not over and now < operator.expires_at and (row is None or not row["revoked_at"])
+        return now < operator.expires_at and (row is None or row["revoked_at"] is None)
 
     def clear(self, request: Any) -> None:
         """Take the cookie from the browser."""
@@ -172,7 +177,7 @@ def names_of(ring: TokenRing, cookie: str) -> tuple[str, ...]:
 
 
 def _source(how: str) -> str:
-    return f"session by {how}"
+    return f"{SOURCE}by {how}"
 
 
 def _is_somebodys(request: Any) -> bool:

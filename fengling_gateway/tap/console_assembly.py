@@ -125,6 +125,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             refusals=refusals,
         ),
     )
+    events.holds = lambda operator: signin.sessions.is_good(operator, now=time.time())
     operations = Operations(
         entities=EntityApi(store=store, mirror=mirror, editor=editor, committing=committing),
         history=HistoryApi(store=store, mirror=mirror),
