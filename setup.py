@@ -36,6 +36,7 @@ COMPILED_MODULES: tuple[str, ...] = (
     "fengling_gateway.dataplane.credentials",
     "fengling_gateway.dataplane.identities",
     "fengling_gateway.dataplane.answer_side",
+    "fengling_gateway.dataplane.debugged_exchange",
     "fengling_gateway.dataplane.exchange",
     "fengling_gateway.dataplane.exchange_base",
     "fengling_gateway.dataplane.request_side",

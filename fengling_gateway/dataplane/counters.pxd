@@ -21,6 +21,7 @@ cdef class Counters:
     cdef public long long accept_pauses, connections_shed, descriptors_short
     cdef public long long memory_limit_now, memory_now, overload_now
     cdef public long long health_stale_now, instances_off_now, routes_off_now
+    cdef public long long debug_headers_refused, debugged
     cdef public long long ejected_now, ejections, reactivations
     cdef public long long dns_lookups, dns_lookups_failed, dns_stale_uses
     cdef public dict routes, tls_handshakes_failed

@@ -75,6 +75,7 @@ class Counters:
     Attributes:
         accept_pauses: how often nothing was accepted for a while.
         connections_shed: idle ones closed because memory was short.
+        debugged, debug_headers_refused: requests with a debug header, by whether it was good.
         ejected_now: instances that get nothing because of their failures.
         ejections, reactivations: how often one began to be that, and ceased to.
         descriptors_short: how often a client could not be accepted for want of a descriptor.
@@ -101,6 +102,8 @@ class Counters:
         "connections_now",
         "connections_refused",
         "connections_shed",
+        "debug_headers_refused",
+        "debugged",
         "descriptors_short",
         "dns_lookups",
         "dns_lookups_failed",
@@ -141,6 +144,8 @@ class Counters:
         self.connections_now = 0
         self.connections_refused = 0
         self.connections_shed = 0
+        self.debug_headers_refused = 0
+        self.debugged = 0
         self.descriptors_short = 0
         self.dns_lookups = 0
         self.dns_lookups_failed = 0

@@ -8,6 +8,7 @@ from twisted.logger import Logger
 
 from fengling_gateway.dataplane import answers
 from fengling_gateway.dataplane import http1_request_phases as phases
+from fengling_gateway.dataplane.debugged_exchange import new_exchange
 from fengling_gateway.dataplane.exchange import Exchange
 from fengling_gateway.dataplane.http1_answer_writer import AnswerWriter
 from fengling_gateway.dataplane.listener import Peer
@@ -220,7 +221,10 @@ class RequestReader(AnswerWriter):
             self._left = framing
             self._decoder = ChunkedDecoder() if framing == CHUNKED else None
         whole: Any = self  # with the half that answers
-        exchange = Exchange(plane, whole, head, peer)
+        if head.debug is None:
+            exchange = Exchange(plane, whole, head, peer)
+        else:
+            exchange = new_exchange(plane, whole, head, peer)
         self._exchange = exchange
         exchange.begin()
 

@@ -303,6 +303,15 @@ class DataPlane:
     def want_keys(self, want: Callable[[str], bool]) -> None:
         self._state.identities.want_keys = want
 
+    @property
+    def may_debug(self) -> Callable[[bytes], bool]:
+        """Says whether the value of a debug header is good. Set once, from outside."""
+        return self._state.may_debug
+
+    @may_debug.setter
+    def may_debug(self, may: Callable[[bytes], bool]) -> None:
+        self._state.may_debug = may
+
     def _certificate_failed(self, listener: str, problem: str) -> None:
         self._state.counters.tls_certificates_failed += 1
         _log.error(

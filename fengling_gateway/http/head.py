@@ -43,7 +43,9 @@ _HOST: Final = roles_of.HOST
 _CONTENT_LENGTH: Final = roles_of.CONTENT_LENGTH
 _TRANSFER_ENCODING: Final = roles_of.TRANSFER_ENCODING
 _CONNECTION: Final = roles_of.CONNECTION
-_FOR_GUARDS: Final = frozenset({roles_of.AUTHORIZATION, roles_of.PREFLIGHT, roles_of.TENANT})
+_FOR_LATER: Final = frozenset(
+    {roles_of.AUTHORIZATION, roles_of.PREFLIGHT, roles_of.TENANT, roles_of.DEBUG}
+)
 
 
 class HeadLimits(NamedTuple):
@@ -89,6 +91,7 @@ class RequestHead:
         authorization: credentials; those of several lines joined with a comma.
         preflight: the method that a browser asks leave for (Fetch, section 3.2.2); None
             once it has turned out that it is not for the gateway to give.
+        debug: with which a console asks how the request is served; nobody has verified it.
         said_tenant: which tenant the client says it is of; nobody believes it.
         minor: 1, or 0 for HTTP/1.0.
     """
@@ -97,6 +100,7 @@ class RequestHead:
         "_by_name",
         "authorization",
         "connection",
+        "debug",
         "expects_continue",
         "forward",
         "forwarded_for",
@@ -155,6 +159,7 @@ class RequestHead:
         self.authorization: bytes | None = None
         self.preflight: bytes | None = None
         self.said_tenant: bytes | None = None
+        self.debug: bytes | None = None
 
     # llhttp asks for each of these; finding None is ten times cheaper than not finding it.
     on_url = on_message_begin = on_headers_complete = None
@@ -262,15 +267,18 @@ def _take_special(head: RequestHead, role: int, pair: Pair) -> None:
         head.trailer = value if head.trailer is None else head.trailer + b"," + value
     elif role == roles_of.VIA:
         head.via = value if head.via is None else head.via + b", " + value
-    elif role in _FOR_GUARDS:
-        _take_for_guards(head, role, pair)
+    elif role in _FOR_LATER:
+        _take_for_later(head, role, pair)
     elif head.is_trusted:
         _take_from_trusted(head, role, pair)
 
 
-def _take_for_guards(head: RequestHead, role: int, pair: Pair) -> None:
-    """Take a header that the guards of a route may look at, or compare."""
+def _take_for_later(head: RequestHead, role: int, pair: Pair) -> None:
+    """Take a header that the guards of a route may look at, or compare, or that is a console's."""
     value = pair[1]
+    if role == roles_of.DEBUG:
+        head.debug = value
+        return
     if role == roles_of.TENANT:
         head.said_tenant = value if head.said_tenant is None else head.said_tenant + b", " + value
         return

@@ -38,6 +38,7 @@ KEEP_ALIVE: Final = 16
 AUTHORIZATION: Final = 17
 PREFLIGHT: Final = 18
 TENANT: Final = 19
+DEBUG: Final = 20
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -126,6 +127,7 @@ def request_roles(
         b"via": VIA,
         b"authorization": AUTHORIZATION,
         b"access-control-request-method": PREFLIGHT,
+        b"x-gateway-debug": DEBUG,
     }
     for name in identity:
         lower = name.lower().encode("latin-1")
@@ -165,7 +167,7 @@ def _is_reserved(lower_name: bytes, roles: Mapping[bytes, int]) -> bool:
     role = roles.get(lower_name)
     if role is None:
         return b"_" in lower_name and is_disguised(lower_name, roles)
-    return role in {DROP, TENANT}
+    return role in {DROP, TENANT, DEBUG}
 
 
 def headers_by_name(pairs: Iterable[Pair]) -> dict[bytes, bytes]:

@@ -159,6 +159,16 @@ WORKER_COUNTERS: Final = {
     "retries": Declared(
         "fengling_upstream_retries_total", "Attempts after the first of an exchange.", _WORKER
     ),
+    "debugged": Declared(
+        "fengling_http_debugged_requests_total",
+        "Requests whose answers said how they were served, to a console that asked.",
+        _WORKER,
+    ),
+    "debug_headers_refused": Declared(
+        "fengling_http_debug_headers_refused_total",
+        "X-Gateway-Debug headers that were not good, and were taken off and ignored.",
+        _WORKER,
+    ),
     "ejections": Declared(
         "fengling_upstream_ejections_total",
         "How often a worker ceased to send to an instance because of its failures in a row.",

@@ -14,6 +14,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -106,6 +107,16 @@ class Parts:
             on_announcement=heard,
             rng=self._rng,
         )
+
+    def debug_values(self, configuration: dict[str, Any]) -> Any:
+        redis = configuration["redis"]
+        if redis is None:
+            return None
+        from fengling_gateway.syncbus.debug import DebugValues
+        from fengling_gateway.syncbus.signing import Keyring
+
+        keyring = Keyring(redis["keys"], cluster=configuration["cluster"])
+        return DebugValues(keyring=keyring, wall=time.time)
 
     def limit_sync(self, configuration: dict[str, Any], plane: Any) -> Any:
         redis = configuration["redis"]

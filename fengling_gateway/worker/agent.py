@@ -27,7 +27,7 @@ from fengling_gateway.worker.applier import Applied, Outcome
 from fengling_gateway.worker.catching_up import LostPlace
 from fengling_gateway.worker.certificates import Certificates
 from fengling_gateway.worker.issuers import Issuers
-from fengling_gateway.worker.parts import Subscriber, WorkerParts
+from fengling_gateway.worker.parts import DebugValues, Subscriber, WorkerParts
 from fengling_gateway.worker.reports import Reports
 
 _log = Logger()
@@ -82,6 +82,7 @@ class WorkerAgent:
         self._accepting: Any = None
         self._subscriber: Subscriber | None = None
         self._limit_sync: Subscriber | None = None
+        self._debug_values: DebugValues | None = None
         self._slots: frozenset[int] = frozenset()
         self._ready = False
         self._draining = False
@@ -164,6 +165,9 @@ class WorkerAgent:
         self._slots = frozenset(configuration["read_slots"])
         self._subscriber = self._parts.subscriber(configuration, self._heard)
         self._limit_sync = self._parts.limit_sync(configuration, self._plane)
+        self._debug_values = self._parts.debug_values(configuration)
+        if self._debug_values is not None:
+            self._plane.may_debug = self._debug_values.is_good
         for one in self._on_redis():
             one.start()
         self._configured(configuration)
@@ -187,8 +191,9 @@ class WorkerAgent:
             return
         self.configuration["secrets"] = values["secrets"]
         if values.get("bus_keys"):
-            for one in self._on_redis():
-                one.replace_keys(values["bus_keys"])
+            for one in (*self._on_redis(), self._debug_values):
+                if one is not None:
+                    one.replace_keys(values["bus_keys"])
         self._plane.read_certificates(values["tls"])
         resolver = self._parts.resolver(values["secrets"])
         self._certificates.renew(resolver)

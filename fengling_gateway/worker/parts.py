@@ -22,6 +22,14 @@ class Subscriber(Protocol):
     def replace_keys(self, keys: Iterable[str]) -> None: ...
 
 
+class DebugValues(Protocol):
+    """Knows good debug headers; `fengling_gateway.syncbus.debug` has the real one."""
+
+    def is_good(self, value: bytes) -> bool: ...
+
+    def replace_keys(self, keys: Iterable[str]) -> None: ...
+
+
 class WorkerParts(Protocol):
     """Makes what an agent drives, from the values of `Message.CONFIGURE`."""
 
@@ -41,6 +49,9 @@ class WorkerParts(Protocol):
         self, configuration: dict[str, Any], heard: Callable[[Position], None]
     ) -> Subscriber | None:
         """Return what listens for announcements; None without Redis."""
+
+    def debug_values(self, configuration: dict[str, Any]) -> DebugValues | None:
+        """Return what knows good debug headers; None without Redis, whose keys sign them."""
 
     def limit_sync(self, configuration: dict[str, Any], plane: Any) -> Subscriber | None:
         """Return what has the limits of a data plane counted with others; None without Redis."""

@@ -104,6 +104,7 @@ class FakePlane:
         self.certificates: list[dict[str, Certificate]] = []
         self.issuers: list[dict[str, Issuer]] = []
         self.want_keys: Any = None
+        self.may_debug: Any = None
         self.files_read: list[Any] = []
         self.listening: list[tuple[str, Any]] = []
         self.drained: Deferred[None] = Deferred()
@@ -183,6 +184,13 @@ class FakeSync:
         self.lived.append(f"has {len(keys)} keys")
 
 
+class FakeDebugValues(FakeSync):
+    """Believes one value."""
+
+    def is_good(self, value: bytes) -> bool:
+        return value == b"good"
+
+
 class Parts:
     """Makes the fakes."""
 
@@ -191,6 +199,7 @@ class Parts:
         self.context = FaultyContext()
         self.heard: Any = None
         self.sync = FakeSync()
+        self.debug = FakeDebugValues()
         self.files: dict[str, str] = {}
 
     def resolver(self, secrets: dict[str, Any]) -> SecretResolver:
@@ -213,6 +222,9 @@ class Parts:
 
     def subscriber(self, configuration: dict[str, Any], heard: Any) -> None:
         self.heard = heard
+
+    def debug_values(self, configuration: dict[str, Any]) -> FakeDebugValues:
+        return self.debug
 
     def limit_sync(self, configuration: dict[str, Any], plane: FakePlane) -> FakeSync:
         assert plane is self.plane
@@ -636,6 +648,14 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual(self.parts.sync.lived, ["started", "has 2 keys"])
         self.plane.drained.callback(None)
         self.assertEqual(self.parts.sync.lived[2:], ["stopped"])
+
+    def test_debug_headers_are_verified_by_the_keys_of_the_bus(self) -> None:
+        """By the new ones, when there are new ones."""
+        self.configure()
+        self.assertEqual([self.plane.may_debug(one) for one in (b"good", b"bad")], [True, False])
+        self.channel.send(Message.RENEW, {"secrets": {}, "tls": {}, "bus_keys": ["a", "b"]})
+        self.turn()
+        self.assertEqual(self.parts.debug.lived, ["has 2 keys"])
 
     def test_lost_supervisor_makes_an_orphan(self) -> None:
         """Unless it is draining anyway."""
