@@ -1,6 +1,7 @@
 # Types for compiling debugged_exchange.py; without a compiler this file has no effect.
 from fengling_gateway.dataplane.answer_side cimport AnswerSide
 from fengling_gateway.dataplane.exchange cimport Exchange
+from fengling_gateway.dataplane.request_side cimport RequestSide
 from fengling_gateway.dataplane.state cimport PlaneState, Revision
 from fengling_gateway.http.response_head cimport ResponseHead
 

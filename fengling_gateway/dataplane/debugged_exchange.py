@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fengling_gateway.dataplane.answer_side import AnswerSide
 from fengling_gateway.dataplane.exchange import Exchange
+from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.state import PlaneState, Revision
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair
@@ -59,6 +60,9 @@ class DebuggedExchange(Exchange):
         self._chosen_at = self._dialed_at = _NOT_YET
         self._connected_at = self._answered_at = _NOT_YET
 
+    # Methods of the data plane's own are called by their classes: of those, super() in C knows
+    # nothing.
+
     # When what happens
 
     def queued(self) -> None:
@@ -73,7 +77,7 @@ class DebuggedExchange(Exchange):
     def connected(self, upstream: UpstreamStream) -> None:
         self._note_choice()
         self._connected_at = self._plane.seconds()
-        super().connected(upstream)
+        RequestSide.connected(self, upstream)
 
     def _note_choice(self) -> None:
         if self._chosen_at == _NOT_YET:
@@ -90,14 +94,12 @@ class DebuggedExchange(Exchange):
         self._answered_at = self._plane.seconds()
         response.forward = _without_own(response.forward)
         self._tell()
-        super().response_begun(response, framing)
+        AnswerSide.response_begun(self, response, framing)
 
     def _switch(self, response: ResponseHead) -> None:
         self._answered_at = self._plane.seconds()
         response.forward = [*_without_own(response.forward), self._pair()]
         super()._switch(response)
-
-    # By their classes: of methods in C, super() knows nothing.
 
     def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
         self._note_choice()

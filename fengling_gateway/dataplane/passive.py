@@ -93,14 +93,14 @@ class PassiveHealth:
         """Send again to those whose time is over."""
         self._reactivated(self._ejections.reactivate(now))
 
-    def applied(self, before: Snapshot, snapshot: Snapshot) -> None:
-        """Have the snapshot that is served from now on know who is ejected."""
+    def applied(self, snapshot: Snapshot) -> None:
+        """
+        Look at what a snapshot that is served from now on changes.
+
+        Who was ejected when it was compiled, it knows; not who has been since.
+        """
         over = self._ejections.applied(snapshot.service_of, snapshot.report_of)
-        changed, self._changed = self._changed, {}
-        for state in self._ejections.ejected:
-            if before.service_of(state) is not snapshot.service_of(state):
-                changed[state] = None
-        self._settle(changed)
+        self._settle(list(self._changed))
         self._reactivated(over)
         self._changed.clear()
 

@@ -171,8 +171,8 @@ class PlaneState:
         if live is not self.snapshot.live:
             self.trust = tuple(live.trusted_proxies)
             self._chains = {}
-        before, self.snapshot = self.snapshot, snapshot
-        self.passive.applied(before, snapshot)
+        self.snapshot = snapshot
+        self.passive.applied(snapshot)
         self._count_overrides(snapshot.overrides)
         self.identities.apply(snapshot)
         self._name_roles()

@@ -119,6 +119,8 @@ class EjectionTests(EjectionCase):
             self.answer(rig)
             self.assertEqual(status_of(client.sent), 200)
         self.assertEqual(self.counted(rig), (1, 0, 1))
+        bad, good = self.snapshot.services["s"].states
+        self.assertEqual((bad.answered, good.answered), (0, 20))
 
     def test_time_and_bad_answers_count(self) -> None:
         """What blames the instance, in whatever phase."""
@@ -155,17 +157,22 @@ class EjectionTests(EjectionCase):
             self.assertEqual([state.answered for state in service_of.states], [0, 0])
 
     def test_connections_that_had_been_kept_may_die(self) -> None:
-        """The instance had closed them before the request came; most likely."""
+        """The instance had closed them before the request came, most likely; a new one counts."""
         rig = self.two()
-        post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
-        for _ in range(12):
-            client = rig.ask()
-            upstream = rig.accept()
-            upstream.deliver(OK)
-            client.deliver(post)
-            upstream.lose()
-            rig.settle()
-        self.assertEqual(rig.counters()["ejections"], 0)
+        self.change(rig, "instance", None, "bad")
+        [state] = self.snapshot.services["s"].states
+        client = rig.ask()
+        upstream = rig.accept()
+        upstream.deliver(OK)
+        client.take()
+        client.deliver(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+        upstream.lose()
+        rig.settle()
+        self.assertEqual((status_of(client.sent), state.failures), (502, 0))
+        rig.ask()
+        rig.accept().lose()
+        rig.settle()
+        self.assertEqual(state.failures, 1)
 
     def test_ejection_survives_revisions(self) -> None:
         """Of its service and of itself, but not another address."""
