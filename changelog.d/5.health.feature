@@ -1,0 +1,1 @@
+A console probes instances, over HTTP or TCP, and writes what it finds out; of several consoles one, and another takes over within five seconds. What requests show at the gateways speeds its verdicts, who comes and goes is held down, and what is known survives restarts and edits (docs/health.md).
