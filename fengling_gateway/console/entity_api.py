@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from fengling_gateway.access.problems import ProblemError
@@ -14,6 +14,7 @@ from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
 from fengling_gateway.console.filters import Filter, read_page
 from fengling_gateway.console.forms import merged, row_of
+from fengling_gateway.console.health_api import read_health
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.ownership import is_theirs, only_theirs
 from fengling_gateway.console.showing import changes_shown, etag, shown
@@ -73,6 +74,8 @@ class EntityApi:
         page = await self._store.run(read_page, wanted)
         asked = WhoMayAsk(self._mirror.config.bodies)
         items = [self._shown(Key(kind, one), row, asked) for one, row in page.rows]
+        if kind == "instance":
+            await self._add_health(items)
         return Answer({"items": items, "next": page.next, "total": page.total})
 
     async def get(self, call: Call) -> Answer:
@@ -81,6 +84,8 @@ class EntityApi:
         call.only()
         row = await self._row(call, key)
         value = self._shown(key, row, WhoMayAsk(self._mirror.config.bodies))
+        if key.kind == "instance":
+            await self._add_health([value])
         return Answer(value, headers={"ETag": etag(row)})
 
     async def export(self, call: Call) -> Answer:
@@ -237,6 +242,12 @@ class EntityApi:
         client: Mapping[str, Any] | None = None if body is None else json.loads(body)
         return client
 
+    async def _add_health(self, instances: Sequence[dict[str, Any]]) -> None:
+        """Say of instances what is reported of them."""
+        found = await self._store.run(read_health, [one["id"] for one in instances])
+        for one in instances:
+            one["health"] = found.get(one["id"], {"health": "unknown"})
+
     def _shown(self, key: Key, row: Row, asked: WhoMayAsk) -> dict[str, Any]:
         """Return an entity with what the configuration as a whole makes of it."""
         value = shown(key.kind, row)
@@ -252,9 +263,6 @@ class EntityApi:
             }
         if key.kind == "route" and key in bodies:
             value["access"] = asked.openness(json.loads(bodies[key]))
-        if key.kind == "instance":
-            health = bodies.get(Key("instance_health", key.id))
-            value["health"] = json.loads(health) if health else {"health": "unknown"}
         return value
 
 

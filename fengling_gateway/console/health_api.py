@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -83,3 +84,18 @@ class HealthApi:
         if body is None or not is_theirs("instance", json.loads(body), tenants, lambda _: None):
             raise ProblemError("not_found", "there is no such instance")
         return key
+
+
+def read_health(connection: Any, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what is reported of some instances, by id; nothing of what nobody has judged."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT instance_id, health, reason, source,"
+            " to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+            " FROM fengling.instance_health WHERE instance_id = ANY (%s)",
+            (list(ids),),
+        )
+        return {
+            instance: {"health": health, "reason": reason, "source": source, "since": since}
+            for instance, health, reason, source, since in cursor
+        }
