@@ -1,0 +1,1 @@
+`fenglingctl history` shows who changed what, when and why: revisions, one of them field by field, what lies between two, who changed one entity, and what it was at any revision. `fenglingctl events` tells it as it happens, and `fenglingctl db retention` says for how long it is kept. Changes by SQL are there like all others.

@@ -1,0 +1,1 @@
+`fenglingctl rollback` undoes revisions, or has everything as it was at one: it shows the plan, asks, and writes a new revision. Values of secrets and who has been shut out do not come back, and are named.
