@@ -153,6 +153,9 @@ def operations(gateway: GatewayProcess) -> list[tuple[str, str, str]]:
     return found
 
 
+_BODIES = {"confirm": b'{"revision": 1}', "drain": b'{"on": false}'}
+
+
 def ask(
     gateway: GatewayProcess,
     method: str,
@@ -164,7 +167,7 @@ def ask(
     """Send a request to the management API: status and body of the answer."""
     given = {"Authorization": credential} if credential else {}
     if method == "POST":
-        body = b'{"revision": 1}' if body is None and path.endswith("confirm") else body or b"{}"
+        body = _BODIES.get(path.rpartition("/")[2], b"{}") if body is None else body
         given["Content-Type"] = "application/json"
     status, _, content = gateway.fetch(
         path,
