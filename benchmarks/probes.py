@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from benchmarks.harness import report
 from benchmarks.harness.children import Children, free_port, run_with_children
 from benchmarks.harness.cores import divide_available
+from benchmarks.harness.health_instances import address
 from benchmarks.harness.quantiles import percentile
 from fengling_gateway import schema
 from fengling_gateway.balancing.upstream_networks import LOOPBACK, UpstreamNetworks
@@ -64,9 +65,9 @@ class _Configuration:
 
     def add(self, number: int, port: int) -> None:
         name = f"i{number}"
-        address = f"http://127.1.{number // 250}.{number % 250 + 1}:{port}"
-        self.put("instance", name, service_id="s", address=address)
-        self.rows.append((name, address))
+        whole = f"http://{address(number)}:{port}"
+        self.put("instance", name, service_id="s", address=whole)
+        self.rows.append((name, whole))
 
 
 def configuration(instances: int, interval: float, port: int, dead_port: int) -> _Configuration:
@@ -172,7 +173,8 @@ def run(options: argparse.Namespace, children: Children) -> list[report.Row]:
     cores = divide_available()
     print(f"{report.machine()}\n{options.instances} instances every {options.interval:g} s")
     port, dead_port = free_port(), free_port()
-    command = [sys.executable, "-m", "benchmarks.harness.health_instances", str(port)]
+    module = "benchmarks.harness.health_instances"
+    command = [sys.executable, "-m", module, str(port), str(options.instances)]
     children.start("instances", command, cpus=cores.others).wait_for_port(port)
     server = PostgresServer(children.directory / "postgres")
     server.start()

@@ -1,4 +1,4 @@
-"""Instances on every loopback address of one port, that say they are well: for `benchmarks.probes`."""
+"""Instances that say they are well, each on a loopback address of its own: for `benchmarks.probes`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ class Instance(asyncio.Protocol):
             self._transport.close()
 
 
-async def serve(port: int) -> None:
+def address(number: int) -> str:
+    """Return the address of one of the instances."""
+    return f"127.1.{number // 250}.{number % 250 + 1}"
+
+
+async def serve(port: int, instances: int) -> None:
     loop = asyncio.get_running_loop()
-    # On the whole of 127.0.0.0/8, which is this host's only.
-    server = await loop.create_server(Instance, "0.0.0.0", port, backlog=1000)
+    hosts = ["127.0.0.1", *(address(number) for number in range(instances))]
+    server = await loop.create_server(Instance, hosts, port, backlog=100)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
