@@ -7,7 +7,7 @@ Who may ask at all is decided by the gate in front.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from klein import Klein
@@ -36,6 +36,8 @@ from fengling_gateway.editing.revisions import ForgottenError, NoRevisionError
 from fengling_gateway.editing.rollback import ChangedSinceError, NothingError
 from fengling_gateway.editing.transaction import BusyError, ConflictError, UncertainError
 from fengling_gateway.http.problem import CONTENT_TYPE
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.problems import Problem
 from fengling_gateway.syncbus.errors import BusError
 
 KIND: Final = f"<any({','.join(KINDS)}):kind>"
@@ -137,13 +139,10 @@ class ConsoleApi:
 def problem_of(error: Exception) -> ProblemError | None:
     """Return what an error is to the client; None for a fault of ours."""
     if isinstance(error, FormError):
-        return ProblemError(
-            "invalid", _first(error), problems=problems_of({error.key: error.problems})
-        )
+        return _invalid(error.problems)
     if isinstance(error, (InvalidEditError, InvalidError)):
         found = error.rejected if isinstance(error, InvalidEditError) else error.judged.rejected
-        rejected = {key: relative(key, why.problems) for key, why in found.items()}
-        return ProblemError("invalid", "", problems=problems_of(rejected))
+        return _invalid({key: relative(key, why.problems) for key, why in found.items()})
     for kind, code, detail in _PROBLEMS:
         if isinstance(error, kind):
             members: dict[str, Any] = {}
@@ -155,10 +154,11 @@ def problem_of(error: Exception) -> ProblemError | None:
     return None
 
 
-def _first(error: FormError) -> str:
-    first = error.problems[0]
-    more = len(error.problems) - 1
-    return f"{first}" + (f" (and {more} more)" if more else "")
+def _invalid(found: Mapping[Key, Sequence[Problem]]) -> ProblemError:
+    problems = problems_of(found)
+    detail = ": ".join(filter(None, (problems[0][n] for n in ("entity", "path", "message"))))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return ProblemError("invalid", detail + more, problems=problems)
 
 
 _PROBLEMS: Final[tuple[tuple[type[Exception], str, str], ...]] = (

@@ -80,15 +80,15 @@ class Rejected(Part):
 
 
 class _OfAll(Part):
-    rejected: Rejected = about("Only of what is not in effect as it is here.")
+    rejected: Rejected = _told("Only of what is not in effect as it is here.")
 
 
 class _OfRoute(_OfAll):
-    access: Literal["public", "optional", "required"] = about("Who may ask it, in effect.")
+    access: Literal["public", "optional", "required"] = _told("Who may ask it, in effect.")
 
 
 class _OfInstance(_OfAll):
-    health: AnyObject = about("What probes have found.")
+    health: AnyObject = _told("What probes have found.")
 
 
 BOOKKEEPING: Final = tuple(_Kept.model_fields)
@@ -108,8 +108,7 @@ _FOUND_OUT: Final[dict[str, type[Part]]] = {"route": _OfRoute, "instance": _OfIn
 
 def _found_out(kind: str) -> dict[str, Any]:
     """Return what the configuration as a whole makes of an entity; it may be missing."""
-    fields = fields_of(_FOUND_OUT.get(kind, _OfAll))
-    return {name: (one, optional(_info(field))) for name, (one, field) in fields.items()}
+    return fields_of(_FOUND_OUT.get(kind, _OfAll))
 
 
 DERIVED: Final = {kind: tuple(model.model_fields) for kind, model in _OF_KINDS.items()}
@@ -159,18 +158,21 @@ def _forms(kind: str, model: type[Part]) -> EntityForms:
         identity = {"id": (Slug, about("Its id, as in the path."))}
     derived = fields_of(_OF_KINDS[kind]) if kind in _OF_KINDS else {}
     rest = {**fields_of(_Owned), **derived, **fields_of(_Kept)}
+    found_out = _found_out(kind)
     hidden = WRITE_ONLY.get(kind)
     wanted = combined(
-        f"{name}Form", doc, {**_may_miss(identity), **_may_miss(fields, hidden), **rest}
+        f"{name}Form",
+        doc,
+        {**_may_miss(identity), **_may_miss(fields, hidden), **rest, **found_out},
     )
     # (Who makes an instance may leave it to us to find an id.)
     new_identity = _may_miss(identity) if kind == "instance" else identity
     seen = {one: field for one, field in fields.items() if one != hidden}
     return EntityForms(
         wanted=wanted,
-        created=combined(f"New{name}", doc, {**new_identity, **fields, **rest}),
+        created=combined(f"New{name}", doc, {**new_identity, **fields, **rest, **found_out}),
         patch=patch_form(wanted),
-        shown=shown_form(name, doc, {**identity, **seen, **rest}, _found_out(kind)),
+        shown=shown_form(name, doc, {**identity, **seen, **rest}, found_out),
     )
 
 

@@ -13,7 +13,8 @@ from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
 from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
 from fengling_gateway.console.filters import Filter, read_page
-from fengling_gateway.console.forms import merged, row_of
+from fengling_gateway.console.form_problems import relative
+from fengling_gateway.console.forms import Form, FormError, key_in, merged, read_form, row_of
 from fengling_gateway.console.health_api import read_health
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.ownership import is_theirs, only_theirs
@@ -144,11 +145,11 @@ class EntityApi:
         """Change several entities in one transaction."""
         call.access.require(WRITE)
         call.access.require_all_tenants()
-        edit = self._document(call)
+        edit = await self._document(call)
         _require_scopes(call, (*edit.wanted, *edit.deleted))
         return await self._change(call, edit, None, also=("managed_by", "prune", "take_over"))
 
-    def _document(self, call: Call) -> Edit:
+    async def _document(self, call: Call) -> Edit:
         """Read a body with several entities: YAML as files have it, or JSON that says more."""
         ownership = _ownership(call)
         if call.content_type() in YAML:
@@ -160,8 +161,8 @@ class EntityApi:
         if type(sections) is not dict:
             raise ProblemError("invalid_parameter", "the body must be an object")
         deleted = frozenset(_keys(sections.get("delete", [])))
-        wanted: dict[Key, Row] = {}
-        versions: dict[Key, int] = {}
+        sent: dict[Key, Any] = {}
+        nameless: list[Form] = []
         for section, entities in sections.items():
             if section == "delete":
                 continue
@@ -170,14 +171,23 @@ class EntityApi:
                 known = ", ".join((*KINDS, "delete"))
                 raise ProblemError("invalid_parameter", f"the body must have lists: {known}")
             for entity in entities:
-                row = row_of(kind, entity)
-                key = Key(kind, _id_of(kind, row))
-                if key in wanted or key in deleted:
+                key = key_in(kind, entity)
+                if not key.id:
+                    nameless.append(read_form(kind, entity))
+                elif key in sent or key in deleted:
                     raise ProblemError("invalid_parameter", f"the body has {key} twice")
-                wanted[key] = row
-                if type(entity.get("version")) is int and entity["version"]:
-                    versions[key] = entity["version"]
-        return Edit(wanted, deleted=deleted, versions=versions, ownership=ownership)
+                else:
+                    sent[key] = entity
+        present = await self._store.run(read_some, sent)
+        forms = [read_form(key.kind, one, present=present.get(key)) for key, one in sent.items()]
+        if wrong := {one.key: one.problems for one in (*nameless, *forms) if one.problems}:
+            raise FormError(wrong)
+        return Edit(
+            {one.key: one.row for one in forms},
+            deleted=deleted,
+            versions={key: one["version"] for key, one in sent.items() if one.get("version")},
+            ownership=ownership,
+        )
 
     async def _change(
         self,
@@ -258,7 +268,7 @@ class EntityApi:
                 "serving": rejection.serving,
                 "problems": [
                     {"path": one.path, "code": one.code, "message": one.message}
-                    for one in rejection.problems
+                    for one in relative(key, rejection.problems)
                 ],
             }
         if key.kind == "route" and key in bodies:
@@ -315,7 +325,7 @@ def _keys(named: Any) -> list[Key]:
 
 
 def _what(planned: PlannedEdit) -> str:
-    named = [f"{one.action} {one.key}" for one in planned.changes[:3]]
+    named = [f"{one.action} {one.key}" for one in planned.changes[:3]] or ["change nothing"]
     more = len(planned.changes) - len(named)
     return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 

@@ -33,11 +33,11 @@ _STAYS: Final = {"management_token": ("revoked_at",)}
 
 
 class FormError(Exception):
-    """What was sent is not acceptable; ``problems`` are all that is wrong with it."""
+    """What was sent is not acceptable; ``problems`` are all that is wrong, by entity."""
 
-    def __init__(self, key: Key, problems: tuple[Problem, ...]) -> None:
-        super().__init__("; ".join(map(str, problems[:5])))
-        self.key = key
+    def __init__(self, problems: Mapping[Key, tuple[Problem, ...]]) -> None:
+        told = [f"{key}: {one}" for key, found in problems.items() for one in found]
+        super().__init__("; ".join(told[:5]))
         self.problems = problems
 
 
@@ -60,7 +60,7 @@ class Form(NamedTuple):
             FormError: there are problems.
         """
         if self.problems:
-            raise FormError(self.key, self.problems)
+            raise FormError({self.key: self.problems})
         return self.row
 
 
@@ -93,16 +93,16 @@ def read_form(
     Read an entity as it is sent as a whole: what is not there is as by default.
 
     Args:
-        entity_id: where the request names it; else the body does, or an instance gets one of its
-            address.
+        entity_id: where the request names it; else the body does (see `key_in`).
         present: the row that is replaced, whose hidden values stay where none are sent. None: it
             is made.
     """
-    key = Key(kind, entity_id if entity_id is not None else _id_in(kind, body))
+    key = key_in(kind, body) if entity_id is None else Key(kind, entity_id)
     forms = forms_of(*key)
     shape: tuple[Problem, ...] = ()
     if forms is not None and type(body) is dict:
-        model = forms.created if entity_id is None else forms.wanted
+        is_new = entity_id is None and present is None
+        model = forms.created if is_new else forms.wanted
         shape = shape_problems(model, body)
     return _judged(key, _with_hidden(key.kind, body, present), present, shape)
 
@@ -130,14 +130,14 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return result
 
 
-def _id_in(kind: str, body: Any) -> str:
-    """Return the id that a body says; nothing where it says none."""
+def key_in(kind: str, body: Any) -> Key:
+    """Return whose a body is; without an id where it says none. An instance gets one of its address."""
     if type(body) is not dict:
-        return ""
+        return Key(kind, "")
     given = body.get(ID_COLUMN.get(kind, "id"))
     if kind == "instance" and "id" not in body:
-        return instance_id(body)
-    return given if type(given) is str else ""
+        return Key(kind, instance_id(body))
+    return Key(kind, given if type(given) is str else "")
 
 
 def _judged(
@@ -211,6 +211,7 @@ __all__ = [
     "Form",
     "FormError",
     "etag",
+    "key_in",
     "merge_patch",
     "merged",
     "read_form",

@@ -21,7 +21,7 @@ from fengling_gateway.console.forms import (
     row_of,
     shown,
 )
-from fengling_gateway.editing.changes import Ownership, plan
+from fengling_gateway.editing.changes import Ownership, TakenError, plan
 from fengling_gateway.editing.planning import WRITABLE_KINDS
 from fengling_gateway.editing.rows import read_rows
 from fengling_gateway.editing.transaction import Signature, write
@@ -113,8 +113,9 @@ class RowTests:
         """With whose problems they are."""
         with pytest.raises(FormError) as raised:
             row_of("route", {"id": "a", "enabled": 1})
-        assert raised.value.key == Key("route", "a")
-        assert [one.code for one in raised.value.problems] == ["wrong_type", "one_target"]
+        [(key, problems)] = raised.value.problems.items()
+        assert key == Key("route", "a")
+        assert [one.code for one in problems] == ["wrong_type", "one_target"]
 
     @pytest.mark.parametrize("kind", WRITABLE_KINDS)
     @pytest.mark.parametrize("body", [None, [], "text", 5, {"id": None}, {"key": []}])
@@ -180,8 +181,19 @@ class HiddenTests:
 
     def test_bookkeeping_may_be_sent_back(self) -> None:
         """Of whatever version it was: If-Match is for that."""
-        body = {**ROUTE, "version": 3, "created_at": "2026-01-01T00:00:00Z"}
-        assert "version" not in row_of("route", body)
+        body = {
+            **ROUTE,
+            "version": 3,
+            "created_at": "2026-01-01T00:00:00Z",
+            "access": "public",
+            "rejected": {"serving": "nothing", "problems": []},
+        }
+        assert row_of("route", body) == row_of("route", ROUTE)
+
+    def test_entities_of_several_may_be_there_already(self) -> None:
+        """Then what is hidden stays, of those that are named in the body as well."""
+        row = {"id": "a", "value": SEALED, **KEPT}
+        assert row_of("secret", {"id": "a"}, present=row)["value"] == SEALED
 
     def test_certificate_shows_what_it_is_for(self) -> None:
         """Nothing of it where it can't be read."""
@@ -218,7 +230,7 @@ class ShownTests:
         assert found["connect_timeout"] == "1m30s"
         assert found["idle_timeout"] == "1m"
         assert found["first_byte_timeout"] == "P1M", "nobody knows how long a month is"
-        assert found["policies"]["timeouts"] == {"total": "5s", "idle": None}
+        assert found["policies"]["timeouts"] == {"total": "5s"}
         assert found["policies"]["cors"]["max_age"] == "10m"
         assert found["created_at"] == "2026-11-22T08:00:00.500000Z"
         route = {"valid_from": "-infinity", "valid_to": "2026-01-01T01:00:00+01:00"}
@@ -314,6 +326,16 @@ class PatchTests:
         row = merged("route", self.ROW, {"service_id": None, "redirect": {"location": "/x"}})
         assert "service_id" not in row
         assert merged("route", self.ROW, {"labels": None})["labels"] == {}
+
+    def test_owner_can_be_taken_away(self) -> None:
+        """By null, as with all other fields, if he is said to be nobody."""
+        key = Key("route", "orders")
+        row = {**self.ROW, "managed_by": "git", **KEPT}
+        wanted = {key: merged("route", row, {"managed_by": None})}
+        [change] = plan(wanted, {key: row}, Ownership(take_over=True))
+        assert change.values == {"managed_by": None}
+        with pytest.raises(TakenError):
+            plan(wanted, {key: row}, Ownership())
 
     def test_what_it_makes_is_judged(self) -> None:
         """As if it had been sent as a whole."""
