@@ -96,9 +96,7 @@ def _policy(name: str, fields: Any) -> Any:
     if not durations or type(fields) is not dict:
         return fields
     return {
-        part: _duration(value) if part in durations else value
-        for part, value in fields.items()
-        if value is not None or name != "timeouts"  # (where null says nothing)
+        part: _duration(value) if part in durations else value for part, value in fields.items()
     }
 
 

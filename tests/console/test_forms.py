@@ -230,7 +230,7 @@ class ShownTests:
         assert found["connect_timeout"] == "1m30s"
         assert found["idle_timeout"] == "1m"
         assert found["first_byte_timeout"] == "P1M", "nobody knows how long a month is"
-        assert found["policies"]["timeouts"] == {"total": "5s"}
+        assert found["policies"]["timeouts"] == {"total": "5s", "idle": None}
         assert found["policies"]["cors"]["max_age"] == "10m"
         assert found["created_at"] == "2026-11-22T08:00:00.500000Z"
         route = {"valid_from": "-infinity", "valid_to": "2026-01-01T01:00:00+01:00"}
