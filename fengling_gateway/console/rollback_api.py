@@ -35,6 +35,7 @@ class RollbackApi:
 
     async def rollback(self, call: Call) -> Answer:
         """Have everything as it was at a revision."""
+        call.access.require(ADMIN)  # before anything of the body is looked at
         to = call.fields({"to": is_revision}).get("to")
         if to is None:
             raise ProblemError("invalid_parameter", "to must be the number of a revision")
