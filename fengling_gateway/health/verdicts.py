@@ -21,8 +21,12 @@ HEALTHY: Final = "healthy"
 UNHEALTHY: Final = "unhealthy"
 
 FLAP_WINDOW_SECONDS: Final = 300.0
-FREE_FALLS: Final = 2
-"""So often within the window an instance may become unhealthy without being held down."""
+FREE_FALLS: Final = 4
+"""
+So often within the window an instance may become unhealthy without being held down.
+
+Whoever deploys twice and has to go back twice is not flapping.
+"""
 FIRST_HOLD_SECONDS: Final = 10.0
 MAX_HOLD_SECONDS: Final = 300.0
 

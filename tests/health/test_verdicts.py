@@ -133,9 +133,9 @@ class ReportTests:
 
 class FlapTests:
     def test_instance_that_comes_and_goes_is_held_down(self) -> None:
-        """The third time within five minutes, for ten seconds."""
+        """The fifth time within five minutes, for ten seconds."""
         standing = Standing(HEALTHY)
-        for now in (0.0, 20.0):
+        for now in (0.0, 5.0, 10.0, 20.0):
             probe(standing, "---++", now)
             assert standing.health == HEALTHY
         flip = [standing.failed(USUAL, 40.0, "refused") for _ in range(3)][-1]
@@ -146,10 +146,10 @@ class FlapTests:
 
     def test_hold_doubles_and_ends_somewhere(self) -> None:
         """10, 20, 40 … and at most five minutes; who was quiet for long begins anew."""
-        assert [hold_of([0.0] * count, 0.0) for count in range(9)] == [
-            *(0.0, 0.0, 0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
+        assert [hold_of([0.0] * count, 0.0) for count in range(11)] == [
+            *(0.0, 0.0, 0.0, 0.0, 0.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
         ]
-        assert hold_of([0.0] * 9, FLAP_WINDOW_SECONDS) == 0.0
+        assert hold_of([0.0] * 11, FLAP_WINDOW_SECONDS) == 0.0
 
 
 class Step(NamedTuple):

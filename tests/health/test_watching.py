@@ -163,12 +163,12 @@ class WatchTests:
     def test_term_begins_from_what_is_known(self) -> None:
         """Also with why, since when, and how often it came and went."""
         known = Known("i0", UNHEALTHY, "refused", 60.0, 3, "http://10.0.0.1:80")
-        falls = (Fall("i0", 100.0), Fall("i0", 80.0), Fall("i0", 5.0))
+        falls = tuple(Fall("i0", age) for age in (100.0, 80.0, 60.0, 40.0, 5.0))
         watch = self.started(Term(4, (known,), falls))
         found = watch.watched["i0"]
         assert (found.standing.health, found.standing.reason) == (UNHEALTHY, "refused")
         assert found.since == 1e9 - 60.0
-        assert found.standing.held_until == 5.0, "ten seconds from the third fall on"
+        assert found.standing.held_until == 5.0, "ten seconds from the fifth fall on"
         self.see(PASSED, PASSED)
         assert self.verdicts.said == [], "it is held down"
         self.clock.advance(5.0)
