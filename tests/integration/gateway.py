@@ -222,7 +222,7 @@ def an_upload(gateway: GatewayProcess) -> socket.socket:
 class Upstream:
     """A small HTTP/1.1 server that answers with its name, and counts what it was asked."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, port: int = 0) -> None:
         self.name = name
         self.requests: Counter[str] = Counter()
         self.posts: Counter[str] = Counter()
@@ -260,7 +260,7 @@ class Upstream:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 pass
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
