@@ -48,8 +48,8 @@ _FIELDS: Final = {
 }
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
-Sign = Callable[[bytes], bytes]
-"""Signs what a gateway is asked to explain itself by; empty where there are no keys."""
+Sign = Callable[[bytes], str]
+"""Makes the value by which a gateway is asked to explain itself, of a random id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Trying:
             headers.setRawHeaders("Host", [fields["host"]])
         if self._sign is not None:
             token = self._sign(secrets.token_hex(8).encode())
-            headers.setRawHeaders(DEBUG_HEADER.encode(), [token])
+            headers.setRawHeaders(DEBUG_HEADER, [token])
         url = self._gateway(fields.get("node")) + path
         return _Asked(method.upper(), url, headers, str(fields.get("body") or "").encode())
 

@@ -46,6 +46,7 @@ from fengling_gateway.signin.service import OPEN_PATHS as SIGNIN_PATHS
 from fengling_gateway.signin.service import Operation, SignIn
 from fengling_gateway.supervisor.names import Refusal
 from fengling_gateway.supervisor.web import Web
+from fengling_gateway.syncbus.debug import debug_value
 from fengling_gateway.syncbus.signing import Keyring
 from fengling_gateway.tap.console_health import make_health
 from fengling_gateway.tap.console_trust import TrustedIssuers
@@ -222,10 +223,10 @@ def _url(settings: ConsoleSettings) -> str:
     return named[0] if named else f"http://{settings.http.address}"
 
 
-def _signer(keyring: Keyring | None) -> Callable[[bytes], bytes] | None:
+def _signer(keyring: Keyring | None) -> Callable[[bytes], str] | None:
     if keyring is None:
         return None
-    return lambda payload: keyring.sign(b"debug", payload, now=time.time())
+    return lambda random_id: debug_value(keyring, random_id, now=time.time())
 
 
 def _bus(
