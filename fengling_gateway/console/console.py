@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
@@ -107,15 +107,12 @@ class Console:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
-        self._parts.events.stop()
-        stopping = [maybeDeferred(one.stop) for one in reversed(self._parts.others)]
-        await DeferredList(stopping, consumeErrors=True)
-        self._parts.fleet.stop()
-        bus = succeed(None) if self._parts.bus is None else self._parts.bus.stop()
-        await DeferredList([bus, self._parts.mirror.stop()], consumeErrors=True)
-        await self._parts.store.stop()
+        parts = self._parts
+        await _ended(*(one.stopListening for one in (self._port,) if one is not None))
+        await _ended(parts.events.stop, *(one.stop for one in reversed(parts.others)))
+        await _ended(parts.fleet.stop)
+        await _ended(parts.mirror.stop, *(one.stop for one in (parts.bus,) if one is not None))
+        await _ended(parts.store.stop)
         _log.info("stopped")
 
     def settings_changed(self, settings: Any) -> None:
@@ -159,3 +156,12 @@ class Console:
     def _tell_summary(self) -> None:
         if len(self._parts.events):
             self._parts.events.tell("summary", self._parts.summary.value(), changes_only=True)
+
+
+async def _ended(*stops: Callable[[], Any]) -> None:
+    """Wait until some parts have stopped; what goes wrong in one keeps no other from it."""
+    for succeeded, result in await DeferredList(
+        [maybeDeferred(one) for one in stops], consumeErrors=True
+    ):
+        if not succeeded:
+            _log.failure("a part of the console did not stop as it should", result)

@@ -18,10 +18,12 @@ from twisted.internet.task import LoopingCall
 
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.auth.operators import Operator
-from fengling_gateway.console.call import Call
+from fengling_gateway.console.call import Answer, Call
 
-MAX_STREAMS: Final = 500
-"""Pages that are open at a time; each has a connection of its own."""
+CONTENT_TYPE: Final = "text/event-stream; charset=utf-8"
+
+MAX_STREAMS: Final = 100
+"""Pages that are open at a time: each has a connection, half of those that `access.site` takes."""
 
 MAX_UNTAKEN: Final = 200
 """Events that wait for a client that does not read: more, and it is disconnected, to begin anew."""
@@ -55,9 +57,9 @@ class _Stream:
 
     def begin(self) -> None:
         request = self._request
-        request.setHeader(b"content-type", b"text/event-stream; charset=utf-8")
+        request.setHeader(b"content-type", CONTENT_TYPE.encode())
         request.setHeader(b"x-accel-buffering", b"no")
-        request.notifyFinish().addErrback(lambda _: self.end())
+        request.notifyFinish().addErrback(lambda _: self._lost())
         request.registerProducer(self, True)
         self.send(b"retry: 2000\n\n")
 
@@ -73,10 +75,15 @@ class _Stream:
         self._request.write(event)
 
     def end(self) -> None:
-        """Say no more, also to a client that has gone."""
+        """Say no more."""
+        if not self.over.called:
+            self._request.unregisterProducer()
+            self._lost()
+
+    def _lost(self) -> None:
+        """The client has gone, and with it what could be told that there is no more."""
         if not self.over.called:
             self._waiting.clear()
-            self._request.unregisterProducer()
             self.over.callback(b"")
 
     def pauseProducing(self) -> None:
@@ -143,10 +150,12 @@ class Events:
         for stream in list(self._streams):
             stream.send(event)
 
-    def listen(self, call: Call) -> Deferred[bytes]:
+    def listen(self, call: Call) -> Deferred[bytes] | Answer:
         """Serve a stream; it begins with the newest of what changes only seldom."""
         call.access.require_all_tenants()
         call.only()
+        if call.request.method == b"HEAD":
+            return Answer("", content_type=CONTENT_TYPE)
         if len(self._streams) >= MAX_STREAMS:
             raise ProblemError("busy", "too many pages are open")
         # No longer than its credential holds.
@@ -161,6 +170,8 @@ class Events:
 
     def _ended(self, said: Any, stream: _Stream) -> Any:
         self._streams.pop(stream, None)
+        if not self._streams:
+            self._newest.clear()  # it grows old while nobody is told
         return said
 
     def _keep_alive(self) -> None:

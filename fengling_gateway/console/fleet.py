@@ -12,9 +12,12 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fengling_gateway.model.delta import Position
+
+_log = Logger()
 
 WATCH_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 0.015
@@ -96,6 +99,8 @@ class FleetWatch:
         self._asking: Deferred[Any] | None = None
         self._waiting: list[_Waiting] = []
         self._told: list[Callable[[States], None]] = []
+        self._told_states: States = {}
+        self._tell_again = 0.0
         self._running = False
         self.states: States = {}
         self.problem = (
@@ -121,7 +126,7 @@ class FleetWatch:
         self._waiting.clear()
 
     def on_change(self, told: Callable[[States], None]) -> None:
-        """Have somebody told of the states each time that they have been read."""
+        """Have somebody told of the states: once a second, and when they have changed."""
         self._told.append(told)
 
     def convergence(self, position: Position) -> Convergence:
@@ -162,6 +167,7 @@ class FleetWatch:
     def _look(self) -> None:
         self._timer = None
         if self._nodes is None:
+            self._looked(None)
             return
         self._asking = self._nodes.nodes()
         self._asking.addTimeout(WATCH_SECONDS * 2, self._clock)
@@ -170,8 +176,6 @@ class FleetWatch:
     def _found(self, states: dict[str, dict[str, Any]]) -> None:
         self.problem = ""
         self.states = states
-        for told in self._told:
-            told(states)
 
     def _failed(self, failure: Failure) -> None:
         self.problem = f"Redis does not tell: {failure.getErrorMessage() or repr(failure.value)}"
@@ -179,19 +183,37 @@ class FleetWatch:
 
     def _looked(self, _: object) -> None:
         self._asking = None
+        self._answer()
+        if self._running:
+            self._tell()
+            self._timer = self._clock.callLater(
+                CLOSE_SECONDS if self._waiting else WATCH_SECONDS, self._look
+            )
+
+    def _answer(self) -> None:
+        """Tell those who wait for something that has come, or for too long."""
         now = self._clock.seconds()
-        left = []
+        left, found = [], []
         for one in self._waiting:
-            found = self.convergence(one.position)
-            if found.is_reached or not found.complete or now >= one.until:
-                one.done.callback(found)
+            seen = self.convergence(one.position)
+            if seen.is_reached or not seen.complete or now >= one.until:
+                found.append((one, seen))
             else:
                 left.append(one)
         self._waiting = left
-        if self._running:
-            self._timer = self._clock.callLater(
-                CLOSE_SECONDS if left else WATCH_SECONDS, self._look
-            )
+        for one, seen in found:
+            one.done.callback(seen)
+
+    def _tell(self) -> None:
+        now = self._clock.seconds()
+        if self.states == self._told_states and now < self._tell_again:
+            return
+        self._told_states, self._tell_again = self.states, now + WATCH_SECONDS
+        for told in self._told:
+            try:
+                told(self.states)
+            except Exception:
+                _log.failure("whoever hears of gateways failed")
 
 
 def _serves(worker: Mapping[str, Any], position: Position) -> bool:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.access.audit import AuditTrail
 from fengling_gateway.access.granted import Access, IAccess
+from fengling_gateway.access.problems import ProblemError, identify
+from fengling_gateway.access.site import MAX_CONNECTIONS
 from fengling_gateway.auth.operators import Operator
 from fengling_gateway.console.call import Call
-from fengling_gateway.console.events import LOOK_SECONDS, Events
+from fengling_gateway.console.events import (
+    KEEPALIVE_SECONDS,
+    LOOK_SECONDS,
+    MAX_STREAMS,
+    MAX_UNTAKEN,
+    Events,
+)
 from tests.signin.requests import person, request
 
 NOW = 1_700_000_000.0
@@ -24,9 +34,11 @@ class EventsTests(SynchronousTestCase):
         self.events.start()
         self.addCleanup(self.events.stop)
 
-    def listen(self, operator: Operator) -> Any:
+    def listen(self, operator: Operator, method: bytes = b"GET") -> Any:
         asked = request()
+        asked.method = method
         asked.args = {}
+        identify(asked)
         asked.written = []
         asked.write = asked.written.append
         trail = AuditTrail(clock=self.clock.seconds, wall_clock=lambda: NOW)
@@ -56,3 +68,67 @@ class EventsTests(SynchronousTestCase):
         self.clock.advance(LOOK_SECONDS)
         self.successResultOf(ada)
         self.assertNoResult(eve)
+
+    def test_client_that_has_gone_is_forgotten(self) -> None:
+        """Also by what ends all streams when the console stops."""
+        over, asked = self.listen(person())
+        asked.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(over)
+        assert len(self.events) == 0
+        self.events.tell("revision", 1)
+
+    def test_client_that_does_not_read_is_disconnected(self) -> None:
+        """When as much waits for it as may; what waited for one that reads on comes in its order."""
+        over, asked = self.listen(person())
+        hung_up: list[bool] = []
+        asked.loseConnection = lambda: hung_up.append(True)
+        producer, _ = asked.channel.transport.producers[-1]
+        producer.pauseProducing()
+        for number in range(MAX_UNTAKEN):
+            self.events.tell("revision", number)
+        producer.resumeProducing()
+        told = [one for one in asked.written if b"event" in one]
+        assert told == [b"event: revision\ndata: %d\n\n" % n for n in range(MAX_UNTAKEN)]
+        producer.pauseProducing()
+        for number in range(MAX_UNTAKEN + 1):
+            self.assertNoResult(over)
+            self.events.tell("revision", number)
+        self.successResultOf(over)
+        assert hung_up == [True]
+
+    def test_connection_where_nothing_happens_is_kept(self) -> None:
+        _, asked = self.listen(person())
+        self.clock.pump([KEEPALIVE_SECONDS])
+        assert asked.written[-1].startswith(b":")
+
+    def test_stream_begins_with_what_changes_seldom(self) -> None:
+        """Once it is told twice; but not with what was told when there were others."""
+        over, first = self.listen(person())
+        for _ in range(2):
+            self.events.tell("summary", 1, changes_only=True)
+        assert sum(b"summary" in one for one in first.written) == 1
+        _, second = self.listen(person())
+        assert any(b"summary" in one for one in second.written)
+        self.events.stop()
+        self.successResultOf(over)
+        _, third = self.listen(person())
+        assert not any(b"summary" in one for one in third.written)
+
+    def test_too_many_pages_are_refused(self) -> None:
+        """And leave room for those that ask."""
+        for _ in range(MAX_STREAMS):
+            self.listen(person())
+        with self.assertRaises(ProblemError) as caught:
+            self.listen(person())
+        assert caught.exception.code == "busy"
+        assert MAX_STREAMS < MAX_CONNECTIONS
+
+    def test_who_asks_for_the_head_is_not_kept(self) -> None:
+        answer, _ = self.listen(person(), b"HEAD")
+        assert answer.status == 200
+        assert len(self.events) == 0
+
+    def test_who_is_limited_to_tenants_is_told_nothing(self) -> None:
+        with self.assertRaises(ProblemError) as caught:
+            self.listen(person(tenants=("acme",)))
+        assert caught.exception.code == "forbidden"
