@@ -281,7 +281,7 @@ class Election:
         self._term, self.problem, self.holder = term.number, None, None
         _log.info("probing instances, in term {term}", term=term.number, log_id="health.elected")
         self._user.elected(term)
-        self._user.beaten(term.number)
+        self._beaten(term.number, asked_at)  # unless it has been given up again
 
     def _beaten(self, term: int, asked_at: float) -> None:
         if term == self._term:

@@ -267,6 +267,10 @@ class Probe:
     # The end
 
     def _overdue(self) -> None:
+        """Let what has arrived by now be read first: calls come before that in a turn."""
+        self._deadline = self._reactor.callLater(0, self._judge_silence)
+
+    def _judge_silence(self) -> None:
         late = self._reactor.seconds() - self._due
         self._deadline = None
         if late > BUSY_SECONDS:

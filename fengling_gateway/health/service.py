@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
 
 from fengling_gateway.health.election import Candidate, Election
 from fengling_gateway.health.jumps import Jumps
@@ -30,6 +31,8 @@ from fengling_gateway.health.watched import LiveConfiguration, Prober, World, re
 from fengling_gateway.health.watching import Watch
 from fengling_gateway.health.writing import DatabasePen, Writer
 from fengling_gateway.model.entity import Key
+
+_log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,12 @@ class HealthService:
             self._writer.clear()
         self._last_term = term.number
         self._elected_at = self._wall()
-        self._watch.begin(term, goes_on=goes_on)
+        try:
+            self._watch.begin(term, goes_on=goes_on)
+        except Exception:  # then rather let somebody else
+            _log.failure("beginning to probe", log_id="health.not_begun")
+            self._election.resign("a defect of ours, while beginning to probe")
+            return
         self._writer.begin(term.number)
 
     def beaten(self, term: int) -> None:
@@ -187,11 +195,15 @@ class HealthService:
         self._election.resign(reason)
 
     def _changed(self, keys: Collection[Key] | None) -> None:
-        if self.is_mine:
-            self._watch.follow(keys)
-        else:
-            # Who is elected compares anyway; until then this is for status.
-            self._watch.targets.follow(self._configuration.bodies, keys)
+        try:
+            if self.is_mine:
+                self._watch.follow(keys)
+            else:
+                # Who is elected compares anyway; until then this is for status.
+                self._watch.targets.follow(self._configuration.bodies, keys)
+        except Exception:  # whoever else follows the configuration must be told, too
+            _log.failure("following the configuration", log_id="health.not_followed")
+            self._election.resign("a defect of ours, while following the configuration")
 
     # What others tell
 

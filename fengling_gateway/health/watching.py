@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from fengling_gateway.health.outcomes import Failed, Outcome, Passed, Unjudged
 from fengling_gateway.health.table import Known, Term
@@ -31,6 +32,8 @@ from fengling_gateway.health.watched import (
 )
 from fengling_gateway.health.writing import Finding
 from fengling_gateway.model.entity import Key
+
+_log = Logger()
 
 IDLE_AFTER_SECONDS: Final = 60.0
 """An instance of which gateways have told nothing for so long has no traffic."""
@@ -270,14 +273,15 @@ class Watch:
         watched = self.watched[name]
         watched.probe = None
         watched.outcome, watched.seen_at = outcome, self._world.wall()
-        if watched.is_doubted:
-            self._adopt(watched)
-        self._judge(watched, outcome)
-        watched.tell(outcome)
-        check = watched.target.check
-        now = self._clock.seconds()
-        is_idle = now - watched.heard_at > IDLE_AFTER_SECONDS
-        self._turns.ended(name, check.pause(watched.standing, is_idle), check.jitter)
+        try:
+            if watched.is_doubted:
+                self._adopt(watched)
+            self._judge(watched, outcome)
+            watched.tell(outcome)
+        finally:  # or this instance would not be probed again
+            check = watched.target.check
+            is_idle = self._clock.seconds() - watched.heard_at > IDLE_AFTER_SECONDS
+            self._turns.ended(name, check.pause(watched.standing, is_idle), check.jitter)
 
     def _judge(self, watched: Watched, outcome: Outcome) -> None:
         thresholds = watched.target.check.thresholds
@@ -336,7 +340,11 @@ class Watch:
     def _begin(self, name: str) -> None:
         watched = self.watched[name]
         watched.probe = self._prober.new(watched.target, partial(self._ended, name))
-        watched.probe.start()
+        try:
+            watched.probe.start()
+        except Exception as error:  # one instance that surprises us must not stop all the others
+            _log.failure("probing {instance}", instance=name, log_id="health.probe_failed")
+            self._ended(name, Unjudged(f"a defect of ours: {type(error).__name__}"))
 
 
 def _ids(keys: Iterable[Key], kind: str) -> list[str]:

@@ -248,6 +248,26 @@ class WatchTests:
         watch.begin(Term(9, (row,), ()), goes_on=False)
         assert watch.watched["i0"].standing.health == HEALTHY
 
+    def test_defect_of_a_probe_stops_nobody(self) -> None:
+        """Neither the others, nor that one's next."""
+        watch = self.watch(probed({}, "http://10.0.0.1:80", "http://10.0.0.2:80"))
+        surprises = ["http://10.0.0.1:80"]
+
+        def surprise(probe: Probe) -> None:
+            if probe.target.address in surprises:
+                surprises.remove(probe.target.address)
+                probe.is_over = True
+                raise RuntimeError("of ours")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Probe, "start", surprise)
+            watch.begin(FIRST, goes_on=False)
+            self.clock.advance(1)
+            assert [probe.target.id for probe in self.prober.running] == ["i1"]
+            assert watch.watched["i0"].outcome == Unjudged("a defect of ours: RuntimeError")
+            self.clock.advance(5)
+            assert sorted(probe.target.id for probe in self.prober.running) == ["i0", "i1"]
+
     # The configuration
 
     def test_new_instance_is_probed_at_once(self) -> None:
