@@ -92,7 +92,7 @@ class Overrides:
         """Return all of it, for the status of this node."""
         return {
             "drained": self.is_drained,
-            "health": self.probing.health.values(),
+            "health": {**self.probing.health.values(), "failed_reads": self.probing.failures},
             "switched_off": [asdict(one) for one in self.switches.off],
         }
 

@@ -138,7 +138,7 @@ class SupervisorView:
                 "configured": not isinstance(bus, NoBus),
                 "connected": bus.connected,
                 "last_error": bus.last_error,
-                "counters": bus.counters,
+                "counters": {**bus.counters, "evidence_dropped": supervisor.evidence.dropped},
             },
             "config_age_s": self._config_age(),
             "served_from": supervisor.served_from,

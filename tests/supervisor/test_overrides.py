@@ -156,7 +156,7 @@ class OverridesTests(SynchronousTestCase):
         self.assertEqual(self.told(), {**NOTHING, "health_is_stale": True})
         self.assertEqual(
             self.overrides.status()["health"],
-            {"state": "stale", "term": 4, "holder": "c1", "age_s": 62.0},
+            {"state": "stale", "term": 4, "holder": "c1", "age_s": 62.0, "failed_reads": 0},
         )
         self.overrides.probing.heard(ProberBeat(5, "c2"))
         self.assertEqual(self.told(), NOTHING)
