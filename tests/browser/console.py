@@ -159,6 +159,7 @@ def running_place(directory: Path, database: str, redis: str) -> Iterator[Place]
         console.start()
         gateway.wait_ready()
         console.wait_ready()
+        wait_until(lambda: len(console.api("GET", "/fleet")["nodes"]) == 1, timeout=20)
         yield Place(console, gateway, upstreams)
     finally:
         try:

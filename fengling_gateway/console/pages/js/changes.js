@@ -24,7 +24,7 @@ export function changeList(changes, { links = true } = {}) {
       return h(
         "article",
         { class: "change", "data-key": name },
-        h("h3", {}, badge(TONES[one.action] ?? "plain", WORDS[one.action] ?? one.action), " ", one.kind, " ", place ? h("a", { href: place }, one.id) : h("b", {}, one.id)),
+        h("h3", {}, badge(TONES[one.action] ?? "plain", WORDS[one.action] ?? one.action, undefined, one.action === "create" ? "plus" : undefined), " ", one.kind, " ", place ? h("a", { href: place }, one.id) : h("b", {}, one.id)),
         fieldDiffs(one.fields),
       );
     }),

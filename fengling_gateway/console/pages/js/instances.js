@@ -11,7 +11,7 @@ import { notice } from "./notices.js";
 import { badge, button, table, when } from "./parts.js";
 import { askAndChange } from "./saved.js";
 import { may } from "./session.js";
-import { milliseconds } from "./text/format.js";
+import { milliseconds, span } from "./text/format.js";
 
 const TONES = { healthy: "good", unhealthy: "bad", unknown: "unknown" };
 
@@ -46,12 +46,20 @@ function row(instance, probes, { reload, edit }) {
     h("td", {}, edit ? h("button", { type: "button", class: "as-link", onclick: () => edit(instance) }, instance.id) : instance.id),
     h("td", { class: "code" }, instance.address),
     h("td", {}, healthBadge(instance)),
-    h("td", { class: "why" }, instance.health?.reason ?? probes?.last?.reason ?? h("span", { class: "quiet" }, "–")),
-    h("td", { class: "nowrap" }, instance.health?.since ? when(instance.health.since) : h("span", { class: "quiet" }, "–")),
+    h("td", { class: "why" }, why(instance, probes)),
+    h("td", { class: "nowrap" }, probes?.since ? when(probes.since) : h("span", { class: "quiet" }, "–")),
     h("td", { class: "number" }, String(instance.weight)),
     h("td", {}, h("span", { class: "badges" }, instance.state === "ready" ? badge("plain", "ready") : badge("drain", instance.state), off && badge("off", "switched off"), instance.rejected && badge("bad", "rejected"))),
     may("editor") && h("td", { class: "end" }, h("span", { class: "row-actions" }, actions(instance, off, reload))),
   );
+}
+
+// Why it is as it is: the verdict's reason, what the last probe saw, or why there is none.
+function why({ health }, probes) {
+  const { last_probe: last, not_probed: not, held_down_s: held } = probes ?? {};
+  const seen = last && `${last.seen}${last.ms === null ? "" : `, ${milliseconds(last.ms)}`}`;
+  const known = health?.health === "unhealthy" ? (health.reason ?? seen) : seen;
+  return [known ?? h("span", { class: "quiet" }, not ?? health?.reason ?? "–"), held && h("span", { class: "quiet" }, ` (it flaps: held down for ${span(held)})`)];
 }
 
 function actions(instance, off, reload) {
@@ -81,8 +89,10 @@ function put(instance, state, title, text, reload) {
 
 async function probe(id, reload) {
   try {
-    const { passed, reason, took_ms: took } = await post(`${pathOf("instances", id)}/probe`);
-    notice(passed ? "good" : "warn", `${id} ${passed ? "passes" : `fails: ${reason}`}${took ? ` (${milliseconds(took)})` : ""}`);
+    const { outcome, seen, ms, counts } = await post(`${pathOf("instances", id)}/probe`);
+    const took = ms === null ? "" : ` (${milliseconds(ms)})`;
+    const words = { passed: "passes", failed: "fails", not_probed: "is not probed" };
+    notice(outcome === "passed" ? "good" : "warn", `${id} ${words[outcome]}: ${seen}${took}${counts || outcome === "not_probed" ? "" : "; another console probes, so this does not count"}`);
   } catch (error) {
     notice("bad", error.message);
   }

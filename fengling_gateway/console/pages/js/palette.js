@@ -93,5 +93,7 @@ async function entities(text) {
         .catch(() => []),
     ),
   );
-  return lists.flat();
+  // What is called so comes before what has to do with it.
+  const rank = ({ title }) => (title === text ? 0 : title.startsWith(text) ? 1 : title.includes(text) ? 2 : 3);
+  return lists.flat().toSorted((a, b) => rank(a) - rank(b));
 }

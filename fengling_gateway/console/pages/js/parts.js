@@ -32,8 +32,13 @@ export function icon(name) {
 }
 
 // A word with a tone, which an icon says, too: good, bad, warn, unknown, off, drain, plain.
-export function badge(tone, text, title) {
-  return h("span", { class: `badge ${tone}`, title }, tone in ICONS && icon(tone), text);
+export function badge(tone, text, title, named = tone) {
+  return h("span", { class: `badge ${tone}`, title }, named in ICONS && icon(named), text);
+}
+
+// Text in which what is between backticks is code.
+export function coded(text) {
+  return text.split("`").map((part, at) => (at % 2 ? h("code", {}, part) : part));
 }
 
 export function when(value) {
@@ -85,7 +90,7 @@ export function section(title, props, ...children) {
   return h(
     "section",
     { class: "section", "aria-labelledby": id },
-    h("div", { class: "section-head" }, h("h2", { id }, title), note && h("p", { class: "quiet" }, note), actions && h("div", { class: "actions" }, actions)),
+    h("div", { class: "section-head" }, h("h2", { id }, title), note && h("p", { class: "quiet" }, typeof note === "string" ? coded(note) : note), actions && h("div", { class: "actions" }, actions)),
     children,
   );
 }

@@ -1,6 +1,6 @@
 // Try it: a real request through a gateway, and why it went where it went.
 
-import { Problem, post } from "./api.js";
+import { post } from "./api.js";
 import { h } from "./dom.js";
 import { explanation, phases } from "./explanation.js";
 import { badge, button, failed } from "./parts.js";
@@ -27,10 +27,10 @@ export class Tryout {
     try {
       [this.why, this.answer] = [null, null];
       if (really) this.answer = await post("/try", request);
-      this.why = this.answer?.explanation ?? (await post("/explain", request));
+      this.why = this.answer?.explain ?? (await post("/explain", request));
       this.error = null;
     } catch (error) {
-      this.error = error instanceof Problem && [404, 405].includes(error.status) && really ? new Error("This console can't make requests; it can explain them.") : error;
+      this.error = error;
     }
     this.isAsking = false;
     this.changed();
@@ -70,21 +70,21 @@ export class Tryout {
   }
 }
 
-function answered({ status, reason, took_ms: took, gateway, body, headers, debug }) {
+function answered({ error, sent, status, reason, first_byte_ms: first, total_ms: total, body, body_is_whole: isWhole, headers, debug }) {
+  if (error) return h("div", { class: "answered" }, h("p", {}, badge("bad", "no answer"), ` ${error} `, h("span", { class: "quiet" }, `after ${milliseconds(total)}, of ${sent.url}`)));
   const tone = status < 400 ? "good" : status < 500 ? "warn" : "bad";
   return h(
     "div",
     { class: "answered" },
-    h("p", {}, badge(tone, `${status} ${reason ?? ""}`.trim()), " in ", milliseconds(took ?? debug?.phases?.total_ms), gateway && h("span", { class: "quiet" }, ` by ${gateway}`)),
-    debug && wentTo(debug),
-    headers && h("details", {}, h("summary", {}, "Headers"), h("pre", { class: "text", tabindex: "0", "aria-label": "headers" }, headersText(headers))),
-    body && h("details", {}, h("summary", {}, "Body"), h("pre", { class: "text", tabindex: "0", "aria-label": "body" }, body)),
+    h("p", {}, badge(tone, `${status} ${reason}`.trim()), ` in ${milliseconds(total)} `, h("span", { class: "quiet" }, `from ${sent.url}`)),
+    debug ? wentTo(debug) : phases([["until the answer begins", first], ["the rest of it", total - first]]),
+    h("details", {}, h("summary", {}, "Headers"), h("pre", { class: "text", tabindex: "0", "aria-label": "headers" }, headersText(headers))),
+    body && h("details", {}, h("summary", {}, isWhole ? "Body" : "Body, its beginning"), h("pre", { class: "text", tabindex: "0", "aria-label": "body" }, body)),
   );
 }
 
 function headersText(headers) {
-  const pairs = Array.isArray(headers) ? headers : Object.entries(headers);
-  return pairs.map(([name, value]) => `${name}: ${value}`).join("\n");
+  return headers.map(([name, value]) => `${name}: ${value}`).join("\n");
 }
 
 function wentTo({ route, service, instance, address, attempts, worker, phases: times }) {

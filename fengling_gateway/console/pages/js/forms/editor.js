@@ -6,7 +6,7 @@ import { diff } from "../changes.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { notice } from "../notices.js";
-import { badge, button, icon } from "../parts.js";
+import { badge, button, coded, icon } from "../parts.js";
 import { change, tellLate, tellSaved } from "../saved.js";
 import { may, session } from "../session.js";
 import { changeAsCurl, changeAsYaml } from "../text/change.js";
@@ -83,7 +83,7 @@ function asText(editing, tab) {
   return h(
     "div",
     { class: "as-text" },
-    h("p", { class: "quiet" }, note),
+    h("p", { class: "quiet" }, coded(note)),
     h("pre", { class: "text", tabindex: "0", "aria-label": tab }, text),
     button("Copy", () => copy(text), { kind: "small" }),
   );

@@ -2,7 +2,7 @@
 
 import { h } from "../dom.js";
 import { button } from "../parts.js";
-import { checkField, choiceField, jsonField, numberField, pairsField, textField, wordsField } from "./fields.js";
+import { checkField, choiceField, jsonField, more, numberField, pairsField, textField, wordsField } from "./fields.js";
 import { pathText } from "./paths.js";
 
 const KEYS = "all, client_ip, subject, api_key, tenant, route, or header:Name";
@@ -24,10 +24,12 @@ export const POLICIES = {
     fields: [
       choice("mode", "Mode", ["required", "optional", "anonymous"], { hint: "optional lets in others as nobody." }),
       words("methods", "By", { hint: "api_key, jwt" }),
-      words("issuers", "Issuers", { hint: "Whose tokens count; none is all." }),
       words("scopes", "Scopes", { hint: "All of which are needed." }),
       words("roles", "Roles", { hint: "One of which is needed." }),
-      json("claims", "Claims", { hint: 'Of each one value is needed: {"department": ["sales"]}' }),
+    ],
+    rare: [
+      words("issuers", "Issuers", { hint: "Whose tokens count; none is all." }),
+      json("claims", "Claims", { hint: 'Of each one value is needed: {"department": ["sales"]}', multiline: 2 }),
       text("cookie", "Cookie", { hint: "Where a token may be, too." }),
       text("query", "Parameter", { hint: "Where a token may be, too." }),
       text("api_key_header", "Header of API keys", { placeholder: "X-Api-Key" }),
@@ -82,6 +84,13 @@ export const POLICIES = {
   },
 };
 
+// What few need of a policy is closed, unless somebody has said something of it.
+function rare(editing, at, name) {
+  const usual = new Set(["mode", "methods", "scopes", "roles"]);
+  const isUsed = Object.keys(editing.at(at)).some((one) => !usual.has(one));
+  return more("More", isUsed, POLICIES[name].rare.map((make) => make(editing, at)));
+}
+
 // All policies of an entity: those that it has, and a way to add one. `steps` is where they are.
 export function policyFields(editing, steps = ["policies"]) {
   const policies = editing.at(steps) ?? {};
@@ -124,7 +133,7 @@ function policy(editing, at, name) {
     ),
     problems.length > 0 && h("p", { class: "problem" }, problems.map((one) => one.message)),
     isOff && h("p", { class: "quiet" }, "Off here, whatever the service or the defaults say."),
-    isPlain && h("div", { class: "fields" }, known.fields.map((make) => make(editing, at))),
+    isPlain && h("div", { class: "fields" }, known.fields.map((make) => make(editing, at)), known.rare && rare(editing, at, name)),
     !isPlain && !isOff && jsonField(editing, at, "Value", { none: {} }),
   );
 }

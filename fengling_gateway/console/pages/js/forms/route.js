@@ -23,8 +23,8 @@ export function routeForm(editing, { services }) {
       editing.isNew && idField(editing),
       textField(editing, ["path"], "Path", { none: "", placeholder: "/orders/{id}", hint: "{id} is a segment, {**rest} all that follows; ~ begins an expression." }),
       wordsField(editing, ["hosts"], "Hosts", { placeholder: "any", hint: "shop.example, *.shop.example" }),
-      methodsField(editing),
       numberField(editing, ["priority"], "Priority", { none: 0, hint: "Higher goes first." }),
+      methodsField(editing),
       checkField(editing, ["enabled"], "Enabled"),
       more(
         "More conditions",
@@ -83,7 +83,7 @@ function methodsField(editing) {
         { ...tied, class: "chips", role: "group", "aria-label": "Methods" },
         [...METHODS, ...others].map((method) => h("button", { type: "button", class: "button chip", "aria-pressed": String(chosen.has(method)), onclick: () => toggle(method) }, method)),
       ),
-    { hint: chosen.size ? null : "None is any." },
+    { hint: chosen.size ? null : "None is any.", wide: true },
   );
 }
 

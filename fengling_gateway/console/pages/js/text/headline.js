@@ -18,6 +18,7 @@ export function headlines(summary, problem = null) {
   return found.length ? found : [{ tone: "good", text: allIsWell(summary), action: null }];
 }
 
+const STALE_SECONDS = 10;
 const RANK = { bad: 0, warn: 1 };
 const FLEET = { label: "See the fleet", href: "/fleet" };
 const bad = (text, action) => ({ tone: "bad", text, action });
@@ -72,7 +73,8 @@ function ofHealth({ health, prober }) {
     const text = `${number(health.unhealthy)} of ${plural(total(health), "instance")} ${verb} unhealthy: ${list(health.named)}`;
     found.push(bad(text, services));
   }
-  if (prober?.stale) found.push(warn("Nobody probes instances: what is known of their health is stale", services));
+  if (prober?.problem) found.push(warn(`Instances can't be probed: ${prober.problem}`, services));
+  else if (prober?.heartbeat_age_s > STALE_SECONDS) found.push(warn("Nobody probes instances: what is known of their health is stale", services));
   return found;
 }
 
