@@ -99,7 +99,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             mirror=mirror,
             lookups=lookups,
             rng=rng,
-            tell=lambda beat: None if bus is None else bus.publish_prober(*beat),
+            tell=lambda beat: None if bus is None else bus.publish_prober(beat.term, beat.holder),
         )
         heard.append(health)
     summary = Summary(mirror=mirror, fleet=fleet, health=health)
