@@ -181,8 +181,10 @@ class MemoryBus:
         payload = encode_evidence(self._node, instances)
         self._tell("evidence", self._names.evidence, EVIDENCE, payload)
 
-    def publish_prober(self, beat: ProberBeat) -> None:
-        self._tell("prober_beats", self._names.prober, PROBER, encode_prober(beat))
+    def publish_prober(self, term: int, holder: str) -> None:
+        self._tell(
+            "prober_beats", self._names.prober, PROBER, encode_prober(ProberBeat(term, holder))
+        )
 
     def _tell(self, what: str, channel: str, kind: bytes, payload: bytes) -> None:
         self._counts[f"{what}_{'sent' if self.connected else 'failed'}"] += 1

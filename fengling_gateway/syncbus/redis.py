@@ -328,9 +328,11 @@ class SyncBus:
             "evidence", self._names.evidence, EVIDENCE, encode_evidence(self._node, instances)
         )
 
-    def publish_prober(self, beat: ProberBeat) -> None:
+    def publish_prober(self, term: int, holder: str) -> None:
         """Tell that this console probes, as it is to each second. Never raises, never waits."""
-        self._tell("prober_beats", self._names.prober, PROBER, encode_prober(beat))
+        self._tell(
+            "prober_beats", self._names.prober, PROBER, encode_prober(ProberBeat(term, holder))
+        )
 
     def _tell(self, what: str, channel: str, kind: bytes, payload: bytes) -> None:
         telling = self._commands.call("PUBLISH", channel, self._sign(kind, payload))

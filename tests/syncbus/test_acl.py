@@ -19,7 +19,6 @@ from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.syncbus.connection import RedisConnection
 from fengling_gateway.syncbus.errors import BusError
 from fengling_gateway.syncbus.limits import LimitSync, SyncTimes
-from fengling_gateway.syncbus.messages import ProberBeat
 from fengling_gateway.syncbus.names import Names
 from fengling_gateway.syncbus.redis import SyncBus
 from fengling_gateway.syncbus.switches import TOMBSTONE_SECONDS, Switch
@@ -95,7 +94,7 @@ class AclTests(test_redis.BusCase):
                 bus.publish_node({"revision": 1})
             await self.until(lambda: heard_two.positions and heard_one.commands)
             one.publish_evidence(evidence())
-            one.publish_prober(ProberBeat(1, "c1"))
+            one.publish_prober(1, "c1")
             await self.until(lambda: heard_two.evidence and heard_two.beats)
             await self._switch(one, admin)
             seen: list[Any] = []

@@ -77,7 +77,7 @@ def test_a_console_asks_switches_and_hears() -> None:
     node.publish_node({"started_at": 7.5, "position": position()._asdict()})
     console.ask_node("n1", "drain", on=True)
     console.switch("route", "all", off=True, by="ada")
-    console.publish_prober(ProberBeat(4, "c1"))
+    console.publish_prober(4, "c1")
     node.publish_evidence(evidence())
     bench.clock.advance(0)
     drain, switches = heard.commands

@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from fengling_gateway.embedded.valkey import ValkeyServer
 from fengling_gateway.syncbus.errors import BusError
-from fengling_gateway.syncbus.messages import NODE, ProberBeat, encode_node
+from fengling_gateway.syncbus.messages import NODE, encode_node
 from fengling_gateway.syncbus.redis import AnnouncementSubscriber, SyncBus
 from tests.support.wait import eventually
 from tests.syncbus.builders import (
@@ -129,7 +129,7 @@ class SharedServerTests(BusCase):
         await console.switch("route", "all", off=False, by="ada")
         await console.switch("instance", "i1", off=True, by="ada")
         node.publish_evidence(evidence())
-        console.publish_prober(ProberBeat(4, "c1"))
+        console.publish_prober(4, "c1")
         await self.until(lambda: heard_there.evidence and heard.beats and len(heard.commands) == 4)
         self.assertEqual(
             [(one.name, one.args) for one in heard.commands],
