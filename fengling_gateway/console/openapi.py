@@ -35,9 +35,16 @@ from fengling_gateway.console.query_parameters import (
     PARAMETERS,
 )
 from fengling_gateway.model.management_tokens import READ
+from fengling_gateway.signin.sessions import COOKIE
 
 JSON: Final = "application/json"
-SESSION_COOKIE: Final = "fengling_session"
+_SESSION: Final[Schema] = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": COOKIE,
+    "description": "What signing in gives a browser. The name goes on with a mark of the key, and "
+    "begins with `__Host-` over HTTPS. Changes need a header `Origin` that is the console's own.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +122,7 @@ def document(operations: Iterable[Operation]) -> Schema:
         "components": {
             "securitySchemes": {
                 "token": TOKEN,
-                "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+                "session": _SESSION,
             },
             "schemas": {"Problem": _problem(), **SHARED, **_models()},
             "responses": {_reason(status): answer for status, answer in _answers().items()},
