@@ -26,9 +26,6 @@ BOOKKEEPING: Final = frozenset(("version", "created_at", "updated_at"))
 
 IDS: Final = frozenset(("id", "key", "instance_id"))
 
-_KIND_FINGERPRINTS: Final = {"secret": "value", "api_key": "digest"}
-"""By kind, the field that nobody is to see, and of which a fingerprint is shown."""
-
 
 def shown_image(key: Key, image: Image | None) -> dict[str, Any] | None:
     """Return an image as anybody may see it, and as people write it; None for none."""
@@ -113,7 +110,9 @@ def _usual(kind: str) -> dict[str, Any]:
 def _shown(kind: str, name: str, value: Any) -> tuple[str, Any]:
     if kind == "secret" and name == "fingerprint":
         return "value", f"({fingerprint(str(value).removeprefix('sha256:'))})"
-    if _KIND_FINGERPRINTS.get(kind) == name and value is not None:
+    if kind == "secret" and name == "value":
+        return name, "(hidden)"  # (the log has none)
+    if kind == "api_key" and name == "digest" and value is not None:
         return name, f"({fingerprint(str(value))})"
     return name, as_people_write(name, value)
 
