@@ -183,14 +183,19 @@ def net_changes(connection: Any, start: int, end: int) -> Iterator[Net]:
     """Yield what changed after one revision up to another, but for health; by kind and id."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH recent AS MATERIALIZED (SELECT * FROM fengling.revision_change"
-            " WHERE revision > %s AND revision <= %s AND entity <> 'instance_health'), first AS ("
-            " SELECT DISTINCT ON (entity, entity_id) entity, entity_id, before"
-            " FROM recent ORDER BY entity, entity_id, revision), last AS ("
-            " SELECT DISTINCT ON (entity, entity_id) entity, entity_id, after, revision"
-            " FROM recent ORDER BY entity, entity_id, revision DESC)"
-            " SELECT entity, entity_id, revision, before::text, after::text"
-            " FROM first JOIN last USING (entity, entity_id)",
+            # (Images are looked up afterwards, one by one whatever the statistics say: there may be
+            # many in between that nobody wants.)
+            "WITH touched AS MATERIALIZED ("
+            " SELECT entity, entity_id, min(revision) AS first, max(revision) AS last"
+            " FROM fengling.revision_change"
+            " WHERE revision > %s AND revision <= %s AND entity <> 'instance_health'"
+            " GROUP BY entity, entity_id)"
+            " SELECT t.entity, t.entity_id, t.last,"
+            " (SELECT c.before::text FROM fengling.revision_change AS c WHERE c.entity = t.entity"
+            " AND c.entity_id = t.entity_id AND c.revision = t.first),"
+            " (SELECT c.after::text FROM fengling.revision_change AS c WHERE c.entity = t.entity"
+            " AND c.entity_id = t.entity_id AND c.revision = t.last)"
+            " FROM touched AS t",
             (start, end),
         )
         rows = cursor.fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import psycopg2
@@ -10,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fengling_gateway.editing.changes import Ownership, Planned, plan
+from fengling_gateway.editing.history import difference, entity_at
+from fengling_gateway.editing.images import shown_image
 from fengling_gateway.editing.planning import WRITABLE_KINDS
 from fengling_gateway.editing.rollback import make_rollback
 from fengling_gateway.editing.rows import read_rows
@@ -54,6 +57,35 @@ def test_any_revision_can_be_gone_back_to(held: Any, history: list[Rows], back: 
         assert {key for key, _ in let_in(after)} <= {key for key, _ in let_in(states[target])}
         states[newest(held)] = after
     held.rollback()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(history=st.lists(configurations(), min_size=2, max_size=3))
+def test_any_history_tells_what_there_was(held: Any, history: list[Rows]) -> None:
+    """Of each entity at each revision, and what lies between any two of them."""
+    held.rollback()
+    states: dict[int, Rows] = {newest(held): read_rows(held, WRITABLE_KINDS)}
+    for wanted in history:
+        write(held, changes_to(wanted, held), _FORCED)
+        states[newest(held)] = read_rows(held, WRITABLE_KINDS)
+    for number, state in states.items():
+        for key in {key for one in states.values() for key in one}:
+            assert repr(entity_at(held, key, number)) == repr(shown(state, key))
+    for start, end in itertools.permutations(states, 2):
+        changes = {one.key: (one.before, one.after) for one in difference(held, start, end)}
+        between = {
+            key: (shown(states[start], key), shown(states[end], key))
+            for key in states[start].keys() | states[end].keys()
+        }
+        assert repr(changes) == repr({key: between[key] for key in changes}), (
+            "what has changed is told as it was"
+        )
+        assert all(repr(a) == repr(b) for key, (a, b) in between.items() if key not in changes)
+    held.rollback()
+
+
+def shown(rows: Rows, key: Key) -> dict[str, Any] | None:
+    return shown_image(key, rows.get(key))
 
 
 def changes_to(wanted: Rows, connection: Any) -> list[Planned]:
