@@ -92,7 +92,7 @@ class BrowserTests(OidcCase):
             assert page.evaluate("document.cookie") == ""
             context.clear_cookies()
             page.goto(address)
-            page.wait_for_function("document.querySelector('#note.wrong')")
+            page.wait_for_selector("#note.wrong")
             assert "was used before" in (page.text_content("#note") or "")
             assert page.url == f"{console.address}/login?to=/routes"
             photograph(page, "used")
