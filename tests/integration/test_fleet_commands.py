@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from tests.integration.bus import ConsoleOnBus
 from tests.integration.conftest import Sql
+from tests.integration.console import ConsoleProcess
 from tests.integration.gateway import GatewayProcess, Load, Upstream
 from tests.integration.world import wait_for_line
 from tests.support.wait import wait_until
@@ -320,3 +322,44 @@ class EvidenceTests:
             True,
             "connect_failed",
         )
+
+
+def test_console_does_all_of_it_over_redis(
+    gateways: Gateways,
+    sql: Sql,
+    own_valkey: ValkeyServer,
+    upstreams: Callable[[str], Upstream],
+    tmp_path: Path,
+) -> None:
+    """Its heartbeat, its commands, its switches: the gateway does not ask the database meanwhile."""
+    sql.add_service("v1", upstreams("v1").address)
+    sql.add_route("hello", "/hello", "v1")
+    seldom = {"database": {"poll_interval": "300s", "listen": False}}
+    gateway = gateways(database=sql.dsn, redis=own_valkey.url, settings=seldom)
+    gateway.wait_ready()
+    console = ConsoleProcess(
+        tmp_path / "c1",
+        database=sql.dsn,
+        redis=own_valkey.url,
+        settings={"probes": {"enabled": True}},
+    )
+    console.start()
+    try:
+        console.wait_ready()
+        wait_until(lambda: gateway.manage("status")["health"]["holder"] == "c1")
+        assert gateway.manage("status")["health"]["state"] == "fresh"
+        wait_until(lambda: [one["node"] for one in console.get("fleet")["nodes"]] == ["n1"])
+        assert console.ask("PUT", "switches/route/hello").status == 200
+        wait_until(lambda: answers(gateway, "/hello") == {503})
+        assert [one["id"] for one in console.get("switches")["items"]] == ["hello"]
+        assert console.ask("DELETE", "switches/route/hello").status == 200
+        wait_until(lambda: answers(gateway, "/hello") == {200})
+        assert console.post("fleet/n1/drain", {"on": True}).status == 202
+        wait_until(lambda: not is_ready(gateway))
+        assert console.post("fleet/n1/drain", {"on": False}).status == 202
+        wait_until(lambda: is_ready(gateway))
+        assert console.post("fleet/n2/drain", {"on": True}).status == 404
+        assert console.post("fleet/n1/restart").status == 202
+        wait_until(lambda: gateway.manage("status")["restarts"] == 1)
+    finally:
+        console.stop()
