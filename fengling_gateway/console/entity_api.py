@@ -12,7 +12,7 @@ from fengling_gateway.configsource.file_entities import SECTIONS, FileError, par
 from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
 from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
-from fengling_gateway.console.filters import Filter, read_page
+from fengling_gateway.console.filters import Filter, parameters_of, read_page
 from fengling_gateway.console.form_problems import relative
 from fengling_gateway.console.forms import Form, FormError, key_in, merged, read_form, row_of
 from fengling_gateway.console.health_api import read_health
@@ -69,7 +69,7 @@ class EntityApi:
     async def list(self, call: Call) -> Answer:
         """Return a page of a kind, in the order of ids."""
         kind = _kind(call, READ_SCOPES, READ)
-        call.only(*Filter.PARAMETERS)
+        call.only(*parameters_of(kind))
         rejected = [key.id for key in self._mirror.config.rejected if key.kind == kind]
         wanted = Filter.of(kind, call, call.access.operator.tenants, rejected)
         page = await self._store.run(read_page, wanted)

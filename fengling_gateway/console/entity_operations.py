@@ -14,7 +14,7 @@ from fengling_gateway.console.api import ROOT
 from fengling_gateway.console.call import MERGE_PATCH
 from fengling_gateway.console.entities import FORMS, SETTING_FORMS, EntityForms
 from fengling_gateway.console.entity_api import READ_SCOPES, WRITE_SCOPES
-from fengling_gateway.console.filters import FILTERS
+from fengling_gateway.console.filters import parameters_of
 from fengling_gateway.console.openapi import JSON, Body, Operation, ref
 from fengling_gateway.model.management_tokens import READ, WRITE
 
@@ -41,7 +41,7 @@ def _of_kind(section: str, kind: str) -> Iterator[Operation]:
         summary=f"The {nouns}, a page at a time",
         description="In the order of ids.",
         answers={200: page(shown, total=told({"type": "integer"}, "On all pages."))},
-        parameters=_filters(kind),
+        parameters=parameters_of(kind),
         **some,
         **scope,
     )
@@ -105,7 +105,7 @@ def _of_kind(section: str, kind: str) -> Iterator[Operation]:
         changes=True,
         **one,
     )
-    history = {**one, "path": f"{ROOT}/{section}/{{id}}/history"}
+    history: dict[str, Any] = {"path": f"{ROOT}/{section}/{{id}}/history", "tag": section}
     yield Operation(
         method="GET",
         id=f"list_{kind}_history",
@@ -116,11 +116,6 @@ def _of_kind(section: str, kind: str) -> Iterator[Operation]:
         **history,
         **scope,
     )
-
-
-def _filters(kind: str) -> tuple[str, ...]:
-    own = tuple(name for name, kinds in FILTERS.items() if kind in kinds)
-    return ("q", *own, "label", "managed_by", "rejected", "after", "limit")
 
 
 def _any(forms: tuple[EntityForms, ...], which: str) -> Schema:

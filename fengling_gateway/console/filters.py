@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from psycopg2 import sql
 
@@ -64,6 +64,12 @@ FILTERS: Final[dict[str, tuple[str, ...]]] = {
 """Parameters that only some kinds have."""
 
 
+def parameters_of(kind: str) -> tuple[str, ...]:
+    """Return all that the list of a kind may be asked with."""
+    own = (name for name, kinds in FILTERS.items() if kind in kinds)
+    return ("q", *own, "label", "managed_by", "rejected", "after", "limit")
+
+
 class Asks(Protocol):
     """What is asked of a request: see `fengling_gateway.console.call.Call`."""
 
@@ -102,12 +108,6 @@ class Filter:
     ids: tuple[str, ...] | None = None
     after: str = ""
     limit: int = 100
-
-    PARAMETERS: ClassVar[tuple[str, ...]] = (
-        *("q", "tenant", "service", "client", "enabled", "label", "managed_by", "rejected"),
-        *("after", "limit"),
-    )
-    """All that a request may have."""
 
     @classmethod
     def of(

@@ -90,6 +90,7 @@ class FleetApi:
         call.access.require_all_tenants()
         call.only("wait", "timeout")
         wait = call.one_of("wait", "none", ("none", "all"))
+        timeout = call.timeout()
         fields = call.fields({"comment": text_up_to(1000)})
         comment = fields.get("comment")
         record = call.access.began("reload", None)
@@ -103,7 +104,7 @@ class FleetApi:
         position = self._mirror.position
         value: dict[str, Any] = {"position": None if position is None else position._asdict()}
         if wait == "all" and position is not None:
-            found = await self._fleet.reached(Position(*position), call.timeout())
+            found = await self._fleet.reached(Position(*position), timeout)
             value["convergence"] = found.shown()
             if not found.is_reached:
                 raise ProblemError("not_converged", "not every worker serves it yet", **value)

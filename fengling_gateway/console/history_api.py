@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fengling_gateway.access.parameters import is_revision
+from fengling_gateway.access.parameters import is_id, is_revision
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.configsource.file_entities import SECTIONS
 from fengling_gateway.console.call import Answer, Call
@@ -105,6 +105,8 @@ class HistoryApi:
         if kind == "management_token":
             call.access.require(ADMIN)
         call.only("limit", "before")
+        if not is_id(call.path["id"]):
+            raise ProblemError("not_found")
         key = Key(kind, call.path["id"])
         found = await self._store.run(
             entity_history, key, limit=call.limit(), before=call.whole("before")

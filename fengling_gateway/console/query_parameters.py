@@ -10,8 +10,9 @@ from fengling_gateway.access.parameters import DEFAULT_LIMIT, ID, LINE, MAX_LIMI
 _LINE: Final = whole(LINE)
 _FLAG: Final = {"enum": ["true", "false", "1", "0"], "default": "false"}
 _NUMBER: Final = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
-_OR_NONE: Final = "An id, or `-` for none."
-_ID_OR_NONE: Final = whole(f"-|{ID}")
+_OR_NONE: Final = "An id, or `-` for none; empty: any."
+_ID_OR_NONE: Final = whole(f"|-|{ID}")
+_TIME: Final = {"anyOf": [{"type": "string", "format": "date-time"}, {"const": ""}]}
 
 
 def _line(length: int) -> Schema:
@@ -63,8 +64,8 @@ PARAMETERS: Final = {
         "entity", {**_line(200), "examples": ["route/orders"]}, "What they changed: a kind, or one."
     ),
     "text": parameter("text", _line(200), "What their comments have in them."),
-    "since": parameter("since", {"type": "string", "format": "date-time"}),
-    "until": parameter("until", {"type": "string", "format": "date-time"}),
+    "since": parameter("since", _TIME),
+    "until": parameter("until", _TIME),
     "before": parameter("before", _NUMBER, "The revision before which the page begins."),
     "ordinal": parameter("after", _NUMBER, "The change after which the page begins."),
     "from": {**parameter("from", _NUMBER, "The revision to begin with."), "required": True},
