@@ -61,9 +61,11 @@ def run_schemathesis(console: ConsoleProcess, directory: Path, *options: str) ->
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"Tested: {len(OPERATIONS) - 1}\n" in ended.stdout
+    # (Without the document, which it has read, and the stream.)
+    assert f"Tested: {len(OPERATIONS) - 2}\n" in ended.stdout
 
 
+@pytest.mark.timeout(300)
 def test_document_is_true(console: ConsoleProcess, tmp_path: Path) -> None:
     """schemathesis: statuses, types, schemas, methods, credentials; right and wrong input."""
     run_schemathesis(console, tmp_path, "--phases", "examples,fuzzing", "--max-examples", "1")
@@ -73,7 +75,7 @@ def test_document_is_true(console: ConsoleProcess, tmp_path: Path) -> None:
 @pytest.mark.timeout(3000)
 def test_document_is_true_of_much_more(console: ConsoleProcess, tmp_path: Path) -> None:
     """The same, with each part of each body wrong in every way: 25,000 requests."""
-    run_schemathesis(console, tmp_path, "--max-examples", "10")
+    run_schemathesis(console, tmp_path, "--max-examples", "5")
 
 
 BODIES: dict[str, Any] = {
