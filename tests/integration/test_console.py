@@ -9,8 +9,10 @@ import pytest
 
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
-from tests.integration.console import ConsoleProcess, Fleet, a_token, fleet_with_database
+from tests.conformance.test_management_api import ODD_BODIES
+from tests.integration.console import API, ConsoleProcess, Fleet, a_token, fleet_with_database
 from tests.integration.gateway import GatewayProcess
+from tests.support.issued import SEALED
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -322,3 +324,70 @@ def test_pruning_needs_the_scope_of_what_goes(console: ConsoleProcess, fleet: Fl
     assert (asked.status, asked.json["code"]) == (403, "insufficient_scope")
     assert fleet.sql.value("SELECT count(*) FROM fengling.management_token") == 1
     assert console.post("apply?managed_by=git&prune=true", {}).status == 200
+
+
+TAKES_BODIES = {
+    "routes": "POST",
+    "routes/usual": "PUT",
+    "settings": "POST",
+    "apply": "POST",
+    "rollback": "POST",
+    "retention": "PUT",
+    "gateway/reload": "POST",
+    "fleet/n1/drain": "POST",
+    "explain": "POST",
+    "try": "POST",
+    "login-links": "POST",
+}
+
+
+@pytest.mark.parametrize("path", TAKES_BODIES)
+def test_odd_body_is_refused(console: ConsoleProcess, path: str) -> None:
+    """400, 413 or 422, and a problem document; of a stranger it is not looked at."""
+    kind = {"Content-Type": "application/json", "If-Match": "*"}
+    credential = {"Authorization": f"Bearer {console.token}"}
+    for name, body in ODD_BODIES.items():
+        asked = console.fetch(TAKES_BODIES[path], f"{API}/{path}", body, {**kind, **credential})
+        assert (name, asked.status in {400, 413, 422}) == (name, True), asked
+        assert asked.json["status"] == asked.status
+    asked = console.fetch(TAKES_BODIES[path], f"{API}/{path}", b"[" * 20_000, kind)
+    assert asked.status == 401
+
+
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 19, "9" * 6000, "-1", "1.5", "x"])
+def test_number_that_is_no_revision_is_refused(console: ConsoleProcess, number: str) -> None:
+    """However long it is."""
+    for method, path in (
+        ("GET", f"revisions/{number}"),
+        ("POST", f"revisions/{number}/undo"),
+        ("POST", f"revisions/{number}/confirm"),
+    ):
+        asked = console.ask(method, path)
+        assert (path[:50], 400 <= asked.status < 500) == (path[:50], True), asked
+    for path in (f"revisions/diff?from={number}", f"revisions?before={number}"):
+        asked = console.ask("GET", path)
+        assert (path[:50], asked.status < 500) == (path[:50], True), asked
+
+
+def test_nothing_repeats_what_is_secret(console: ConsoleProcess) -> None:
+    """Neither what is answered to the change, nor entities, exports, history and differences."""
+    document = {
+        "secrets": [{"id": "hidden", "value": SEALED}],
+        "clients": [{"id": "hidden"}],
+        "api_keys": [{"id": "hidden", "client_id": "hidden", "digest": "7" * 64}],
+    }
+    told = [console.post("apply", document)]
+    assert told[0].status == 200
+    revision = told[0].json["revision"]
+    for path in (
+        *("secrets", "secrets/hidden", "secrets/hidden/history"),
+        *("api_keys", "api_keys/hidden", "api_keys/hidden/history"),
+        *(f"revisions/{revision}", f"revisions/diff?from={revision - 1}", "revisions"),
+    ):
+        asked = console.ask("GET", path)
+        assert (path, asked.status) == (path, 200)
+        told.append(asked)
+    told.append(console.post(f"revisions/{revision}/undo?dry_run=true"))
+    seen = b"".join(one.content for one in told)
+    assert SEALED.encode() not in seen
+    assert b"7" * 64 not in seen
