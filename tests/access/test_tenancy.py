@@ -67,6 +67,11 @@ def ask(
     return ask_raw(root, f"/api/gateway/{path}".encode(), headers=(bearer, *headers), **more)
 
 
+def said(answer: Any) -> dict[bytes, bytes]:
+    """The headers of an answer but for the time, which passes."""
+    return {name: value for name, value in answer.headers.items() if name.lower() != b"date"}
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_list_has_what_is_the_tenants(gateway: FakeGateway, name: str) -> None:
     """Nothing of others, and nothing of nobody's."""
@@ -88,7 +93,7 @@ def test_what_is_anothers_is_not_there(gateway: FakeGateway, name: str) -> None:
             expected = 200 if key.id in VISIBLE.get(name, []) else 404
             assert (key, answer.status) == (key, expected)
             if expected == 404:
-                assert (answer.body, answer.headers) == (nowhere.body, nowhere.headers)
+                assert (answer.body, said(answer)) == (nowhere.body, said(nowhere))
 
 
 def test_pages_of_a_tenant_are_whole(gateway: FakeGateway) -> None:
