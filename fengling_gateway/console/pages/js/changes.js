@@ -59,5 +59,5 @@ export function diff(before, after) {
     skipped = false;
     return [h("span", { class: SIGNS[sign] }, h("span", { class: "for-readers" }, SAID[sign]), h("span", { "aria-hidden": "true" }, `${sign} `), `${text}\n`)];
   });
-  return h("pre", { class: "diff", tabindex: "0", "aria-label": "what differs" }, shown);
+  return h("pre", { class: "diff", tabindex: "0", role: "group", "aria-label": "what differs" }, shown);
 }

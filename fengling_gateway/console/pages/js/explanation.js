@@ -4,7 +4,8 @@ import { h, svg } from "./dom.js";
 import { badge, icon } from "./parts.js";
 import { number, milliseconds } from "./text/format.js";
 
-export function explanation(answer) {
+// `level` is that of headings in it.
+export function explanation(answer, level = "h3") {
   const { route, tenant, candidates, more_candidates: more, action, asked, revision } = answer;
   return h(
     "div",
@@ -16,8 +17,8 @@ export function explanation(answer) {
       route ? ["Route ", h("a", { href: `/routes/${encodeURIComponent(route)}` }, route), " takes it"] : "No route takes it: the answer is 404",
       h("span", { class: "quiet" }, tenant ? `for tenant ${tenant}` : "", revision ? ` at revision ${revision}` : ""),
     ),
-    action && actionOf(action),
-    h("h3", {}, "Routes that were considered"),
+    action && actionOf(action, level),
+    h(level, {}, "Routes that were considered"),
     candidates.length
       ? h("ol", { class: "candidates" }, candidates.map(candidate))
       : h("p", { class: "quiet" }, "None has this host and path."),
@@ -38,21 +39,21 @@ function candidate({ route, chosen, reason }) {
   );
 }
 
-function actionOf({ kind, access, services }) {
+function actionOf({ kind, access, services }, level) {
   const words = { forward: "It is forwarded", split: "It is split between services", redirect: "It is redirected", respond: "The gateway answers by itself" };
   return h(
     "div",
     {},
     h("p", {}, words[kind] ?? kind, "; ", access === "public" ? "anybody may ask." : `who may ask: ${access}.`),
-    (services ?? []).map(serviceOf),
+    (services ?? []).map((one) => serviceOf(one, level)),
   );
 }
 
-function serviceOf({ service, error, candidates, more_candidates: more, refused }) {
+function serviceOf({ service, error, candidates, more_candidates: more, refused }, level) {
   return h(
     "div",
     { class: "service-of" },
-    h("h3", {}, "Service ", h("a", { href: `/services/${encodeURIComponent(service)}` }, service)),
+    h(level, {}, "Service ", h("a", { href: `/services/${encodeURIComponent(service)}` }, service)),
     error && h("p", {}, badge("bad", error)),
     candidates && (candidates.length ? h("ul", { class: "candidates" }, candidates.map(({ instance, address, weight }) => h("li", {}, badge("good", "may get it"), " ", instance, " ", h("span", { class: "quiet code" }, address), weight !== 1 && h("span", { class: "quiet" }, ` weight ${weight}`)))) : h("p", {}, badge("bad", "no instance may get it: 503"))),
     more > 0 && h("p", { class: "quiet" }, `and ${number(more)} more`),

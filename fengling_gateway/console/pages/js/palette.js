@@ -28,7 +28,6 @@ export function openPalette() {
   const box = h("ul", { class: "palette", role: "listbox", id: "palette-list", "aria-label": "Found" });
   const field = h("input", {
     class: "input",
-    type: "search",
     role: "combobox",
     "aria-expanded": "true",
     "aria-controls": "palette-list",

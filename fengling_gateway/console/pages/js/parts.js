@@ -85,11 +85,12 @@ export function heading(text, ...actions) {
   );
 }
 
+// (Without a name it is no landmark: what is in it has one, where somebody may want to go.)
 export function section(title, props, ...children) {
   const { note, actions, id } = props ?? {};
   return h(
     "section",
-    { class: "section", "aria-labelledby": id },
+    { class: "section" },
     h("div", { class: "section-head" }, h("h2", { id }, title), note && h("p", { class: "quiet" }, typeof note === "string" ? coded(note) : note), actions && h("div", { class: "actions" }, actions)),
     children,
   );

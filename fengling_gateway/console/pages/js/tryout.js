@@ -78,8 +78,8 @@ function answered({ error, sent, status, reason, first_byte_ms: first, total_ms:
     { class: "answered" },
     h("p", {}, badge(tone, `${status} ${reason}`.trim()), ` in ${milliseconds(total)} `, h("span", { class: "quiet" }, `from ${sent.url}`)),
     debug ? wentTo(debug) : phases([["until the answer begins", first], ["the rest of it", total - first]]),
-    h("details", {}, h("summary", {}, "Headers"), h("pre", { class: "text", tabindex: "0", "aria-label": "headers" }, headersText(headers))),
-    body && h("details", {}, h("summary", {}, isWhole ? "Body" : "Body, its beginning"), h("pre", { class: "text", tabindex: "0", "aria-label": "body" }, body)),
+    h("details", {}, h("summary", {}, "Headers"), h("pre", { class: "text", tabindex: "0", role: "group", "aria-label": "headers" }, headersText(headers))),
+    body && h("details", {}, h("summary", {}, isWhole ? "Body" : "Body, its beginning"), h("pre", { class: "text", tabindex: "0", role: "group", "aria-label": "body" }, body)),
   );
 }
 

@@ -30,25 +30,17 @@ export function editor(editing, { tab, setTab, form, saved, aside }) {
       "div",
       { class: "editor-columns" },
       h(
-        "form",
-        {
-          class: "editor-form",
-          id: "editor-panel",
-          role: "tabpanel",
-          "aria-label": tab,
-          novalidate: true,
-          onsubmit: (event) => event.preventDefault(),
-          onkeydown: (event) => {
-            if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(editing, saved);
-          },
-        },
-        tab === "Form" ? [untold(editing), fields] : asText(editing, tab),
+        "div",
+        { id: "editor-panel", role: "tabpanel", "aria-labelledby": `tab-${tab}` },
+        h("form", { class: "editor-form", novalidate: true, onsubmit: (event) => event.preventDefault(), onkeydown: (event) => submits(event) && save(editing, saved) }, tab === "Form" ? [untold(editing), fields] : asText(editing, tab)),
       ),
       h("aside", { class: "editor-aside", "aria-label": "What it comes to" }, outcome(editing), aside),
     ),
     bar(editing, saved),
   );
 }
+
+const submits = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey);
 
 function tabButton(name, tab, setTab) {
   const isHere = name === tab;
@@ -84,7 +76,7 @@ function asText(editing, tab) {
     "div",
     { class: "as-text" },
     h("p", { class: "quiet" }, coded(note)),
-    h("pre", { class: "text", tabindex: "0", "aria-label": tab }, text),
+    h("pre", { class: "text", tabindex: "0", role: "group", "aria-label": tab }, text),
     button("Copy", () => copy(text), { kind: "small" }),
   );
 }

@@ -75,9 +75,22 @@ export function said(kind, fields) {
   const { defaults } = KINDS[kind];
   return Object.fromEntries(
     Object.entries(fields)
-      .filter(([name, value]) => value !== undefined && !equal(value, name in defaults ? defaults[name] : null))
-      .map(([name, value]) => [name, name === "match" ? withoutEmpty(value) : value]),
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, shorter(name, value)])
+      .filter(([name, value]) => !equal(value, name in defaults ? defaults[name] : null)),
   );
+}
+
+// The API shows all that match and policies may have; what is null or empty there is not said.
+function shorter(name, value) {
+  if (name === "match" && isObject(value)) return withoutEmpty(value);
+  if (name !== "policies" || !isObject(value)) return value;
+  const parts = Object.entries(value).map(([policy, fields]) => [policy, isObject(fields) ? withoutNull(fields) : fields]);
+  return Object.fromEntries(parts);
+}
+
+function withoutNull(value) {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null));
 }
 
 function withoutEmpty(value) {

@@ -56,7 +56,7 @@ export function explainPage(page) {
       field("route", "Why not this route?", { placeholder: "id" }),
       h("div", { class: "field wide" }, h("label", { for: "x-headers" }, "Headers"), h("textarea", { id: "x-headers", class: "input code", rows: "2", placeholder: "X-Build: 42", spellcheck: "false", value: wanted.headers, oninput: change("headers") })),
     ),
-    error ? failed(error, load) : answer ? explanation(answer) : wanted.url ? waiting(4) : empty("Paste a URL.", "As a browser shows it, or a path alone."),
+    error ? failed(error, load) : answer ? explanation(answer, "h2") : wanted.url ? waiting(4) : empty("Paste a URL.", "As a browser shows it, or a path alone."),
   ]);
   load();
 }
