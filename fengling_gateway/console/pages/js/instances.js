@@ -33,7 +33,7 @@ export async function readHealth(signal) {
 export function instanceTable(instances, { health = {}, reload, edit }) {
   return table(
     "Instances",
-    [["Instance"], ["Address"], ["Health"], ["Why"], ["Since"], ["Weight", "number"], ["State"], ...(may("editor") ? [["", "end"]] : [])],
+    [["Instance"], ["Address"], ["Health"], ["Why"], ["Since"], ["State"], ...(may("editor") ? [["", "end"]] : [])],
     instances.map((one) => row(one, health[one.id], { reload, edit })),
   );
 }
@@ -43,12 +43,11 @@ function row(instance, probes, { reload, edit }) {
   return h(
     "tr",
     { "data-key": instance.id },
-    h("td", {}, edit ? h("button", { type: "button", class: "as-link", onclick: () => edit(instance) }, instance.id) : instance.id),
-    h("td", { class: "code" }, instance.address),
+    h("td", { class: "nowrap" }, edit ? h("button", { type: "button", class: "as-link", onclick: () => edit(instance) }, instance.id) : instance.id),
+    h("td", { class: "nowrap" }, h("span", { class: "code" }, instance.address), instance.weight !== 1 && h("span", { class: "quiet" }, ` weight ${instance.weight}`)),
     h("td", {}, healthBadge(instance)),
     h("td", { class: "why" }, why(instance, probes)),
     h("td", { class: "nowrap" }, probes?.since ? when(probes.since) : h("span", { class: "quiet" }, "–")),
-    h("td", { class: "number" }, String(instance.weight)),
     h("td", {}, h("span", { class: "badges" }, instance.state === "ready" ? badge("plain", "ready") : badge("drain", instance.state), off && badge("off", "switched off"), instance.rejected && badge("bad", "rejected"))),
     may("editor") && h("td", { class: "end" }, h("span", { class: "row-actions" }, actions(instance, off, reload))),
   );
@@ -73,7 +72,7 @@ function actions(instance, off, reload) {
     off
       ? button("Switch on", () => askAndChange(`Switch ${id} on?`, "It gets requests again within a second.", "Switch on", (comment) => api("DELETE", pathOf("switches", "instance", id), { query: { comment } }), reload), small)
       : button("Switch off", () => askAndChange(`Switch ${id} off?`, ["No worker sends it anything from now on, whatever the configuration says.", "It stays off until somebody switches it on again."], "Switch it off", (comment) => api("PUT", pathOf("switches", "instance", id), { query: { comment } }), reload), small),
-    button("Probe now", () => probe(id, reload), small),
+    button("Probe", () => probe(id, reload), small),
   ];
 }
 

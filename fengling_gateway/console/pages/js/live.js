@@ -6,6 +6,8 @@
 import { ROOT, get } from "./api.js";
 
 const SAMPLES = 180;
+const KEPT = "fengling.traffic";
+const UNKNOWN = { requests: null, errors: null, p50: null, p99: null, connections: null, in_flight: null };
 const PATIENCE = [500, 1000, 2000, 5000, 10000];
 const PARTS = ["revision", "fleet", "summary"];
 
@@ -34,10 +36,31 @@ function tell(part, detail = null) {
 }
 
 export function startLive() {
+  recall();
   connect();
+  addEventListener("pagehide", remember);
   refresh();
   setInterval(() => document.hidden || refresh(), 15_000);
   document.addEventListener("visibilitychange", () => document.hidden || refresh());
+}
+
+// What was seen before the page was loaded again, as far as it is of the last minutes.
+function recall() {
+  try {
+    const { at, samples } = JSON.parse(sessionStorage.getItem(KEPT));
+    const missed = Math.round((Date.now() - at) / 1000);
+    if (missed < SAMPLES) live.samples = [...samples, ...Array(Math.max(0, missed - 1)).fill(UNKNOWN)].slice(-SAMPLES);
+  } catch {
+    // Then the lines begin now.
+  }
+}
+
+function remember() {
+  try {
+    sessionStorage.setItem(KEPT, JSON.stringify({ at: Date.now(), samples: live.samples }));
+  } catch {
+    // It is no loss.
+  }
 }
 
 function connect() {
