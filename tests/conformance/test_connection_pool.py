@@ -34,7 +34,7 @@ SETTINGS = {
     "upstream_max_idle": 2,
 }
 ENTITIES = [
-    service(policies={"retry": {"attempts": 2}}),
+    service(policies={"retry": {"attempts": 2}, "ejection": None}),  # it dies again and again
     instance("dead", address="http://127.0.0.1:1"),
 ]  # fmt: skip
 
@@ -311,7 +311,7 @@ def test_instance_that_is_full_is_passed_over() -> None:
     """Where another one has room; who finds none is told to come again."""
     goes_on = threading.Event()
     other = RecordingInstance()
-    turns = service(balancing="round_robin", policies={"retry": {"attempts": 1}})
+    turns = service(balancing="round_robin", policies={"retry": {"attempts": 1}, "ejection": None})
     with (
         running_instance(other.serve) as address,
         staged(
