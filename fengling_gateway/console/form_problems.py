@@ -137,9 +137,9 @@ def _path(body: Any, place: tuple[int | str, ...], *, with_last: bool) -> str:
 
 
 def _touch(one: str, other: str) -> bool:
-    """Whether two paths are of the same place, or one within the other; all is within nothing."""
+    """Whether two paths are of the same place, or one within the other (the entity is no place)."""
     return one == other or _is_within(one, other) or _is_within(other, one)
 
 
 def _is_within(inner: str, outer: str) -> bool:
-    return bool(outer) and inner.startswith((f"{outer}.", f"{outer}["))
+    return inner.startswith((f"{outer}.", f"{outer}["))

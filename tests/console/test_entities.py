@@ -185,6 +185,57 @@ def test_configurations_have_the_right_shape(found: Rows) -> None:
         check_accepted(key, row)
 
 
+SLUG = "a" * 100
+EXTREMES: list[tuple[str, dict[str, Any]]] = [
+    ("instance", {"weight": 0, "zone": ""}),
+    ("instance", {"weight": 65535, "zone": "z" * 100, "service_id": SLUG}),
+    ("route", {"priority": -(2**31), "path": "/" + "p" * 999, "hosts": ["a"] * 500}),
+    ("route", {"priority": 2**31 - 1, "path": "~" + "p" * 1000, "methods": ["get"] * 33}),
+    ("route", {"service_id": None, "split": {SLUG: 65535, "b": 0}}),
+    ("route", {"service_id": None, "redirect": {"status": 308, "location": "/" + "a" * 1999}}),
+    ("route", {"service_id": None, "respond": {"status": 599, "body": "b" * 50_000}}),
+    ("route", {"match": {"query": [{"name": "ü" * 200, "value": "v" * 4096}]}}),
+    ("route", {"match": {"cookies": [{"name": "c", "op": "exists"}] * 50, "client_ip": []}}),
+    ("route", {"valid_from": "-infinity", "valid_to": "infinity"}),
+    ("route", {"valid_from": 0, "valid_to": 253402300799}),
+    ("tenant", {"name": "n" * 200, "path_prefix": "/" + "p" * 999, "hosts": ["*." + "a" * 63]}),
+    ("service", {"connect_timeout": 0.001, "idle_timeout": "1ms", "host_header": "a:65535"}),
+    ("service", {"connect_timeout": 300, "first_byte_timeout": "1d", "idle_timeout": "PT24H"}),
+    ("service", {"health_check": {"interval": 0.1, "timeout": 0.01, "rise": 1, "fall": 100}}),
+    ("service", {"health_check": {"interval": "1h", "timeout": 60, "jitter": 0.5, "path": "/"}}),
+    ("service", {"health_check": {"expected": [200, "201-599"] * 25, "body": "b" * 1000}}),
+    ("service", {"health_check": {"type": "tcp", "jitter": 0}}),
+    ("service", {"policies": {"ejection": {"consecutive": 1000, "base": 300, "max_share": 0.5}}}),
+    ("service", {"policies": {"ejection": {"consecutive": 1, "base": 1, "max_share": 0}}}),
+    ("route", {"policies": {"concurrency": {"limit": 1_000_000, "key": "header:" + "k" * 100}}}),
+    ("route", {"policies": {"limits": {"max_request_body": 2**50}, "retry": {"attempts": 3}}}),
+    ("route", {"policies": {"limits": {"max_request_body": None}, "retry": {"attempts": 0}}}),
+    ("route", {"policies": {"rate_limit": [{"rate": "1/86400s"}] * 5}}),
+    ("route", {"policies": {"rate_limit": {"rate": "1000000000/d", "burst": 10**9}}}),
+    ("route", {"policies": {"cors": {"origins": ["*"] * 200, "max_age": 0, "headers": ["*"]}}}),
+    ("route", {"policies": {"cors": {"origins": ["null"], "max_age": 86400, "methods": ["*"]}}}),
+    ("route", {"policies": {"access": {"allow": ["::1"], "deny": ["10.0.0.0/8"] * 1000}}}),
+    ("route", {"policies": {"request_headers": {"add": {"h" * 100: "v" * 4096}}}}),
+    ("route", {"policies": {"security_headers": {"headers": {"X": None, "Y": "\tv"}}}}),
+    ("route", {"policies": {"upgrade": {"protocols": ["*", "p" * 50 + "/" + "v" * 50]}}}),
+    ("route", {"policies": {"auth": {"mode": "required", "claims": {"/a" * 8: ["x" * 200]}}}}),
+    ("issuer", {"refresh": 30, "leeway": 0, "max_lifetime": 1, "audiences": ["a" * 200] * 50}),
+    ("issuer", {"refresh": "1d", "leeway": 30, "max_lifetime": "366d", "claims": {"name": "n"}}),
+    ("client", {"roles": ["r" * 200] * 200}),
+    ("api_key", {"expires_at": "-infinity"}),
+    ("management_token", {"subject": "s" * 100, "created_by": "c" * 200, "tenants": [SLUG] * 50}),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields"), EXTREMES)
+def test_least_and_most_have_the_right_shape(kind: str, fields: dict[str, Any]) -> None:
+    """The bounds of the models are those of validation, or wider."""
+    row = {**MINIMAL[kind], **fields}
+    verdict = validate(Key(kind, "x"), row)
+    assert isinstance(verdict, Accepted), verdict
+    check_accepted(Key(kind, "x"), row)
+
+
 @pytest.mark.parametrize("kind", FORMS)
 def test_good_rows_are_good(kind: str) -> None:
     """What the others are made of; or they would show nothing."""

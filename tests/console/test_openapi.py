@@ -120,7 +120,10 @@ def test_policies_have_known_names_and_free_ones() -> None:
     """As validation takes them."""
     policies = validator("Policies")
     assert policies.is_valid({"x-own": [1], "cors": None, "timeouts": {"total": "5s"}})
-    for wrong in ({"y-own": 1}, {"cors": {}}, {"timeouts": {"total": "soon"}}, {"retry": 1}):
+    for wrong in (
+        *({"y-own": 1}, {"cors": {}}, {"timeouts": {"total": "soon"}}, {"retry": 1}),
+        {"request_headers": {"set": {"a b": "c"}}},
+    ):
         assert not policies.is_valid(wrong), wrong
 
 
