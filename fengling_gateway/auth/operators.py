@@ -28,6 +28,7 @@ class Operator:
         name: what people call the credential.
         tenants: those whose objects alone may be seen; None: all, and what is nobody's.
         expires_at: seconds since the epoch.
+        via: the ids of the credentials that it comes of, with spaces between.
     """
 
     subject: str
@@ -37,6 +38,7 @@ class Operator:
     expires_at: float
     name: str = ""
     tenants: frozenset[str] | None = None
+    via: str = ""
 
     def may(self, scope: str) -> bool:
         return any(scope in ALLOWS[own] for own in self.scopes)

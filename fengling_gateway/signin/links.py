@@ -15,7 +15,7 @@ from typing import Final
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import Operator
 from fengling_gateway.auth.tokens import MAX_LIFETIME_SECONDS, TokenRing, operator_of
-from fengling_gateway.model.names import is_slug
+from fengling_gateway.signin.lineage import read_via
 
 AUDIENCE: Final = "fengling-console-link"
 
@@ -33,7 +33,7 @@ class Link:
     Attributes:
         id: unlike that of any other.
         person: whom its session speaks for, and until when at the latest.
-        via: the id of the credential that it was asked for with; empty: of the keys.
+        via: the ids of the credentials that it comes of (see `lineage`); empty: of the keys.
         expires_at: of the link itself, in seconds since the epoch.
     """
 
@@ -81,13 +81,13 @@ def read_link(ring: TokenRing, token: str, *, now: float) -> Link:
         TokenError: it is refused.
     """
     claims = ring.open(AUDIENCE, token, now=now)
-    begun, until, via = (claims.get(name) for name in ("iat", "until", "via"))
-    if type(begun) is not int or type(until) is not int or not (via is None or is_slug(via)):
+    begun, until, via = claims.get("iat"), claims.get("until"), read_via(claims.get("via"))
+    if type(begun) is not int or type(until) is not int:
         raise TokenError("wrong_claims")
     if claims["exp"] - begun > MAX_SECONDS:
         raise TokenError("wrong_claims")
     person = operator_of({**claims, "exp": until}, "link", now)
-    return Link(person.token_id, person, via or "", float(claims["exp"]))
+    return Link(person.token_id, person, via, float(claims["exp"]))
 
 
 def link_url(console: str, token: str) -> str:

@@ -16,6 +16,7 @@ from fengling_gateway.model.management_tokens import ADMIN, MAX_TENANTS
 from fengling_gateway.model.names import is_slug
 from fengling_gateway.signin import links
 from fengling_gateway.signin.desk import Desk, described, instant, write_json
+from fengling_gateway.signin.lineage import via
 from fengling_gateway.signin.links import Link, link_url, make_link, read_link
 from fengling_gateway.signin.sessions import SOURCE
 from fengling_gateway.signin.watch import SpentWatch
@@ -65,8 +66,10 @@ class SessionApi:
         desk = self._desk
         try:
             link = read_link(desk.sessions.ring, token, now=desk.now())
-            kept = desk.around.kept(link.via) if link.via else None
-            return replace(link, person=as_kept(link.person, kept, desk.now()))
+            for credential in link.via.split():
+                person = as_kept(link.person, desk.around.kept(credential), desk.now())
+                link = replace(link, person=person)
+            return link
         except TokenError as error:
             # (A link that is good gets through, however many others guess.)
             if desk.turned_away(request, f"link_{error.code}", throttle=self._guesses):
@@ -131,7 +134,7 @@ class SessionApi:
                 person,
                 now=now,
                 seconds=seconds,
-                via=access.operator.token_id,
+                via=via(access.operator),
             )
         except (ValueError, TokenError) as error:
             raise ProblemError("invalid_parameter", str(error)) from None

@@ -9,7 +9,7 @@ fixed end, and an earlier one that moves on while the session is used.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,8 +17,8 @@ from fengling_gateway.access.verifiers import Kept, RevokedError, as_kept
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import Operator
 from fengling_gateway.auth.tokens import TokenRing, operator_of
-from fengling_gateway.model.names import is_slug
 from fengling_gateway.signin.cookies import Cookies
+from fengling_gateway.signin.lineage import read_via
 from fengling_gateway.signin.spent import EndedSessions
 
 AUDIENCE: Final = "fengling-console-session"
@@ -56,7 +56,7 @@ class Sessions:
     Args:
         ended: those that are over before their time.
         kept: what is known of a token by its id. A session can be revoked like a
-            token, and is over when the token is that it was begun with.
+            token, and is over when any credential is that it comes of.
 
     Attributes:
         ring: the keys; may be replaced.
@@ -89,7 +89,7 @@ class Sessions:
         Args:
             person: who has signed in; the session ends no later than this credential.
             how: that was, as the audit trail tells it: ``link``, ``oidc corp``.
-            via: the id of the token that somebody has shown for it, if any.
+            via: the ids of the credentials that it comes of, if any (see `lineage`).
 
         Raises:
             ValueError: so much is to be said of them that no cookie has room for it.
@@ -108,7 +108,9 @@ class Sessions:
             **({} if person.tenants is None else {"tenants": sorted(person.tenants)}),
         }
         self._give(request, claims, now)
-        return replace(person, source=_source(how), token_id=str(claims["jti"]), expires_at=end)
+        return replace(
+            person, source=_source(how), token_id=str(claims["jti"]), expires_at=end, via=via
+        )
 
     def operator_of(self, request: Any, *, now: float) -> Operator | None:
         """
@@ -131,8 +133,9 @@ class Sessions:
         is_session = operator.source.startswith(SOURCE)
         if is_session and self._ended.is_over(operator.token_id, operator.expires_at):
             return False
-        row = self._kept(operator.token_id)
-        return now < operator.expires_at and (row is None or row["revoked_at"] is None)
+        rows = map(self._kept, _credentials(operator))
+        is_revoked = any(row is not None and row["revoked_at"] is not None for row in rows)
+        return now < operator.expires_at and not is_revoked
 
     def clear(self, request: Any) -> None:
         """Take the cookie from the browser."""
@@ -140,16 +143,16 @@ class Sessions:
             self._cookies.clear(request, name)
 
     def _operator(self, claims: Mapping[str, Any], now: float) -> Operator:
-        idle, how, via = (claims.get(name) for name in ("idle", "how", "via"))
-        if type(idle) is not int or type(how) is not str or not (via is None or is_slug(via)):
+        idle, how, via = claims.get("idle"), claims.get("how"), read_via(claims.get("via"))
+        if type(idle) is not int or type(how) is not str:
             raise TokenError("wrong_claims")
-        operator = operator_of(claims, _source(how), now)
+        operator = replace(operator_of(claims, _source(how), now), via=via)
         if self._ended.is_over(operator.token_id, operator.expires_at):
             raise RevokedError(operator)
         if now >= idle:
             raise TokenError("expired")
-        for credential in (operator.token_id, via):
-            operator = as_kept(operator, self._kept(credential) if credential else None, now)
+        for credential in _credentials(operator):
+            operator = as_kept(operator, self._kept(credential), now)
         return operator
 
     def _renew(self, request: Any, claims: Mapping[str, Any], now: float) -> None:
@@ -174,6 +177,12 @@ class Sessions:
 def names_of(ring: TokenRing, cookie: str) -> tuple[str, ...]:
     """Return what a cookie is called by each of the keys."""
     return tuple(f"{cookie}-{label}" for label in ring.labels("cookie"))
+
+
+def _credentials(operator: Operator) -> Iterator[str]:
+    """Yield the ids of a credential, and of those that it comes of."""
+    yield operator.token_id
+    yield from operator.via.split()
 
 
 def _source(how: str) -> str:

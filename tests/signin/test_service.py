@@ -145,6 +145,30 @@ class LinkTests(ConsoleCase):
         self.assertEqual((await Browser(console).post(SESSION, {"link": token})).status, 403)
         self.assertEqual((await browser.get("/routes")).status, 401)
 
+    async def test_revoked_token_takes_links_of_its_links_along(self) -> None:
+        """Else whoever has stolen one could have himself let in again and again."""
+        console = await self.console()
+        first = await self.signed_in(console, via="t9")
+        made = (await first.post(LINKS, {})).json["url"].partition("#link=")[2]
+        second = Browser(console)
+        self.assertEqual((await second.post(SESSION, {"link": made})).status, 200)
+        unused = (await second.post(LINKS, {})).json["url"].partition("#link=")[2]
+        console.rows["t9"] = {**NOTHING, "revoked_at": 1.0}
+        self.assertEqual((await second.get("/routes")).status, 401)
+        asked = await Browser(console).post(SESSION, {"link": unused})
+        self.assertEqual((asked.status, asked.json["code"]), (403, "link_refused"))
+
+    async def test_links_of_links_come_to_an_end(self) -> None:
+        """What they come of has to fit into a cookie."""
+        console = await self.console()
+        browser = await self.signed_in(console, via="t9")
+        for _ in range(4):
+            made = (await browser.post(LINKS, {})).json["url"].partition("#link=")[2]
+            browser = Browser(console)
+            self.assertEqual((await browser.post(SESSION, {"link": made})).status, 200)
+        asked = await browser.post(LINKS, {})
+        self.assertEqual((asked.status, asked.json["code"]), (422, "invalid_parameter"))
+
     async def test_page_of_another_origin_signs_nobody_in(self) -> None:
         """Not even with a link that is good, which stays good."""
         console = await self.console()

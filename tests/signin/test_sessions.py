@@ -55,6 +55,7 @@ def test_session_speaks_for_who_has_signed_in() -> None:
         expires_at=NOW + 12 * HOUR,
         name="Ada L.",
         tenants=frozenset(("acme", "blue")),
+        via="t1",
     )
     assert len(operator.token_id) == 32
 
@@ -281,3 +282,21 @@ def test_audiences_differ() -> None:
     """The API's own tokens are made in one place."""
     with pytest.raises(ValueError, match="made by issue"):
         RING.seal(AUDIENCE, {})
+
+
+def test_session_ends_with_whatever_it_comes_of() -> None:
+    """Also what goes on for long, like live events, and whichever credential of a chain it is."""
+    rows: dict[str, dict[str, Any]] = {}
+    known = sessions(kept=rows.get)
+    browser, asked = Browser(), request()
+    began = known.begin(asked, person(), how="link", now=NOW, via="t1 s1")
+    browser.take(asked)
+    operator = known.operator_of(browser.ask(), now=NOW)
+    assert operator is not None
+    for credential in ("t1", "s1", operator.token_id):
+        rows[credential] = {**NOTHING, "revoked_at": NOW}
+        assert refusal(browser, by=known) == "revoked"
+        assert not known.is_good(operator, now=NOW)
+        assert not known.is_good(began, now=NOW)
+        rows.clear()
+    assert known.is_good(operator, now=NOW)
