@@ -41,6 +41,7 @@ IDLE_AFTER_SECONDS: Final = 60.0
 ECHO_SECONDS: Final = 5.0
 """What we wrote so shortly ago may not have come back yet."""
 
+_PROBED_KINDS: Final = ("service", "instance")
 _ADDRESS: Final = "its address has changed"
 _NO_CHECK: Final = "its service has no health check any more"
 
@@ -182,8 +183,9 @@ class Watch:
         """Take over what has changed; `keys`: what may be another, None for all."""
         changed = self.targets.follow(self._configuration.bodies, keys)
         self._follow(changed)
-        self._forget_resting(keys)
-        self._forget_unchecked(list(self._unmet) if keys is None else _ids(keys, "instance"))
+        if keys is None or any(key.kind in _PROBED_KINDS for key in keys):
+            self._forget_resting()
+            self._forget_unchecked(list(self._unmet))
         heard = list(self.watched) if keys is None else _ids(keys, "instance_health")
         for name in heard:
             watched = self.watched.get(name)
@@ -245,11 +247,12 @@ class Watch:
         if rested.address != target.address:
             self._begin_anew(watched)
 
-    def _forget_resting(self, keys: Collection[Key] | None) -> None:
-        instances = self._configuration.bodies["instance"]
-        for name in list(self._resting) if keys is None else _ids(keys, "instance"):
-            if name in self._resting and instances.get(name) is None:
-                del self._resting[name]
+    def _forget_resting(self) -> None:
+        """Forget instances that rest no more, but are gone, or are not to be probed at all."""
+        for name in [one for one in self._resting if one not in self.targets.idle]:
+            rested = self._resting.pop(name)
+            if self._configuration.bodies["instance"].get(name) is not None:
+                self._say(name, None, _NO_CHECK, rested.address)
 
     def _adopt(self, watched: Watched) -> None:
         """Take over what somebody else has written, unless it may be our own word of a moment ago."""

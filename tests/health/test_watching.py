@@ -339,6 +339,22 @@ class WatchTests:
         assert watch.watched["i0"].standing.health == UNKNOWN
         assert self.verdicts.said[-1] == ("i0", UNKNOWN, "its address has changed")
 
+    def test_check_that_is_switched_off_in_maintenance_takes_its_verdicts_along(self) -> None:
+        """Whether they are of this term or of an older one."""
+        gone = ("i0", None, "its service has no health check any more")
+        self.started()
+        self.see(PASSED)
+        self.configuration.change("instance", "i0", state="maintenance")
+        self.configuration.change("service", "s", health_check=None)
+        assert self.verdicts.said[-1] == gone
+        configuration = probed({}, "http://10.0.0.1:80")
+        configuration.change("instance", "i0", state="maintenance")
+        known = Known("i0", UNHEALTHY, "refused", 1.0, 3, "http://10.0.0.1:80")
+        self.watch(configuration).begin(Term(4, (known,), ()), goes_on=False)
+        said = len(self.verdicts.said)
+        configuration.change("service", "s", health_check=None)
+        assert self.verdicts.said[said:] == [gone]
+
     # Others' words
 
     def test_what_somebody_else_writes_is_taken_over(self) -> None:
