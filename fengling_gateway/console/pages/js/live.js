@@ -6,6 +6,7 @@
 import { ROOT, get } from "./api.js";
 
 const SAMPLES = 180;
+const REVISIONS = 30;
 const KEPT = "fengling.traffic";
 const UNKNOWN = { requests: null, errors: null, p50: null, p99: null, connections: null, in_flight: null };
 const PATIENCE = [500, 1000, 2000, 5000, 10000];
@@ -17,6 +18,7 @@ export const live = {
   problem: null, // why there is no summary
   fleet: null, // as GET /fleet tells it
   samples: [], // of traffic, one a second, the newest last
+  propagation: [], // of the last revisions: {revision, ms} until all nodes have served it, as they say
   revision: null, // the newest event of this kind
 };
 
@@ -104,8 +106,19 @@ function heard(part, event) {
 
 export function setFleet(value) {
   live.fleet = value;
-  const sample = trafficOf(nodesOf(value));
+  const nodes = nodesOf(value);
+  notePropagation(nodes.filter((node) => node.live !== false));
+  const sample = trafficOf(nodes);
   if (sample) live.samples = [...live.samples, sample].slice(-SAMPLES);
+}
+
+// How long the newest revision took, once all nodes serve it.
+function notePropagation(nodes) {
+  const revision = nodes[0]?.position?.revision;
+  const isServed = nodes.every((node) => node.position?.revision === revision && typeof node.applied_ms === "number");
+  if (!nodes.length || !isServed || live.propagation.at(-1)?.revision === revision) return;
+  const ms = Math.max(...nodes.map((node) => node.applied_ms));
+  live.propagation = [...live.propagation, { revision, ms }].slice(-REVISIONS);
 }
 
 // The nodes of a fleet, by name.

@@ -110,16 +110,16 @@ export function table(label, columns, rows, props = {}) {
   );
 }
 
-export function chart(label, values, shown, { most = 1, tone = "" } = {}) {
+export function chart(label, values, shown, { most = 1, tone = "", slots = 180, over = "over the last minutes" } = {}) {
   const [width, height] = [240, 48];
-  const { line, area } = sparkline(values, { width, height, slots: 180, most });
+  const { line, area } = sparkline(values, { width, height, slots, most });
   return h(
     "figure",
     { class: `chart ${tone}` },
     h("figcaption", {}, h("span", { class: "quiet" }, label), h("span", { class: "chart-value" }, shown)),
     svg(
       "svg",
-      { viewBox: `0 -2 ${width} ${height + 4}`, preserveAspectRatio: "none", role: "img", "aria-label": `${label}: ${shown}, over the last minutes` },
+      { viewBox: `0 -2 ${width} ${height + 4}`, preserveAspectRatio: "none", role: "img", "aria-label": `${label}: ${shown}, ${over}` },
       svg("path", { class: "area", d: area || "M0,0" }),
       svg("path", { class: "line", d: line || "M0,0", "vector-effect": "non-scaling-stroke" }),
     ),

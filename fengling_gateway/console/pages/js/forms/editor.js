@@ -25,13 +25,13 @@ export function editor(editing, { tab, setTab, form, saved, aside }) {
     "div",
     { class: "editor" },
     editing.conflict && conflict(editing),
-    h("div", { class: "tabs", role: "tablist", "aria-label": "The change as", onkeydown: (event) => turn(event, tab, setTab) }, TABS.map((name) => tabButton(name, tab, setTab))),
+    h("div", { class: "tabs", role: "tablist", "aria-label": "The change as", onkeydown: (event) => turn(event, tab, setTab) }, TABS.map((name) => tabButton(editing.kind, name, tab, setTab))),
     h(
       "div",
       { class: "editor-columns" },
       h(
         "div",
-        { id: "editor-panel", role: "tabpanel", "aria-labelledby": `tab-${tab}` },
+        { id: `${editing.kind}-panel`, role: "tabpanel", "aria-labelledby": `${editing.kind}-tab-${tab}` },
         h("form", { class: "editor-form", novalidate: true, onsubmit: (event) => event.preventDefault(), onkeydown: (event) => submits(event) && save(editing, saved) }, tab === "Form" ? [untold(editing), fields] : asText(editing, tab)),
       ),
       h("aside", { class: "editor-aside", "aria-label": "What it comes to" }, outcome(editing), aside),
@@ -42,9 +42,9 @@ export function editor(editing, { tab, setTab, form, saved, aside }) {
 
 const submits = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey);
 
-function tabButton(name, tab, setTab) {
+function tabButton(kind, name, tab, setTab) {
   const isHere = name === tab;
-  return h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-selected": String(isHere), "aria-controls": "editor-panel", tabindex: isHere ? "0" : "-1", onclick: () => setTab(name) }, name);
+  return h("button", { type: "button", role: "tab", id: `${kind}-tab-${name}`, "aria-selected": String(isHere), "aria-controls": `${kind}-panel`, tabindex: isHere ? "0" : "-1", onclick: () => setTab(name) }, name);
 }
 
 function turn(event, tab, setTab) {
@@ -53,7 +53,8 @@ function turn(event, tab, setTab) {
   event.preventDefault();
   const name = TABS.at((TABS.indexOf(tab) + by) % TABS.length);
   setTab(name);
-  queueMicrotask(() => document.getElementById(`tab-${name}`)?.focus());
+  const tabs = event.currentTarget;
+  queueMicrotask(() => tabs.querySelector('[aria-selected="true"]')?.focus());
 }
 
 function asText(editing, tab) {

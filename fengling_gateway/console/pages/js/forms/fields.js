@@ -6,7 +6,7 @@ import { pathText } from "./paths.js";
 
 // A labelled field. `control` is called with the attributes that tie it to label, hint and problems.
 export function field(editing, steps, label, control, { hint, deep = true, wide = false } = {}) {
-  const id = `f-${pathText(steps).replace(/[^A-Za-z0-9]+/g, "-")}`;
+  const id = idOfField(editing, steps);
   const problems = editing.problemsAt(steps, { deep });
   const described = [hint && `${id}-hint`, problems.length && `${id}-problem`].filter(Boolean).join(" ");
   return h(
@@ -17,6 +17,11 @@ export function field(editing, steps, label, control, { hint, deep = true, wide 
     hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
     problems.length > 0 && h("p", { class: "problem", id: `${id}-problem` }, problems.map((one) => h("span", {}, where(one, steps), one.message))),
   );
+}
+
+// (With the kind: an editor may be in a dialog above another one.)
+function idOfField(editing, steps) {
+  return `${editing.kind}-${pathText(steps).replace(/[^A-Za-z0-9]+/g, "-")}`;
 }
 
 function where(problem, steps) {
@@ -122,7 +127,7 @@ export function choiceField(editing, steps, label, options, more = {}) {
 }
 
 export function checkField(editing, steps, label, { hint, isOn = (value) => value === true } = {}) {
-  const id = `f-${pathText(steps).replace(/[^A-Za-z0-9]+/g, "-")}`;
+  const id = idOfField(editing, steps);
   const problems = editing.problemsAt(steps);
   return h(
     "div",

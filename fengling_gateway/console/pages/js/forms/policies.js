@@ -108,8 +108,8 @@ export function policyFields(editing, steps = ["policies"]) {
     h(
       "div",
       { class: "field" },
-      h("label", { for: "add-policy" }, names.length ? "One more policy" : "Policies"),
-      h("select", { id: "add-policy", class: "input", value: "", onchange: add }, h("option", { value: "" }, "Add a policy…"), left.map((name) => h("option", { value: name }, `${POLICIES[name].title} (${name})`))),
+      h("label", { for: `${editing.kind}-add-policy` }, names.length ? "One more policy" : "Policies"),
+      h("select", { id: `${editing.kind}-add-policy`, class: "input", value: "", onchange: add }, h("option", { value: "" }, "Add a policy…"), left.map((name) => h("option", { value: name }, `${POLICIES[name].title} (${name})`))),
       !names.length && h("p", { class: "hint" }, "What differs from the service's and the defaults."),
     ),
   );

@@ -69,7 +69,15 @@ function traffic() {
     chart("Errors a second", of("errors"), rate(now?.errors), { tone: now?.errors > 0 ? "bad" : "" }),
     chart("Slowest hundredth", of("p99"), milliseconds(now?.p99), { most: 5 }),
     chart("Connections", of("connections"), number(now?.connections), { most: 4 }),
+    propagation(),
   );
+}
+
+function propagation() {
+  const { propagation: known } = live;
+  const newest = known.at(-1);
+  const shown = newest ? milliseconds(newest.ms) : "–";
+  return chart("Change served in", known.map((one) => one.ms), shown, { most: 20, slots: 30, over: "of the last revisions" });
 }
 
 function node(one) {

@@ -11,7 +11,7 @@ import { author, stateBadge } from "../revisions.js";
 import { go } from "../router.js";
 import { change } from "../saved.js";
 import { may } from "../session.js";
-import { clock, number } from "../text/format.js";
+import { clock, number, plural } from "../text/format.js";
 
 export function revisionPage(page) {
   const { id } = page.params;
@@ -115,8 +115,8 @@ export async function planned(title, text, path, body) {
 function notes({ left, dropped, warnings }) {
   const lines = [
     ...(left ?? []).map((one) => [one.entity, one.message]),
-    ...(dropped ?? []).map((one) => [one.key ?? "", one.message ?? JSON.stringify(one)]),
+    ...(dropped ?? []).map(({ author: who, revisions: count }) => [who, `has made ${plural(count, "revision")} since then, which it takes back`]),
     ...(warnings ?? []).map((one) => [one.route ?? one.instance ?? "", one.message]),
   ];
-  return lines.length > 0 && h("ul", {}, lines.map(([what, message]) => h("li", {}, badge("warn", "note"), " ", h("b", {}, Array.isArray(what) ? what.join(" ") : what), " ", message)));
+  return lines.length > 0 && h("ul", {}, lines.map(([what, message]) => h("li", {}, badge("warn", "note"), " ", h("b", {}, what), " ", message)));
 }

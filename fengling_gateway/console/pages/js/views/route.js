@@ -25,6 +25,7 @@ export function routePage(page) {
     saved: (answer) => {
       if (isNew && answer) go(`/routes/${encodeURIComponent(entity.editing.id)}`, { replace: true });
       else reload();
+      if (tryout && answer?.entity) tryout.request = sample(answer.entity);
     },
   });
   const past = isNew ? null : entityHistory(page, "routes", page.params.id);
@@ -38,7 +39,7 @@ export function routePage(page) {
   async function start() {
     await reload();
     const { base } = entity.editing ?? {};
-    if (base) tryout = new Tryout(() => page.redraw(), { method: base.methods?.[0], host: (base.hosts?.[0] ?? "").replace(/^\*\./, "www."), path: samplePath(base.path) });
+    if (base) tryout = new Tryout(() => page.redraw(), sample(base));
     page.redraw();
     const found = await get("/services", { limit: 1000 }, { signal: page.signal }).catch(() => null);
     services = found?.items.map((one) => one.id) ?? [];
@@ -60,6 +61,11 @@ export function routePage(page) {
     ];
   });
   start();
+}
+
+// A request that a route takes.
+function sample({ methods, hosts, path }) {
+  return { method: methods?.[0] ?? "GET", host: (hosts?.[0] ?? "").replace(/^\*\./, "www."), path: samplePath(path) };
 }
 
 function actions(entity, isOff, reload) {
