@@ -106,7 +106,9 @@ class ConsoleProcess:
         assert 200 <= status < 300, (status, value)
         return value
 
-    def login_link(self, subject: str = "jane", role: str = "admin") -> str:
+    def login_link(
+        self, subject: str = "jane", role: str = "admin", tenants: frozenset[str] | None = None
+    ) -> str:
         """Return what `fenglingctl login-link` prints."""
         now = time.time()
         person = Operator(
@@ -115,6 +117,7 @@ class ConsoleProcess:
             source="",
             token_id="",
             expires_at=now + 3600,
+            tenants=tenants,
         )
         return link_url(self.url, make_link(TokenRing([TOKEN_KEY]), person, now=now))
 

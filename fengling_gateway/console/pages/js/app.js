@@ -7,7 +7,7 @@ import { Page } from "./page.js";
 import { openPalette } from "./palette.js";
 import { empty, failed, heading, linkButton } from "./parts.js";
 import { at, start } from "./router.js";
-import { startSession } from "./session.js";
+import { isLimited, startSession } from "./session.js";
 import { main, showPlace, startShell } from "./shell.js";
 import { comparePage } from "./views/compare.js";
 import { explainPage } from "./views/explain.js";
@@ -21,7 +21,7 @@ import { servicePage } from "./views/service.js";
 import { servicesPage } from "./views/services.js";
 import { settingsPage } from "./views/settings.js";
 
-at("/", homePage);
+at("/", (page) => (isLimited() ? routesPage : homePage)(page));
 at("/routes", routesPage);
 at("/routes/:id", routePage);
 at("/services", servicesPage);
@@ -62,7 +62,7 @@ async function begin() {
     return;
   }
   startShell(app);
-  startLive();
+  if (!isLimited()) startLive();
   startKeys(openPalette);
   start(show);
 }

@@ -27,6 +27,11 @@ export function may(role) {
   return ROLES.indexOf(session.person?.role) >= ROLES.indexOf(role);
 }
 
+// Whether they see what is of some tenants only: of all else the API says that it is not there.
+export function isLimited() {
+  return Array.isArray(session.person?.tenants);
+}
+
 export function signIn() {
   const here = location.pathname + location.search;
   location.assign(here === "/" ? "/login" : `/login?to=${encodeURIComponent(here)}`);

@@ -7,8 +7,8 @@ import { live, onLive } from "./live.js";
 import { notice, placeOfNotices } from "./notices.js";
 import { openPalette } from "./palette.js";
 import { badge, button } from "./parts.js";
-import { onSession, session, signIn, signOut } from "./session.js";
-import { clock, number, span } from "./text/format.js";
+import { isLimited, onSession, session, signIn, signOut } from "./session.js";
+import { clock, list, number, span } from "./text/format.js";
 import { headlines } from "./text/headline.js";
 import { isDark, toggleTheme } from "./theme.js";
 
@@ -49,7 +49,7 @@ function draw() {
       "header",
       { class: "top" },
       h("a", { class: "brand", href: "/", "aria-label": "Fengling, home" }, h("span", { class: "mark", "aria-hidden": "true" }), "Fengling"),
-      h("nav", { "aria-label": "Pages" }, h("ul", {}, PLACES.map(link))),
+      h("nav", { "aria-label": "Pages" }, h("ul", {}, PLACES.filter(([, href]) => !isLimited() || href === "/routes").map(link))),
       h(
         "div",
         { class: "tools" },
@@ -75,7 +75,7 @@ function changeTheme() {
 }
 
 function link([title, href, kind]) {
-  const isHere = href === "/" ? path === "/" : path === href || path.startsWith(`${href}/`);
+  const isHere = href === "/" || (path === "/" && isLimited()) ? path === "/" : path === href || path.startsWith(`${href}/`);
   const count = kind && live.summary?.counts?.[kind];
   return h(
     "li",
@@ -86,6 +86,7 @@ function link([title, href, kind]) {
 
 // What is served, in few words: beside every page.
 function status() {
+  if (isLimited()) return h("span", { class: "served" }, badge("plain", list(session.person.tenants, 2), "Your access is limited to these tenants"));
   if (live.connected === false) return h("span", { class: "served" }, badge("warn", "not connected", "Live news are interrupted; the page tries again"));
   const [first] = headlines(live.summary, live.problem);
   if (!first) return h("span", { class: "served" });
