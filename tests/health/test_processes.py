@@ -227,7 +227,7 @@ def test_verdict_survives_that_the_database_is_away(
         instance = cluster.add_instance("a")
         cluster.start("c1")
         cluster.wait_for(a="healthy")
-        own_postgres.stop("immediate")
+        own_postgres.stop()
         instance.kill()
         own_postgres.start()
         cluster.wait_for(a="unhealthy")
