@@ -31,7 +31,7 @@ _log = Logger()
 
 BATCH_SECONDS: Final = 0.1
 MAX_BATCH: Final = 1000
-"""Verdicts in one transaction: some 40 ms of a lock that all writers wait for."""
+"""Verdicts in one transaction, which takes some 50 ms; others who write wait for part of that."""
 FIRST_BACKOFF_SECONDS: Final = 0.2
 MAX_BACKOFF_SECONDS: Final = 3.0
 WATCH_SECONDS: Final = 0.5
