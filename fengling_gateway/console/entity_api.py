@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from fengling_gateway.access.problems import ProblemError
@@ -23,6 +24,7 @@ from fengling_gateway.console.store import Store
 from fengling_gateway.editing import transaction
 from fengling_gateway.editing.changes import Ownership
 from fengling_gateway.editing.documents import write_document
+from fengling_gateway.editing.drift import application
 from fengling_gateway.editing.rows import read_rows, read_some, snapshot
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
@@ -206,10 +208,15 @@ class EntityApi:
         told = self._told(planned)
         if wish.dry_run:
             return Answer({"dry_run": True, **told})
+        signature = wish.signature
+        if edit.ownership.managed_by is not None:
+            # By this mark `fenglingctl diff` tells what was applied from what has been changed since.
+            mark = application(edit.ownership.managed_by)
+            signature = replace(signature, application=mark)
         committed, row = await self._committing.recorded(
             call,
             _what(planned),
-            lambda: self._store.run(_write, planned, wish.signature, key),
+            lambda: self._store.run(_write, planned, signature, key),
             told["changes"],
         )
         headers = {}

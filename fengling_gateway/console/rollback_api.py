@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fengling_gateway.access.parameters import is_revision
@@ -50,12 +51,7 @@ class RollbackApi:
         told = self._told(planned, plan)
         if wish.dry_run:
             return Answer({"dry_run": True, **told})
-        signature = transaction.Signature(
-            wish.signature.author,
-            planned.comment(wish.signature.comment),
-            wish.signature.force,
-            wish.signature.is_verified,
-        )
+        signature = replace(wish.signature, comment=planned.comment(wish.signature.comment))
         committed = await self._committing.recorded(
             call,
             planned.what,
