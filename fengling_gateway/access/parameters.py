@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -19,6 +20,9 @@ DEFAULT_TIMEOUT: Final = "5s"
 MAX_TIMEOUT_SECONDS: Final = 60.0
 
 _MAX_NUMBER_DIGITS: Final = 9
+
+_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""How half of a pair of surrogates begins, and a whole one, too."""
 
 # What can be said by a pattern is: the document shows them, and is taken at its word.
 TIMEOUT: Final = (
@@ -127,10 +131,26 @@ def _parse(request: Any, text: bytes) -> Any:
     # Also keeps a web page from sending this without asking (a "simple" request).
     if kind.partition(b";")[0].strip().lower() != b"application/json":
         raise ProblemError("unsupported_media_type")
+    return read_json(text)
+
+
+def read_json(text: bytes) -> Any:
+    """
+    Return the value of a body's JSON.
+
+    Raises:
+        ProblemError: it is none, or says what can't be written down anywhere.
+    """
     try:
-        return loads(text)
+        found = loads(text)
+        if _HALF.search(text):
+            # (Python takes half of a pair of surrogates for a character, and nobody else does.)
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ProblemError("malformed_json", "half of a character") from None
     except StrictJSONError as error:
         raise ProblemError("malformed_json", str(error)) from None
+    return found
 
 
 def text_up_to(length: int) -> Callable[[Any], bool]:

@@ -15,10 +15,10 @@ from fengling_gateway.access.parameters import (
     no_other_parameters,
     page_limit,
     query_value,
+    read_json,
     timeout_seconds,
 )
 from fengling_gateway.access.problems import ProblemError
-from fengling_gateway.auth.strict_json import StrictJSONError, loads
 from fengling_gateway.http.problem import CONTENT_TYPE
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.problems import Problem
@@ -159,10 +159,7 @@ class Call:
         # (Also keeps a page of strangers from sending this without asking: a "simple" request.)
         if self.content_type() not in (*_JSON, *also):
             raise ProblemError("unsupported_media_type")
-        try:
-            return loads(self.content())
-        except StrictJSONError as error:
-            raise ProblemError("malformed_json", str(error)) from None
+        return read_json(self.content())
 
     def fields(self, checks: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
         """

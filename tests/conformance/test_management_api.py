@@ -71,6 +71,8 @@ ODD_BODIES = {
     "depth 20000, not closed": b"[" * 20_000,
     "NUL": b'{"comment": "a\0b"}',
     "NUL, escaped": b'{"comment": "a\\u0000b"}',
+    "half of a character": b'{"comment": "\\ud800", "keep": "\\ud800", "host": "\\uD800",'
+    b' "name": "\\udfff", "routes": [{"id": "\\ud800"}]}',
     "a lone surrogate": b'{"comment": "\xed\xa0\x80"}',
     "not UTF-8": b'{"comment": "\xff"}',
     "NaN": b'{"revision": NaN}',
