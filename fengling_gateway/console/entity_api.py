@@ -13,12 +13,18 @@ from fengling_gateway.configsource.file_entities import SECTIONS, FileError, par
 from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
 from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
+from fengling_gateway.console.entities import WRITE_ONLY
 from fengling_gateway.console.filters import Filter, parameters_of, read_page
 from fengling_gateway.console.form_problems import relative
 from fengling_gateway.console.forms import Form, FormError, key_in, merged, read_form, row_of
 from fengling_gateway.console.health_api import read_health
 from fengling_gateway.console.mirror import Mirror
-from fengling_gateway.console.ownership import is_theirs, only_theirs
+from fengling_gateway.console.ownership import (
+    is_theirs,
+    only_shut_out,
+    only_theirs,
+    warnings_shown,
+)
 from fengling_gateway.console.showing import changes_shown, etag, shown
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing import transaction
@@ -96,7 +102,10 @@ class EntityApi:
         call.access.require_all_tenants()
         call.only("managed_by", "full")
         managed_by, full = call.text("managed_by"), call.flag("full")
-        text = await self._store.run(_export, managed_by, full)
+        kinds = [
+            kind for kind in KINDS.values() if call.access.operator.may(READ_SCOPES.get(kind, READ))
+        ]
+        text = await self._store.run(_export, kinds, managed_by, full)
         return Answer(text, content_type="application/yaml")
 
     # Writing
@@ -105,7 +114,7 @@ class EntityApi:
         kind = _kind(call, WRITE_SCOPES, WRITE)
         row = row_of(kind, call.json())
         key = Key(kind, _id_of(kind, row))
-        self._refuse_others(call, key, row)
+        self._refuse_others(call, key, None, row)
         edit = Edit({key: row}, new=frozenset((key,)))
         return await self._change(call, edit, key, status=201)
 
@@ -114,7 +123,7 @@ class EntityApi:
         version = call.expected_version()
         present = await self._row(call, key)
         row = row_of(key.kind, call.json(), entity_id=key.id, present=present)
-        return await self._replace(call, key, version, row)
+        return await self._replace(call, key, _pinned(call, key, version, present), present, row)
 
     async def patch(self, call: Call) -> Answer:
         key = _key(call, WRITE_SCOPES, WRITE)
@@ -122,12 +131,13 @@ class EntityApi:
         present = await self._row(call, key)
         row = merged(key.kind, present, call.json(MERGE_PATCH))
         # What the patch was merged into is what it must still be when it is written.
-        return await self._replace(
-            call, key, present["version"] if version is None else version, row
-        )
+        version = present["version"] if version is None else version
+        return await self._replace(call, key, version, present, row)
 
-    async def _replace(self, call: Call, key: Key, version: int | None, row: Row) -> Answer:
-        self._refuse_others(call, key, row)
+    async def _replace(
+        self, call: Call, key: Key, version: int | None, present: Row, row: Row
+    ) -> Answer:
+        self._refuse_others(call, key, present, row)
         versions = {} if version is None else {key: version}
         ownership = Ownership(take_over=call.flag("take_over"))
         edit = Edit({key: row}, versions=versions, old=frozenset((key,)), ownership=ownership)
@@ -136,7 +146,9 @@ class EntityApi:
     async def delete(self, call: Call) -> Answer:
         key = _key(call, WRITE_SCOPES, WRITE)
         version = call.expected_version()
-        await self._row(call, key)
+        present = await self._row(call, key)
+        self._refuse_others(call, key, present, None)
+        version = _pinned(call, key, version, present)
         versions = {} if version is None else {key: version}
         # Whoever names just this one means it, whoever manages it.
         ownership = Ownership(take_over=True)
@@ -205,7 +217,7 @@ class EntityApi:
         planned = await self._editor.plan(edit)
         # Also of what is pruned: a token's record that goes may be its revocation.
         _require_scopes(call, (one.key for one in planned.changes))
-        told = self._told(planned)
+        told = self._told(call, planned)
         if wish.dry_run:
             return Answer({"dry_run": True, **told})
         signature = wish.signature
@@ -225,10 +237,18 @@ class EntityApi:
             headers["ETag"] = etag(row)
         return Answer(await self._committing.outcome(wish, committed, told), status, headers)
 
-    def _told(self, planned: PlannedEdit) -> dict[str, Any]:
+    def _told(self, call: Call, planned: PlannedEdit) -> dict[str, Any]:
+        tenants, bodies = call.access.operator.tenants, planned.trial.bodies
+
+        def is_mine(key: Key) -> bool:
+            row = json.loads(bodies[key]) if key in bodies else {}
+            return is_theirs(key.kind, row, tenants, self._client)
+
         return {
             "changes": changes_shown(planned.changes),
-            "warnings": [one._asdict() for one in planned.warnings(self._wall())],
+            "warnings": [
+                one._asdict() for one in warnings_shown(planned.warnings(self._wall()), is_mine)
+            ],
             "public": planned.public(),
         }
 
@@ -247,12 +267,14 @@ class EntityApi:
             raise MissingError((key,))
         return row
 
-    def _refuse_others(self, call: Call, key: Key, row: Row) -> None:
+    def _refuse_others(self, call: Call, key: Key, before: Row | None, after: Row | None) -> None:
         """
         Raises:
-            ProblemError: it would be somebody else's, or everybody's.
+            ProblemError: it would be somebody else's, or everybody's, or lift a limit.
         """
-        only_theirs(call.access, key.kind, row, self._client)
+        only_theirs(call.access, key.kind, after or before or {}, self._client)
+        if key.kind == "management_token":
+            only_shut_out(call.access, before, after)
 
     def _client(self, client_id: str) -> Mapping[str, Any] | None:
         body = self._mirror.config.bodies.get(Key("client", client_id))
@@ -315,6 +337,15 @@ def _id_of(kind: str, row: Mapping[str, Any]) -> str:
     return str(row["key" if kind == "setting" else "id"])
 
 
+def _pinned(call: Call, key: Key, version: int | None, present: Row) -> int | None:
+    """Return the version in which something must still be when it is written; None: in any."""
+    # Whether somebody may was looked up in what was read; and of what nobody sees, the request
+    # has nothing of its own, so that what was read would be written back.
+    if call.access.operator.tenants is not None or key.kind in WRITE_ONLY:
+        return int(present["version"]) if version is None else version
+    return version
+
+
 def _keys(named: Any) -> list[Key]:
     """
     Return the keys that ``kind/id`` name, as ``route/orders`` does.
@@ -354,9 +385,9 @@ def _write(
     return committed, None if key is None else read_some(connection, (key,)).get(key)
 
 
-def _export(connection: Any, managed_by: str, full: bool) -> str:
+def _export(connection: Any, kinds: Sequence[str], managed_by: str, full: bool) -> str:
     with snapshot(connection):
-        rows = read_rows(connection, KINDS.values())
+        rows = read_rows(connection, kinds)
     if managed_by:
         rows = {key: row for key, row in rows.items() if row.get("managed_by") == managed_by}
     return write_document(rows, full=full)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.console.call import Answer, Call
 from fengling_gateway.console.mirror import Mirror
-from fengling_gateway.console.ownership import is_theirs
+from fengling_gateway.console.ownership import entry_shown, is_theirs
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing.history import entity_history
 from fengling_gateway.model.entity import Key
@@ -62,7 +62,7 @@ class HealthApi:
                 "verdict": json.loads(body) if body else {"health": "unknown"},
                 "probes": probes,
                 "history": [
-                    {**revision.document(), "change": change.document()}
+                    entry_shown(revision, change, call.access.operator.tenants)
                     for revision, change in found.entries
                 ],
             }

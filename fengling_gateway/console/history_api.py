@@ -9,7 +9,7 @@ from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.configsource.file_entities import SECTIONS
 from fengling_gateway.console.call import Answer, Call
 from fengling_gateway.console.mirror import Mirror
-from fengling_gateway.console.ownership import is_theirs
+from fengling_gateway.console.ownership import entry_shown, is_theirs
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing.history import (
     EntityChange,
@@ -78,7 +78,7 @@ class HistoryApi:
         return Answer(
             {
                 **found.revision.document(),
-                "changes": _documents(found.changes),
+                "changes": _documents(found.changes, call),
                 "change_count": found.revision.changes,
                 "next": found.after,
             }
@@ -94,7 +94,11 @@ class HistoryApi:
             raise ProblemError("invalid_parameter", "from must be the number of a revision")
         found = await self._store.run(difference, start, newest if end is None else end)
         return Answer(
-            {"from": start, "to": newest if end is None else end, "changes": _documents(found)}
+            {
+                "from": start,
+                "to": newest if end is None else end,
+                "changes": _documents(found, call),
+            }
         )
 
     async def entity(self, call: Call) -> Answer:
@@ -113,7 +117,7 @@ class HistoryApi:
         )
         tenants = call.access.operator.tenants
         entries = [
-            {**revision.document(), "change": change.document()}
+            entry_shown(revision, change, tenants)
             for revision, change in found.entries
             if tenants is None or _is_visible(change, tenants)
         ]
@@ -142,8 +146,15 @@ def _confirm(connection: Any, revision: int, author: str) -> None:
     connection.commit()
 
 
-def _documents(changes: list[EntityChange]) -> list[dict[str, Any]]:
-    return [one.document() for one in changes]
+def _documents(changes: list[EntityChange], call: Call) -> list[dict[str, Any]]:
+    """Return changes; of management tokens only that they have changed, but for who may see those."""
+    hidden: dict[str, Any] = {"fields": {}, "before": None, "after": None}
+    if call.access.operator.may(ADMIN):
+        hidden = {}
+    return [
+        {**one.document(), **hidden} if one.key.kind == "management_token" else one.document()
+        for one in changes
+    ]
 
 
 def _is_visible(change: EntityChange, tenants: frozenset[str]) -> bool:

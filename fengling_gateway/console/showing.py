@@ -133,7 +133,10 @@ def changes_shown(changes: Iterable[Planned]) -> list[dict[str, Any]]:
             "action": one.action,
             "kind": one.key.kind,
             "id": one.key.id,
-            "fields": {field.name: [field.before, field.after] for field in shown_fields(one)},
+            "fields": {
+                field.name: [_as_written(field.name, side) for side in (field.before, field.after)]
+                for field in shown_fields(one)
+            },
         }
         for one in changes
     ]

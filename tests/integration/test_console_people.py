@@ -124,6 +124,71 @@ class TenantTests:
         assert shown[0]["author"] == "ada"
         assert console.get("routes/of-brix/history", token=ACME)["items"] == []
 
+    def test_history_names_nothing_of_others(self, console: ConsoleProcess) -> None:
+        """Also where one revision has changed things of both."""
+        both = [
+            {"id": f"of-{one}", "tenant_id": one, "path": "/own", "service_id": "s1", "priority": 3}
+            for one in ("acme", "brix")
+        ]
+        assert console.post("apply", {"routes": both}).status == 200
+        asked = console.ask("GET", "routes/of-acme/history", token=ACME)
+        newest = asked.json["items"][0]
+        assert (newest["changes"], [one["id"] for one in newest["first"]]) == (1, ["of-acme"])
+        assert b"brix" not in asked.content
+
+    def test_warnings_name_nothing_of_others(self, console: ConsoleProcess) -> None:
+        """Neither what is odd about their routes, nor that one's own is because of them."""
+        locked = {"auth": {"mode": "required", "methods": ["jwt"]}}
+        for tenant in ("acme", "brix"):
+            console.create_quietly(
+                "routes",
+                id=f"locked-{tenant}",
+                tenant_id=tenant,
+                path="/locked",
+                service_id="s1",
+                policies=locked,
+            )
+        client = {"id": "c-acme-2", "tenant_id": "acme"}
+        told = [
+            console.post("clients?dry_run=true", client, token=token).json["warnings"]
+            for token in (None, ACME)
+        ]
+        assert [{one["route"] for one in some} for some in told] == [
+            {"locked-acme", "locked-brix"},
+            {"locked-acme"},
+        ]
+        for tenant in ("acme", "brix"):
+            assert console.ask("DELETE", f"routes/locked-{tenant}", if_match="*").status == 200
+
+    def test_nobody_lifts_his_own_limits(self, console: ConsoleProcess) -> None:
+        """By taking away what is kept of his token; nor shuts out somebody by keeping something."""
+        console.create_quietly("management_tokens", id="limited", tenants=["acme"])
+        token = a_token("gateway:admin", token_id="limited")
+        wait_until(lambda: console.ask("GET", "services/s1", token=token).status == 404)
+        path = "management_tokens/limited"
+        for method, body in (
+            ("DELETE", None),
+            ("PUT", {"tenants": ["acme"], "expires_at": "2090-01-01T00:00:00Z"}),
+            ("PUT", {"tenants": ["acme"], "scopes": ["gateway:read"]}),
+        ):
+            asked = console.ask(method, path, body, if_match="*", token=token)
+            assert (asked.status, asked.json["code"]) == (403, "forbidden"), asked
+        other = {"id": "of-somebody", "tenants": ["acme"], "revoked_at": "2026-01-01T00:00:00Z"}
+        assert console.post("management_tokens", other, token=token).status == 403
+        revoked = {"tenants": ["acme"], "revoked_at": "2026-01-01T00:00:00Z"}
+        asked = console.ask("PUT", path, revoked, if_match="*", token=token)
+        assert asked.status == 200, asked
+        assert asked.json["changes"][0]["fields"] == {"revoked_at": [None, "2026-01-01T00:00:00Z"]}
+        wait_until(lambda: console.ask("GET", "routes", token=token).status == 401)
+
+    def test_nobody_takes_his_tenant_away(self, console: ConsoleProcess) -> None:
+        """It is written by those who look after all of them, also when nothing is in it."""
+        console.create_quietly("tenants", id="empty")
+        token = a_token("gateway:write", tenants=["empty"])
+        wait_until(lambda: console.ask("GET", "tenants/empty", token=token).status == 200)
+        asked = console.ask("DELETE", "tenants/empty", if_match="*", token=token)
+        assert (asked.status, asked.json["code"]) == (403, "forbidden")
+
     def test_header_names_one_of_several(self, console: ConsoleProcess) -> None:
         both = a_token("gateway:write", tenants=["acme", "brix"])
         ids = [one["id"] for one in console.get("routes", token=both, X_Tenant_Id="brix")["items"]]
@@ -181,6 +246,15 @@ class ScopeTests:
         asked = console.ask(method, path, body, if_match="*", token=a_token(scope))
         assert (asked.status, asked.json["code"]) == (403, "insufficient_scope")
         assert "insufficient_scope" in asked.headers["www-authenticate"]
+
+
+def test_tokens_are_shown_to_administrators_alone(console: ConsoleProcess) -> None:
+    """Whichever way somebody looks: in a list, in an export, or in what was."""
+    made = console.create_quietly("management_tokens", id="shown", name="night shift")
+    for path in ("export", f"revisions/{made['revision']}", "revisions/diff?from=1"):
+        assert b"night shift" in console.ask("GET", path).content, path
+        asked = console.ask("GET", path, token=a_token("gateway:write"))
+        assert (asked.status, b"night shift" in asked.content) == (200, False), path
 
 
 class Page:
