@@ -1,0 +1,122 @@
+"""What the pages say when something is wrong, and what leads out of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.console import Place
+from tests.integration.conftest import Sql
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+@pytest.fixture(scope="module")
+def sql(place: Place) -> Iterator[Sql]:
+    """What somebody does in psql, beside the console."""
+    connection = Sql(place.console.database)
+    yield connection
+    connection.close()
+
+
+def home(page: Page, place: Place) -> None:
+    page.goto(f"{place.console.url}/")
+
+
+def sentence(page: Page, text: str | re.Pattern[str]) -> None:
+    page.locator(".headline-text", has_text=text).wait_for()
+
+
+def test_rejected_route_says_why(page: Page, place: Place, sql: Sql) -> None:
+    """Written by SQL, which refuses less: home names it, and its page says what is wrong where."""
+    sql.run(
+        "INSERT INTO fengling.route (id, path, service_id, policies) VALUES"
+        """ ('wrong', '/wrong', 'hello', '{"retry": {"attempts": 9}}')"""
+    )
+    sentence(page, "1 entity is rejected: route wrong")
+    page.get_by_role("link", name="See why").click()
+    page.wait_for_url("**/routes/wrong")
+    page.get_by_text("Nothing of it is.").wait_for()
+    page.get_by_text("policies.retry.attempts").first.wait_for()
+    page.get_by_label("Attempts").fill("2")
+    page.get_by_text("nothing odd about it").wait_for()
+    page.get_by_role("button", name="Save").click()
+    page.locator(".notice", has_text="2/2 workers").wait_for()
+    home(page, place)
+    sentence(page, "nothing rejected")
+
+
+def test_held_revision_is_looked_at_and_confirmed(page: Page, place: Place, sql: Sql) -> None:
+    """One that removes almost everything: nothing changes until somebody says so."""
+    sql.run(
+        "INSERT INTO fengling.route (id, path, service_id)"
+        " SELECT 'held-' || n, '/held/' || n, 'hello' FROM generate_series(1, 9) AS n"
+    )
+    sql.run("DELETE FROM fengling.route WHERE id LIKE 'held-%'")
+    revision = sql.revision
+    sentence(page, f"What is written is held: revision {revision} removes 9 of")
+    page.get_by_role("link", name="Look at it").click()
+    page.wait_for_url(f"**/history/{revision}")
+    page.locator(".change", has_text="route held-1").get_by_text("deleted").wait_for()
+    assert place.gateway.get("/held/1")[0] == 200
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("dialog").get_by_role("button", name="Serve it").click()
+    page.locator(".notice", has_text="is confirmed").wait_for()
+    home(page, place)
+    sentence(page, f"All 2 workers serve revision {revision}")
+
+
+def test_route_is_switched_off_and_on(page: Page, place: Place) -> None:
+    """Beside the configuration; home says so until it is on again."""
+    place.console.api(
+        "POST", "/routes?wait=all", {"id": "kill", "path": "/kill", "service_id": "hello"}
+    )
+    page.goto(f"{place.console.url}/routes/kill")
+    page.get_by_role("button", name="Switch off").click()
+    dialog = page.get_by_role("dialog")
+    assert "503" in dialog.inner_text()
+    dialog.get_by_role("button", name="Switch it off").click()
+    wait_until(lambda: place.gateway.get("/kill")[0] == 503)
+    page.locator(".badge", has_text="switched off").wait_for()
+    home(page, place)
+    sentence(page, "route/kill is switched off")
+    page.get_by_role("link", name="Look at it").click()
+    page.get_by_role("button", name="Switch on again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Switch on").click()
+    wait_until(lambda: place.gateway.get("/kill")[0] == 200)
+    home(page, place)
+    sentence(page, "All 2 workers serve")
+
+
+def test_unhealthy_instance_is_named(page: Page, place: Place, sql: Sql) -> None:
+    """With the reason, and since when; it may be probed at once."""
+    sql.run(
+        """UPDATE fengling.service SET health_check = '{"interval": "200ms"}' WHERE id = 'hello'"""
+    )
+    sql.run(
+        "INSERT INTO fengling.instance (id, service_id, address)"
+        " VALUES ('dead', 'hello', 'http://127.0.0.1:9')"
+    )
+    sentence(page, "is unhealthy: dead")
+    page.get_by_role("link", name="See services").click()
+    page.get_by_text("dead").wait_for()
+    page.get_by_role("link", name="hello", exact=True).first.click()
+    row = page.locator("tr", has_text="dead")
+    row.get_by_text("refused").wait_for()
+    row.get_by_role("button", name="Probe").click()
+    page.locator(".notice", has_text="dead fails").wait_for()
+    sql.run("DELETE FROM fengling.instance WHERE id = 'dead'")
+    row.wait_for(state="detached")
+
+
+def test_console_that_is_away_is_said_and_found_again(page: Page, place: Place) -> None:
+    place.console.stop()
+    page.locator("header.top").get_by_text("not connected").wait_for()
+    place.console.start()
+    place.console.wait_ready()
+    page.locator("header.top").get_by_text("2/2").wait_for(timeout=40_000)
