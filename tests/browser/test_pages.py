@@ -182,6 +182,24 @@ def test_conflict_shows_both_sides(page: Page, place: Place) -> None:
     assert (now["priority"], now["methods"]) == (5, ["GET"])
 
 
+def test_conflict_is_met_on_saving(page: Page, place: Place) -> None:
+    """Also if live news don't arrive: the API refuses what would overwrite somebody's change."""
+    place.console.api("POST", "/routes", {"id": "late", "path": "/late", "service_id": "hello"})
+    page.route("**/api/console/events", lambda route: route.abort())
+    go(page, place, "/routes/late")
+    page.get_by_label("Priority").fill("5")
+    page.get_by_text("nothing odd about it").wait_for()
+    patch = {"If-Match": "*", "Content-Type": "application/merge-patch+json"}
+    place.console.api("PATCH", "/routes/late", {"methods": ["GET"]}, **patch)
+    page.get_by_role("button", name="Save").click()
+    page.locator(".conflict").get_by_role("button", name="Go on with both").click()
+    page.get_by_text("nothing odd about it").wait_for()
+    page.get_by_role("button", name="Save").click()
+    notice(page, "2/2 workers")
+    now = place.console.api("GET", "/routes/late")
+    assert (now["priority"], now["methods"]) == (5, ["GET"])
+
+
 def test_undo_takes_back_what_was_saved(page: Page, place: Place) -> None:
     place.console.api("POST", "/routes", {"id": "undone", "path": "/undone", "service_id": "hello"})
     go(page, place, "/routes/undone")

@@ -9,7 +9,11 @@ import { milliseconds } from "./text/format.js";
 
 // Revision 8 · 2/2 workers · 6 ms · Undo
 export function tellSaved(answer, done = () => {}) {
-  const { revision, held, convergence } = answer;
+  const { revision, held, convergence, off } = answer;
+  if (off !== undefined) {
+    notice("good", `${answer.kind} ${answer.id} is switched ${off ? "off" : "on"}.`);
+    return;
+  }
   if (!revision) {
     notice("good", "Nothing changes: it is so already.");
     return;

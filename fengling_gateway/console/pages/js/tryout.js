@@ -4,6 +4,7 @@ import { post } from "./api.js";
 import { h } from "./dom.js";
 import { explanation, phases } from "./explanation.js";
 import { badge, button, failed } from "./parts.js";
+import { may } from "./session.js";
 import { milliseconds } from "./text/format.js";
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -50,7 +51,7 @@ export class Tryout {
           class: "fields",
           onsubmit: (event) => {
             event.preventDefault();
-            this.ask({ really: true });
+            this.ask({ really: may("editor") });
           },
         },
         h("div", { class: "field" }, h("label", { for: "try-method" }, "Method"), h("select", { id: "try-method", class: "input", value: request.method, onchange: (event) => (request.method = event.target.value) }, METHODS.map((one) => h("option", { value: one }, one)))),
@@ -59,8 +60,8 @@ export class Tryout {
         h(
           "p",
           { class: "actions" },
-          h("button", { type: "submit", class: "button", disabled: this.isAsking }, this.isAsking ? "Asking…" : "Send a request"),
-          button("Only explain", () => this.ask({ really: false }), { kind: "plain", disabled: this.isAsking }),
+          h("button", { type: "submit", class: "button", disabled: this.isAsking }, this.isAsking ? "Asking…" : may("editor") ? "Send a request" : "Explain it"),
+          may("editor") && button("Only explain", () => this.ask({ really: false }), { kind: "plain", disabled: this.isAsking }),
         ),
       ),
       this.error && failed(this.error),

@@ -1,18 +1,19 @@
 // Fleet: every node and worker, what it serves, and how much.
 
-import { api, get } from "../api.js";
+import { api, get, pathOf } from "../api.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { live, nodesOf, onLive, setFleet } from "../live.js";
 import { notice } from "../notices.js";
-import { badge, button, chart, empty, failed, heading, table, waiting } from "../parts.js";
-import { tellLate } from "../saved.js";
+import { badge, button, chart, empty, failed, heading, section, table, waiting, when } from "../parts.js";
+import { askAndChange, tellLate } from "../saved.js";
 import { may } from "../session.js";
 import { ago, clock, milliseconds, moment, number, plural, rate, span } from "../text/format.js";
 
 export function fleetPage(page) {
   page.title("Fleet");
   let fleet = live.fleet;
+  let switches = [];
   let error = null;
 
   async function load() {
@@ -20,6 +21,7 @@ export function fleetPage(page) {
       fleet = await get("/fleet", undefined, { signal: page.signal, unattended: true });
       if (!live.fleet) setFleet(fleet);
       error = null;
+      switches = await readSwitches(page.signal);
     } catch (problem) {
       if (problem.name === "AbortError") return;
       error = problem;
@@ -27,16 +29,53 @@ export function fleetPage(page) {
     page.redraw();
   }
 
-  onLive(["fleet", "summary"], () => {
-    if (live.fleet) fleet = { ...fleet, ...live.fleet };
-    page.redraw();
-  }, page.signal);
+  onLive(
+    ["fleet", "summary"],
+    async () => {
+      if (live.fleet) fleet = { ...fleet, ...live.fleet };
+      page.redraw();
+      // (The summary knows which; by whom and why is asked for when that changes.)
+      const off = live.summary?.switches ?? [];
+      if (off.length === switches.length) return;
+      switches = await readSwitches(page.signal);
+      page.redraw();
+    },
+    page.signal,
+  );
   page.draw(() => [
     heading("Fleet", may("editor") && button("Reload", () => reload(), { title: "Have every gateway look at the database now" })),
     convergence(),
     error ? failed(error, load) : fleet ? nodes(fleet) : waiting(10),
+    switches.length > 0 && switchedOff(switches, load),
   ]);
   load();
+}
+
+async function readSwitches(signal) {
+  const found = await get("/switches", undefined, { signal, unattended: true }).catch(() => null);
+  return found?.items ?? [];
+}
+
+function switchedOff(switches, load) {
+  return section(
+    "Switched off",
+    { id: "switched", note: "beside the configuration, until somebody switches it on again" },
+    table(
+      "Switched off",
+      [["What"], ["By"], ["When"], ["Why"], ["", "end"]],
+      switches.map(({ kind, id, by, at, comment }) =>
+        h(
+          "tr",
+          { "data-key": `${kind}/${id}` },
+          h("td", {}, kind, " ", kind === "route" ? h("a", { href: `/routes/${encodeURIComponent(id)}` }, id) : id),
+          h("td", {}, by),
+          h("td", { class: "nowrap" }, when(at)),
+          h("td", {}, comment || h("span", { class: "quiet" }, "–")),
+          h("td", { class: "end" }, may("editor") && button("Switch on", () => askAndChange(`Switch ${kind} ${id} on?`, "It gets requests again within a second.", "Switch on", (why) => api("DELETE", pathOf("switches", kind, id), { query: { comment: why } }), load), { kind: "small" })),
+        ),
+      ),
+    ),
+  );
 }
 
 function convergence() {

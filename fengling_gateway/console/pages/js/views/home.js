@@ -37,7 +37,7 @@ export function homePage(page) {
 
 function sentence() {
   const [first, ...others] = headlines(live.summary, live.problem);
-  if (!first) return h("div", { class: "headline" }, waiting(1));
+  if (!first) return h("section", { class: "headline", "aria-label": "How everything is" }, waiting(1));
   return h(
     "section",
     { class: `headline ${first.tone}`, "aria-label": "How everything is" },
