@@ -70,7 +70,7 @@ export function openPalette() {
       draw();
       return [field, box];
     },
-    { kind: "top" },
+    { kind: "high" },
   );
 }
 
