@@ -8,6 +8,7 @@ did. Nobody else can make one, and it goes no further.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ _FIELDS: Final = {
     "body": text_up_to(MAX_SHOWN_BYTES),
     "node": text_up_to(100),
 }
+_PATH: Final = re.compile(r"/[!-~]*")
+_NOT_SENT: Final = frozenset(("connection", "content-length", "transfer-encoding", "upgrade"))
+"""Headers that would say something else of the connection, or the body, than is so."""
+
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 
 Sign = Callable[[bytes], str]
@@ -96,7 +101,9 @@ class Trying:
         call.only()
         fields = call.fields(_FIELDS)
         asked = self._asked(fields)
-        record = call.access.began(f"try {asked.method} {asked.url}"[:200], None)
+        # (Queries may have secrets in them, which the audit trail is to be free of.)
+        shown = asked.url.partition("?")[0]
+        record = call.access.began(f"try {asked.method} {shown}"[:200], None)
         outcome = "failed"
         try:
             told = await self._tried(asked)
@@ -110,7 +117,7 @@ class Trying:
     def _asked(self, fields: Mapping[str, Any]) -> _Asked:
         path = str(fields.get("path") or "/")
         method = str(fields.get("method") or "GET")
-        if not path.startswith("/") or not path.isascii() or " " in path:
+        if not _PATH.fullmatch(path):
             raise ProblemError("invalid_parameter", "path must begin with / and be encoded")
         if not method.isascii() or not method.isalpha():
             raise ProblemError("invalid_parameter", "method must be like GET")
@@ -212,9 +219,10 @@ class _Reader(Protocol):
         self._end(is_whole=isinstance(reason.value, ResponseDone))
 
     def drop(self) -> None:
+        """Hear no more: what goes on for ever would else be read for ever."""
         transport: Any = self.transport
-        if transport is not None and getattr(transport, "abortConnection", None):
-            transport.abortConnection()
+        if transport is not None:
+            transport.loseConnection()  # (which has no abortConnection; and nothing is left to write)
 
     def _end(self, *, is_whole: bool) -> None:
         if not self.done.called:
@@ -223,7 +231,7 @@ class _Reader(Protocol):
 
 def _is_header(name: str, value: str) -> bool:
     is_name = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
-    return is_name and value.isprintable() and name.lower() not in {"content-length", "connection"}
+    return is_name and value.isprintable() and name.lower() not in _NOT_SENT
 
 
 def _debug(text: str) -> Any:
