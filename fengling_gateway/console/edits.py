@@ -141,7 +141,7 @@ class PlannedEdit:
 
 
 class Editor:
-    """Plans and writes edits."""
+    """Plans edits."""
 
     def __init__(self, *, store: Store, mirror: Mirror) -> None:
         self._store = store
@@ -187,21 +187,32 @@ class Editor:
         if not mirror.is_judged:
             raise SourceError(mirror.problem or "the configuration has not been read yet")
 
-    async def write(
-        self, planned: PlannedEdit, signature: transaction.Signature
-    ) -> transaction.Committed:
-        """
-        Make the changes of a plan; only if everything is still as it was then.
 
-        Raises:
-            ConflictError, BusyError: nothing is written.
-            UncertainError: nobody knows.
-        """
-        if not planned.changes:
-            return transaction.Committed(None, None)
-        return await self._store.run(
-            transaction.write, planned.changes, signature, planned.refers_to
+def write(
+    connection: Any, planned: PlannedEdit, signature: transaction.Signature, key: Key | None
+) -> tuple[transaction.Committed, Row | None]:
+    """
+    Make the changes of a plan, if all is still as it was then; and read what one entity became.
+
+    Raises:
+        ConflictError, BusyError: nothing is written.
+        UncertainError: nobody knows.
+    """
+    found: dict[Key, Row] = {}
+
+    def read() -> None:
+        found.update({} if key is None else read_some(connection, (key,)))
+
+    committed = transaction.Committed(None, None)
+    if planned.changes:
+        # Before the commit: afterwards it may be somebody else's, whose version whoever has written
+        # this one must not be given for his; or the database may be gone, and all is written.
+        committed = transaction.write(
+            connection, planned.changes, signature, planned.refers_to, read
         )
+    else:
+        read()
+    return committed, None if key is None else found.get(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
 from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
 from fengling_gateway.console.committing import Committing
-from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit
+from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit, write
 from fengling_gateway.console.entities import WRITE_ONLY
 from fengling_gateway.console.filters import Filter, parameters_of, read_page
 from fengling_gateway.console.form_problems import relative
@@ -27,7 +27,6 @@ from fengling_gateway.console.ownership import (
 )
 from fengling_gateway.console.showing import changes_shown, etag, shown
 from fengling_gateway.console.store import Store
-from fengling_gateway.editing import transaction
 from fengling_gateway.editing.changes import Ownership
 from fengling_gateway.editing.documents import write_document
 from fengling_gateway.editing.drift import application
@@ -228,7 +227,7 @@ class EntityApi:
         committed, row = await self._committing.recorded(
             call,
             _what(planned),
-            lambda: self._store.run(_write, planned, signature, key),
+            lambda: self._store.run(write, planned, signature, key),
             told["changes"],
         )
         headers = {}
@@ -373,16 +372,6 @@ def _what(planned: PlannedEdit) -> str:
 
 def _read_one(connection: Any, key: Key) -> dict[Key, Row]:
     return read_some(connection, (key,))
-
-
-def _write(
-    connection: Any, planned: PlannedEdit, signature: transaction.Signature, key: Key | None
-) -> tuple[transaction.Committed, Row | None]:
-    """Write a plan, and read what has become of one entity."""
-    committed = transaction.Committed(None, None)
-    if planned.changes:
-        committed = transaction.write(connection, planned.changes, signature, planned.refers_to)
-    return committed, None if key is None else read_some(connection, (key,)).get(key)
 
 
 def _export(connection: Any, kinds: Sequence[str], managed_by: str, full: bool) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -92,12 +92,15 @@ def write(
     changes: Sequence[Planned],
     signature: Signature,
     refers_to: Mapping[Key, int] | None = None,
+    written: Callable[[], object] | None = None,
 ) -> Committed:
     """
     Make changes and commit them.
 
     Args:
         refers_to: what the changes depend on beside what they change, with its version.
+        written: called before the commit, to look at what has been written. What it sets in the
+            transaction is taken back.
 
     Raises:
         ConflictError, BusyError: read again, and try again.
@@ -110,6 +113,10 @@ def write(
             _require(cursor, refers_to or {})
             for statement, batch in _statements(make_room(cursor, changes)):
                 _run(cursor, statement, batch)
+            if written is not None:
+                cursor.execute("SAVEPOINT written")
+                written()
+                cursor.execute("ROLLBACK TO SAVEPOINT written")
         _commit(connection)
     except ConflictError:
         connection.rollback()
