@@ -28,6 +28,7 @@ from fengling_gateway.console.edits import (
 from fengling_gateway.console.entity_api import KINDS
 from fengling_gateway.console.form_problems import relative
 from fengling_gateway.console.forms import FormError
+from fengling_gateway.console.mirror import UnsteadyError
 from fengling_gateway.console.store import RefusedError, StoreBusyError, StoreError
 from fengling_gateway.editing.changes import TakenError
 from fengling_gateway.editing.planning import InvalidError
@@ -168,6 +169,7 @@ _PROBLEMS: Final[tuple[tuple[type[Exception], str, str], ...]] = (
     (StaleError, "precondition_failed", "somebody has changed {} since you have read it"),
     (ConflictError, "conflict", "somebody has just changed {}; nothing is written: read it again"),
     (TakenError, "conflict", "{}; take_over=true changes it all the same"),
+    (UnsteadyError, "busy", "{}"),
     (BusyError, "busy", "others hold what is to be written: {}"),
     (UncertainError, "uncertain", "the connection broke at the very end, so look first: {}"),
     (ChangedSinceError, "conflict", "{}"),

@@ -167,6 +167,8 @@ class FleetApi:
                 comment=call.text("comment"),
             )
             outcome = "done"
+        except ValueError as error:
+            raise ProblemError("conflict", str(error)) from None
         finally:
             call.access.ended(record, outcome, None)
         return Answer(asdict(written))

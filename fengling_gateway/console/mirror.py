@@ -38,10 +38,17 @@ COMPILED_AT_ONCE: Final = 200
 LINT_SECONDS: Final = 0.5
 """How long to look for other routes that become odd: somebody is waiting."""
 
+TRIAL_SECONDS: Final = 20.0
+"""After which nothing is tried out anew, where the configuration has changed meanwhile."""
+
 _LINTED_AT_ONCE: Final = 256
 
 _LINTED: Final = ("setting", "tenant", "service", "route")
 """Kinds that have to do with which route is chosen."""
+
+
+class UnsteadyError(Exception):
+    """Something could not be tried out, because what it lies over has changed each time."""
 
 
 class Applied(NamedTuple):
@@ -173,13 +180,19 @@ class Mirror:
 
         Nothing changes. What is known may be a moment old: who writes compares
         versions when he does.
+
+        Raises:
+            UnsteadyError: what is served changes faster than so much can be tried out.
         """
+        until = self._clock.seconds() + TRIAL_SECONDS
         while True:
             base = self.position
             stage = self.config.stage(rows.items(), full=False)
             await judge(stage, history=self.history, clock=self._clock)
             if base == self.position:  # else it lies over what is no longer there
                 break
+            if self._clock.seconds() > until:
+                raise UnsteadyError("what is served changes all the time: try again")
         result = stage.result()
         rejected = {
             key: why
