@@ -39,6 +39,12 @@ Classes of errors about what is to be written: data, constraints, rights, states
 STEP_SECONDS: Final = 10.0
 """For a statement, or a COMMIT: somebody is waiting at a page."""
 
+LOOK_SECONDS: Final = 2.0
+"""For finding out whether a connection that was kept still works."""
+
+END_SECONDS: Final = 3.0
+"""For questions that are under way when all is to end; what waits for longer waits for others."""
+
 
 class StoreError(Exception):
     """The database does not answer, or not as it should; the message is a line for operators."""
@@ -78,6 +84,7 @@ class Store:
         self._application = application
         self._threads = ThreadPool(0, connections, name="store")
         self._idle: deque[TimedConnection] = deque()
+        self._asking: set[TimedConnection] = set()
         self._lock = threading.Lock()
         self._waiting = 0
         self._most_waiting = MAX_WAITING + connections
@@ -92,7 +99,7 @@ class Store:
         self._threads.start()
 
     def stop(self) -> Deferred[None]:
-        """Refuse new questions; fires when those under way have ended."""
+        """Refuse new questions; fires when those under way have ended, or have been broken off."""
         if self._stopped or not self._threads.started:
             self._stopped = True
             return succeed(None)
@@ -100,8 +107,13 @@ class Store:
         # (Within a thread, for stop() waits for the others.)
         ended: Deferred[None] = Deferred()
 
+        breaking = threading.Timer(END_SECONDS, self._break_off)
+        breaking.daemon = True
+        breaking.start()
+
         def end() -> None:
             self._threads.stop()
+            breaking.cancel()
             for connection in self._idle:
                 connection.close()
             self._idle.clear()
@@ -146,10 +158,17 @@ class Store:
         self._waiting -= 1
         return result
 
+    def _break_off(self) -> None:
+        with self._lock:
+            for connection in self._asking:
+                connection.break_off()
+
     # In a thread
 
     def _ask(self, question: Callable[[Any], T]) -> T:
         connection = self._take()
+        with self._lock:
+            self._asking.add(connection)
         try:
             return question(connection)
         except psycopg2.Error as error:
@@ -171,7 +190,11 @@ class Store:
         try:
             connection = connect_timed(self._dsn, self._application)
             connection.step_seconds = STEP_SECONDS + 1
-            self._prepare(connection)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
             return connection
         except psycopg2.Error as error:
             self._failed()
@@ -182,6 +205,7 @@ class Store:
 
     def _works(self, connection: TimedConnection) -> bool:
         """Whether one that was kept still works: its server may have been restarted."""
+        usual, connection.step_seconds = connection.step_seconds, LOOK_SECONDS
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT")
@@ -189,6 +213,7 @@ class Store:
         except psycopg2.Error:
             connection.close()
             return False
+        connection.step_seconds = usual
         return True
 
     def _prepare(self, connection: TimedConnection) -> None:
@@ -203,6 +228,8 @@ class Store:
         connection.rollback()
 
     def _give_back(self, connection: TimedConnection) -> None:
+        with self._lock:
+            self._asking.discard(connection)
         try:
             if connection.status != extensions.STATUS_READY:
                 connection.rollback()

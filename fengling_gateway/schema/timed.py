@@ -75,15 +75,23 @@ class TimedConnection(extensions.connection):
                 self._steps += 1
             timer.cancel()
 
+    def break_off(self) -> None:
+        """End what is under way, and the connection with it. For any thread."""
+        with self._lock:
+            self._break()
+
     def _give_up(self, step: int) -> None:
         with self._lock:
             if step != self._steps:
                 return  # it has just ended
             self._is_given_up = True
-            try:
-                self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # broken already, which is what we want
+            self._break()
+
+    def _break(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # broken already, which is what we want
 
 
 class _TimedCursor(extensions.cursor):
