@@ -273,9 +273,11 @@ def test_server_that_freezes_meanwhile_keeps_nobody(
 
 def test_database_without_the_schema_is_said(fresh_database: str) -> None:
     """And no connection to it is kept."""
-    with running(fresh_database) as store, pytest.raises(StoreError, match="schema"):
-        answered(store.run(value, "SELECT 1"))
+    with running(fresh_database) as store:
+        with pytest.raises(StoreError, match="schema"):
+            answered(store.run(value, "SELECT 1"))
         other = psycopg2.connect(fresh_database)
+        other.autocommit = True
         wait_until(lambda: value(other, OURS) == 0)
         other.close()
 
