@@ -377,6 +377,22 @@ def test_session_that_ends_loses_nothing(page: Page, place: Place) -> None:
     notice(page, "2/2 workers")
 
 
+def test_page_that_is_left_open_keeps_no_session(page: Page, place: Place) -> None:
+    """What it asks by itself says so; what somebody asks for does not."""
+    page.clock.install()
+    go(page, place, "/routes")
+    page.locator("tbody tr").first.wait_for()
+    page.clock.fast_forward("05:00")
+    with page.expect_request("**/api/console/routes?*") as by_itself:
+        made = {"id": "unseen", "path": "/unseen", "service_id": "hello"}
+        place.console.api("POST", "/routes", made)
+    assert by_itself.value.headers.get("x-unattended") == "1"
+    with page.expect_request("**/api/console/routes?*q=x*") as asked_for:
+        page.keyboard.press("/")
+        page.keyboard.press("x")
+    assert "x-unattended" not in asked_for.value.headers
+
+
 def test_palette_goes_anywhere(page: Page) -> None:
     page.keyboard.press("Control+k")
     page.get_by_role("combobox", name="Go to").fill("hell")

@@ -19,11 +19,19 @@ export function onSignedOut(listener) {
   signedOut.addEventListener("out", listener);
 }
 
+// What a page asks by itself must not make a session last longer: nor does anything, once nobody
+// has touched the page for a while.
+const ATTENDED_MS = 60_000;
+let touched = Date.now();
+for (const type of ["keydown", "pointerdown"]) {
+  addEventListener(type, () => (touched = Date.now()), { capture: true, passive: true });
+}
+
 // Ask the API. Options:
 //   query       what is undefined, null or empty is left out
 //   version     of the entity that is to be changed
 //   patch       whether the body is a merge patch
-//   unattended  nobody has asked for it: it does not make the session last longer
+//   unattended  nobody has asked for it
 export async function api(method, path, options = {}) {
   const { body, query, version, patch, signal, unattended } = options;
   const headers = { Accept: "application/json" };
@@ -31,7 +39,7 @@ export async function api(method, path, options = {}) {
     headers["Content-Type"] = patch ? "application/merge-patch+json" : "application/json";
   }
   if (version !== undefined) headers["If-Match"] = `"${version}"`;
-  if (unattended) headers["X-Unattended"] = "1";
+  if (unattended || Date.now() - touched > ATTENDED_MS) headers["X-Unattended"] = "1";
   const answer = await sent(ROOT + path + text(query), {
     method,
     headers,

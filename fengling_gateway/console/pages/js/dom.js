@@ -138,7 +138,7 @@ function morphAttributes(old, fresh) {
 
 function morphProperties(old, fresh) {
   for (const name of ["value", "checked", "indeterminate"]) {
-    if (name in old && ["INPUT", "SELECT", "TEXTAREA"].includes(old.nodeName)) {
+    if (name in old && ["INPUT", "SELECT", "TEXTAREA", "PROGRESS"].includes(old.nodeName)) {
       if (old[name] !== fresh[name]) old[name] = fresh[name];
     }
   }

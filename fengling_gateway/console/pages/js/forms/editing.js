@@ -84,7 +84,7 @@ export class Editing {
       this.checked = this.error = null;
     } else {
       try {
-        const answer = await this.#send({ dry_run: true }, { unattended: true });
+        const answer = await this.#send({ dry_run: true });
         if (mine !== this.#asked) return;
         [this.checked, this.error] = [answer, null];
       } catch (error) {
@@ -113,13 +113,13 @@ export class Editing {
     }
   }
 
-  #send(query, options = {}) {
+  #send(query) {
     const body = said(this.kind, this.fields);
     if (!this.isNew) {
-      return api("PUT", pathOf(this.list, this.id), { body, query, version: this.base.version, ...options });
+      return api("PUT", pathOf(this.list, this.id), { body, query, version: this.base.version });
     }
     const name = this.kind === "setting" ? { key: this.id } : this.id ? { id: this.id } : {};
-    return api("POST", `/${this.list}`, { body: { ...name, ...body }, query, ...options });
+    return api("POST", `/${this.list}`, { body: { ...name, ...body }, query });
   }
 
   // Problems, as fields show them: each field asks for its own, and what nobody asks for is left.

@@ -111,10 +111,11 @@ export function jsonField(editing, steps, label, { none = null, multiline = 4, .
   });
 }
 
-// One of some values: [value, text].
+// One of some values: [value, text]. What is not said is the first of them, or null if there is that.
 export function choiceField(editing, steps, label, options, more = {}) {
   const value = editing.at(steps);
-  const chosen = options.findIndex(([one]) => one === value || (one === null && value === undefined));
+  const unsaid = Math.max(0, options.findIndex(([one]) => one === null));
+  const chosen = value === undefined ? unsaid : options.findIndex(([one]) => one === value);
   const onchange = (event) => editing.set(steps, options[Number(event.target.value)]?.[0]);
   const unknown = chosen < 0 && h("option", { value: "-1" }, JSON.stringify(value ?? null));
   return field(

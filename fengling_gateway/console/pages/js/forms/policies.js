@@ -12,7 +12,7 @@ const words = (name, label, more) => (editing, at) => wordsField(editing, [...at
 const pairs = (name, label, more) => (editing, at) => pairsField(editing, [...at, name], label, { none: undefined, wide: true, ...more });
 const check = (name, label, more) => (editing, at) => checkField(editing, [...at, name], label, more);
 const json = (name, label, more) => (editing, at) => jsonField(editing, [...at, name], label, { none: undefined, ...more });
-const choice = (name, label, values, more) => (editing, at) => choiceField(editing, [...at, name], label, values.map((one) => (Array.isArray(one) ? one : [one, one])), more);
+const choice = (name, label, values, more) => (editing, at) => choiceField(editing, [...at, name], label, values.map((one) => [one, one]), more);
 
 const HEADERS = [pairs("set", "Set", { hint: "These have these values, whatever they were." }), pairs("add", "Add"), words("remove", "Remove")];
 
@@ -44,9 +44,9 @@ export const POLICIES = {
       text("rate", "Rate", { placeholder: "100/s, 5/10m" }),
       number("burst", "Burst", { hint: "At once; none is as many as the rate says." }),
       text("key", "Counted by", { placeholder: "client_ip", hint: KEYS }),
-      choice("algorithm", "Algorithm", [[undefined, "token_bucket"], "token_bucket", "sliding_window"]),
-      choice("where", "Where", [[undefined, "local"], "local", "global"], { hint: "global: all workers count together." }),
-      choice("on_redis_failure", "Without Redis", [[undefined, "local"], "local", "allow", "deny"]),
+      choice("algorithm", "Algorithm", ["token_bucket", "sliding_window"]),
+      choice("where", "Where", ["local", "global"], { hint: "global: all workers count together." }),
+      choice("on_redis_failure", "Without Redis", ["local", "allow", "deny"]),
     ],
   },
   concurrency: { title: "Requests under way at a time", make: { limit: 100 }, fields: [number("limit", "Limit"), text("key", "Counted by", { placeholder: "client_ip", hint: KEYS })] },
