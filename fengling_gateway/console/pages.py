@@ -31,8 +31,10 @@ PATHS: Final = (
 
 POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    b"require-trusted-types-for 'script'; trusted-types 'none'"
 )
+"""What a page may load: its own files alone. No text can become markup or a script."""
 
 _TYPES: Final = {
     ".html": "text/html; charset=utf-8",

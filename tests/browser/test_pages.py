@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from statistics import median
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from tests.browser.conftest import SignIn
 from tests.browser.console import Place
@@ -259,6 +260,21 @@ def test_history_is_searched(page: Page, place: Place) -> None:
     wait_until(lambda: page.locator("tbody tr").count() == 1)
     page.reload()
     assert page.get_by_label("In the comment").input_value() == "begin"
+
+
+def test_markup_is_text(page: Page, place: Place) -> None:
+    """Whatever somebody writes is shown as it is, and does nothing."""
+    markup = "<img src=x onerror=alert(1)><b>bold</b>"
+    answer = {"status": 200, "body": markup, "headers": {"Content-Type": "text/html"}}
+    made = {"id": "markup", "path": "/markup", "respond": answer, "labels": {markup: markup}}
+    place.console.api("POST", f"/routes?comment={quote(markup)}", made)
+    go(page, place, "/history")
+    page.get_by_text(markup).wait_for()
+    go(page, place, "/routes/markup")
+    page.get_by_role("button", name="Send a request").click()
+    page.locator(".answered summary", has_text="Body").click()
+    page.locator(".answered").get_by_text(markup).wait_for()
+    assert page.locator("main img, main b:text('bold')").count() == 0
 
 
 def test_explain_says_why(page: Page, place: Place) -> None:

@@ -28,8 +28,8 @@ function made(element, props, children) {
 
 function set(element, name, value) {
   if (REFUSED.has(name)) throw new Error(`${name} is not set here`);
-  if (name.startsWith("on") && typeof value === "function") {
-    listen(element, name.slice(2), value);
+  if (name.startsWith("on")) {
+    if (value) listen(element, name.slice(2), value);
   } else if (PROPERTIES.has(name)) {
     element[name] = value ?? (name === "value" ? "" : false);
   } else if (value !== undefined && value !== null && value !== false) {
