@@ -122,15 +122,16 @@ class Candidate:
         connection = self._connection = Guarded(self._dsn, connect_timeout=self._connect_timeout)
         table.open_session(connection)
         while not self._stopped.is_set():
-            began = time.monotonic()
             if table.try_lock(connection):
-                self._probe(connection, began)
+                self._probe(connection)
                 return
             self._events.waiting(table.holder(connection))
             self._stopped.wait(LOOK_SECONDS)
 
-    def _probe(self, connection: Guarded, began: float) -> None:
+    def _probe(self, connection: Guarded) -> None:
         term = table.take_over(connection, self._name)
+        # Reading what is known may take longer than a lease: that begins with the first heartbeat.
+        began = time.monotonic()
         pid = table.beat(connection, term.number)
         self._events.elected(term, began)
         while not self._stopped.wait(HEARTBEAT_SECONDS):

@@ -85,6 +85,8 @@ class HealthService:
         self._prober = prober
         self._on_heartbeat = on_heartbeat
         self._last_term: int | None = None
+        # From `elected` to `term_lost`; there may be moments in which the term is not certain.
+        self._is_watching = False
         self._elected_at: float | None = None
         self._unfollow: Callable[[], None] | None = None
         self._stopped = False
@@ -124,6 +126,7 @@ class HealthService:
         return self._election.term is not None
 
     def start(self) -> None:
+        self._look_at_clock()
         self._watch.targets.follow(self._configuration.bodies)
         self._unfollow = self._configuration.when_changed(self._changed)
         self._pen.start()
@@ -166,6 +169,8 @@ class HealthService:
             self._writer.clear()
         self._last_term = term.number
         self._elected_at = self._wall()
+        self._look_at_clock()  # before there are new times that a jump of before would set on
+        self._is_watching = True
         try:
             self._watch.begin(term, goes_on=goes_on)
         except Exception:  # then rather let somebody else
@@ -188,6 +193,7 @@ class HealthService:
             self._pen.clock_jumped()
 
     def term_lost(self, reason: str) -> None:
+        self._is_watching = False
         self._writer.pause()
         self._watch.end()
 
@@ -196,7 +202,7 @@ class HealthService:
 
     def _changed(self, keys: Collection[Key] | None) -> None:
         try:
-            if self.is_mine:
+            if self._is_watching:
                 self._watch.follow(keys)
             else:
                 # Who is elected compares anyway; until then this is for status.

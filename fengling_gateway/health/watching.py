@@ -272,7 +272,8 @@ class Watch:
 
     def _ended(self, name: str, outcome: Outcome) -> None:
         if not self._may_judge():
-            return
+            # The term may yet go on, and with it the turns.
+            outcome = Unjudged("whether this console still probes is not certain")
         watched = self.watched[name]
         watched.probe = None
         watched.outcome, watched.seen_at = outcome, self._world.wall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from twisted.internet.task import Clock
 
 from fengling_gateway.configsource.postgres_connection import Guarded
 from fengling_gateway.health import table
-from fengling_gateway.health.election import Candidate, CandidateEvents, Election
+from fengling_gateway.health.election import LEASE_SECONDS, Candidate, CandidateEvents, Election
 from fengling_gateway.health.table import Holder, Term, TermOverError, Verdict
 from tests.support.wait import wait_until
 
@@ -123,6 +124,38 @@ class CandidateTests:
         sql(connection, "UPDATE fengling.prober SET term = 7")
         assert one.wait_for("lost") == "term 1 is over"
         assert one.wait_for("elected").number == 8
+
+    def test_slow_look_at_what_is_known_takes_nothing_off_the_term(
+        self, migrated_database: str, connection: Guarded
+    ) -> None:
+        """Or whoever needs longer for it than a lease would never probe."""
+        left: queue.SimpleQueue[float] = queue.SimpleQueue()
+        candidate = Candidate(
+            migrated_database,
+            name="a",
+            connect_timeout=5.0,
+            events=CandidateEvents(
+                waiting=lambda _: None,
+                elected=lambda _, at: left.put(at + LEASE_SECONDS - time.monotonic()),
+                beaten=lambda *_: None,
+                lost=lambda _: None,
+            ),
+            jitter=lambda: 1.0,
+        )
+        sql(connection, "BEGIN; LOCK fengling.instance_health")
+        thread = threading.Thread(target=candidate.run, daemon=True)
+        thread.start()
+        waiting = (
+            "SELECT pg_stat_clear_snapshot();"
+            " SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            f" AND clock_timestamp() - query_start > '{LEASE_SECONDS} s'"
+        )
+        wait_until(lambda: sql(connection, waiting) == [()])
+        sql(connection, "ROLLBACK")
+        seconds = left.get(timeout=15)
+        candidate.stop()
+        thread.join(10)
+        assert seconds > 0
 
     def test_silent_session_loses_the_lock(
         self, migrated_database: str, stand: Callable[[str], Standing]

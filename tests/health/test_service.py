@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -11,6 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from fengling_gateway.balancing.upstream_networks import LOOPBACK, UpstreamNetworks
+from fengling_gateway.health import service as service_module
+from fengling_gateway.health import table
+from fengling_gateway.health.election import Election
 from fengling_gateway.health.live import KeyedConfiguration
 from fengling_gateway.health.probing import Probing
 from fengling_gateway.health.service import HealthService, HealthSettings
@@ -120,6 +125,41 @@ class ServiceTests(TestCase):
         assert service.instance_status("c") is None
         await self.until(lambda: service.counts()["verdicts_written"] == 1)
         assert self.beats[0] == (1, "c1")
+
+    async def test_what_changes_in_a_moment_of_doubt_is_not_missed(self) -> None:
+        """A late heartbeat may arrive before anybody has seen that it was late."""
+        service = self.service("c1")
+        await self.until(lambda: self.beats)
+        doubt = self.patch(Election, "term", None)
+        self.instance("a")
+        doubt.restore()
+        await self.until(lambda: self.health("a") == ["healthy"])
+        assert service.is_mine
+
+    async def test_clock_that_is_set_between_two_terms_holds_nobody_down(self) -> None:
+        """What is known at the beginning of a term is by the clock as it is then."""
+        service = self.service("c1")
+        await self.until(lambda: self.beats)
+        other = psycopg2.connect(self.dsn)
+        self.addCleanup(other.close)
+        with other.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                f" AND pid <> pg_backend_pid(); SELECT pg_advisory_lock({table.LOCK})"
+            )
+        await self.until(lambda: not service.is_mine)
+        self.sql("UPDATE fengling.prober SET term = term + 1")
+        self.instance("a")
+        self.sql(
+            "INSERT INTO fengling.instance_health (instance_id, health) VALUES ('a', 'unhealthy')"
+        )
+        clock = SimpleNamespace(monotonic=lambda: time.monotonic() - 3600.0)
+        self.patch(service_module, "time", clock)
+        other.close()
+        await self.until(lambda: service.is_mine)
+        await service.probe_now("a")
+        await service.probe_now("a")
+        await self.until(lambda: self.health("a") == ["healthy"])
 
     async def test_evidence_and_one_probe_make_a_verdict(self) -> None:
         """Long before the next probe would have been."""

@@ -139,6 +139,17 @@ class WatchTests:
         self.see(REFUSED)
         assert len(self.verdicts.said) == 1
 
+    def test_probe_that_ends_in_a_moment_of_doubt_is_not_the_last(self) -> None:
+        """A late heartbeat may arrive before anybody has seen that it was late."""
+        watch = self.started()
+        self.see(PASSED)
+        self.may_judge = False
+        self.see(REFUSED)
+        self.may_judge = True
+        self.see(REFUSED, REFUSED, REFUSED)
+        assert self.verdicts.said[-1][1] == UNHEALTHY
+        assert (watch.counts.failed, watch.counts.unjudged) == (3, 1)
+
     def test_probes_go_on_in_their_interval(self) -> None:
         """From beginning to beginning, a little less by chance."""
         self.started(check={"interval": "10s", "jitter": 0})
