@@ -158,14 +158,9 @@ class Editor:
             TakenError: it would change what somebody else manages.
             SourceError: what is served is not known.
         """
-        found = await self._store.run(_read, edit)
-        _compare(edit, found.rows)
+        found, wanted, changes = await self._store.run(_compared, edit)
         await self._catch_up(found.served)
-        wanted = with_kept_values(edit.wanted, found.rows)
-        changes = plan(wanted, found.rows, edit.ownership)
-        pruned = {one.key for one in changes if one.action == "delete"}
-        gone = edit.deleted | pruned
-        changes += [deletion(key, found.rows[key]) for key in sorted(edit.deleted - pruned)]
+        gone = [one.key for one in changes if one.action == "delete"]
         trial = await self._mirror.try_out({**dict.fromkeys(gone), **wanted})
         if trial.rejected:
             raise InvalidEditError(trial.rejected)
@@ -244,6 +239,21 @@ def _read(connection: Any, edit: Edit) -> _Found:
             rows.update(read_managed(connection, edit.ownership.managed_by))
         made = [key for key in edit.wanted if key not in rows]
         return _Found(rows, _served(connection), refs, deleted_once(connection, made))
+
+
+def _compared(connection: Any, edit: Edit) -> tuple[_Found, dict[Key, Row], list[Planned]]:
+    """
+    Return what there is, what is wanted, and what separates them.
+
+    (All of it in the thread: of ten thousand entities it takes a second.)
+    """
+    found = _read(connection, edit)
+    _compare(edit, found.rows)
+    wanted = with_kept_values(edit.wanted, found.rows)
+    changes = plan(wanted, found.rows, edit.ownership)
+    pruned = {one.key for one in changes if one.action == "delete"}
+    changes += [deletion(key, found.rows[key]) for key in sorted(edit.deleted - pruned)]
+    return found, wanted, changes
 
 
 def _served(connection: Any) -> int:

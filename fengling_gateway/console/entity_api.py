@@ -9,7 +9,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from fengling_gateway.access.problems import ProblemError
-from fengling_gateway.configsource.file_entities import SECTIONS, FileError, parse_entities
+from fengling_gateway.configsource.file_entities import (
+    SECTIONS,
+    Entities,
+    FileError,
+    parse_entities,
+)
 from fengling_gateway.console.call import MERGE_PATCH, YAML, Answer, Call
 from fengling_gateway.console.committing import Committing
 from fengling_gateway.console.edits import Edit, Editor, MissingError, PlannedEdit, write
@@ -167,7 +172,8 @@ class EntityApi:
         ownership = _ownership(call)
         if call.content_type() in YAML:
             try:
-                return Edit(parse_entities(call.content()).rows, ownership=ownership)
+                read = await self._store.run(_read_yaml, call.content())
+                return Edit(read.rows, ownership=ownership)
             except FileError as error:
                 raise ProblemError("invalid", "; ".join(error.problems[:10])) from error
         sections = call.json()
@@ -191,8 +197,7 @@ class EntityApi:
                     raise ProblemError("invalid_parameter", f"the body has {key} twice")
                 else:
                     sent[key] = entity
-        present = await self._store.run(read_some, sent)
-        forms = [read_form(key.kind, one, present=present.get(key)) for key, one in sent.items()]
+        forms = await self._store.run(_read_forms, sent)
         if wrong := {one.key: one.problems for one in (*nameless, *forms) if one.problems}:
             raise FormError(wrong)
         return Edit(
@@ -372,6 +377,17 @@ def _what(planned: PlannedEdit) -> str:
 
 def _read_one(connection: Any, key: Key) -> dict[Key, Row]:
     return read_some(connection, (key,))
+
+
+def _read_forms(connection: Any, sent: Mapping[Key, Any]) -> list[Form]:
+    """Read what was sent over what there is; in the thread, for ten thousand take some seconds."""
+    present = read_some(connection, sent)
+    return [read_form(key.kind, one, present=present.get(key)) for key, one in sent.items()]
+
+
+def _read_yaml(_: Any, content: bytes) -> Entities:
+    """Read a file as it was sent; in the thread, too, though it asks the database nothing."""
+    return parse_entities(content)
 
 
 def _export(connection: Any, kinds: Sequence[str], managed_by: str, full: bool) -> str:
