@@ -7,7 +7,7 @@ Without Redis nobody says anything; then that is what is told.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -22,6 +22,9 @@ _log = Logger()
 WATCH_SECONDS: Final = 1.0
 CLOSE_SECONDS: Final = 0.015
 """Between two looks while somebody waits: less than what anybody waits for, more than a look takes."""
+
+PATIENCE_SECONDS: Final = 1.0
+"""How long to wait for Redis to tell anything: it may just be connected to."""
 
 COUNTED: Final = ("serving", "starting", "stalled")
 """States of workers that are to serve; those that drain serve what they have."""
@@ -77,7 +80,9 @@ class Convergence:
 class _Waiting:
     position: Position
     done: Deferred[Convergence]
-    until: float = field(default=0.0)
+    until: float
+    patience: float
+    """Until then, while nobody tells anything."""
 
 
 class FleetWatch:
@@ -151,8 +156,9 @@ class FleetWatch:
         Returns:
             who does then. Never fails.
         """
-        waiting = _Waiting(position, Deferred(), self._clock.seconds() + timeout)
-        if self.problem or not self._running:
+        now = self._clock.seconds()
+        waiting = _Waiting(position, Deferred(), now + timeout, now + PATIENCE_SECONDS)
+        if self._nodes is None or not self._running:
             waiting.done.callback(self.convergence(position))
             return waiting.done
         self._waiting.append(waiting)
@@ -196,7 +202,8 @@ class FleetWatch:
         left, found = [], []
         for one in self._waiting:
             seen = self.convergence(one.position)
-            if seen.is_reached or not seen.complete or now >= one.until:
+            until = one.until if seen.complete else min(one.until, one.patience)
+            if seen.is_reached or now >= until:
                 found.append((one, seen))
             else:
                 left.append(one)

@@ -8,7 +8,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.console.fleet import CLOSE_SECONDS, WATCH_SECONDS, FleetWatch
+from fengling_gateway.console.fleet import (
+    CLOSE_SECONDS,
+    PATIENCE_SECONDS,
+    WATCH_SECONDS,
+    FleetWatch,
+)
 from fengling_gateway.model.delta import Position
 
 AT_8 = Position("e", 8, "t")
@@ -155,6 +160,22 @@ class WaitingTests(SynchronousTestCase):
         waiting = self.fleet.reached(AT_8, 30)
         self.clock.pump([WATCH_SECONDS, WATCH_SECONDS])
         assert not self.successResultOf(waiting).complete
+
+    def test_who_waits_while_redis_is_being_connected_to_is_not_sent_away(self) -> None:
+        """As just after the start; a moment later it is told that nobody tells."""
+        self.nodes.error = OSError("not yet")
+        self.clock.advance(WATCH_SECONDS)
+        soon, late = self.fleet.reached(AT_8, 5), self.fleet.reached(AT_8, 5)
+        self.clock.pump([CLOSE_SECONDS] * 10)
+        self.assertNoResult(soon)
+        self.nodes.error, self.nodes.states = None, {"a": node(worker(1))}
+        self.clock.pump([CLOSE_SECONDS] * 2)
+        assert self.successResultOf(soon).is_reached
+        assert self.successResultOf(late).is_reached
+        self.nodes.error = OSError("gone")
+        gone = self.fleet.reached(AT_8, 5)
+        self.clock.pump([CLOSE_SECONDS] * (2 + int(PATIENCE_SECONDS / CLOSE_SECONDS)))
+        assert "gone" in self.successResultOf(gone).reason
 
     def test_who_waits_when_it_ends_is_told_what_is_known(self) -> None:
         waiting = self.fleet.reached(AT_8, 5)
