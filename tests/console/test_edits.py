@@ -178,3 +178,24 @@ def test_what_is_as_it_is_wanted_is_no_change(desk: Desk) -> None:
     planned = desk.plan(Edit(a_route("one")))
     assert planned.changes == ()
     assert desk.write(planned, Signature()).revision is None
+
+
+def test_edit_while_much_is_compiled_is_planned_all_the_same(
+    desk: Desk, migrated_database: str
+) -> None:
+    """What it refers to may be known, and not compiled yet."""
+    other = Session(migrated_database)
+    other.run(
+        "INSERT INTO fengling.route (id, path, service_id)"
+        " SELECT 'r' || n, '/r/' || n, 'orders' FROM generate_series(1, 500) AS n"
+    )
+    other.close()
+    desk.look()
+    assert desk.mirror.snapshot.services.get("orders") is None
+    planned = desk.plan(Edit(a_route("two", path="/one")))
+    assert [one.key.id for one in planned.changes] == ["two"]
+    assert planned.warnings(1_700_000_000.0) is not None
+    gone = frozenset([Key("route", "r7")])
+    assert [one.action for one in desk.plan(Edit({}, deleted=gone)).changes] == ["delete"]
+    body = a_route("r7", path="/one")
+    assert [one.action for one in desk.plan(Edit(body)).changes] == ["update"]
