@@ -176,8 +176,10 @@ class RequestSide(ExchangeBase):
         if self._phase == _OVER:
             return
         self._upstream = self._pool = None
-        # A kept connection that has died most likely was closed before the request came.
-        if self.instance is not None and not (is_reused and error.retry is Retry.FRESH_CONNECTION):
+        # A kept connection that has died most likely was closed before the request came; and
+        # before all of the body has come, an instance may just have had enough of a slow client.
+        closed = error.retry is Retry.FRESH_CONNECTION
+        if self.instance is not None and not (closed and (is_reused or not self.is_request_ended)):
             self._plane.passive.failed(self.instance, error)
         if error is ForwardError.UPSTREAM_BUSY:
             self._was_busy = True

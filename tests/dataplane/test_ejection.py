@@ -156,6 +156,19 @@ class EjectionTests(EjectionCase):
         for service_of in self.snapshot.services.values():
             self.assertEqual([state.answered for state in service_of.states], [0, 0])
 
+    def test_clients_that_do_not_finish_their_requests_eject_nobody(self) -> None:
+        """Instances close on them; whoever wants could have half of them ejected by that."""
+        rig = self.two()
+        slow = b"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 9\r\n\r\nhalf"
+        for _ in range(30):
+            client = rig.ask(slow)
+            rig.accept().lose()
+            rig.settle()
+            self.assertEqual(status_of(client.sent), 502)
+        self.assertEqual(self.counted(rig), (0, 0, 0))
+        self.fail_some(rig, 5)
+        self.assertEqual(self.counted(rig), (1, 0, 1))
+
     def test_connections_that_had_been_kept_may_die(self) -> None:
         """The instance had closed them before the request came, most likely; a new one counts."""
         rig = self.two()
