@@ -228,8 +228,6 @@ class Store:
         connection.rollback()
 
     def _give_back(self, connection: TimedConnection) -> None:
-        with self._lock:
-            self._asking.discard(connection)
         try:
             if connection.status != extensions.STATUS_READY:
                 connection.rollback()
@@ -237,9 +235,10 @@ class Store:
             del connection.notices[:]
         except psycopg2.Error:
             connection.close()
-            return
         with self._lock:
-            self._idle.append(connection)
+            self._asking.discard(connection)
+            if not connection.closed:
+                self._idle.append(connection)
 
     def _failed(self) -> None:
         with self._lock:
