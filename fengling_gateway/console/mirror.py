@@ -225,12 +225,14 @@ class Mirror:
         )
         builder = base.applying(delta, CompileContext(random.Random(0), self.networks))
         builder.add(delta.changes)
+        until = self._clock.seconds()
         while builder.step(COMPILED_AT_ONCE):
-            await deferLater(self._clock, 0)
+            if self._clock.seconds() - until > SLICE_SECONDS:
+                await deferLater(self._clock, 0)
+                until = self._clock.seconds()
         tried = builder.finish()
         written = [one for one in map(tried.routes.get, sorted(routes)) if one is not None]
         found: list[Finding] = []
-        until = self._clock.seconds()
         for route in written:
             found += lint_route(tried.routes, route)
             if self._clock.seconds() - until > SLICE_SECONDS:
