@@ -47,8 +47,7 @@ class RollbackApi:
         call.access.require(ADMIN)
         call.access.require_all_tenants()
         wish = self._committing.wish_of(call)
-        planned, plan = await self._store.run(make_rollback, to=to, of=of)
-        told = self._told(planned, plan)
+        planned, plan, told = await self._store.run(self._planned, to, of)
         if wish.dry_run:
             return Answer({"dry_run": True, **told})
         signature = replace(wish.signature, comment=planned.comment(wish.signature.comment))
@@ -59,6 +58,13 @@ class RollbackApi:
             told["changes"],
         )
         return Answer(await self._committing.outcome(wish, committed, told))
+
+    def _planned(
+        self, connection: Any, to: int | None, of: tuple[int, ...]
+    ) -> tuple[Rollback, ChangePlan, dict[str, Any]]:
+        """Plan it, and say what is odd about it: in the thread, as all routes are looked at."""
+        planned, plan = make_rollback(connection, to=to, of=of)
+        return planned, plan, self._told(planned, plan)
 
     def _told(self, planned: Rollback, plan: ChangePlan) -> dict[str, Any]:
         return {
