@@ -91,6 +91,7 @@ class Writer:
         self._call: Any = None
         self._not_before = float("-inf")
         self._backoff = FIRST_BACKOFF_SECONDS
+        self._most = MAX_BATCH
         self._idle: list[Deferred[None]] = []
         self.counts = WriterCounts()
         self.problem: str | None = None
@@ -172,7 +173,7 @@ class Writer:
         term = self._term
         assert term is not None, "or the call would have been cancelled"
         now = self._clock.seconds()
-        batch = [self._waiting[one] for one in list(self._waiting)[:MAX_BATCH]]
+        batch = [self._waiting[one] for one in list(self._waiting)[: self._most]]
         for one in batch:
             self._under_way[one.instance_id] = self._waiting.pop(one.instance_id)
         self._is_writing = True
@@ -192,6 +193,7 @@ class Writer:
         self._is_writing = False
         self.problem = None
         self._backoff = FIRST_BACKOFF_SECONDS
+        self._most = min(2 * self._most, MAX_BATCH)
         self._go_on()
 
     def _failed(self, failure: Failure) -> None:
@@ -204,8 +206,9 @@ class Writer:
                 "verdicts can't be written: {reason}", reason=reason, log_id="health.unwritten"
             )
         self.problem = reason
-        if isinstance(error, _NEVER):
-            self.counts.dropped += len(self._under_way)
+        count, is_hopeless = len(self._under_way), isinstance(error, _NEVER)
+        if is_hopeless and count == 1:
+            self.counts.dropped += 1
         else:
             # What has come meanwhile is newer.
             self._waiting = {**self._under_way, **self._waiting}
@@ -214,6 +217,11 @@ class Writer:
         if isinstance(error, TermOverError):
             self.pause()
             self._term_over(reason)
+            return
+        if is_hopeless:
+            # One of them is to blame: the others go in smaller and smaller batches, until it is alone.
+            self._most = max(1, count // 2)
+            self._go_on()
             return
         pause = self._backoff * self._rng.uniform(0.5, 1.0)
         self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)

@@ -132,6 +132,24 @@ class WriterTests:
         assert self.pen.ids == [["a"], ["b"]]
         assert writer.counts.dropped == 1
 
+    def test_only_the_one_that_can_never_be_written_is_dropped(self) -> None:
+        """What was said of its neighbours would not be said again."""
+        writer = self.writer()
+        writer.begin(4)
+        names = [str(n) for n in range(100)]
+        for name in names:
+            writer.put(self.finding(name))
+        written: list[str] = []
+        while len(writer):
+            self.clock.advance(BATCH_SECONDS)
+            batch = self.pen.ids[-1]
+            is_bad = "77" in batch
+            written += [] if is_bad else batch
+            self.pen.end(psycopg2.DataError("what?") if is_bad else None)
+            assert len(self.pen.batches) < 30
+        assert written == [name for name in names if name != "77"]
+        assert writer.counts.dropped == 1
+
     def test_large_crowd_goes_in_several_transactions(self) -> None:
         """Each holds a lock that all writers wait for."""
         writer = self.writer()
