@@ -55,6 +55,8 @@ class Committing:
     def wish_of(self, call: Call, *also: str) -> Wish:
         """Read the parameters of a change; ``also`` names others that it may have."""
         call.only(*PARAMETERS, *also)
+        if call.flag("force"):
+            call.access.require_all_tenants()  # what is held may be everybody's
         return Wish(
             dry_run=call.flag("dry_run"),
             waits=call.one_of("wait", "none", ("none", "all")) == "all",

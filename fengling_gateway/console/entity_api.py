@@ -48,7 +48,8 @@ READ_SCOPES: Final = {"management_token": ADMIN}
 WRITE_SCOPES: Final = dict.fromkeys(("setting", "issuer", "secret", "management_token"), ADMIN)
 """Kinds of which who may write could give himself, or anybody, all other rights."""
 
-_DEFAULT_OWNERSHIP: Final = Ownership()
+_EXPORT_SCOPES: Final = {**READ_SCOPES, "api_key": ADMIN}
+"""An export has the digests of keys, or it could not be applied; nothing else shows them."""
 
 Row = dict[str, Any]
 
@@ -107,7 +108,9 @@ class EntityApi:
         call.only("managed_by", "full")
         managed_by, full = call.text("managed_by"), call.flag("full")
         kinds = [
-            kind for kind in KINDS.values() if call.access.operator.may(READ_SCOPES.get(kind, READ))
+            kind
+            for kind in KINDS.values()
+            if call.access.operator.may(_EXPORT_SCOPES.get(kind, READ))
         ]
         text = await self._store.run(_export, kinds, managed_by, full)
         return Answer(text, content_type="application/yaml")

@@ -12,12 +12,14 @@ from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.ownership import entry_shown, is_theirs
 from fengling_gateway.console.store import Store
 from fengling_gateway.editing.history import (
+    MAX_CHANGES,
     EntityChange,
     difference,
     entity_history,
     read_revision,
 )
-from fengling_gateway.editing.revisions import Sought, list_revisions
+from fengling_gateway.editing.revisions import Sought, list_revisions, read_reach
+from fengling_gateway.editing.rows import snapshot
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import ADMIN, WRITE
 from fengling_gateway.model.problems import Report
@@ -88,16 +90,16 @@ class HistoryApi:
         """Return what lies between two revisions."""
         call.access.require_all_tenants()
         call.only("from", "to")
-        start, end = call.whole("from"), call.whole("to")
-        newest = self._mirror.position.revision if self._mirror.position else 0
+        start = call.whole("from")
         if start is None:
             raise ProblemError("invalid_parameter", "from must be the number of a revision")
-        found = await self._store.run(difference, start, newest if end is None else end)
+        end, found = await self._store.run(_difference, start, call.whole("to"))
         return Answer(
             {
                 "from": start,
-                "to": newest if end is None else end,
-                "changes": _documents(found, call),
+                "to": end,
+                "changes": _documents(found[:MAX_CHANGES], call),
+                "change_count": len(found),
             }
         )
 
@@ -138,6 +140,13 @@ class HistoryApi:
             call.access.ended(record, outcome, None)
         await self._mirror.look("confirmed")
         return Answer({"confirmed": number})
+
+
+def _difference(connection: Any, start: int, end: int | None) -> tuple[int, list[EntityChange]]:
+    """Return what lies between a revision and another, or the newest, and which that is."""
+    with snapshot(connection):
+        last = read_reach(connection).newest if end is None else end
+        return last, difference(connection, start, last)
 
 
 def _confirm(connection: Any, revision: int, author: str) -> None:

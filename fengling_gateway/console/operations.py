@@ -86,6 +86,10 @@ _OTHERS: Final = (
                     "from": {"type": "integer"},
                     "to": {"type": "integer"},
                     "changes": list_of(answers.shared("EntityChange")),
+                    "change_count": {
+                        "type": "integer",
+                        "description": "How many there are; the first 1,000 are shown.",
+                    },
                 }
             )
         },

@@ -162,6 +162,7 @@ def _person(access: Access, fields: dict[str, Any]) -> Operator:
     subject = fields.get("subject", asker.subject)
     if subject != asker.subject:
         access.require(ADMIN)
+        access.require_all_tenants()  # for history will say that it was that somebody else
     tenants = fields.get("tenants")
     if tenants is not None and asker.tenants is not None and not asker.tenants.issuperset(tenants):
         raise ProblemError("forbidden", "the link would be for other tenants than the credential")

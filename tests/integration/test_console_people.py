@@ -189,6 +189,22 @@ class TenantTests:
         asked = console.ask("DELETE", "tenants/empty", if_match="*", token=token)
         assert (asked.status, asked.json["code"]) == (403, "forbidden")
 
+    def test_who_is_limited_forces_nothing(self, console: ConsoleProcess) -> None:
+        """What a hold keeps back may be everybody's."""
+        asked = console.ask(
+            "DELETE", "routes/of-acme?force=true&dry_run=true", if_match="*", token=ACME
+        )
+        assert (asked.status, asked.json["code"]) == (403, "forbidden")
+        asked = console.ask("DELETE", "routes/of-acme?dry_run=true", if_match="*", token=ACME)
+        assert asked.status == 200
+
+    def test_administrator_of_a_tenant_signs_in_nobody_else(self, console: ConsoleProcess) -> None:
+        """History would say of what they change that it was somebody else, and vouch for it."""
+        token = a_token("gateway:admin", tenants=["acme"], subject="eve")
+        asked = console.post("login-links", {"subject": "ops"}, token=token)
+        assert (asked.status, asked.json["code"]) == (403, "forbidden")
+        assert console.post("login-links", {"subject": "eve"}, token=token).status == 201
+
     def test_header_names_one_of_several(self, console: ConsoleProcess) -> None:
         both = a_token("gateway:write", tenants=["acme", "brix"])
         ids = [one["id"] for one in console.get("routes", token=both, X_Tenant_Id="brix")["items"]]
@@ -255,6 +271,29 @@ def test_tokens_are_shown_to_administrators_alone(console: ConsoleProcess) -> No
         assert b"night shift" in console.ask("GET", path).content, path
         asked = console.ask("GET", path, token=a_token("gateway:write"))
         assert (asked.status, b"night shift" in asked.content) == (200, False), path
+
+
+def test_digests_of_keys_are_exported_for_administrators_alone(
+    console: ConsoleProcess, fleet: Fleet
+) -> None:
+    digest = "5e" * 32
+    console.create_quietly("api_keys", id="exported", client_id="c-acme", digest=digest)
+    assert digest.encode() in console.ask("GET", "export").content
+    asked = console.ask("GET", "export", token=a_token("gateway:write"))
+    assert (asked.status, digest.encode() in asked.content) == (200, False)
+
+
+def test_difference_is_shown_up_to_a_bound(console: ConsoleProcess, fleet: Fleet) -> None:
+    before = console.get("summary")["position"]["revision"]
+    routes = [
+        {"id": f"many-{number}", "path": f"/many/{number}", "service_id": "s1"}
+        for number in range(1001)
+    ]
+    assert console.post("apply", {"routes": routes}).status == 200
+    found = console.get(f"revisions/diff?from={before}")
+    assert (len(found["changes"]), found["change_count"]) == (1000, 1001)
+    deleted = [f"route/many-{number}" for number in range(1001)]
+    assert console.post("apply?force=true", {"delete": deleted}).status == 200
 
 
 class Page:

@@ -52,9 +52,10 @@ export function comparePage(page) {
   load();
 }
 
-function shown({ from, to, changes }) {
+function shown({ from, to, changes, change_count }) {
   if (!changes.length) return empty(`Nothing differs between ${from} and ${to}.`, "");
   const count = (action) => changes.filter((one) => one.action === action).length;
   const note = [["create", "good", "new"], ["update", "plain", "changed"], ["delete", "bad", "deleted"]].map(([action, tone, word]) => count(action) > 0 && [badge(tone, `${number(count(action))} ${word}`), " "]);
+  if (change_count > changes.length) note.push(`the first ${number(changes.length)} of ${number(change_count)}`);
   return section(`From ${from} to ${to}`, { id: "between", note }, changeList(changes));
 }
