@@ -7,7 +7,8 @@ alone where nobody probes. For each instance, in each worker:
 1. Failures (`GATEWAY_ERRORS`) are counted. An answer, whatever its status, sets
    their number to 0. What a client does, or the gateway, is neither.
 2. When there are `EjectionPolicy.consecutive` of them, the instance is ejected,
-   unless more than `max_share` of those that stand in for one another would be.
+   unless more than `max_share` of those that stand in for one another would be,
+   or are reported unhealthy: an ejection is never what causes panic.
    It is none of the healthy then: it gets no new requests, but in panic.
 3. For the first time that lasts ``base`` seconds, for the n-th time in a row n
    times as long, and never longer than `MAX_SECONDS`. Then it is reactivated.
@@ -81,8 +82,8 @@ class Ejections:
         if state.failures < policy.consecutive:
             return False
         group = service.group_of(state)
-        among = sum(1 for one in group if one.ejected_until)
-        if among + 1 > policy.max_share * len(group):
+        others = sum(1 for one in group if one is not state and not service.is_healthy(one))
+        if others + 1 > policy.max_share * len(group):
             return False
         state.ejections += 1
         until = now + min(policy.base * state.ejections, MAX_SECONDS)

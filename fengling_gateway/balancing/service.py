@@ -174,6 +174,10 @@ class Service:
         ready = [one for instance, one in group if self._is_ready(instance)]
         return ready if state in ready else []
 
+    def is_healthy(self, state: InstanceState) -> bool:
+        """Whether nothing is known against one of its instances, by requests or by reports."""
+        return self._is_healthy(state.instance, state)
+
     def _groups(self) -> dict[str | None, list[tuple[Instance, InstanceState]]]:
         """Return the instances by the tenant that they are dedicated to."""
         groups: dict[str | None, list[tuple[Instance, InstanceState]]] = {}

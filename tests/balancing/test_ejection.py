@@ -105,6 +105,25 @@ class EjectionTests:
         ejections.reactivate(30.0)
         assert fail(ejections, service, 1, 1, 30.0)
 
+    def test_ejection_is_never_what_causes_panic(self) -> None:
+        """Of four of which two are reported unhealthy, the others stay, whatever they do."""
+        instances = [
+            make_instance(str(number), "unhealthy" if number > 1 else "healthy")
+            for number in range(4)
+        ]
+        states = tuple(InstanceState(one) for one in instances)
+        service = compile_service(
+            make_service_body(), instances, states, Random(1), ejection=POLICY
+        )
+        ejections = Ejections()
+        assert not fail(ejections, service, 0, 9)
+        service.settle(Random(1))
+        assert candidates(service) == "01"
+        service.settle(Random(1), overrides=Overrides(health_is_stale=True))
+        assert fail(ejections, service, 0, 1)
+        service.settle(Random(1))
+        assert candidates(service) == "123"
+
     def test_only_those_who_may_be_sent_to_make_a_share(self) -> None:
         """Who drains or is switched off stands in for nobody; neither do another tenant's."""
         assert not fail(Ejections(), make(2, overrides=Overrides(instances=frozenset("1"))), 0, 9)
@@ -125,15 +144,21 @@ class EjectionTests:
         ]
 
     def test_ejected_count_as_unhealthy_in_the_panic_rule(self) -> None:
-        """Below half healthy all are used: one of four is ejected, and two are unhealthy."""
+        """Below half healthy all are used: one of four is ejected, then two are reported unhealthy."""
         instances = [make_instance(str(n), "unhealthy" if n > 1 else "healthy") for n in range(4)]
         states = tuple(InstanceState(one) for one in instances)
         service = compile_service(
-            make_service_body(), instances, states, Random(1), ejection=POLICY
+            make_service_body(),
+            instances,
+            states,
+            Random(1),
+            ejection=POLICY,
+            overrides=Overrides(health_is_stale=True),
         )
-        assert candidates(service) == "01"
         assert fail(Ejections(), service, 0, 5)
         service.settle(Random(1))
+        assert candidates(service) == "123"
+        service.settle(Random(1), overrides=NO_OVERRIDES)
         assert candidates(service) == "0123"
 
     def test_nobody_is_ejected_without_a_policy(self) -> None:
