@@ -132,17 +132,19 @@ class Standing:
         Count what a worker has seen; whether to probe at once.
 
         A failing report is one failure, and ``fall`` - 1 if the worker has ejected the instance;
-        never more than ``fall`` - 1 in a row, so that the last word has a probe.
+        never more than ``fall`` - 1 in a row, so that the last word has a probe. Of one that is
+        unhealthy none counts: a gateway that can't reach it would keep it from all others.
         """
+        if self.health == UNHEALTHY:
+            return False
         if report.is_failing:
             self.passes = 0
-            if self.health != UNHEALTHY:
-                most = thresholds.fall - 1 - self.failures
-                counts = max(0, min(most, thresholds.fall - 1 if report.is_ejected else 1))
-                self.failures += counts
-                self.reported += counts
-                self.error = report.error if self.reported else None
-        return report.failures > 0 and self.health != UNHEALTHY
+            most = thresholds.fall - 1 - self.failures
+            counts = max(0, min(most, thresholds.fall - 1 if report.is_ejected else 1))
+            self.failures += counts
+            self.reported += counts
+            self.error = report.error if self.reported else None
+        return report.failures > 0
 
     def _flip(self, health: str, reason: str) -> Flip:
         self.health, self.reason = health, reason
