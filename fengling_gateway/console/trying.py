@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from ipaddress import ip_address
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -51,7 +52,7 @@ _PATH: Final = re.compile(r"/[!-~]*")
 _NOT_SENT: Final = frozenset(("connection", "content-length", "transfer-encoding", "upgrade"))
 """Headers that would say something else of the connection, or the body, than is so."""
 
-_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+_ANYWHERE: Final = ("0.0.0.0", "[::]")
 
 Sign = Callable[[bytes], str]
 """Makes the value by which a gateway is asked to explain itself, of a random id."""
@@ -71,6 +72,7 @@ class Trying:
 
     Args:
         gateway_url: where to; None: to a listener of a gateway that lives, as it tells itself.
+        own_host: returns this host's address on the way to Redis; None where there is none.
         sign: None where there is no Redis, and so no keys that gateways have, too.
         wall: seconds since the epoch.
     """
@@ -82,6 +84,7 @@ class Trying:
         mirror: Mirror,
         fleet: FleetWatch,
         gateway_url: str | None,
+        own_host: Callable[[], str | None],
         sign: Sign | None,
         wall: Callable[[], float],
     ) -> None:
@@ -91,6 +94,7 @@ class Trying:
         self._mirror = mirror
         self._fleet = fleet
         self._gateway_url = gateway_url
+        self._own_host = own_host
         self._sign = sign
         self._wall = wall
 
@@ -147,9 +151,9 @@ class Trying:
             if not state.get("live") or node not in (None, name):
                 continue
             for listener in state.get("listeners", ()):
-                if not listener.get("tls") and not listener.get("proxy_protocol"):
-                    host, _, port = str(listener["address"]).rpartition(":")
-                    return f"http://{_ANYWHERE.get(host, host)}:{port}"
+                where = reachable(str(listener["address"]), state.get("host"), self._own_host())
+                if where is not None and not listener.get("tls"):
+                    return f"http://{where}"
         raise ProblemError(
             "conflict", "no gateway is known to send it to; [http] gateway_url names one"
         )
@@ -199,6 +203,34 @@ class Trying:
 
     def _ms(self, began: float) -> float:
         return round((self._clock.seconds() - began) * 1000, 2)
+
+
+def reachable(address: str, host: str | None, own: str | None) -> str | None:
+    """
+    Return where a gateway's listener can be connected to; None where nobody can tell.
+
+    Loopback addresses mean something on one machine only: that is known of two who
+    reach Redis from the same address.
+
+    Args:
+        address: at which it listens; may be any of its host.
+        host: the gateway's own address on the way to Redis.
+        own: ours.
+    """
+    name, _, port = address.rpartition(":")
+    if name in _ANYWHERE:
+        if host is None:
+            return None
+        name = f"[{host}]" if ":" in host else host
+    is_same = host is not None and (host == own or (_is_loopback(host) and _is_loopback(own)))
+    return f"{name}:{port}" if is_same or not _is_loopback(name) else None
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return host is not None and ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Reader(Protocol):

@@ -21,6 +21,9 @@ class Bus(Protocol):
     def last_error(self) -> str: ...
 
     @property
+    def local_host(self) -> str | None: ...
+
+    @property
     def counters(self) -> dict[str, int]: ...
 
     def start(self) -> None: ...
@@ -47,6 +50,7 @@ class NoBus:
 
     connected = False
     last_error = ""
+    local_host: str | None = None
     counters: dict[str, int] = {}
 
     def start(self) -> None:

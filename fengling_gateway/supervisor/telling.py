@@ -74,6 +74,7 @@ def node_values(supervisor: Supervisor, *, now: float) -> dict[str, Any]:
         "held_position": position_values(loop.held_position),
         "served_from": supervisor.served_from,
         "applied_ms": supervisor.narration.last_propagation_ms,
+        "host": supervisor.bus.local_host,
         "listeners": [
             {"name": name, "address": where, "tls": tls}
             for name, where, tls in supervisor.listening()

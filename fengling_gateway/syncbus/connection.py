@@ -103,6 +103,14 @@ class RedisConnection:
     def ready(self) -> bool:
         return self._protocol is not None
 
+    @property
+    def local_host(self) -> str | None:
+        """Our own address on the way to Redis; None while there is no such way."""
+        if self._protocol is None:
+            return None
+        host: str | None = getattr(self._protocol.transport.getHost(), "host", None)
+        return host
+
     def start(self) -> None:
         self._running = Deferred.fromCoroutine(self._keep())
 

@@ -123,6 +123,10 @@ class MemoryBus:
         return "" if self.connected else "the hub is down"
 
     @property
+    def local_host(self) -> str | None:
+        return None
+
+    @property
     def counters(self) -> dict[str, int]:
         return dict(self._counts)
 

@@ -220,6 +220,11 @@ class SyncBus:
         return self._subscription.ready and self._commands.ready
 
     @property
+    def local_host(self) -> str | None:
+        """Our own address on the way to Redis, at which others may reach us; None without one."""
+        return self._commands.local_host
+
+    @property
     def last_error(self) -> str:
         """Why it is not connected, in one line without secrets."""
         return self._commands.last_error or self._subscription.last_error

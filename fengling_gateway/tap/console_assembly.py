@@ -138,6 +138,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             mirror=mirror,
             fleet=fleet,
             gateway_url=settings.http.gateway_url,
+            own_host=lambda: None if bus is None else bus.local_host,
             sign=_signer(keyring),
             wall=time.time,
         ),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
 from fengling_gateway.access.problems import ProblemError
-from fengling_gateway.console.trying import MAX_SHOWN_BYTES, Trying
+from fengling_gateway.console.trying import MAX_SHOWN_BYTES, Trying, reachable
 
 
 class Endless(Protocol):
@@ -81,6 +82,7 @@ class TryingTests(TestCase):
             reactor=reactor,
             mirror=explains,
             fleet=explains,
+            own_host=lambda: None,
             gateway_url=f"http://127.0.0.1:{self.port.getHost().port}",
             sign=None,
             wall=time.time,
@@ -111,3 +113,26 @@ class TryingTests(TestCase):
                 await self.trying.send(asked)
             self.assertEqual(caught.exception.code, "invalid_parameter", fields)
         self.assertEqual(self.server.asked, b"")
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "own", "where"),
+    [
+        ("10.0.0.5:8000", None, None, "10.0.0.5:8000"),
+        ("0.0.0.0:8000", "10.0.0.5", "10.0.0.9", "10.0.0.5:8000"),
+        ("[::]:8000", "fd00::5", "fd00::9", "[fd00::5]:8000"),
+        ("0.0.0.0:8000", "127.0.0.1", "127.0.0.1", "127.0.0.1:8000"),
+        ("127.0.0.1:8000", "10.0.0.5", "10.0.0.5", "127.0.0.1:8000"),
+        ("gateway.example:8000", None, None, "gateway.example:8000"),
+        # What is loopback of another host is not ours.
+        ("127.0.0.1:8000", "10.0.0.5", "10.0.0.9", None),
+        ("0.0.0.0:8000", "127.0.0.1", "10.0.0.9", None),
+        ("[::1]:8000", None, None, None),
+        ("localhost:8000", "10.0.0.5", "10.0.0.9", None),
+        ("0.0.0.0:8000", None, "10.0.0.9", None),
+    ],
+)
+def test_gateway_is_asked_where_it_can_be_reached(
+    address: str, host: str | None, own: str | None, where: str | None
+) -> None:
+    assert reachable(address, host, own) == where
