@@ -200,3 +200,22 @@ def test_fleet_shows_what_nodes_say(console: ConsoleProcess) -> None:
     assert seen["problem"] == ""
     explained = console.post("explain", {"path": "/usual", "host": "x"})
     assert b"usual" in explained.content
+
+
+def test_request_that_is_tried_tells_how_it_was_served(
+    console: ConsoleProcess, gateway: GatewayProcess
+) -> None:
+    """By the gateway that is found over Redis; why this route, which instance, and for how long."""
+    asked = console.post("try", {"path": "/usual?x=1", "headers": {"X-Mine": "1"}})
+    assert asked.status == 200
+    tried = asked.json
+    assert (tried["status"], tried["sent"]["url"]) == (
+        200,
+        f"http://127.0.0.1:{gateway.port}/usual?x=1",
+    )
+    assert (tried["debug"]["route"], tried["debug"]["instance"]) == ("usual", "s1-1")
+    assert tried["debug"]["phases"]["total_ms"] > 0
+    assert tried["explain"]["route"] == "usual"
+    assert not [name for name, _ in tried["headers"] if name.lower() == "x-gateway-debug"]
+    nowhere = console.post("try", {"path": "/nowhere"}).json
+    assert (nowhere["status"], nowhere["explain"]["route"]) == (404, None)
