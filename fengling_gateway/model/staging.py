@@ -142,7 +142,7 @@ class Stage:
             ValueError: there is work left to do.
         """
         if not self._finished:
-            raise ValueError(f"{self!r} is not at its end yet")
+            raise ValueError(f"{self!r} can't be committed yet")
         return StagedResult(
             tuple(self._changes),
             self._hash_before,
