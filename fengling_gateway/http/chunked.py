@@ -30,6 +30,7 @@ _SIZE_LINE: Final = re.compile(
     + _TOKEN
     + rb'|"[\t\x20-\x21\x23-\x5b\x5d-\x7e]*"))?)*'
 )
+_PLAIN_SIZE_LINE: Final = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,7})\r\n")
 _TRAILER_LINE: Final = re.compile(
     rb"(" + _TOKEN + rb"):[ \t]*([\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?"
 )
@@ -79,6 +80,8 @@ class ChunkedDecoder:
                 if not self._left:
                     self._state = _DATA_END
                 continue
+            if self._state == _SIZE:
+                at = _take_whole_chunks(data, at, pieces)
             after = self._read_line(data, at)
             if after < 0:
                 self._buffered = data[at:]
@@ -132,6 +135,25 @@ class ChunkedDecoder:
         if match is None:
             raise ValueError("malformed trailer")
         self.trailers.append((match[1], (match[2] or b"").rstrip(b" \t")))
+
+
+def _take_whole_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
+    """
+    Add the data of the chunks that begin at `at`; return where the first other one begins.
+
+    Only chunks without extensions of which all is there: nearly every chunk is,
+    and this is several times quicker. Whoever sends chunks of a byte each costs
+    us more than they cost him.
+    """
+    size_line = _PLAIN_SIZE_LINE.match
+    while found := size_line(data, at):
+        begin = found.end()
+        end = begin + int(found[1], 16)
+        if data[end : end + 2] != b"\r\n":
+            break
+        pieces.append(data[begin:end])
+        at = end + 2
+    return at
 
 
 def encode_chunk(data: bytes) -> bytes:

@@ -20,6 +20,7 @@ import resource
 import socket
 import sys
 import threading
+import time
 
 
 def main(configuration: dict) -> None:
@@ -99,7 +100,7 @@ def main(configuration: dict) -> None:
                 "threads": threading.active_count(),
                 "buffered": max(buffered(), default=0),
                 "rss": resident_bytes(),
-                "cpu": sum(os.times()[:2]),
+                "cpu": time.process_time(),
                 "descriptors": len(os.listdir("/proc/self/fd")),
                 "peak_rss": peak_resident_bytes(),
             }
