@@ -251,11 +251,6 @@ class Election:
         self._candidate.abort()
         self._lost(reason)
 
-    def clock_jumped(self) -> None:
-        """Go on looking for threads that wait for too long; the term is by another clock."""
-        if self._watchdog.running:
-            self._watchdog.reset()
-
     def _end(self) -> None:
         if self._watchdog.running:
             self._watchdog.stop()

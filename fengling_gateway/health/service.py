@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
 from fengling_gateway.health.election import Candidate, Election
-from fengling_gateway.health.jumps import Jumps
 from fengling_gateway.health.outcomes import Outcome, Unjudged
 from fengling_gateway.health.status import (
     counts_document,
@@ -78,7 +77,6 @@ class HealthService:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
-        self._jumps = Jumps()
         self._wall = wall
         self._settings = settings
         self._configuration = configuration
@@ -126,7 +124,6 @@ class HealthService:
         return self._election.term is not None
 
     def start(self) -> None:
-        self._look_at_clock()
         self._watch.targets.follow(self._configuration.bodies)
         self._unfollow = self._configuration.when_changed(self._changed)
         self._pen.start()
@@ -169,7 +166,6 @@ class HealthService:
             self._writer.clear()
         self._last_term = term.number
         self._elected_at = self._wall()
-        self._look_at_clock()  # before there are new times that a jump of before would set on
         self._is_watching = True
         try:
             self._watch.begin(term, goes_on=goes_on)
@@ -180,17 +176,7 @@ class HealthService:
         self._writer.begin(term.number)
 
     def beaten(self, term: int) -> None:
-        self._look_at_clock()
         self._on_heartbeat(term, self._settings.name)
-
-    def _look_at_clock(self) -> None:
-        # (Heartbeats come by a thread, whose clock nobody sets.)
-        jump = self._jumps.look(self._reactor.seconds(), time.monotonic())
-        if jump:
-            self._watch.clock_jumped(jump)
-            self._writer.clock_jumped(jump)
-            self._election.clock_jumped()
-            self._pen.clock_jumped()
 
     def term_lost(self, reason: str) -> None:
         self._is_watching = False

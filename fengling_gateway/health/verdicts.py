@@ -97,11 +97,6 @@ class Standing:
         self.passes = self.held_until = 0
         self._forget_failures()
 
-    def shift(self, seconds: float) -> None:
-        """Set all times on: the clock that they are of has jumped."""
-        self.falls = deque((at + seconds for at in self.falls), maxlen=_FALLS_KEPT)
-        self.held_until += seconds
-
     def _forget_failures(self) -> None:
         self.failures = self.reported = 0
         self.error = None

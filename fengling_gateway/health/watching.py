@@ -126,16 +126,6 @@ class Watch:
         for one in self.watched.values():
             one.stop(Unjudged("this console does not probe any more"))
 
-    def clock_jumped(self, seconds: float) -> None:
-        """Begin all turns anew, for those that were planned come at no time that anybody meant."""
-        self._turns.clear()
-        for one in self.watched.values():
-            one.stop(Unjudged("the clock of this host has jumped"))
-            one.standing.shift(seconds)
-            one.heard_at += seconds
-            one.ours_until += seconds
-        self._turns.add(one.target for one in self.watched.values())
-
     def _go_on(self, target: Target, old: Watched, row: Known | None) -> None:
         health, reason = (UNKNOWN, None) if row is None else (row.health, row.reason)
         if target.id not in self._verdicts and health != old.standing.health:

@@ -128,17 +128,6 @@ class Writer:
         self._waiting[finding.instance_id] = finding
         self._plan()
 
-    def clock_jumped(self, seconds: float) -> None:
-        """Wait no longer than was meant."""
-        for findings in (self._waiting, self._under_way):
-            for name, one in findings.items():
-                findings[name] = one._replace(at=one.at + seconds)
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-        self._not_before = float("-inf")
-        self._plan()
-
     def when_idle(self) -> Deferred[None]:
         """Return what fires when nothing can be written any more, or all is."""
         if self._is_idle():
@@ -275,10 +264,6 @@ class DatabasePen:
             lambda *_: self._reactor.callFromThread(last.callback, None), self._close
         )
         return last.addCallback(lambda _: self._end())
-
-    def clock_jumped(self) -> None:
-        if self._watchdog.running:
-            self._watchdog.reset()
 
     def write(self, term: int, verdicts: Sequence[Verdict]) -> Deferred[None]:
         done: Deferred[None] = Deferred()

@@ -14,6 +14,7 @@ from twisted.python.usage import UsageError
 from fengling_gateway.settings import GatewaySettings
 from fengling_gateway.tap.command_line import EXIT_BAD_SETTINGS, Options, complain, load_or_exit
 from fengling_gateway.tap.programs import GATEWAY, Program, StartError
+from fengling_gateway.tap.reactors import keep_monotonic
 from fengling_gateway.tap.service import ProgramService
 
 _log = Logger(namespace="fengling.gateway")
@@ -49,6 +50,7 @@ def run_program(
         program.choose_reactor(settings)
     from twisted.internet import reactor  # noqa: TID251
 
+    keep_monotonic(reactor)
     log = start_logging(process=program.process, form=settings.log.format, level=settings.log.level)
     service = program.service()(reactor=reactor, settings=settings, reread=reread, log=log)
     status = _Status()

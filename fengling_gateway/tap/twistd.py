@@ -23,6 +23,7 @@ from fengling_gateway.tap.command_line import (
     load_or_exit,
 )
 from fengling_gateway.tap.programs import Program, StartError
+from fengling_gateway.tap.reactors import keep_monotonic
 from fengling_gateway.tap.service import ProgramService
 
 _log = Logger(namespace="fengling.gateway")
@@ -108,6 +109,7 @@ def make_service(options: Options) -> WithinTwistd:
     settings = load_or_exit(program, path)
     from twisted.internet import reactor  # noqa: TID251
 
+    keep_monotonic(reactor)
     twistd: Mapping[str, Any] = {} if options.parent is None else options.parent
     service = type("TwistdService", (WithinTwistd, program.service()), {})
     made: WithinTwistd = service(

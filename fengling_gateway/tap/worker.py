@@ -202,7 +202,9 @@ def main(name: str, reactor_name: str, form: str, level: str) -> None:
     from twisted.internet import reactor  # noqa: TID251
 
     from fengling_gateway.observability.log import start_logging
+    from fengling_gateway.tap.reactors import keep_monotonic
 
+    keep_monotonic(reactor)
     start_logging(process=name, form=form, level=level)
     process = Process(reactor=reactor, name=name)
     import fengling_gateway.dataplane.plane  # noqa: F401 - now rather than when it is needed

@@ -409,23 +409,6 @@ class WatchTests:
         self.see(PASSED)
         assert watch.watched["i0"].standing.health == HEALTHY
 
-    def test_clock_that_is_set_stops_nothing(self) -> None:
-        """Set back by an hour, or forward: probes go on in their interval, and counts count."""
-        for jump in (-3600.0, 3600.0):
-            watch = self.started(check={"jitter": 0})
-            self.see(PASSED, REFUSED, REFUSED)
-            self.clock.advance(5)
-            [old] = self.prober.running
-            watch.watched["i0"].standing.held_until = self.clock.seconds() + 10
-            self.clock.rightNow += jump
-            watch.clock_jumped(jump)
-            assert old.is_over
-            assert watch.watched["i0"].standing.held_until == self.clock.seconds() + 10
-            self.clock.advance(0.1)
-            self.see(REFUSED)
-            assert self.verdicts.said[-1][1] == UNHEALTHY
-            watch.end()
-
     # Evidence
 
     def test_evidence_brings_the_verdict_forward(self) -> None:

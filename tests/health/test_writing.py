@@ -161,21 +161,6 @@ class WriterTests:
         self.clock.advance(BATCH_SECONDS)
         assert [len(batch) for batch in self.pen.ids] == [MAX_BATCH, 1]
 
-    def test_clock_that_is_set_back_delays_nothing(self) -> None:
-        """And verdicts are as old as they are."""
-        writer = self.writer()
-        self.clock.advance(7200)
-        writer.begin(4)
-        writer.put(self.finding("a"))
-        self.clock.advance(0)
-        self.pen.end()
-        writer.put(self.finding("b"))
-        self.clock.rightNow -= 3600
-        writer.clock_jumped(-3600)
-        self.clock.advance(1)
-        assert self.pen.ids == [["a"], ["b"]]
-        assert self.pen.batches[1][1][0].age == 1
-
     def test_it_is_idle_when_all_is_written(self) -> None:
         """Or nothing can be."""
         writer = self.writer()
