@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from fengling_gateway.console.node_states import is_unknown, readable
 from fengling_gateway.model.delta import Position
 
 _log = Logger()
@@ -25,6 +26,9 @@ CLOSE_SECONDS: Final = 0.015
 
 PATIENCE_SECONDS: Final = 1.0
 """How long to wait for Redis to tell anything: it may just be connected to."""
+
+MAX_WAITING: Final = 1000
+"""Who waits and has hung up waits on, and all are looked after each time: more are told at once."""
 
 COUNTED: Final = ("serving", "starting", "stalled")
 """States of workers that are to serve; those that drain serve what they have."""
@@ -51,7 +55,7 @@ class Convergence:
 
     Attributes:
         served: workers that serve it or a later one, as ``node/worker``.
-        behind: those that do not.
+        behind: those that do not; a node's name alone stands for workers that can't be read here.
         complete: whether all nodes are known: not so without Redis.
         reason: why not.
     """
@@ -93,7 +97,7 @@ class FleetWatch:
         nodes: None where there is no Redis.
 
     Attributes:
-        states: by node, as each has said itself; ``live`` if seen of late.
+        states: by node, as each has said itself, as far as it can be read; ``live`` if seen of late.
         problem: why they are not known; empty where they are.
     """
 
@@ -107,6 +111,7 @@ class FleetWatch:
         self._told_states: States = {}
         self._tell_again = 0.0
         self._running = False
+        self._unread: Mapping[str, Any] = {}
         self.states: States = {}
         self.problem = (
             "" if nodes else "there is no Redis ([redis] url): nobody tells what he serves"
@@ -143,8 +148,10 @@ class FleetWatch:
         for node, state in sorted(self.states.items()):
             if not state.get("live"):
                 continue
-            for worker in state.get("workers", ()):
-                if worker.get("state") in COUNTED:
+            if is_unknown(state):
+                behind.append(node)
+            for worker in state["workers"]:
+                if worker["state"] in COUNTED:
                     serves = _serves(worker, position)
                     (served if serves else behind).append(f"{node}/{worker['worker']}")
         return Convergence(tuple(served), tuple(behind))
@@ -158,7 +165,7 @@ class FleetWatch:
         """
         now = self._clock.seconds()
         waiting = _Waiting(position, Deferred(), now + timeout, now + PATIENCE_SECONDS)
-        if self._nodes is None or not self._running:
+        if self._nodes is None or not self._running or len(self._waiting) >= MAX_WAITING:
             waiting.done.callback(self.convergence(position))
             return waiting.done
         self._waiting.append(waiting)
@@ -181,9 +188,20 @@ class FleetWatch:
 
     def _found(self, states: dict[str, dict[str, Any]]) -> None:
         self.problem = ""
-        self.states = states
+        self.states = readable(states)
+        unread = {node: one["unread"] for node, one in self.states.items() if "unread" in one}
+        for node in sorted(unread.keys() - self._unread.keys()):
+            _log.warn(
+                "{node} says what can't be read here: {fields}; is it of another version?",
+                log_id="console.state_unread",
+                node=node,
+                fields=", ".join(map(repr, unread[node]))[:200],
+            )
+        self._unread = unread
 
     def _failed(self, failure: Failure) -> None:
+        if not self._running:  # who waits is told what was known
+            return
         self.problem = f"Redis does not tell: {failure.getErrorMessage() or repr(failure.value)}"
         self.states = {}
 

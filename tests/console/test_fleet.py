@@ -6,10 +6,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.console.fleet import (
     CLOSE_SECONDS,
+    MAX_WAITING,
     PATIENCE_SECONDS,
     WATCH_SECONDS,
     FleetWatch,
@@ -113,6 +115,31 @@ class ConvergenceTests(SynchronousTestCase):
         self.clock.advance(WATCH_SECONDS)
         assert self.fleet.convergence(AT_8).is_reached
 
+    def test_node_that_can_not_be_read_does_not_serve(self) -> None:
+        """As far as anybody knows; and it keeps nobody from seeing the others."""
+        found = self.seen(a={"live": True, "workers": "many"}, b=node(worker(1)), c=node(None))
+        assert found.served == ("b/1",)
+        assert found.behind == ("a", "c")
+        assert found.shown()["workers"] == 3
+
+    def test_node_that_can_not_be_read_is_logged_once(self) -> None:
+        """Until it can be read again."""
+        said: list[Any] = []
+        globalLogPublisher.addObserver(said.append)
+        self.addCleanup(globalLogPublisher.removeObserver, said.append)
+
+        def lines() -> list[str]:
+            return [one["node"] for one in said if one.get("log_id") == "console.state_unread"]
+
+        self.seen(a={"live": True}, b=node(worker(1)))
+        self.clock.pump([WATCH_SECONDS] * 3)
+        assert lines() == ["a"]
+        self.nodes.states = {"a": node(worker(1))}
+        self.clock.advance(WATCH_SECONDS)
+        self.nodes.states = {"a": {"live": True}}
+        self.clock.advance(WATCH_SECONDS)
+        assert lines() == ["a", "a"]
+
     def test_redis_that_does_not_answer_is_asked_again(self) -> None:
         self.nodes.answers = False
         self.fleet.start()
@@ -183,6 +210,34 @@ class WaitingTests(SynchronousTestCase):
         assert self.successResultOf(waiting).behind == ("a/2",)
         assert self.successResultOf(self.fleet.reached(AT_8, 5)).behind == ("a/2",)
 
+    def test_who_waits_when_it_ends_while_redis_is_asked_is_told_what_was_known(self) -> None:
+        """That nobody has answered then is no news of workers."""
+        self.nodes.answers = False
+        waiting = self.fleet.reached(AT_8, 5)
+        self.clock.advance(0)
+        self.fleet.stop()
+        found = self.successResultOf(waiting)
+        assert (found.complete, found.served, found.behind) == (True, ("a/1",), ("a/2",))
+
+    def test_who_waits_for_what_can_not_be_read_is_told_in_time(self) -> None:
+        """Nor does anybody else wait for ever, or is looked after no more."""
+        self.nodes.states = {"a": {"live": True, "workers": [{"state": "serving"}]}}
+        waiting = self.fleet.reached(AT_8, 1)
+        self.clock.pump([0.0, 1, CLOSE_SECONDS])
+        assert self.successResultOf(waiting).behind == ("a",)
+        self.nodes.states = {"a": node(worker(1))}
+        waiting = self.fleet.reached(AT_8, 1)
+        self.clock.advance(0)
+        assert self.successResultOf(waiting).is_reached
+
+    def test_too_many_who_wait_are_told_at_once(self) -> None:
+        """Those that wait already wait on."""
+        waiting = [self.fleet.reached(AT_8, 60) for _ in range(MAX_WAITING)]
+        assert self.successResultOf(self.fleet.reached(AT_8, 60)).behind == ("a/2",)
+        self.nodes.states = {"a": node(worker(1))}
+        self.clock.advance(0)
+        assert all(self.successResultOf(one).is_reached for one in waiting)
+
     def test_who_waits_may_wait_for_more(self) -> None:
         """Also from within what he is told."""
         self.nodes.states = {"a": node(worker(1))}
@@ -217,7 +272,7 @@ class TellingTests(SynchronousTestCase):
         assert len(self.told) == 1
         nodes.states = {"a": node(worker(1, 7))}
         self.clock.advance(CLOSE_SECONDS)
-        assert self.told[1:] == [nodes.states]
+        assert self.told[1:] == [fleet.states]
         self.clock.pump([CLOSE_SECONDS] * 80)
         assert len(self.told) == 3
 
