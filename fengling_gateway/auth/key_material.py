@@ -130,16 +130,31 @@ class CertificateStore:
         self, certificate: dict[str, Any], secret: bytes, before: KeyMaterial | None
     ) -> tuple[KeyMaterial | None, str | None]:
         """Return what a certificate is worth now, and why it is not what is configured."""
-        name = certificate["key_secret"]
         try:
-            if not secret:
-                raise SecretError(f"secret {name} does not exist")
-            key = self._resolver.resolve(name, json.loads(secret)["value"])
-            chain = certificate["chain"].encode()
-            require_pair(name, key, chain)
+            return read_material(certificate, secret, self._resolver), None
         except SecretError as error:
             return before, str(error)
-        return KeyMaterial(certificate["id"], chain, key), None
+
+
+def read_material(
+    certificate: Mapping[str, Any], secret: bytes, resolver: SecretResolver
+) -> KeyMaterial:
+    """
+    Return a certificate with its key.
+
+    Args:
+        secret: the body of what it names as its key; empty where there is none.
+
+    Raises:
+        SecretError: the key can't be had here, or is another certificate's.
+    """
+    name = certificate["key_secret"]
+    if not secret:
+        raise SecretError(f"secret {name} does not exist")
+    key = resolver.resolve(name, json.loads(secret)["value"])
+    chain = certificate["chain"].encode()
+    require_pair(name, key, chain)
+    return KeyMaterial(certificate["id"], chain, key)
 
 
 def require_pair(secret_id: str, key: bytes, chain: bytes) -> None:

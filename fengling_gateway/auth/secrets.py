@@ -75,7 +75,7 @@ class SecretResolver:
         content = self._environment.get(name)
         if not content:
             what = "is not set" if content is None else "is empty"
-            raise SealError(f"is in the variable {name}, which {what} where the gateway runs")
+            raise SealError(f"is in the variable {name}, which {what} for this process")
         if len(content) > MAX_SECRET_BYTES:
             raise SealError(f"is larger than {MAX_SECRET_BYTES} bytes ({name})")
         return content.encode(errors="surrogateescape")

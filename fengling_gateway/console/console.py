@@ -116,7 +116,7 @@ class Console:
         _log.info("stopped")
 
     def settings_changed(self, settings: Any) -> None:
-        """Take the keys; all else stays until a restart."""
+        """Take the keys, also where they are the same; all else stays until a restart."""
         self._replace_keys(settings)
 
     def _changed(self, applied: Applied) -> None:

@@ -62,8 +62,8 @@ class Probing:
     Probes instances.
 
     Args:
-        certificates: returns a client certificate with its key, by id; None where this
-            console has none.
+        certificates: returns a client certificate with its key, by id; raises
+            `CertificateError` where this console can't use it.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Probing:
         reactor: Any,
         networks: UpstreamNetworks,
         names: Names,
-        certificates: Callable[[str], Certificate | None],
+        certificates: Callable[[str], Certificate],
     ) -> None:
         self.reactor = reactor
         self.networks = networks
@@ -102,10 +102,6 @@ class Probing:
         certificate = None
         if tls.client_certificate is not None:
             certificate = self._certificates(tls.client_certificate)
-            if certificate is None:
-                raise CertificateError(
-                    f"this console has no key for {tls.client_certificate}, the client certificate"
-                )
         key = (tls, certificate)
         context = self._contexts.get(key)
         if context is None:

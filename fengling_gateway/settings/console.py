@@ -23,6 +23,7 @@ from fengling_gateway.settings.model import (
     IssuersSettings,
     LogSettings,
     ProgramSettings,
+    SecretsSettings,
     Section,
     UpstreamSettings,
 )
@@ -131,6 +132,10 @@ class ProbeSettings(Section):
     )
 
 
+class ProbeSecretsSettings(SecretsSettings):
+    """What secrets of the configuration are encrypted with: here, the keys of certificates that probes show to instances."""
+
+
 class ConsoleSettings(ProgramSettings):
     """All settings of a console."""
 
@@ -151,6 +156,7 @@ class ConsoleSettings(ProgramSettings):
     signin: SignInSettings = SignInSettings()
     oidc: OidcSettings = OidcSettings()
     probes: ProbeSettings = ProbeSettings()
+    secrets: ProbeSecretsSettings = ProbeSecretsSettings()
     dns: DnsSettings = DnsSettings()
     issuers: IssuersSettings = IssuersSettings()
     upstream: UpstreamSettings = UpstreamSettings()

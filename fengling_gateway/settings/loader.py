@@ -47,6 +47,7 @@ _OWN_FIELDS: Final = "_file"
 
 Raw = dict[str, Any]
 S = TypeVar("S", bound=ProgramSettings)
+T = TypeVar("T", GatewaySettings, ConsoleSettings)
 
 
 class SettingsError(Exception):
@@ -242,12 +243,21 @@ def _finish_gateway(
     return _with_secret_keys(_resolved(settings, file), file, origins, problems)
 
 
-def _with_secret_keys(
-    settings: GatewaySettings,
+def _finish_console(
+    settings: ConsoleSettings,
     file: Path | None,
     origins: Mapping[str, str],
     problems: list[Problem],
-) -> GatewaySettings:
+) -> ConsoleSettings:
+    return _with_secret_keys(settings.relative_to(file), file, origins, problems)
+
+
+def _with_secret_keys(
+    settings: T,
+    file: Path | None,
+    origins: Mapping[str, str],
+    problems: list[Problem],
+) -> T:
     """Read the keys of secrets."""
     named = settings.secrets.key_file
     if named is None:
@@ -295,8 +305,5 @@ def _listener(listener: ListenerSettings, file: Path) -> ListenerSettings:
 
 _GATEWAY: Final = _Program(GatewaySettings, ConsoleSettings, contradictions, _finish_gateway)
 _CONSOLE: Final = _Program(
-    ConsoleSettings,
-    GatewaySettings,
-    console_contradictions,
-    lambda settings, file, _origins, _problems: settings.relative_to(file),
+    ConsoleSettings, GatewaySettings, console_contradictions, _finish_console
 )

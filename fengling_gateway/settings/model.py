@@ -425,6 +425,12 @@ class SecretsSettings(Section):
         changed._keys = keys
         return changed
 
+    def keys_unlike(self, other: Section, prefix: str) -> list[str]:
+        changed = super().keys_unlike(other, prefix)
+        if not changed and isinstance(other, SecretsSettings) and self._keys != other._keys:
+            changed.append(f"{prefix}key_file")
+        return changed
+
 
 class IssuersSettings(Section):
     """Where keys are fetched from that issuers of tokens publish."""
@@ -634,12 +640,6 @@ class GatewaySettings(ProgramSettings):
         if self.management.enabled:
             own.append(self.management.host_and_port())
         return tuple(own)
-
-    def changed_keys(self, other: Self) -> list[str]:
-        changed = super().changed_keys(other)
-        if self.secrets.keys != other.secrets.keys and "secrets.key_file" not in changed:
-            changed.append("secrets.key_file")
-        return changed
 
     def keys_within(self, name: str, mine: Any, others: Any) -> list[str]:
         if name != "listeners" or _where(mine) != _where(others):

@@ -48,7 +48,7 @@ from fengling_gateway.supervisor.names import Refusal
 from fengling_gateway.supervisor.web import Web
 from fengling_gateway.syncbus.debug import debug_value
 from fengling_gateway.syncbus.signing import Keyring
-from fengling_gateway.tap.console_health import make_health
+from fengling_gateway.tap.console_health import client_certificates, make_health, resolver
 from fengling_gateway.tap.console_trust import TrustedIssuers
 from fengling_gateway.tap.programs import StartError
 
@@ -91,6 +91,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
     fleet = FleetWatch(clock=reactor, nodes=bus)
     events = Events(clock=reactor, wall=time.time)
     lookups = _lookups(reactor, settings)
+    certificates = client_certificates(settings, mirror)
     health = None
     if settings.probes.enabled:
         health = make_health(
@@ -98,6 +99,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             settings=settings,
             mirror=mirror,
             lookups=lookups,
+            certificates=certificates,
             rng=rng,
             tell=lambda beat: None if bus is None else bus.publish_prober(beat.term, beat.holder),
         )
@@ -170,6 +172,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         signin.replace_ring(tokens.ring)
         if bus is not None and changed.sync.keys:
             bus.replace_keys(changed.sync.keys)
+        certificates.renew(resolver(changed))
 
     return Console(
         reactor=reactor,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from typing import Any
 
+from fengling_gateway.auth.sealing import parse_sealing_keys
+from fengling_gateway.auth.secrets import SecretResolver
 from fengling_gateway.console.mirror import Applied, Mirror
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.dataplane.resolver import Resolver, ResolverLimits
+from fengling_gateway.health.client_certificates import ClientCertificates
 from fengling_gateway.health.live import KeyedConfiguration
 from fengling_gateway.health.probing import Probing
 from fengling_gateway.health.service import HealthService, HealthSettings
 from fengling_gateway.settings import ConsoleSettings
 from fengling_gateway.syncbus.messages import ProberBeat
+from fengling_gateway.worker.secret_file import read_secret_file
 
 
 def make_health(
@@ -23,6 +28,7 @@ def make_health(
     settings: ConsoleSettings,
     mirror: Mirror,
     lookups: Lookups,
+    certificates: ClientCertificates,
     rng: random.Random,
     tell: Callable[[ProberBeat], None],
 ) -> HealthService:
@@ -58,9 +64,24 @@ def make_health(
             reactor=reactor,
             networks=mirror.networks,
             names=_names(reactor, settings, lookups),
-            certificates=lambda _: None,
+            certificates=certificates.find,
         ),
         on_heartbeat=lambda term, holder: tell(ProberBeat(term, holder)),
+    )
+
+
+def client_certificates(settings: ConsoleSettings, mirror: Mirror) -> ClientCertificates:
+    """Return what finds the certificates that probes show."""
+    return ClientCertificates(bodies=lambda: mirror.config.bodies, resolver=resolver(settings))
+
+
+def resolver(settings: ConsoleSettings) -> SecretResolver:
+    """Return what makes bytes of secrets; as in workers."""
+    keys = settings.secrets.keys
+    return SecretResolver(
+        parse_sealing_keys(keys) if keys else (),
+        read_file=read_secret_file,
+        environment=os.environ,
     )
 
 

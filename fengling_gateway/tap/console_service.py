@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fengling_gateway.tap.service import ProgramService
 
-_AT_ONCE: Final = ("management.token_keys", "sync.keys")
+_AT_ONCE: Final = ("management.token_keys", "sync.keys", "secrets.key_file")
 
 
 class ConsoleService(ProgramService):
@@ -19,6 +19,12 @@ class ConsoleService(ProgramService):
         from fengling_gateway.tap.console_assembly import assemble
 
         return assemble(self._reactor, self._settings)
+
+    def _reload(self) -> None:
+        """HUP: read settings, and what secrets refer to, again; nothing is closed."""
+        super()._reload()
+        # Also where no setting has changed: what a secret refers to may have.
+        self._parts.settings_changed(self._settings)
 
     def when_taken(self, changed: list[str]) -> str:
         later = [key for key in changed if key not in _AT_ONCE]

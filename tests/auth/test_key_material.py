@@ -93,11 +93,11 @@ class ResolverTests:
             ("file:/large", f"secret s is larger than {MAX_SECRET_BYTES} bytes (/large)"),
             (
                 "env:GONE",
-                "secret s is in the variable GONE, which is not set where the gateway runs",
+                "secret s is in the variable GONE, which is not set for this process",
             ),
             (
                 "env:EMPTY",
-                "secret s is in the variable EMPTY, which is empty where the gateway runs",
+                "secret s is in the variable EMPTY, which is empty for this process",
             ),
             ("env:LARGE", f"secret s is larger than {MAX_SECRET_BYTES} bytes (LARGE)"),
             ("hunter2", "secret s is not encrypted as it should be"),

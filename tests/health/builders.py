@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
+from fengling_gateway.dataplane.tls_certificates import Certificate, CertificateError
 from fengling_gateway.model.entity import KINDS, Key
 from fengling_gateway.model.validation import Accepted, validate
 
@@ -14,6 +15,11 @@ def body(kind: str, entity_id: str, **values: Any) -> bytes:
     verdict = validate(Key(kind, entity_id), values)
     assert isinstance(verdict, Accepted), verdict
     return verdict.body
+
+
+def no_certificate(certificate_id: str) -> Certificate:
+    """Stand for a console that has no keys."""
+    raise CertificateError(f"there is no key of {certificate_id} here")
 
 
 class Configuration:

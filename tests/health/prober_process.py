@@ -18,6 +18,7 @@ from fengling_gateway.dataplane.resolver import Resolver, ResolverLimits
 from fengling_gateway.health.live import KeyedConfiguration
 from fengling_gateway.health.probing import Probing
 from fengling_gateway.health.service import HealthService, HealthSettings
+from tests.health.builders import no_certificate
 
 
 class Database:
@@ -61,7 +62,7 @@ def main(dsn: str, name: str) -> None:
         settings=HealthSettings(dsn=dsn, session_dsn=dsn, name=name, connect_timeout=3.0),
         configuration=live,
         prober=Probing(
-            reactor=reactor, networks=networks, names=names, certificates=lambda _: None
+            reactor=reactor, networks=networks, names=names, certificates=no_certificate
         ),
         on_heartbeat=lambda term, holder: print("beat", term, holder, flush=True),
     )

@@ -20,7 +20,7 @@ from fengling_gateway.dataplane.tls_certificates import Certificate
 from fengling_gateway.health.outcomes import Failed, Outcome, Passed, Unjudged
 from fengling_gateway.health.probing import Probing
 from fengling_gateway.health.targets import Target, Targets
-from tests.health.builders import probed
+from tests.health.builders import no_certificate, probed
 from tests.health.instance import DOWN, TestInstance
 from tests.support.certificates import Authority
 
@@ -73,7 +73,7 @@ class RealTests(TestCase):
         *,
         names: KnownNames | None = None,
         networks: UpstreamNetworks = ALLOWED,
-        certificates: Callable[[str], Certificate | None] = lambda _: None,
+        certificates: Callable[[str], Certificate] | None = None,
     ) -> Deferred[Outcome]:
         from twisted.internet import reactor  # noqa: TID251 - real servers are the point
 
@@ -81,7 +81,7 @@ class RealTests(TestCase):
             reactor=reactor,
             networks=networks,
             names=names or KnownNames(),
-            certificates=certificates,
+            certificates=certificates or no_certificate,
         )
         done: Deferred[Outcome] = Deferred()
         probing.new(wanted, done.callback).start()
@@ -176,9 +176,9 @@ class RealTests(TestCase):
         wanted = target(instance.address, tls=tls)
         mine = authority.issue("me")
         shown = {"me": Certificate("me", (), mine.chain, mine.key)}
-        assert isinstance(await self.probe(wanted, certificates=shown.get), Passed)
+        assert isinstance(await self.probe(wanted, certificates=shown.__getitem__), Passed)
         found = await self.probe(wanted)
-        assert found == Unjudged("this console has no key for me, the client certificate")
+        assert found == Unjudged("there is no key of me here")
         anonymous = target(instance.address, tls={"ca": authority.pem.decode()})
         assert isinstance(await self.probe(anonymous), Failed)
 
@@ -272,7 +272,7 @@ class TimeTests:
     def probe(self) -> tuple[FakeReactor, list[Outcome], Any]:
         reactor = FakeReactor()
         probing = Probing(
-            reactor=reactor, networks=ALLOWED, names=KnownNames(), certificates=lambda _: None
+            reactor=reactor, networks=ALLOWED, names=KnownNames(), certificates=no_certificate
         )
         found: list[Outcome] = []
         probe = probing.new(target("http://10.0.0.5"), found.append)

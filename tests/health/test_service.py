@@ -20,7 +20,7 @@ from fengling_gateway.health.live import KeyedConfiguration
 from fengling_gateway.health.probing import Probing
 from fengling_gateway.health.service import HealthService, HealthSettings
 from fengling_gateway.model.entity import Key
-from tests.health.builders import body
+from tests.health.builders import body, no_certificate
 from tests.health.instance import TestInstance
 from tests.health.test_probing import KnownNames
 from tests.support.wait import eventually
@@ -81,7 +81,7 @@ class ServiceTests(TestCase):
                 reactor=self.reactor,
                 networks=UpstreamNetworks(LOOPBACK),
                 names=KnownNames(),
-                certificates=lambda _: None,
+                certificates=no_certificate,
             ),
             on_heartbeat=lambda term, holder: self.beats.append((term, holder)),
         )

@@ -70,6 +70,22 @@ class TestConsoleSettings:
         file.write_text('[issuers]\nca_file = "ca.pem"\n')
         assert load_console_settings(file, ENOUGH).issuers.ca_file == tmp_path / "ca.pem"
 
+    def test_keys_of_secrets_are_read_as_by_gateways(self, tmp_path: Path) -> None:
+        """From a file that nobody else may read; other content is a change."""
+        keys = tmp_path / "secret.keys"
+        keys.touch(mode=0o600)
+        keys.write_text(KEY)
+        file = tmp_path / "console.toml"
+        file.write_text('[secrets]\nkey_file = "secret.keys"\n')
+        before = load_console_settings(file, ENOUGH)
+        assert before.secrets.keys == (KEY,)
+        assert KEY not in repr(before)
+        keys.write_text(f"k2:{secrets.token_hex(32)}")
+        assert before.changed_keys(load_console_settings(file, ENOUGH)) == ["secrets.key_file"]
+        keys.chmod(0o644)
+        [found] = problems(ENOUGH, file)
+        assert found.startswith("secrets.key_file: ")
+
     def test_the_sample_is_as_it_would_be_written_now(self) -> None:
         assert Path("etc/console.toml").read_text() == console_sample()
 
