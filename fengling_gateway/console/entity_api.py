@@ -157,10 +157,9 @@ class EntityApi:
         self._refuse_others(call, key, present, None)
         version = _pinned(call, key, version, present)
         versions = {} if version is None else {key: version}
-        # Whoever names just this one means it, whoever manages it.
-        ownership = Ownership(take_over=True)
+        ownership = Ownership(take_over=call.flag("take_over"))
         edit = Edit({}, deleted=frozenset((key,)), versions=versions, ownership=ownership)
-        return await self._change(call, edit, None)
+        return await self._change(call, edit, None, also=("take_over",))
 
     async def apply(self, call: Call) -> Answer:
         """Change several entities in one transaction."""

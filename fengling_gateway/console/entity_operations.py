@@ -101,6 +101,7 @@ def _of_kind(section: str, kind: str) -> Iterator[Operation]:
         summary=f"Delete {_a(noun)}",
         answers={200: answers.changed()},
         scope=write,
+        parameters=("take_over",),
         conditional=True,
         changes=True,
         **one,

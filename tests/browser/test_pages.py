@@ -225,6 +225,19 @@ def test_route_is_deleted_after_a_question(page: Page, place: Place) -> None:
     assert place.console.ask("GET", "/api/console/routes/gone")[0] == 404
 
 
+def test_question_before_deleting_says_whose_it_is(page: Page, place: Place) -> None:
+    """Who agrees takes it over."""
+    route = {"id": "theirs", "path": "/theirs", "service_id": "hello", "managed_by": "git:shop"}
+    place.console.api("POST", "/routes", route)
+    go(page, place, "/routes/theirs")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    assert "It is managed by git:shop" in dialog.inner_text()
+    dialog.get_by_role("button", name="Delete it").click()
+    page.wait_for_url("**/routes")
+    assert place.console.ask("GET", "/api/console/routes/theirs")[0] == 404
+
+
 def test_rollback_shows_its_plan_first(page: Page, place: Place) -> None:
     """And then everything is as it was at that revision."""
     before = place.console.api("GET", "/summary")["position"]["revision"]

@@ -310,6 +310,14 @@ def test_what_somebody_manages_is_left_alone(console: ConsoleProcess) -> None:
     assert "take_over" in asked.json["detail"]
     assert console.patch("services/owned?take_over=true", {"managed_by": "me"}).status == 200
     assert console.post("apply?managed_by=git", {"delete": ["service/owned"]}).status == 409
+    for dry_run in ("", "?dry_run=true"):
+        asked = console.ask("DELETE", f"services/owned{dry_run}", if_match="*")
+        assert (asked.status, asked.json["code"]) == (409, "conflict")
+        assert "managed by somebody else: service owned (by me)" in asked.json["detail"]
+        assert "take_over" in asked.json["detail"]
+    console.create("services", id="taken", managed_by="git")
+    taken = console.ask("DELETE", "services/taken?take_over=true", if_match="*")
+    assert (taken.status, taken.json["changes"][0]["action"]) == (200, "delete")
     assert console.post("apply?managed_by=me", {"delete": ["service/owned"]}).status == 200
 
 

@@ -273,12 +273,14 @@ function remake(editing) {
   editing.checkSoon();
 }
 
-// Delete it, after a question.
+// Delete it, after a question, which says whose it is: so whoever agrees takes it over.
 export async function remove(editing, text, done) {
-  const answer = await ask(`Delete ${editing.kind} ${editing.id}?`, text, { yes: "Delete it", comment: true });
+  const { version, managed_by: owner } = editing.base;
+  const theirs = owner ? [`It is managed by ${owner}: the next time that they apply theirs, it may come back.`] : [];
+  const answer = await ask(`Delete ${editing.kind} ${editing.id}?`, [text, ...theirs].flat(), { yes: "Delete it", comment: true });
   if (!answer) return;
   await change(
-    () => api("DELETE", pathOf(editing.list, editing.id), { version: editing.base.version, query: { wait: "all", comment: answer.comment } }),
+    () => api("DELETE", pathOf(editing.list, editing.id), { version, query: { wait: "all", comment: answer.comment, take_over: Boolean(owner) } }),
     done,
   );
 }
