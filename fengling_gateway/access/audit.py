@@ -42,7 +42,7 @@ class Record:
     Attributes:
         number: increases by one; what an answer continues after.
         at: seconds since the epoch; of refusals that are counted together, the first.
-        outcome: ``done``, ``failed``, ``under way``, or why it was refused.
+        outcome: ``done``, ``failed``, ``uncertain``, ``under way``, or why it was refused.
         count: how many there have been up to ``last_at``.
     """
 

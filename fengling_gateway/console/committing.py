@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.console.call import Call
@@ -80,6 +80,9 @@ class Committing:
             made = await change()
             outcome = "done"
             return made
+        except transaction.UncertainError:
+            outcome = "uncertain"
+            raise
         finally:
             call.access.ended(record, outcome, after if outcome == "done" else None)
 
@@ -106,5 +109,8 @@ class Committing:
     def served(self, revision: int, timeout: float) -> Deferred[Convergence]:
         """Wait until every live worker serves a revision of this database."""
         position = self._mirror.position
-        epoch = "" if position is None else position.epoch
-        return self._fleet.reached(Position(epoch, revision, ""), timeout)
+        if position is None:
+            # (What goes back asks the database alone.) Which database workers serve, nobody can tell.
+            why = self._mirror.problem or "the configuration has not been read yet"
+            return succeed(Convergence((), (), complete=False, reason=why))
+        return self._fleet.reached(Position(position.epoch, revision, ""), timeout)
