@@ -26,7 +26,8 @@ from typing import Any, Final
 from fengling_gateway.configsource.file_yaml import Lines, YamlError, read_yaml
 from fengling_gateway.configsource.reading import Row, SourceError
 from fengling_gateway.model.entity import Key
-from fengling_gateway.model.problems import label, shown, suggestion
+from fengling_gateway.model.names import owner
+from fengling_gateway.model.problems import Report, label, shown, suggestion
 from fengling_gateway.model.validation import KNOWN_FIELDS, SOURCE_PROBLEMS
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
@@ -187,11 +188,13 @@ class _Reader:
                 near = suggestion(name, known)
                 yield f"line {at.get(name, 0)}: {label(name)} is not a known field; {near}"
         # No part of what is validated: nobody else looks at these two.
-        labels, owner = values.get("labels"), values.get("managed_by")
+        labels = values.get("labels")
         if labels is not None and type(labels) is not dict:
             yield f"line {at['labels']}: labels must be a mapping, not {shown(labels)}"
-        if owner is not None and type(owner) is not str:
-            yield f"line {at['managed_by']}: managed_by must be text, not {shown(owner)}"
+        report = Report()
+        owner(values.get("managed_by"), report)
+        for _, _, message in report.found:
+            yield f"line {at['managed_by']}: managed_by {message}"
         if self._lines.repeated:
             yield from self._repeated_within(values)
 

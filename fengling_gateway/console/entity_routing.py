@@ -185,7 +185,7 @@ class Instance(Part):
     state: Literal["ready", "drain", "maintenance"] = about(
         "Neither drain nor maintenance get anything new.", "ready"
     )
-    zone: Annotated[str, Field(max_length=100)] | None = None
+    zone: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
 class Tenant(Part):

@@ -9,18 +9,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from fengling_gateway.console.entity_policies import UNKNOWN_POLICY
-from fengling_gateway.model.checks import Field, Record, free_value, text, wrong_type
+from fengling_gateway.model.checks import Field, Record, free_value, wrong_type
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.names import owner
 from fengling_gateway.model.policies import POLICIES
 from fengling_gateway.model.problems import Problem, Report, label, suggestion
-
-MAX_OWNER: Final = 200
-
-
-def _owner(value: Any, report: Report) -> Any:
-    if value == "":
-        report.add("empty", "must not be empty; null is nobody")
-    return None if value is None else text(MAX_OWNER)(value, report)
 
 
 def _labels(value: Any, report: Report) -> Any:
@@ -31,7 +24,7 @@ def _labels(value: Any, report: Report) -> Any:
 
 
 _OWNED: Final = Record(
-    Field("labels", _labels, {}), Field("managed_by", _owner, None), open_ended=True
+    Field("labels", _labels, {}), Field("managed_by", owner, None), open_ended=True
 )
 
 

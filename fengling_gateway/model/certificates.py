@@ -45,7 +45,8 @@ Fields of a certificate's canonical body that nobody writes.
 """
 
 FORMS: Final = {
-    "file": re.compile(r"file:(/[^\x00-\x1f\x7f]{1,4000})"),
+    # (Without control characters, as any database takes them, and what UTF-8 can't say.)
+    "file": re.compile(r"file:(/[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,4000})"),
     "env": re.compile(r"env:((?!FENGLING_)[A-Za-z_][A-Za-z0-9_]{0,199})"),
     "encrypted": re.compile(
         r"aes256gcm:([A-Za-z0-9][A-Za-z0-9._-]{0,63}):"
@@ -115,6 +116,15 @@ def _exact_name(value: Any, report: Report) -> Any:
     return name
 
 
+def _not_too_long(text: str, report: Report) -> str:
+    """Judge what is kept, which has more lines perhaps than what was given."""
+    if len(text) > MAX_PEM:
+        report.add(
+            "too_long", f"must have at most {MAX_PEM} characters in lines of 64, not {len(text)}"
+        )
+    return text
+
+
 def _pem(*, is_chain: bool) -> Check:
     def check(value: Any, report: Report) -> Any:
         if type(value) is not str:
@@ -127,7 +137,7 @@ def _pem(*, is_chain: bool) -> Check:
                 if is_chain:
                     pem.require_order(certificates)
                     pem.describe_leaf(certificates[0])
-                return pem.write_certificates(certificates)
+                return _not_too_long(pem.write_certificates(certificates), report)
             except pem.PemError as error:
                 report.add("bad_certificate", str(error))
         return None

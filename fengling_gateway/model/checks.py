@@ -99,6 +99,18 @@ def text(limit: int) -> Check:
     return check
 
 
+def some_text(limit: int) -> Check:
+    """The same, and not empty."""
+    any_text = text(limit)
+
+    def check(value: Any, report: Report) -> Any:
+        if value == "":
+            report.add("empty", "must not be empty")
+        return any_text(value, report)
+
+    return check
+
+
 def storable(value: str) -> bool:
     """Whether text can be encoded, and stored by PostgreSQL."""
     if "\0" in value:

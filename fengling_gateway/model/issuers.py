@@ -15,7 +15,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fengling_gateway.model.checks import (
-    Check,
     Field,
     Record,
     boolean,
@@ -23,7 +22,8 @@ from fengling_gateway.model.checks import (
     list_of,
     mapping_of,
     optional,
-    text,
+    some_text,
+    storable,
     unique,
     wrong_type,
 )
@@ -64,7 +64,7 @@ def claim(value: Any, report: Report) -> Any:
     """A claim's name, or a JSON pointer to it (RFC 6901) if it begins with a slash."""
     if type(value) is not str:
         wrong_type(value, "the name of a claim", report)
-    elif not _CLAIM.fullmatch(value):
+    elif not _CLAIM.fullmatch(value) or not storable(value):
         report.add(
             "bad_claim",
             'must be a name like "roles" or a pointer like "/realm_access/roles", '
@@ -90,7 +90,19 @@ def _url(value: Any, report: Report) -> Any:
             "must be https://host/path, or http:// for what runs on this very host; without a "
             f"user, a fragment or white space, not {shown(value)}",
         )
+    else:
+        return _with_plain_host(value)
     return value
+
+
+def _with_plain_host(value: str) -> str:
+    """Return a web address with scheme and host in their one spelling; the rest is as it was."""
+    parts = urlsplit(value)
+    name, colon, port = parts.netloc, "", ""
+    if parts.port or parts.netloc.endswith(":"):
+        name, colon, port = parts.netloc.rpartition(":")
+    rest = value[len(parts.scheme) + len("://") + len(parts.netloc) :]
+    return f"{parts.scheme}://{canonical_host(name)}{colon if port else ''}{port}{rest}"
 
 
 def is_loopback(host: str) -> bool:
@@ -116,17 +128,6 @@ def is_web_address(value: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
 
 
-def _words(limit: int) -> Check:
-    some_text = text(limit)
-
-    def check(value: Any, report: Report) -> Any:
-        if value == "":
-            report.add("empty", "must not be empty")
-        return some_text(value, report)
-
-    return check
-
-
 def _keys(value: Any, report: Report) -> Any:
     if type(value) is not dict:
         wrong_type(value, 'a key set, like {"keys": […]}', report)
@@ -148,7 +149,7 @@ ISSUER: Final = Record(
     Field("name", display_name, ""),
     Field("enabled", boolean, True),
     Field("issuer", _issuer),
-    Field("audiences", list_of(_words(200), MAX_AUDIENCES, as_set=True)),
+    Field("audiences", list_of(some_text(200), MAX_AUDIENCES, as_set=True)),
     Field(
         "algorithms",
         list_of(choice(*ALGORITHMS), len(ALGORITHMS), as_set=True),

@@ -49,8 +49,12 @@ _FITTING: Final[Mapping[tuple[str, str | None], frozenset[str]]] = {
     ("OKP", "Ed448"): frozenset({"EdDSA"}),
 }
 
-_PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth"))
-"""What only a private key has (RFC 7518, section 6): of RSA, any one of them is enough to forge."""
+_PRIVATE: Final = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+"""
+What only a private key, or a secret, has (RFC 7518, section 6).
+
+Of RSA, any one of them is enough to forge.
+"""
 
 _MAX_NUMBER_TEXT: Final = MAX_RSA_BITS // 6 + 8
 """Characters of a base64url number that is not even decoded if it is longer."""

@@ -19,6 +19,7 @@ from fengling_gateway.model.checks import (
     list_of,
     number,
     optional,
+    some_text,
     text,
     unique,
     unsupported,
@@ -87,7 +88,7 @@ INSTANCE: Final = Record(
     Field("address", address),
     Field("weight", integer(0, MAX_WEIGHT), 1),
     Field("state", choice("ready", "drain", "maintenance"), "ready"),
-    Field("zone", optional(text(100)), None),
+    Field("zone", optional(some_text(100)), None),
     open_ended=True,
 )
 

@@ -93,6 +93,13 @@ def display_name(value: Any, report: Report) -> Any:
     return "" if value is None else _some_text(value, report)
 
 
+def owner(value: Any, report: Report) -> Any:
+    """Who manages an entity; null is nobody."""
+    if value == "":
+        report.add("empty", "must not be empty; null is nobody")
+    return None if value is None else _some_text(value, report)
+
+
 def canonical_host(value: str) -> str | None:
     """
     Return the one spelling of a host name or address literal; None for what is neither.
@@ -135,7 +142,10 @@ def host(value: Any, report: Report) -> Any:
         return None
     wildcard = value.startswith("*.")
     name = canonical_host(value[2:] if wildcard else value)
-    if name is None or (wildcard and (name[0] == "[" or name[-1].isdigit())):
+    # (Of names below one that long there are none.)
+    if name is None or (
+        wildcard and (name[0] == "[" or name[-1].isdigit() or len(name) > _MAX_HOST - 2)
+    ):
         report.add("bad_host", _host_advice(value))
         return None
     return f"*.{name}" if wildcard else name

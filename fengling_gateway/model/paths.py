@@ -8,6 +8,7 @@ canonical form is as these arrive: percent-encoded beyond ASCII.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -147,10 +148,10 @@ def plain_path(value: Any, report: Report) -> Any:
     elif not path.startswith("/"):
         report.add("bad_path", f"must begin with / and go on, like /api, not {shown(value)}")
     elif not _PLAIN_PATH.fullmatch(path):
-        for segment in path[1:].split("/")[:MAX_SEGMENTS]:
-            fault = _literal_fault(segment, is_last=False)
-            if fault is not None:
-                report.add("bad_path", f"{fault}, at segment {shown(segment)}")
+        faults = ((one, _literal_fault(one, is_last=False)) for one in path[1:].split("/"))
+        wrong = ((segment, fault) for segment, fault in faults if fault is not None)
+        for segment, fault in islice(wrong, MAX_SEGMENTS):
+            report.add("bad_path", f"{fault}, at segment {shown(segment)}")
     return path
 
 

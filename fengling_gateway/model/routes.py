@@ -177,7 +177,8 @@ def finish_route(body: dict[str, Any], row: dict[str, Any], report: Report) -> N
         report.add("one_target", f"must have exactly one of {', '.join(TARGETS)}; it has {found}")
     refuse_on_route(row.get("policies"), report)
     start, end = body.get("valid_from"), body.get("valid_to")
-    if start is not None and end is not None and start >= end:
+    # (To the microsecond, as a database keeps them.)
+    if start is not None and end is not None and round(start, 6) >= round(end, 6):
         report.add("conflict", "must have a valid_to after its valid_from")
 
 

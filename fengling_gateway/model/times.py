@@ -146,7 +146,8 @@ def _parse_instant(value: str, report: Report) -> float | None:
         if moment is not None and moment.tzinfo is not None:
             seconds = moment.timestamp()
             if seconds >= 0:
-                return seconds
+                # (Its last second, and places where it has not begun yet, belong to the year 9999.)
+                return min(seconds, _LATEST)
     except (ValueError, OverflowError):
         pass
     report.add(

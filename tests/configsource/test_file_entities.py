@@ -203,6 +203,16 @@ class EntityFaultTests:
             "line 4: managed_by must be text, not 100000.0",
         ]
 
+    def test_owner_that_no_database_takes_is_named(self) -> None:
+        """Nobody is null."""
+        for written, why in (
+            ('""', "must not be empty; null is nobody"),
+            (f'"{"é" * 201}"', "must have at most 200 characters, not 201"),
+            ('"a\\0"', 'must be valid Unicode without NUL, not "a\\u0000"'),
+        ):
+            text = f"routes:\n- id: a\n  managed_by: {written}\n  service_id: s\n"
+            assert problems_of(text, "route", "a") == [f"line 3: managed_by {why}"]
+
     def test_second_definition_is_named(self) -> None:
         """Which of two would count is nobody's guess: neither does."""
         (problem, *_) = problems_of("routes:\n- id: a\n- id: a\n", "route", "a")

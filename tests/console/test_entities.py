@@ -187,7 +187,7 @@ def test_configurations_have_the_right_shape(found: Rows) -> None:
 
 SLUG = "a" * 100
 EXTREMES: list[tuple[str, dict[str, Any]]] = [
-    ("instance", {"weight": 0, "zone": ""}),
+    ("instance", {"weight": 0, "zone": "z"}),
     ("instance", {"weight": 65535, "zone": "z" * 100, "service_id": SLUG}),
     ("route", {"priority": -(2**31), "path": "/" + "p" * 999, "hosts": ["a"] * 500}),
     ("route", {"priority": 2**31 - 1, "path": "~" + "p" * 1000, "methods": ["get"] * 33}),

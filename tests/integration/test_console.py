@@ -172,6 +172,11 @@ class WritingTests:
                 {"id": "wrong", "path": "/x", "service_id": "nothing"},
                 {("", "missing_reference")},
             ),
+            (
+                "instances",
+                {"id": "wrong", "service_id": "s1", "address": "http://10.0.0.1", "zone": ""},
+                {("zone", "empty")},
+            ),
         ],
     )
     def test_what_is_wrong_is_told_with_its_path(

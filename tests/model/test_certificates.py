@@ -100,6 +100,19 @@ class ChainTests:
         """The root may be there, too."""
         assert judged(chain=SHOP.pem + MIDDLE.pem + ROOT.pem)
 
+    def test_what_is_kept_is_bounded_too(self) -> None:
+        """In its own lines it may be longer than as it was given."""
+        root = issue(*(f"{number}.example" for number in range(40)), by=ROOT).pem
+        begin, *lines, end = root.splitlines()
+        flat = f"{begin}\n{''.join(lines)}\n{end}\n"
+        count = 50_000 // len(flat)
+        assert count * len(root) > 50_000
+        verdict = validate(Key("service", "s"), {"tls": {"ca": flat * count}})
+        assert isinstance(verdict, Rejected)
+        assert [(one.path, one.code) for one in verdict.problems] == [
+            ("service s: tls.ca", "too_long")
+        ]
+
     @given(st.text(st.characters(codec="utf-8"), max_size=300), st.integers(0, 400))
     def test_damage_is_refused_or_repaired(self, garbage: str, at: int) -> None:
         """Never is there anything else in a body than certificates that can be read."""

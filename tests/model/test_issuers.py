@@ -57,6 +57,23 @@ def test_keys_come_from_one_place(place: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("HTTPS://Id.Example/Keys?X=1", "https://id.example/Keys?X=1"),
+        ("https://id.example:/k", "https://id.example/k"),
+        ("https://id.example.:8443", "https://id.example:8443"),
+        ("http://LocalHost/k", "http://localhost/k"),
+        ("http://[0:0:0:0:0:0:0:1]:80/k", "http://[::1]:80/k"),
+        ("http://[::1]", "http://[::1]"),
+    ],
+)
+def test_address_of_keys_has_one_spelling(given: str, kept: str) -> None:
+    """Of its scheme and host; the rest is the issuer's."""
+    assert judged(jwks_url=given)["jwks_url"] == kept
+    assert judged(jwks_url=kept)["jwks_url"] == kept
+
+
+@pytest.mark.parametrize(
     ("fields", "why"),
     [
         ({"jwks_url": None}, "none of them is given"),
@@ -108,6 +125,7 @@ def test_issuer_that_makes_no_sense_is_refused(fields: dict[str, Any], why: str)
         ({"keys": [rsa_jwk(n=number((1 << 1024) - 1))]}, "k1 has 1024 bits, and needs 2048"),
         ({"keys": [rsa_jwk(), {"kty": "oct", "k": "eA", "kid": "s"}]}, "s is of a kind"),
         ({"keys": [rsa_jwk(d="AQAB")]}, "k1 is a private key"),
+        ({"keys": [rsa_jwk(k="AQAB")]}, "k1 is a private key"),
         ("https://id.example/k", "must be a key set"),
     ],
 )

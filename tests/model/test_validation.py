@@ -187,6 +187,8 @@ class CanonicalTests:
             ("valid_from", "infinity", 253402300799.0),
             ("valid_to", "infinity", None),
             ("valid_to", "-infinity", 0.0),
+            ("valid_to", "9999-12-31T23:59:59.9999999Z", 253402300799.0),
+            ("valid_to", "9999-12-31T23:59:59-23:59", 253402300799.0),
         ],
     )
     def test_infinity_is_no_bound_on_its_own_side_only(
@@ -510,6 +512,14 @@ class RejectedTests:
             ("instance", {"weight": float("nan")}, [("weight", "wrong_type")]),
             ("instance", {"state": "READY"}, [("state", "not_allowed")]),
             ("instance", {"zone": "\0"}, [("zone", "bad_text")]),
+            ("instance", {"zone": ""}, [("zone", "empty")]),
+            ("instance", {"zone": "a" * 101}, [("zone", "too_long")]),
+            ("secret", {"value": "file:/a\x85b"}, [("value", "bad_secret")]),
+            ("secret", {"value": "file:/a\ud800b"}, [("value", "bad_secret")]),
+            ("tenant", {"path_prefix": "/a" * 101 + "/b?c"}, [("path_prefix", "bad_path")]),
+            ("tenant", {"hosts": [f"*.{'a.' * 126}a"]}, [("hosts[0]", "bad_host")]),
+            ("issuer", {"required_claims": ["a\ud800b"]}, [("required_claims[0]", "bad_claim")]),
+            ("route", {"valid_from": 1e9 + 1e-7, "valid_to": 1e9 + 3e-7}, [("route orders", "conflict")]),
             ("instance_health", {"health": "sick"}, [("health", "not_allowed")]),
             ("instance_health", {"instance_id": "x", "id": "y"}, [
                 ("id", "conflict"), ("id", "conflict"),
