@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -13,12 +15,51 @@ from fengling_gateway.cli.errors import CommandError
 
 TIMEOUT_SECONDS: Final = 15.0
 PAGE: Final = 500
+SILENCE_SECONDS: Final = 45.0
+"""Of a stream of events, in which something is said every 15 s."""
+
 _MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
+_MAX_LINE_BYTES: Final = 64 * 1024
+"""Of an event, at once; a longer line comes in parts, which say nothing more."""
 
 
 class Answer(NamedTuple):
     status: int
     document: Any
+
+
+class AwayError(CommandError):
+    """
+    Nobody has answered.
+
+    Attributes:
+        reason: why, without the address.
+        is_sent: the request may have arrived all the same.
+    """
+
+    def __init__(self, message: str, reason: object, *, is_sent: bool) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.is_sent = is_sent
+
+
+class RefusedError(CommandError):
+    """
+    The answer is a problem document.
+
+    Attributes:
+        status: the answer's.
+        detail: what it says, in a sentence.
+        problems: of it, as the API tells them.
+    """
+
+    def __init__(
+        self, message: str, status: int, detail: str, problems: list[dict[str, Any]]
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = detail
+        self.problems = problems
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -94,6 +135,19 @@ class ManagementApi:
         body: dict[str, Any] | None,
         timeout: float,
     ) -> Answer:
+        request = self._request(method, path, query, body)
+        try:
+            with self._opener.open(request, timeout=timeout) as response:
+                return self._answer(response.status, response.read(_MAX_ANSWER_BYTES))
+        except urllib.error.HTTPError as error:
+            with error:
+                return self._answer(error.code, error.read(_MAX_ANSWER_BYTES))
+        except (OSError, ValueError, HTTPException) as error:
+            raise self._away(error) from error
+
+    def _request(
+        self, method: str, path: str, query: dict[str, Any], body: dict[str, Any] | None
+    ) -> urllib.request.Request:
         url = f"{self.url}{self._base}/{quote(path)}"
         if query:
             url += "?" + urlencode(query)
@@ -103,17 +157,18 @@ class ManagementApi:
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
-        try:
-            with self._opener.open(request, timeout=timeout) as response:
-                return self._answer(response.status, response.read(_MAX_ANSWER_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                return self._answer(error.code, error.read(_MAX_ANSWER_BYTES))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
-            raise CommandError(
-                f"no {self._whose} answers at {self.url} ({reason}); name one with {self._option}"
-            ) from error
+        return request
+
+    def _away(self, error: Exception) -> AwayError:
+        reason = getattr(error, "reason", None) or error
+        # (A name that nobody knows, a port at which nobody listens.)
+        is_sent = not isinstance(reason, (ConnectionRefusedError, socket.gaierror))
+        said = getattr(reason, "strerror", None) or reason
+        return AwayError(
+            f"no {self._whose} answers at {self.url} ({said}); name one with {self._option}",
+            said,
+            is_sent=is_sent,
+        )
 
     def _header(self) -> str:
         token = self._token()
@@ -132,20 +187,31 @@ class ManagementApi:
     def _checked(self, answer: Answer) -> Any:
         if answer.status < 300:
             return answer.document
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: Answer) -> RefusedError:
         problem = answer.document if isinstance(answer.document, dict) else {}
         detail = problem.get("detail") or problem.get("title") or f"status {answer.status}"
-        reasons = [f"{one['path']}: {one['message']}" for one in problem.get("problems") or ()]
-        if reasons:
-            detail += ": " + "; ".join(reasons)
+        problems = [one for one in problem.get("problems") or () if isinstance(one, dict)]
+        if problems:
+            if str(detail).startswith(problem_line(problems[0])):
+                detail = problem.get("title") or detail  # (a console's detail is the first of them)
+            detail = f"{detail}: " + "; ".join(map(problem_line, problems))
+        message = f"{self.url}: {detail}"
         if answer.status == 401:
             why = problem.get("detail") or "it is of another gateway, or damaged"
-            raise CommandError(
+            message = (
                 f"{self.url} does not accept the token: {why}; "
                 "`fenglingctl token create` makes a new one"
             )
-        if answer.status >= 500 and problem.get("request_id"):
-            detail += f" (its log has more under request {problem['request_id']})"
-        raise CommandError(f"{self.url}: {detail}")
+        elif answer.status >= 500 and problem.get("request_id"):
+            message += f" (its log has more under request {problem['request_id']})"
+        return RefusedError(message, answer.status, str(detail), problems)
+
+
+def problem_line(problem: dict[str, Any]) -> str:
+    """Return what is wrong, with the entity and the field in which."""
+    return ": ".join(str(problem[n]) for n in ("entity", "path", "message") if problem.get(n))
 
 
 class ConsoleApi(ManagementApi):
@@ -156,3 +222,36 @@ class ConsoleApi(ManagementApi):
     _kind = "console"
     _example = "http://host:8002"
     _option = "--console URL"
+
+    def listen(self) -> Iterator[str]:
+        """
+        Yield the name of each event as it is told, empty where the console only says that it is there.
+
+        Ends when the console ends the stream; what it has to say may be read then as always.
+
+        Raises:
+            AwayError: it says nothing for so long that it must be gone.
+        """
+        request = self._request("GET", "events", {}, None)
+        request.add_header("Accept", "text/event-stream")
+        try:
+            with self._opener.open(request, timeout=SILENCE_SECONDS) as response:
+                yield from _named(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                answer = self._answer(error.code, error.read(_MAX_ANSWER_BYTES))
+            raise self._refusal(answer) from error
+        except (OSError, ValueError, HTTPException) as error:
+            raise self._away(error) from error
+
+
+def _named(response: HTTPResponse) -> Iterator[str]:
+    """Yield the names of a stream's events (HTML Living Standard, 9.2); their data is left unread."""
+    name = ""
+    yield name
+    while line := response.readline(_MAX_LINE_BYTES):
+        if line.startswith(b"event:"):
+            name = line[6:].decode(errors="replace").strip()
+        elif line == b"\n":
+            yield name
+            name = ""

@@ -23,6 +23,7 @@ from fengling_gateway.cli.plans import (
     print_outcome,
     print_plan,
     print_remarks,
+    shown_plan,
 )
 from fengling_gateway.cli.target import database_option
 from fengling_gateway.cli.tries import tries
@@ -249,10 +250,11 @@ def _rehearse(
         print_value({**_document(planned, drift), "dry_run": True}, output)
         return
     empty = "nothing to change"
-    print_lines(planned_lines(planned.changes), before="IS", after="WOULD BE", empty=empty)
+    plan = shown_plan(planned)
+    print_lines(planned_lines(plan.changes), before="IS", after="WOULD BE", empty=empty)
     print_drift(drift)
-    print_remarks(planned)
-    if planned.changes:
+    print_remarks(plan)
+    if plan.changes:
         click.echo("dry run: nothing is written")
 
 
@@ -294,12 +296,14 @@ def _show(
     if output != "table":
         print_value(_document(planned, drift, committed), output)
         return
+    plan = shown_plan(planned)
     print_plan(planned.changes, drift)
-    print_remarks(planned)
-    print_outcome(planned, committed)
+    print_remarks(plan)
+    print_outcome(plan, committed)
 
 
 def _document(
     planned: ChangePlan, drift: list[Drift], committed: transaction.Committed | None = None
 ) -> dict[str, Any]:
-    return {**plan_document(planned, committed), "drift": [one.document() for one in drift]}
+    document = plan_document(shown_plan(planned), committed)
+    return {**document, "drift": [one.document() for one in drift]}

@@ -9,12 +9,14 @@ from typing import Final, Literal
 import click
 from rich.text import Text
 
+from fengling_gateway.cli.api import ConsoleApi
 from fengling_gateway.cli.errors import note
-from fengling_gateway.cli.following import Follower, Happened
+from fengling_gateway.cli.following import Follower, Following, Happened
+from fengling_gateway.cli.following_console import ConsoleFollower
 from fengling_gateway.cli.history_words import who
 from fengling_gateway.cli.output import console
+from fengling_gateway.cli.place import Place, place_options
 from fengling_gateway.cli.plans import STYLES, value
-from fengling_gateway.cli.target import database_option
 from fengling_gateway.editing.changes import SIGNS
 from fengling_gateway.editing.history import EntityChange
 from fengling_gateway.editing.images import parts
@@ -37,7 +39,7 @@ _NAMED: Final = 3
     help="Of the configuration, or what is said of instances' health.",
 )
 @click.option("--count", type=click.IntRange(min=1), help="End after so many.")
-@database_option
+@place_options
 @click.option(
     "-o",
     "--output",
@@ -50,16 +52,17 @@ def events_command(
     number: int,
     kind: Literal["config", "health", "all"],
     count: int | None,
-    dsn: str,
+    place: Place,
     output: str,
 ) -> None:
     """
-    Follow what is changed in the database: who changes what, and why, a line for each revision.
+    Follow what is changed: who changes what, and why, a line for each revision.
 
-    Also told: that a revision which was held is confirmed, and that somebody asks gateways to look.
-    If the connection breaks it is made again, and nothing is missed. Ctrl-C ends it.
+    Also told: that a revision which was held is confirmed, and, by a database but no console, that
+    somebody asks gateways to look. If the connection breaks it is made again, and nothing is missed.
+    Ctrl-C ends it.
     """
-    follower = Follower(dsn, lost=lambda why: note(f"{why}; trying again"))
+    follower = _follower(place)
     newest = follower.begin(number)
     note(f"following from revision {newest} on")
     told = 0
@@ -73,6 +76,15 @@ def events_command(
                 return
     except KeyboardInterrupt:
         return
+
+
+def _follower(place: Place) -> Following:
+    def lost(why: str) -> None:
+        note(f"{why}; trying again")
+
+    if isinstance(place, ConsoleApi):
+        return ConsoleFollower(place, lost=lost)
+    return Follower(place, lost=lost)
 
 
 def _print(one: Happened, output: str) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import select
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from fengling_gateway.cli import database
@@ -32,7 +33,9 @@ SHOWN_CHANGES: Final = 100
 """Of a revision; who wants more reads it."""
 
 _AWAY_SECONDS: Final = 3600.0
-"""For how long the database may be away until we give up."""
+"""For how long the database, or the console, may be away until we give up."""
+
+_HELD: Final = ("held", "waiting")
 
 _LONGEST_PAYLOAD: Final = 8000
 
@@ -67,64 +70,101 @@ class Happened(NamedTuple):
         return document
 
 
-class Follower:
+class Following(ABC):
     """
-    Follows a database, from a revision on.
+    Follows the log of changes, from a revision on, for as long as it can be read or will be again.
 
     Args:
-        lost: told of each time that the connection has broken, and why.
+        lost: told of each time that it can't be read any more, and why.
     """
 
-    def __init__(
-        self, dsn: str, *, lost: Callable[[str], None], poll_seconds: float = POLL_SECONDS
-    ) -> None:
-        self._dsn = dsn
+    _for_now: type[CommandError] | tuple[type[CommandError], ...] = CommandError
+    """What may pass."""
+
+    def __init__(self, *, lost: Callable[[str], None]) -> None:
         self._lost = lost
-        self._poll_seconds = poll_seconds
         self._newest = -1
-        self._mark: str | None = None
         self._held: set[int] = set()
         self._attempts = tries(_AWAY_SECONDS)
         self._told = ""
 
+    @abstractmethod
     def begin(self, back: int) -> int:
         """
         Begin so many revisions before the newest, and return what is the newest.
 
         Raises:
-            CommandError: the database can't be reached, or read.
+            CommandError: the log can't be reached, or read.
         """
-        with database.connected(self._dsn) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT revision FROM fengling.head")
-            [newest] = cursor.fetchone()
-            self._advance(connection, max(-1, newest - back))
-            return int(newest)
+
+    @abstractmethod
+    def _listen(self) -> Iterator[Happened]:
+        """Yield what happens until that can't be heard any more."""
 
     def follow(self) -> Generator[Happened, None, None]:
         """
         Yield what happens, for good. Blocks.
 
         Raises:
-            CommandError: the database has been away for an hour.
+            CommandError: the log could not be read for an hour, or never will be.
         """
-        while self._tries():
+        while next(self._attempts, None) is not None:
             began = time.monotonic()
             try:
                 yield from self._listen()
-            except CommandError as error:
-                self._failed(error.message, lasted=time.monotonic() - began)
-        raise CommandError(f"{self._told}; given up")
+                self._settle(lasted=time.monotonic() - began)
+            except self._for_now as error:
+                if not self._may_pass(error):
+                    raise
+                self._settle(lasted=time.monotonic() - began)
+                self._say(error)
+        raise CommandError(f"{self._told or 'nothing is told for long'}; given up")
 
-    def _tries(self) -> bool:
-        return next(self._attempts, None) is not None
+    def _may_pass(self, error: CommandError) -> bool:
+        return True
 
-    def _failed(self, why: str, lasted: float) -> None:
+    def _settle(self, lasted: float) -> None:
         if lasted > _SETTLED_SECONDS:
             self._attempts = tries(_AWAY_SECONDS)
             self._told = ""
-        if why != self._told:
-            self._told = why
-            self._lost(why)
+
+    def _say(self, error: CommandError) -> None:
+        if error.message != self._told:
+            self._told = error.message
+            self._lost(error.message)
+
+    def _tell(self, revision: Revision, changes: Sequence[EntityChange]) -> Happened:
+        """Return that there is a new revision, and remember if it is held."""
+        if revision.state in _HELD:
+            self._held.add(revision.id)
+        return Happened("revision", revision, changes)
+
+    def _released(self, found: Mapping[int, Revision]) -> Iterator[Happened]:
+        """Yield which of the revisions that were held are confirmed, by what is known of them now."""
+        for number, revision in sorted(found.items()):
+            if revision.state not in _HELD:
+                self._held.discard(number)
+                if revision.state == "confirmed":
+                    yield Happened("confirmed", revision)
+
+
+class Follower(Following):
+    """Follows a database."""
+
+    def __init__(
+        self, dsn: str, *, lost: Callable[[str], None], poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        super().__init__(lost=lost)
+        self._dsn = dsn
+        self._poll_seconds = poll_seconds
+        self._mark: str | None = None
+
+    def begin(self, back: int) -> int:
+        with database.connected(self._dsn) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT revision FROM fengling.head")
+            [newest] = cursor.fetchone()
+            self._advance(connection, max(-1, newest - back))
+            return int(newest)
 
     def _listen(self) -> Iterator[Happened]:
         with database.connected(self._dsn) as connection:
@@ -153,20 +193,10 @@ class Follower:
             yield Happened("reset", find_revisions(connection, [newest]).get(newest))
         while found := revisions_after(connection, self._newest):
             for revision in found:
-                yield Happened("revision", revision, _changes(connection, revision))
-                if revision.state in ("held", "waiting"):
-                    self._held.add(revision.id)
+                yield self._tell(revision, _changes(connection, revision))
             self._advance(connection, found[-1].id)
-        yield from self._confirmed(connection)
-
-    def _confirmed(self, connection: Any) -> Iterator[Happened]:
-        if not self._held:
-            return
-        for number, revision in sorted(find_revisions(connection, self._held).items()):
-            if revision.state not in ("held", "waiting"):
-                self._held.discard(number)
-                if revision.state == "confirmed":
-                    yield Happened("confirmed", revision)
+        if self._held:
+            yield from self._released(find_revisions(connection, self._held))
 
     def _is_another(self, connection: Any) -> bool:
         """Whether this database has not had the revision that we know: it has been set back."""

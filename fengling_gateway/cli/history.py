@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
 import click
 
-from fengling_gateway.cli import database
-from fengling_gateway.cli.errors import CommandError, answer_no, note
+from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.history_views import (
     print_changes,
     print_entity_history,
     print_page,
     print_revision,
 )
+from fengling_gateway.cli.log import Log, reading
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import output_option, print_facts, print_value
-from fengling_gateway.cli.target import database_option
+from fengling_gateway.cli.place import Place, place_options
 from fengling_gateway.configsource.file_entities import SECTIONS
-from fengling_gateway.editing.history import (
-    MAX_CHANGES,
-    EntityChange,
-    RevisionChanges,
-    difference,
-    entity_at,
-    entity_history,
-    read_revision,
-)
-from fengling_gateway.editing.revisions import (
-    MAX_PAGE,
-    ForgottenError,
-    NoRevisionError,
-    Sought,
-    list_revisions,
-)
-from fengling_gateway.editing.rows import snapshot
+from fengling_gateway.editing.history import MAX_CHANGES, EntityChange, RevisionChanges
+from fengling_gateway.editing.revisions import MAX_PAGE, Sought
 from fengling_gateway.model.entity import KINDS, Key
 from fengling_gateway.model.problems import Report, suggestion
 from fengling_gateway.model.times import instant, parse_duration
@@ -157,7 +141,7 @@ def _page_options(command: Callable[..., Any]) -> Any:
 
 
 _HELP: Final = """
-Show who changed what, when and why: what the log in the database tells, newest first.
+Show who changed what, when and why: what the log of changes tells, newest first.
 
 \b
 history                  the last revisions
@@ -179,42 +163,32 @@ To undo a revision, or to go back to one: `fenglingctl rollback`.
 @_filter_options
 @_page_options
 @click.option("--at", type=int, metavar="REVISION", help="What the entity was at a revision.")
-@database_option
+@place_options
 @output_option
 def history_command(
-    what: tuple[str, ...], sought: Sought, span: Span, at: int | None, dsn: str, output: str
+    what: tuple[str, ...], sought: Sought, span: Span, at: int | None, place: Place, output: str
 ) -> None:
     """Show what the log tells; the help above has all forms."""
     asked = read_asked(what)
     if at is not None and asked.entity_id is None:
         raise click.UsageError("--at needs an entity, like route/orders")
-    with reading(dsn) as connection:
+    with reading(place) as log:
         if len(asked.revisions) == 2:
-            _show_difference(connection, *asked.revisions, output)
+            _show_difference(log, *asked.revisions, output)
         elif asked.revisions:
-            _show_revision(connection, asked.revisions[0], output)
+            _show_revision(log, asked.revisions[0], output)
         elif asked.kind is not None and asked.entity_id is not None:
             key = Key(asked.kind, asked.entity_id)
             if at is None:
-                _show_entity(connection, key, span, output)
+                _show_entity(log, key, span, output)
             else:
-                _show_entity_at(connection, key, at, output)
+                _show_entity_at(log, key, at, output)
         else:
-            _show_page(connection, replace(sought, entity=asked.kind), span, output)
+            _show_page(log, replace(sought, entity=asked.kind), span, output)
 
 
-@contextmanager
-def reading(dsn: str) -> Iterator[Any]:
-    """Lend a connection that sees one moment; what is not in the log ends the command."""
-    try:
-        with database.connected(dsn) as connection, snapshot(connection):
-            yield connection
-    except (ForgottenError, NoRevisionError) as error:
-        raise CommandError(str(error)) from error
-
-
-def _show_page(connection: Any, sought: Sought, span: Span, output: str) -> None:
-    page = list_revisions(connection, sought, limit=span.number, before=span.before)
+def _show_page(log: Log, sought: Sought, span: Span, output: str) -> None:
+    page = log.list_revisions(sought, limit=span.number, before=span.before)
     if output == "table":
         print_page(page)
         return
@@ -222,36 +196,38 @@ def _show_page(connection: Any, sought: Sought, span: Span, output: str) -> None
     print_value({"items": items, "next": page.before, "is_shortened": page.is_shortened}, output)
 
 
-def _show_revision(connection: Any, number: int, output: str) -> None:
-    found = read_revision(connection, number)
+def _show_revision(log: Log, number: int, output: str) -> None:
+    found = log.read_revision(number)
     if output == "table":
         print_revision(found)
         return
-    changes = list(_all_changes(connection, found))
+    changes = list(_all_changes(log, found))
     revision = found.revision.document()
     document = {**revision, "changes": _documents(changes), "change_count": revision["changes"]}
     print_value(document, output)
 
 
-def _all_changes(connection: Any, found: RevisionChanges) -> Iterator[EntityChange]:
+def _all_changes(log: Log, found: RevisionChanges) -> Iterator[EntityChange]:
     yield from found.changes
     while found.after is not None:
-        found = read_revision(connection, found.revision.id, after=found.after)
+        found = log.read_revision(found.revision.id, after=found.after)
         yield from found.changes
 
 
-def _show_difference(connection: Any, start: int, end: int, output: str) -> None:
-    changes = difference(connection, start, end)
-    if output != "table":
-        print_value({"from": start, "to": end, "changes": _documents(changes)}, output)
-        return
-    print_changes(changes[:MAX_CHANGES], empty="nothing lies between them")
-    if len(changes) > MAX_CHANGES:
-        note(f"and {len(changes) - MAX_CHANGES} more (-o json has them all)")
+def _show_difference(log: Log, start: int, end: int, output: str) -> None:
+    changes, count = log.difference(start, end)
+    shown = changes[:MAX_CHANGES] if output == "table" else changes
+    if output == "table":
+        print_changes(shown, empty="nothing lies between them")
+    else:
+        print_value({"from": start, "to": end, "changes": _documents(shown)}, output)
+    if more := count - len(shown):
+        where = "-o json has" if len(changes) == count else "the database (--database) has"
+        note(f"and {more} more ({where} them all)")
 
 
-def _show_entity(connection: Any, key: Key, span: Span, output: str) -> None:
-    found = entity_history(connection, key, limit=span.number, before=span.before)
+def _show_entity(log: Log, key: Key, span: Span, output: str) -> None:
+    found = log.entity_history(key, limit=span.number, before=span.before)
     if output == "table":
         print_entity_history(found)
     else:
@@ -262,8 +238,8 @@ def _show_entity(connection: Any, key: Key, span: Span, output: str) -> None:
         answer_no()
 
 
-def _show_entity_at(connection: Any, key: Key, at: int, output: str) -> None:
-    image = entity_at(connection, key, at)
+def _show_entity_at(log: Log, key: Key, at: int, output: str) -> None:
+    image = log.entity_at(key, at)
     if output != "table":
         print_value(image, output)
     elif image is not None:

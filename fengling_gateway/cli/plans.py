@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
@@ -17,7 +17,6 @@ from fengling_gateway.editing.changes import SIGNS, FieldChange, Planned, shown_
 from fengling_gateway.editing.drift import Drift
 from fengling_gateway.editing.images import as_people_write, is_usual, parts
 from fengling_gateway.editing.planning import ChangePlan
-from fengling_gateway.editing.refusals import subject
 from fengling_gateway.editing.transaction import Committed
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.times import moment
@@ -43,17 +42,41 @@ class Line(NamedTuple):
     fields: Sequence[FieldChange]
 
 
-def planned_lines(changes: Iterable[Planned]) -> Iterator[Line]:
+class ShownPlan(NamedTuple):
+    """
+    A plan as anybody may see it, whoever has made it.
+
+    Attributes:
+        changes: with durations and times as numbers.
+        warnings: what is odd because of it, as JSON.
+        public: routes that anybody may ask then.
+    """
+
+    changes: Sequence[Line]
+    warnings: Sequence[Mapping[str, Any]]
+    public: Sequence[str]
+
+
+def shown_plan(planned: ChangePlan) -> ShownPlan:
+    warnings = [one._asdict() for one in planned.warnings(time.time())]
+    return ShownPlan(shown_changes(planned.changes), warnings, planned.public())
+
+
+def shown_changes(changes: Iterable[Planned]) -> list[Line]:
+    return [Line(one.action, one.key, shown_fields(one)) for one in changes]
+
+
+def planned_lines(changes: Iterable[Line]) -> Iterator[Line]:
     """Yield what a plan does; of what is new, what is not as by default, and what goes, goes."""
     for one in changes:
-        yield Line(one.action, one.key, () if one.action == "delete" else _as_written(one))
+        yield one._replace(fields=() if one.action == "delete" else _as_written(one))
 
 
-def _as_written(change: Planned) -> list[FieldChange]:
+def _as_written(change: Line) -> list[FieldChange]:
     kind = change.key.kind
     fields = [
         FieldChange(one.name, *(as_people_write(one.name, it) for it in (one.before, one.after)))
-        for one in shown_fields(change)
+        for one in change.fields
     ]
     if change.action == "create":
         fields = [one for one in fields if not is_usual(kind, one.name, one.after)]
@@ -95,24 +118,24 @@ def value(it: Any) -> Text:
     return Text(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…")
 
 
-def plan_document(planned: ChangePlan, committed: Committed | None = None) -> dict[str, Any]:
+def plan_document(plan: ShownPlan, committed: Committed | None = None) -> dict[str, Any]:
     """Return a plan as JSON, and what became of it."""
     document: dict[str, Any] = {
-        "changes": [_plain(change) for change in planned.changes],
-        "warnings": [one._asdict() for one in planned.warnings(time.time())],
-        "public": planned.public(),
+        "changes": [_plain(change) for change in plan.changes],
+        "warnings": [dict(one) for one in plan.warnings],
+        "public": list(plan.public),
     }
     if committed is not None:
         document |= {"revision": committed.revision, "held": committed.held}
     return document
 
 
-def _plain(change: Planned) -> dict[str, Any]:
+def _plain(change: Line) -> dict[str, Any]:
     return {
         "action": change.action,
         "kind": change.key.kind,
         "id": change.key.id,
-        "fields": {field.name: [field.before, field.after] for field in shown_fields(change)},
+        "fields": {field.name: [field.before, field.after] for field in change.fields},
     }
 
 
@@ -153,24 +176,33 @@ def _by_whom(drift: Drift) -> Iterator[str]:
         yield f"and in {more} revisions before"
 
 
-def print_remarks(planned: ChangePlan) -> None:
+def print_remarks(plan: ShownPlan) -> None:
     """Print what is odd because of a plan, and what anybody may ask then."""
     out = console()
-    for one in planned.warnings(time.time()):
-        out.print(Text(f"! {subject(one)} {one.message}", style="magenta"))
-    if public := planned.public():
-        out.print(Text(f"! {public_line(public)}", style="magenta"))
+    for one in plan.warnings:
+        out.print(Text(plain(f"! {_subject(one)} {one['message']}"), style="magenta"))
+    if plan.public:
+        out.print(Text(f"! {public_line(plan.public)}", style="magenta"))
 
 
-def print_outcome(planned: ChangePlan, committed: Committed | None) -> None:
+def _subject(warning: Mapping[str, Any]) -> Key:
+    """Return what a warning is about, as `fengling_gateway.editing.refusals.subject` does."""
+    if "instance" in warning:
+        return Key("instance", warning["instance"])
+    if "kind" in warning:
+        return Key(warning["kind"], warning["id"])
+    return Key("route", warning["route"])
+
+
+def print_outcome(plan: ShownPlan, committed: Committed | None) -> None:
     """Print what became of a plan; nothing where it is only a plan."""
-    if not planned.changes:
+    if not plan.changes:
         click.echo("nothing to change")
     elif committed is not None and committed.revision is None:
         click.echo("no revision: the database holds just that already")
     elif committed is not None:
-        word = "change" if len(planned.changes) == 1 else "changes"
-        click.echo(f"revision {committed.revision} ({len(planned.changes)} {word})")
+        word = "change" if len(plan.changes) == 1 else "changes"
+        click.echo(f"revision {committed.revision} ({len(plan.changes)} {word})")
 
 
 def _short(value: Any) -> Text:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import click
 from rich.text import Text
 
-from fengling_gateway.cli import database
+from fengling_gateway.cli.api import ConsoleApi
 from fengling_gateway.cli.configuration import signature_options
-from fengling_gateway.cli.errors import CommandError, answer_no, note
+from fengling_gateway.cli.errors import answer_no, note
+from fengling_gateway.cli.going_back import Back, GoingBack, PlannedBack, in_database
+from fengling_gateway.cli.going_back_console import ConsoleRollback
 from fengling_gateway.cli.output import console, output_option, print_value
+from fengling_gateway.cli.place import Place, place_options
 from fengling_gateway.cli.plans import (
     plan_document,
     planned_lines,
@@ -20,17 +24,8 @@ from fengling_gateway.cli.plans import (
     print_outcome,
     print_remarks,
 )
-from fengling_gateway.cli.target import database_option
-from fengling_gateway.cli.validation import report
-from fengling_gateway.editing import transaction
-from fengling_gateway.editing.planning import ChangePlan, InvalidError
-from fengling_gateway.editing.revisions import ForgottenError, NoRevisionError
-from fengling_gateway.editing.rollback import (
-    ChangedSinceError,
-    NothingError,
-    Rollback,
-    make_rollback,
-)
+from fengling_gateway.editing.transaction import Committed, Signature
+from fengling_gateway.observability.plain import plain
 
 _HELP: Final = """
 Undo revisions, or have everything as it was at one. What that changes is shown first, and
@@ -45,6 +40,9 @@ What a revision changed and another has changed since is not undone alone: name 
 come back is named and stays: values of secrets, of which nobody has the old ones, and clients, keys
 and tokens that have been shut out since. Exit status 1 if the new revision is held because it
 removes too many routes, or if you say no.
+
+With --console the console writes it, as an admin's doing whose token it is shown, and only if it is
+still what you have seen.
 """
 
 
@@ -53,7 +51,7 @@ removes too many routes, or if you say no.
 @click.option("--to", type=int, metavar="REVISION", help="Have everything as it was then.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and write nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask; asked is in a terminal only.")
-@database_option
+@place_options
 @signature_options
 @output_option
 def rollback_command(
@@ -61,101 +59,77 @@ def rollback_command(
     to: int | None,
     dry_run: bool,
     yes: bool,
-    dsn: str,
-    signature: transaction.Signature,
+    place: Place,
+    signature: Signature,
     output: str,
 ) -> None:
     """Plan, show, ask and write; the help above has all forms."""
     if bool(revisions) == (to is not None):
         raise click.UsageError("name the revisions to undo, or one to go back to: --to REVISION")
-    with database.connected(dsn) as connection:
-        planned, plan = _plan(connection, revisions, to)
+    committed = None
+    with _going_back(place, Back(to, revisions)) as back:
+        planned = back.plan()
+        changes = planned.plan.changes
         if output == "table":
-            _print(planned, plan)
-        committed = None
-        if planned.changes and not dry_run:
-            _ask(planned, yes=yes)
-            comment = planned.comment(signature.comment)
-            committed = _write(connection, plan, replace(signature, comment=comment))
-    _tell(planned, plan, committed, output)
-    if dry_run and planned.changes and output == "table":
+            _print(planned)
+        if changes and not dry_run:
+            _ask(len(changes), yes=yes)
+            committed = back.write(signature)
+    _tell(planned, committed, output)
+    if dry_run and changes and output == "table":
         click.echo("dry run: nothing is written")
     if committed is not None and committed.held:
         note(f"fenglingctl: {committed.held}")
         answer_no()
 
 
-def _plan(
-    connection: Any, revisions: tuple[int, ...], to: int | None
-) -> tuple[Rollback, ChangePlan]:
-    try:
-        return make_rollback(connection, to=to, of=revisions)
-    except ChangedSinceError as error:
-        raise CommandError(
-            f"nothing is changed: {error}. Undo those, too, or go back with --to"
-        ) from error
-    except (ForgottenError, NoRevisionError, NothingError) as error:
-        raise CommandError(str(error)) from error
-    except InvalidError as error:
-        report(error.judged, [], {}, "table")
-        raise CommandError("nothing is changed: it would have errors (see above)") from error
+@contextmanager
+def _going_back(place: Place, back: Back) -> Iterator[GoingBack]:
+    if not isinstance(place, ConsoleApi):
+        with in_database(place, back) as found:
+            yield found
+        return
+    if click.get_current_context().params.get("author"):
+        raise click.UsageError("over a console the author is who the token is of, not --author")
+    yield ConsoleRollback(place, back)
 
 
-def _print(planned: Rollback, plan: ChangePlan) -> None:
+def _print(planned: PlannedBack) -> None:
     dropped = sum(one.revisions for one in planned.dropped)
     counted = [f"{one.author} ({one.revisions})" for one in planned.dropped]
     whose = ", ".join(counted) if len(counted) > 1 else planned.dropped[0].author if counted else ""
     revisions = "revision" if dropped == 1 else "revisions"
     out = console()
     if dropped:
-        out.print(Text(f"{planned.what}: takes back {dropped} {revisions}, by {whose}", "bold"))
-    if planned.changes:
-        print_lines(planned_lines(planned.changes), before="IS", after="WOULD BE", empty="")
+        line = plain(f"{planned.what}: takes back {dropped} {revisions}, by {whose}")
+        out.print(Text(line, "bold"))
+    if planned.plan.changes:
+        lines = planned_lines(planned.plan.changes)
+        print_lines(lines, before="IS", after="WOULD BE", empty="")
     for one in planned.left:
-        out.print(Text(f"! {one.key} {one.message}", style="magenta"))
-    print_remarks(plan)
+        out.print(Text(plain(f"! {one.key} {one.message}"), style="magenta"))
+    print_remarks(planned.plan)
 
 
-def _ask(planned: Rollback, *, yes: bool) -> None:
+def _ask(count: int, *, yes: bool) -> None:
     if yes or not sys.stdin.isatty():
         return
-    count = len(planned.changes)
     question = f"Write {'this change' if count == 1 else f'these {count} changes'}?"
     if not click.confirm(question, err=True):
         note("nothing is written")
         answer_no()
 
 
-def _write(
-    connection: Any, plan: ChangePlan, signature: transaction.Signature
-) -> transaction.Committed:
-    try:
-        return transaction.write(connection, plan.changes, signature, plan.refers_to)
-    except transaction.ConflictError as error:
-        raise CommandError(
-            f"nothing is changed: somebody has just changed {error}; look again"
-        ) from error
-    except transaction.BusyError as error:
-        raise CommandError(f"nothing is changed: the database is busy: {error}") from error
-    except transaction.UncertainError as error:
-        raise CommandError(
-            f"the connection broke while the changes were committed ({error}): they are made or "
-            "not, which `fenglingctl history` tells"
-        ) from error
-
-
-def _tell(
-    planned: Rollback, plan: ChangePlan, committed: transaction.Committed | None, output: str
-) -> None:
+def _tell(planned: PlannedBack, committed: Committed | None, output: str) -> None:
     if output == "table":
-        print_outcome(plan, committed)
+        print_outcome(planned.plan, committed)
         return
     left = [{"code": one.code, **one.key._asdict(), "message": one.message} for one in planned.left]
     print_value(
         {
             "what": planned.what,
             "dropped": [one._asdict() for one in planned.dropped],
-            **plan_document(plan, committed),
+            **plan_document(planned.plan, committed),
             "left": left,
         },
         output,

@@ -152,9 +152,18 @@ def _management_api(
 
 def _console(console: str | None, token_file: Path | None, context: str | None) -> NamedConsole:
     chosen = read_context(context, os.environ)
-    url = console or os.environ.get("FENGLING_CONSOLE") or chosen.get("console")
-    api = ConsoleApi(url or DEFAULT_CONSOLE, lambda: _token(token_file, chosen))
-    return NamedConsole(url, api)
+    url = console or console_named(chosen)
+    return NamedConsole(url, console_api(url or DEFAULT_CONSOLE, token_file, chosen))
+
+
+def console_named(context: Mapping[str, str]) -> str | None:
+    """Return the URL of the console that the environment names, or else a context."""
+    return os.environ.get("FENGLING_CONSOLE") or context.get("console")
+
+
+def console_api(url: str, token_file: Path | None, context: Mapping[str, str]) -> ConsoleApi:
+    """Return how a console is asked, with the token that is named in any way."""
+    return ConsoleApi(url, lambda: _token(token_file, context))
 
 
 def _token(option: Path | None, context: Mapping[str, str]) -> str:
@@ -181,12 +190,14 @@ def _read_token(path: Path) -> str:
         raise CommandError(f"the token file {path}: {reason}") from error
 
 
+def database_named(environ: Mapping[str, str]) -> str | None:
+    """Return the DSN that the environment names; that of a gateway's settings, which may read, last."""
+    return environ.get("FENGLING_DATABASE") or environ.get("FENGLING_DATABASE__URL") or None
+
+
 def _dsn(database: str | None, context: str | None) -> str:
     named = (
-        database
-        or os.environ.get("FENGLING_DATABASE")
-        or os.environ.get("FENGLING_DATABASE__URL")
-        or read_context(context, os.environ).get("database")
+        database or database_named(os.environ) or read_context(context, os.environ).get("database")
     )
     if named:
         return named

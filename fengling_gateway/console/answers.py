@@ -150,6 +150,17 @@ RETENTION: Final = having(
     shortened_at=_TIME_OR_NULL,
 )
 
+_UNDONE: Final = {**list_of(REVISION), "minItems": 1, "maxItems": 100}
+_SEEN: Final = text(100)
+
+GOING_BACK: Final = {
+    "oneOf": [
+        taking(("to",), to=REVISION, plan=_SEEN),
+        taking(("of",), of=_UNDONE, plan=_SEEN),
+    ],
+    "examples": [{"to": 411}, {"of": [412, 415]}],
+}
+
 _DURATION: Final[Schema] = {"anyOf": [text(50), {"type": "null"}]}
 
 KEEP: Final = {

@@ -1,0 +1,1 @@
+`fenglingctl history`, `rollback` and `events` work over a console, too (`--console URL` and a token), and print what they print of a database. `POST /api/console/rollback` undoes several revisions together (`of`), and with the `plan` of a dry run it writes only what that has shown.
