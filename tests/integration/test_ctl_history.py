@@ -263,7 +263,8 @@ def test_events_are_told_as_they_happen(over_console: Ctl, fleet: Fleet) -> None
     sql = fleet.sql
     began = newest(fleet)
     with over_console.running("events") as told:
-        assert told.stderr is not None and told.stdout is not None
+        assert told.stderr is not None
+        assert told.stdout is not None
         assert told.stderr.readline() == f"following from revision {began} on\n"
         sql.run(
             "BEGIN; SELECT fengling.describe('the first', author => 'eve');"
@@ -288,7 +289,8 @@ def test_nothing_is_missed_while_the_console_is_away(fleet: Fleet, over_console:
     ctl = Ctl({**over_console.variables, "FENGLING_CONSOLE": console.address})
     began = newest(fleet)
     with ctl.running("events", "-o", "json", "--count", "3") as told:
-        assert told.stderr is not None and told.stdout is not None
+        assert told.stderr is not None
+        assert told.stdout is not None
         told.stderr.readline()
         fleet.sql.run("UPDATE fengling.service SET name = 'a' WHERE id = 'v2'")
         assert json.loads(told.stdout.readline())["id"] == began + 1
