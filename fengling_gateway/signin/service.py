@@ -99,6 +99,11 @@ class SignIn:
             *(Operation("GET", path.decode(), pages.file) for path in markup.FILES),
         )
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is known which sessions have ended."""
+        return self.watch.ended.is_known
+
     def start(self) -> Deferred[None]:
         """Fires when it is known which sessions have ended, or that nobody can tell now."""
         return self.watch.start()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.access.verifiers import Kept, RevokedError, as_kept
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import Operator
@@ -30,6 +31,7 @@ SOURCE: Final = "session "
 UNATTENDED: Final = b"x-unattended"
 """A header of what a page asks for by itself: that does not make a session last longer."""
 
+_NOT_KNOWN: Final = "which sessions have ended has not been read from the database yet"
 _EVENTS: Final = b"text/event-stream"
 _RENEWALS: Final = 20
 """How often in an idle time a cookie is made anew, at most."""
@@ -118,6 +120,7 @@ class Sessions:
 
         Raises:
             TokenError: it shows one that is over, or none of ours.
+            ProblemError: ``source_unavailable``: nobody can tell yet whether it is over.
         """
         token = self._cookies.shown(request, self._names())
         if token is None:
@@ -147,6 +150,8 @@ class Sessions:
         if type(idle) is not int or type(how) is not str:
             raise TokenError("wrong_claims")
         operator = replace(operator_of(claims, _source(how), now), via=via)
+        if not self._ended.is_known:
+            raise ProblemError("source_unavailable", _NOT_KNOWN)
         if self._ended.is_over(operator.token_id, operator.expires_at):
             raise RevokedError(operator)
         if now >= idle:

@@ -86,12 +86,17 @@ class EndedSessions:
 
     Bounded: what does not fit is forgotten, those that would end first before others, and every
     session that ends no later than one that is forgotten is over.
+
+    Attributes:
+        is_known: whether those that were ended before have been read. Until then nobody
+            can tell of any session that it is good.
     """
 
     def __init__(self, max_kept: int = MAX_KEPT) -> None:
         self._ends: dict[str, float] = {}
         self._max_kept = max_kept
         self._all_until = 0.0
+        self.is_known = False
 
     def __len__(self) -> int:
         return len(self._ends)

@@ -3,7 +3,8 @@ Keeps what is known of ended sessions up to date with the database.
 
 Each console reads every two seconds what others have ended, and knows at once what
 is ended by itself. While the database can't be asked, sessions stay as good as they
-were; what was ended here is told when it can be.
+were; what was ended here is told when it can be. One that has just started believes
+none before it has read.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class SpentWatch:
             newer = await self._run(spent.read_newer, self._latest)
             self._latest = newer.latest
             self.ended.add(newer.sessions, now=self._wall_clock())
+            self.ended.is_known = True
             if self._looks % PRUNE_EVERY == 0:
                 await self._run(spent.prune)
             self._looks += 1

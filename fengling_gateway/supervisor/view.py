@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import secrets
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from fengling_gateway import __version__
+from fengling_gateway.access.kept_tokens import kept_token
 from fengling_gateway.balancing.instance import split_instance_address
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.reading import NotHeldError, SourceError
@@ -43,14 +43,9 @@ FLEET_POLL_SECONDS: Final = 0.05
 REJECTED_SHOWN: Final = 100
 """Rejected entities that the status names: 10,000 are nothing that anybody reads at once."""
 
-NOTHING_KNOWN: Final = {
-    "scopes": [READ, WRITE],
-    "tenants": None,
-    "expires_at": None,
-    "revoked_at": None,
-}
+UNREAD: Final = (READ, WRITE)
 """
-What holds for a token before there is a configuration to say what is revoked: whoever had a
+The scopes of a token before there is a configuration to say what is revoked: whoever had a
 token may look, and have the source looked at, which is what there is to do then.
 """
 
@@ -195,14 +190,9 @@ class SupervisorView:
         return self._supervisor.config.bodies
 
     def management_token(self, token_id: str) -> Mapping[str, Any] | None:
-        if self._supervisor.loop.position is None:
-            return NOTHING_KNOWN
-        config, key = self._supervisor.config, Key("management_token", token_id)
-        if key in config.rejected:
-            # It may have been meant to be revoked.
-            return {**NOTHING_KNOWN, "revoked_at": 0.0}
-        body = config.bodies.get(key)
-        return None if body is None else json.loads(body)
+        supervisor = self._supervisor
+        config = None if supervisor.loop.position is None else supervisor.config
+        return kept_token(config, token_id, unread=UNREAD)
 
     def position(self) -> dict[str, Any] | None:
         return position_values(self._supervisor.loop.position)

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from fengling_gateway.access.audit import AuditTrail
 from fengling_gateway.access.gate import Gate
+from fengling_gateway.access.kept_tokens import kept_token
 from fengling_gateway.access.port import bind
-from fengling_gateway.access.verifiers import LocalTokens
+from fengling_gateway.access.verifiers import Kept, LocalTokens
 from fengling_gateway.auth.tokens import TokenRing
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.postgres import PostgresSource
@@ -38,7 +39,7 @@ from fengling_gateway.console.trying import Trying
 from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.health.service import HealthService
-from fengling_gateway.model.entity import Key
+from fengling_gateway.model.management_tokens import READ
 from fengling_gateway.settings import ConsoleSettings
 from fengling_gateway.settings.values import name_server
 from fengling_gateway.signin.desk import Surroundings
@@ -146,7 +147,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         ),
         summary=summary,
         events=events,
-        is_ready=lambda: _ready(mirror),
+        is_ready=lambda: _ready(mirror, signin),
         metrics=lambda: render(mirror, store, fleet, events, refusals),
     )
     api = ConsoleApi(
@@ -254,19 +255,19 @@ def _bus(
     )
 
 
-def _kept(mirror: Mirror) -> Callable[[str], Mapping[str, Any] | None]:
+def _kept(mirror: Mirror) -> Kept:
     """Say what is kept of a token, by its id."""
-    import json
 
     def kept(token_id: str) -> Mapping[str, Any] | None:
-        body = mirror.config.bodies.get(Key("management_token", token_id))
-        row: Mapping[str, Any] | None = None if body is None else json.loads(body)
-        return row
+        config = None if mirror.position is None else mirror.config
+        return kept_token(config, token_id, unread=(READ,))
 
     return kept
 
 
-def _ready(mirror: Mirror) -> tuple[bool, dict[str, Any]]:
+def _ready(mirror: Mirror, signin: SignIn) -> tuple[bool, dict[str, Any]]:
+    if mirror.is_judged and not signin.is_ready:
+        return False, {"reason": "which sessions have ended has not been read yet"}
     if mirror.is_judged:
         return True, {}
     return False, {"reason": mirror.problem or "the configuration has not been read yet"}

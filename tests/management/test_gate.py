@@ -16,7 +16,6 @@ from fengling_gateway.management.api import ManagementApi
 from fengling_gateway.management.listener import OPEN_PATHS
 from fengling_gateway.model.entity import Key, canonical
 from fengling_gateway.model.management_tokens import ADMIN, READ
-from fengling_gateway.supervisor.view import NOTHING_KNOWN
 from tests.management.fake_gateway import (
     NOW,
     OTHER_KEY,
@@ -81,6 +80,7 @@ SPELLINGS = (
 )
 
 REVOKED = Key("management_token", "revoked-1")
+UNLIMITED = {"scopes": None, "tenants": None, "expires_at": None, "revoked_at": None}
 
 
 def tampered(good: str) -> str:
@@ -122,7 +122,7 @@ def test_the_sweep_knows_every_operation() -> None:
 def test_without_a_valid_token_no_spelling_is_answered(credentials: tuple[bytes, ...]) -> None:
     """Every operation times every spelling: 401 or 429, and the gateway isn't asked."""
     gateway = FakeGateway()
-    gateway.served[REVOKED] = canonical({**NOTHING_KNOWN, "revoked_at": NOW - 1})
+    gateway.served[REVOKED] = canonical({**UNLIMITED, "revoked_at": NOW - 1})
     root = resource(gateway)
     for (method, path), spell in product(documented_paths(), SPELLINGS):
         if path in OPEN_PATHS:
@@ -238,7 +238,7 @@ def test_requests_without_a_token_are_never_limited() -> None:
 def test_a_revoked_token_is_told_so() -> None:
     """Its holder had a valid one; the trail says whose it was."""
     gateway = FakeGateway()
-    gateway.served[REVOKED] = canonical({**NOTHING_KNOWN, "revoked_at": NOW - 1})
+    gateway.served[REVOKED] = canonical({**UNLIMITED, "revoked_at": NOW - 1})
     root = resource(gateway)
     answer = ask_raw(root, b"/api/gateway/status", headers=CREDENTIALS["revoked"])
     assert json_of(answer.body)["detail"] == "the token is revoked"

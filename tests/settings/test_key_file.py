@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -16,7 +17,7 @@ ENOUGH = {
     "FENGLING_FILE__PATH": "/routes.yaml",
     "FENGLING_MANAGEMENT__ENABLED": "false",
 }
-OLD, NEW = (f"{name}:{os.urandom(32).hex()}" for name in ("2025", "2026"))
+OLD, NEW = (f"{year}:{Random(year).randbytes(32).hex()}" for year in (2025, 2026))
 
 
 @pytest.fixture

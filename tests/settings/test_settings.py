@@ -8,6 +8,7 @@ import re
 import secrets
 import tomllib
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from fengling_gateway.settings.environment import OTHERS, known_keys, variable
 from fengling_gateway.settings.model import ListenerLimitSettings
 from fengling_gateway.settings.sample import sample
 
-KEY = f"a:{secrets.token_hex(32)}"
+KEY, SYNC_KEY = (f"a:{Random(seed).randbytes(32).hex()}" for seed in (1, 2))
 URL = "postgresql://gateway:hunter2@db/fengling"
 ENOUGH = {"FENGLING_DATABASE__URL": URL, "FENGLING_MANAGEMENT__TOKEN_KEYS": KEY}
 
@@ -360,8 +361,8 @@ class ProblemTests:
             '[[listeners]]\nname = "a"\naddress = "[::]:8001"',
             '[[listeners]]\nname = "a"\naddress = "127.0.0.2:8001"',
             '[management]\nenabled = false\naddress = "127.0.0.1:8000"',
-            f'[sync]\nkeys = ["a:{secrets.token_hex(32)}"]\n[redis]\nurl = "valkey://h/1"',
-            f'[sync]\nkeys = ["a:{secrets.token_hex(32)}"]\n[redis]\nurl = "valkeys://u:p@h"',
+            f'[sync]\nkeys = ["{SYNC_KEY}"]\n[redis]\nurl = "valkey://h/1"',
+            f'[sync]\nkeys = ["{SYNC_KEY}"]\n[redis]\nurl = "valkeys://u:p@h"',
         ],
     )
     def test_what_is_unusual_is_allowed(self, tmp_path: Path, toml: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
+from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.access.verifiers import LocalTokens
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import Operator
@@ -22,6 +23,7 @@ from tests.signin.requests import (
     NOW,
     RING,
     Browser,
+    known_sessions,
     person,
     request,
     sessions,
@@ -232,7 +234,7 @@ def test_cookie_that_is_there_twice_is_refused() -> None:
 
 def test_ended_session_is_refused_and_named() -> None:
     """The audit trail says whose it was."""
-    ended, browser = EndedSessions(), signed_in()
+    ended, browser = known_sessions(), signed_in()
     at = sessions(ended=ended)
     operator = at.operator_of(browser.ask(), now=NOW)
     assert at.is_good(operator, now=NOW)
@@ -241,6 +243,13 @@ def test_ended_session_is_refused_and_named() -> None:
         at.operator_of(browser.ask(), now=NOW)
     assert caught.value.operator.subject == "ada"
     assert not at.is_good(operator, now=NOW)
+
+
+def test_no_session_is_believed_before_it_is_known_which_have_ended() -> None:
+    """A console that has just started would let in who has signed out."""
+    with pytest.raises(ProblemError) as caught:
+        sessions(ended=EndedSessions()).operator_of(signed_in().ask(), now=NOW)
+    assert caught.value.code == "source_unavailable"
 
 
 @pytest.mark.parametrize("name", ["t1", None])

@@ -66,6 +66,15 @@ class SpentWatchTests(SynchronousTestCase):
         self.successResultOf(self.one.end_session("a", END))
         assert self.watch().ended.is_over("a", END)
 
+    def test_nothing_is_known_before_the_database_has_been_read(self) -> None:
+        """Nor while it is away."""
+        self.table.away = True
+        watch = self.watch()
+        assert not watch.ended.is_known
+        self.table.away = False
+        self.clock.advance(LOOK_SECONDS)
+        assert watch.ended.is_known
+
     def test_link_is_used_once(self) -> None:
         """At whichever console."""
         assert self.successResultOf(self.one.use_link("l", END))
