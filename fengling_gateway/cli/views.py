@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import click
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fengling_gateway.cli.output import ago, cell, print_facts, print_table
 from fengling_gateway.model.times import moment
+from fengling_gateway.observability.plain import plain
 
 Column = tuple[str, Callable[[Mapping[str, Any]], Any]]
 
@@ -197,6 +198,7 @@ def print_status(status: Mapping[str, Any]) -> None:
             ("entities", _counts(status.get("entities") or {})),
             ("rejected", _warning(_counts(_rejected_by_kind(status)))),
             ("held", _warning(_held(status.get("held") or {}))),
+            *_beside(status),
             *(("warning", _warning(one["message"])) for one in status.get("warnings") or ()),
         )
     )
@@ -209,6 +211,20 @@ def print_status(status: Mapping[str, Any]) -> None:
     more = status.get("rejected_total", len(rejected)) - len(rejected[:_REJECTED])
     if more > 0:
         click.echo(f"\nand {more} more rejected: fenglingctl get rejected")
+
+
+def _beside(status: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
+    """Say what else decides about requests, where it does."""
+    health = status.get("health") or {}
+    if health.get("state") == "stale":
+        age = health.get("age_s")
+        since = "since it began" if age is None else f"for {age:.0f} s"
+        yield "health", _warning(f"stale: nobody has probed {since}; unhealthy counts as unknown")
+    if status.get("drained"):
+        yield "drained", _warning("says that it is not ready")
+    for one in status.get("switched_off") or ():
+        why = f": {one['comment']}" if one.get("comment") else ""
+        yield "switched off", _warning(plain(f"{one['kind']} {one['id']}, by {one['by']}{why}"))
 
 
 def _print_rejected(rejected: Iterable[Mapping[str, Any]]) -> None:

@@ -64,6 +64,26 @@ def test_status_names_what_needs_attention(run: Run, gateway: StubGateway) -> No
         assert words in result.stdout, words
 
 
+def test_status_says_what_decides_beside_the_configuration(run: Run, gateway: StubGateway) -> None:
+    """That nobody probes, that the node is drained, and what somebody has switched off."""
+    beside = {
+        "health": {"state": "stale", "term": 3, "holder": "c1", "age_s": 75.2},
+        "drained": True,
+        "switched_off": [
+            {"kind": "route", "id": "orders", "off": True, "by": "jane", "at": 1, "comment": "fire"}
+        ],
+    }
+    gateway.answers["GET", "status"] = (200, {**STATUS, **beside})
+    shown = run("status").stdout
+    assert "stale: nobody has probed for 75 s" in shown
+    assert "says that it is not ready" in shown
+    assert "route orders, by jane: fire" in shown
+    calm = {"health": {"state": "fresh"}, "drained": False, "switched_off": []}
+    gateway.answers["GET", "status"] = (200, {**STATUS, **calm})
+    shown = run("status").stdout
+    assert not [word for word in ("health", "drained", "switched off") if word in shown]
+
+
 def test_status_says_how_much_is_rejected_beyond_what_it_names(
     run: Run, gateway: StubGateway
 ) -> None:
