@@ -34,7 +34,6 @@ _LIBPQ: Final = {
     "keepalives_interval": "2",
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
-    "fallback_application_name": "fengling-gateway",
 }
 
 
@@ -45,14 +44,21 @@ class Guarded:
     Args:
         dsn: URL or key=value form; what it says goes before our own options.
         connect_timeout: seconds for each host it names.
+        application: what the database calls us, unless the DSN says something else.
 
     Raises:
         psycopg2.Error: from every method that talks, also for an aborted step.
     """
 
-    def __init__(self, dsn: str, *, connect_timeout: float) -> None:
-        options = {**_LIBPQ, "connect_timeout": str(max(1, math.ceil(connect_timeout)))}
-        self._connection = connect(dsn, **options)
+    def __init__(
+        self, dsn: str, *, connect_timeout: float, application: str = "fengling-gateway"
+    ) -> None:
+        self._connection = connect(
+            dsn,
+            **_LIBPQ,
+            connect_timeout=str(max(1, math.ceil(connect_timeout))),
+            fallback_application_name=application,
+        )
         self._connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
         # Of our own, so that abort() can't hit a descriptor that libpq has closed and
         # somebody else has been given since.

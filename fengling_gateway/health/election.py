@@ -119,7 +119,11 @@ class Candidate:
             connection.abort_overdue()
 
     def _stand(self) -> None:
-        connection = self._connection = Guarded(self._dsn, connect_timeout=self._connect_timeout)
+        connection = self._connection = Guarded(
+            self._dsn,
+            connect_timeout=self._connect_timeout,
+            application=table.application(self._name),
+        )
         table.open_session(connection)
         while not self._stopped.is_set():
             if table.try_lock(connection):

@@ -43,6 +43,11 @@ class Connection(Protocol):
     ) -> list[tuple[Any, ...]]: ...
 
 
+def application(name: str) -> str:
+    """Return what a console is called by the database, and so in history, as whatever else it writes."""
+    return f"fengling-console {name}"
+
+
 class TermOverError(Exception):
     """Somebody else probes; what was to be written is not."""
 

@@ -289,7 +289,11 @@ class DatabasePen:
     def _write(self, term: int, verdicts: Sequence[Verdict]) -> None:
         try:
             if self._connection is None or self._connection.closed:
-                self._connection = Guarded(self._dsn, connect_timeout=self._connect_timeout)
+                self._connection = Guarded(
+                    self._dsn,
+                    connect_timeout=self._connect_timeout,
+                    application=table.application(self._author),
+                )
             table.write(self._connection, term, self._author, verdicts)
         except TermOverError:
             raise

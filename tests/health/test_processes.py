@@ -165,6 +165,10 @@ class OneConsoleTests:
         )
         cluster.wait_for(a="healthy")
         assert cluster.authors()[-1] == "c1"
+        [(application,)] = cluster.sql(
+            "SELECT application FROM fengling.revision WHERE kind = 'health' ORDER BY id DESC LIMIT 1"
+        )
+        assert application == "fengling-console c1"
 
     def test_restarted_console_goes_on_from_what_is_known(self, cluster: Cluster) -> None:
         """Nothing is written again, and nothing forgotten."""
