@@ -84,6 +84,10 @@ def test_pages_are_turned(page: Page, place: Place) -> None:
     page.get_by_role("button", name="Next").click()
     page.get_by_text("Page 2 of 101").wait_for()
     wait_until(lambda: page.locator("tbody tr").first.inner_text() != first)
+    page.locator("tbody tr").nth(7).get_by_role("link").first.click()
+    page.get_by_label("Priority").wait_for()
+    page.go_back()
+    page.get_by_text("Page 2 of 101").wait_for()
     page.get_by_role("button", name="Before").click()
     wait_until(lambda: page.locator("tbody tr").first.inner_text() == first)
 

@@ -201,6 +201,42 @@ def test_conflict_is_met_on_saving(page: Page, place: Place) -> None:
     assert (now["priority"], now["methods"]) == (5, ["GET"])
 
 
+def test_what_is_typed_while_it_is_saved_stays(page: Page, place: Place) -> None:
+    """A worker may keep somebody waiting for seconds, and they go on typing."""
+    place.console.api("POST", "/routes", {"id": "slow", "path": "/slow", "service_id": "hello"})
+    go(page, place, "/routes/slow")
+    saves: list[Any] = []
+
+    def hold(route: Any) -> None:
+        saves.append(route)
+
+    page.route("**/routes/slow?wait=all*", hold, times=1)
+    page.get_by_label("Priority").fill("4")
+    page.get_by_text("nothing odd about it").wait_for()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Saving…").wait_for()
+    page.get_by_role("textbox", name="Path").first.fill("/slow/{id}")
+    wait_until(lambda: page.wait_for_timeout(10) or saves)
+    saves[0].continue_()
+    notice(page, "2/2 workers")
+    assert place.console.api("GET", "/routes/slow")["priority"] == 4
+    page.get_by_text("nothing odd about it").wait_for()
+    assert page.get_by_role("textbox", name="Path").first.input_value() == "/slow/{id}"
+    page.get_by_role("button", name="Save").click()
+    wait_until(lambda: place.console.api("GET", "/routes/slow")["path"] == "/slow/{id}")
+
+
+def test_somebody_types_where_they_are_led(page: Page, place: Place) -> None:
+    """What is typed on a page for something new is its id, and no row of shortcuts."""
+    go(page, place, "/routes")
+    page.locator("tbody tr").first.wait_for()
+    page.keyboard.press("n")
+    page.wait_for_url("**/routes/new")
+    page.keyboard.type("grafana")
+    assert page.get_by_label("Id", exact=True).input_value() == "grafana"
+    assert page.url.endswith("/routes/new")
+
+
 def test_undo_takes_back_what_was_saved(page: Page, place: Place) -> None:
     place.console.api("POST", "/routes", {"id": "undone", "path": "/undone", "service_id": "hello"})
     go(page, place, "/routes/undone")
@@ -223,6 +259,8 @@ def test_route_is_deleted_after_a_question(page: Page, place: Place) -> None:
     dialog.get_by_role("button", name="Delete it").click()
     page.wait_for_url("**/routes")
     assert place.console.ask("GET", "/api/console/routes/gone")[0] == 404
+    go(page, place, "/routes/gone")  # who has done that?
+    page.locator(".past").get_by_text("jane by fengling-console deleted it").wait_for()
 
 
 def test_question_before_deleting_says_whose_it_is(page: Page, place: Place) -> None:
@@ -387,6 +425,10 @@ def test_tenants_see_their_own(browser: Any, place: Place) -> None:
     page.get_by_label("Priority").fill("2")
     page.get_by_role("button", name="Save").click()
     notice(page, "2/2 workers")
+    for name in ("Switch off", "Send a request"):
+        assert page.get_by_role("button", name=name).count() == 0
+    go(page, place, "/routes/new")
+    assert page.get_by_label("Tenant").input_value() == "acme"
     context.close()
 
 

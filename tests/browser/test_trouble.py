@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -94,6 +95,40 @@ def test_route_is_switched_off_and_on(page: Page, place: Place) -> None:
     wait_until(lambda: place.gateway.get("/kill")[0] == 200)
     home(page, place)
     sentence(page, "All 2 workers serve")
+
+
+def test_route_is_switched_off_while_it_cannot_be_read(page: Page, place: Place) -> None:
+    """Switches need no database: neither does the page that has them."""
+    place.console.api(
+        "POST", "/routes?wait=all", {"id": "urgent", "path": "/urgent", "service_id": "hello"}
+    )
+    away = {"status": 503, "code": "source_unavailable", "detail": "the database can't be reached"}
+    page.route(
+        "**/api/console/routes/urgent",
+        lambda route: route.fulfill(
+            status=503, content_type="application/problem+json", body=json.dumps(away)
+        ),
+    )
+    page.goto(f"{place.console.url}/routes/urgent")
+    page.get_by_text("the database can't be reached").wait_for()
+    page.get_by_role("button", name="Switch off").click()
+    page.get_by_role("dialog").get_by_role("button", name="Switch it off").click()
+    wait_until(lambda: place.gateway.get("/urgent")[0] == 503)
+    page.get_by_role("button", name="Switch on again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Switch on").click()
+    wait_until(lambda: place.gateway.get("/urgent")[0] == 200)
+
+
+def test_traffic_that_nobody_tells_is_no_number(page: Page, place: Place) -> None:
+    """What there was before Redis went away is not what there is now."""
+    chart = page.locator(".chart", has_text="Requests a second").locator(".chart-value")
+    wait_until(lambda: page.wait_for_timeout(50) or chart.inner_text() != "–")
+    summary = {**place.console.api("GET", "/summary"), "fleet_problem": "Redis is not connected"}
+    page.route("**/api/console/events", lambda route: route.abort())
+    page.route("**/api/console/summary", lambda route: route.fulfill(json=summary))
+    page.reload()
+    page.get_by_role("heading", name="What has changed").wait_for()
+    chart.get_by_text("–").wait_for()
 
 
 def test_unhealthy_instance_is_named(page: Page, place: Place, sql: Sql) -> None:

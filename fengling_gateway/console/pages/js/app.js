@@ -44,7 +44,8 @@ function show({ view, params, query, path }) {
   (view ?? nothing)(page);
   scrollTo(0, 0);
   // Where somebody goes on by keyboard, and what a screen reader tells.
-  if (!isFirst) main.querySelector("h1")?.focus({ preventScroll: true });
+  // (Browsers heed `autofocus` only while a document is being loaded.)
+  if (!isFirst) (main.querySelector("[autofocus]") ?? main.querySelector("h1"))?.focus({ preventScroll: true });
 }
 
 function nothing(page) {

@@ -88,7 +88,7 @@ async function entities(text) {
   const lists = await Promise.all(
     ["routes", "services"].map((kind) =>
       get(`/${kind}`, { q: text, limit: MOST })
-        .then(({ items }) => items.map((one) => ({ title: one.id, href: `/${kind}/${encodeURIComponent(one.id)}`, note: one.path ?? one.name ?? kind })))
+        .then(({ items }) => items.map((one) => ({ title: one.id, href: `/${kind}/${encodeURIComponent(one.id)}`, note: `${kind.slice(0, -1)} ${one.path ?? one.name ?? ""}` })))
         .catch(() => []),
     ),
   );

@@ -29,7 +29,7 @@ export function revisionTable(revisions, { extra } = {}) {
         { "data-key": String(one.id) },
         h("td", { class: "number" }, h("a", { href: `/history/${one.id}`, "data-row": true }, String(one.id))),
         h("td", { class: "nowrap" }, when(one.committed_at)),
-        h("td", {}, author(one)),
+        h("td", { class: "who" }, author(one)),
         h("td", { class: "comment" }, one.comment ?? h("span", { class: "quiet" }, "–"), " ", stateBadge(one.state)),
         h("td", { class: "what" }, what(one)),
         extra && h("td", { class: "end" }, extra(one)),

@@ -51,12 +51,15 @@ export function go(href, { replace = false } = {}) {
   arrive({});
 }
 
-// Have the address say what the page shows, without showing another.
-export function say(query) {
+// Have the address say what the page shows, without showing another. `keep` is what `kept` returns to
+// whoever comes back to it.
+export function say(query, keep = null) {
   const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value)).toString();
   shown = location.pathname + (text ? `?${text}` : "");
-  history.replaceState(null, "", shown);
+  history.replaceState(keep, "", shown);
 }
+
+export const kept = () => history.state;
 
 // What is lost if somebody leaves is asked about; null: nothing is.
 export function guardWith(question) {

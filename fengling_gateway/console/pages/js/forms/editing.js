@@ -33,11 +33,25 @@ export class Editing {
     this.checked = null; // the newest answer of a dry run
     this.error = null; // the newest error, of a dry run or of saving
     this.conflict = null; // the entity as somebody else has made it meanwhile
+    this.sent = null; // what is being saved: its fields and comment
     this.isChecking = false;
     this.isSaving = false;
     this.typed.clear();
     this.#asked++;
     clearTimeout(this.#timer);
+  }
+
+  // Begin again from what has been saved, with what has been typed while it was.
+  goOn(base) {
+    const { sent, fields, typed, comment } = this;
+    const late = changedFields(this.kind, sent.fields, fields);
+    const stillTyped = [...typed];
+    this.begin(base);
+    this.comment = comment === sent.comment ? "" : comment;
+    if (!late.length) return;
+    this.fields = { ...this.fields, ...Object.fromEntries(late.map((name) => [name, fields[name]])) };
+    this.typed = new Map(stillTyped);
+    this.checkSoon();
   }
 
   get isNew() {
@@ -68,7 +82,8 @@ export class Editing {
 
   checkSoon() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.check(), PAUSE_MS);
+    // (What is typed while it is saved is tried out afterwards, upon what it is then.)
+    if (!this.isSaving) this.#timer = setTimeout(() => this.check(), PAUSE_MS);
     this.isChecking = true;
     this.changed();
   }
@@ -101,6 +116,7 @@ export class Editing {
     clearTimeout(this.#timer);
     this.#asked++;
     this.isSaving = true;
+    this.sent = { fields: this.fields, comment: this.comment };
     this.changed();
     try {
       return await this.#send({ wait: "all", timeout: "5s", comment: this.comment, force, take_over: takeOver });

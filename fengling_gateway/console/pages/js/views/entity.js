@@ -60,8 +60,7 @@ export class EntityPage {
       form: () => this.form(this.editing),
       saved: (answer) => {
         this.isDone = this.isNew && answer !== null;
-        if (answer?.entity && !this.isNew) this.editing.begin(answer.entity);
-        this.editing.comment = "";
+        if (answer?.entity && !this.isNew) this.editing.goOn(answer.entity);
         this.saved(answer);
       },
       aside,

@@ -153,7 +153,7 @@ function workerRow(worker, revision) {
   return h(
     "tr",
     { "data-key": `${worker.worker}/${worker.pid}` },
-    h("td", {}, worker.worker, h("span", { class: "quiet" }, ` pid ${worker.pid}`)),
+    h("td", { class: "nowrap" }, worker.worker, h("span", { class: "quiet" }, ` pid ${worker.pid}`)),
     h("td", {}, badge(worker.state === "serving" ? "good" : worker.state === "draining" ? "drain" : "warn", worker.state)),
     h("td", { class: "number" }, isBehind ? badge("warn", String(worker.revision ?? "–"), "behind") : String(worker.revision ?? "–")),
     ...[milliseconds(worker.propagation_ms), rate(told.requests_per_s), rate(told.errors_per_s), milliseconds(told.p50_ms), milliseconds(told.p99_ms), number(told.connections), number(told.in_flight), milliseconds(worker.lag_ms), span(worker.uptime_s)].map((text) => h("td", { class: "number" }, text)),

@@ -41,14 +41,15 @@ function sentence() {
   return h(
     "section",
     { class: `headline ${first.tone}`, "aria-label": "How everything is" },
-    h("p", { class: "headline-text", role: "status" }, icon(first.tone), h("span", {}, `${first.text}.`), first.action && linkButton(first.action.label, first.action.href, { kind: "primary" })),
+    h("p", { class: "headline-text", role: "status" }, icon(first.tone), h("span", {}, /[.?!]$/.test(first.text) ? first.text : `${first.text}.`), first.action && linkButton(first.action.label, first.action.href, { kind: "primary" })),
     others.length > 0 && h("ul", {}, others.map((one) => h("li", {}, badge(one.tone, one.text), " ", one.action && h("a", { href: one.action.href }, one.action.label)))),
   );
 }
 
 function charts() {
   const { samples } = live;
-  const now = samples.at(-1) ?? live.summary?.traffic;
+  // (Nobody knows it while no gateway can tell.)
+  const now = live.summary?.fleet_problem ? null : (samples.at(-1) ?? live.summary?.traffic);
   const of = (name) => samples.map((one) => one[name]);
   const value = (name, short) => now?.[short] ?? now?.[name] ?? null;
   return h(

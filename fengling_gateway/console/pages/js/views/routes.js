@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { h } from "../dom.js";
 import { live, onLive } from "../live.js";
 import { badge, button, empty, failed, heading, linkButton, table, waiting } from "../parts.js";
-import { say } from "../router.js";
+import { kept, say } from "../router.js";
 import { may } from "../session.js";
 import { list, number } from "../text/format.js";
 import { said } from "../text/kinds.js";
@@ -15,7 +15,7 @@ const PAUSE_MS = 120;
 export function routesPage(page) {
   page.title("Routes");
   const wanted = { q: page.query.q ?? "", service: page.query.service ?? "", rejected: page.query.rejected === "true" };
-  let pages = [""]; // the ids after which each page begins, up to the one that is shown
+  let pages = kept()?.pages ?? [""]; // the ids after which each page begins, up to the one that is shown
   let found = null;
   let error = null;
   let asked = 0;
@@ -37,8 +37,12 @@ export function routesPage(page) {
 
   function begin() {
     pages = [""];
-    say({ q: wanted.q, service: wanted.service, rejected: wanted.rejected ? "true" : "" });
+    remember();
     load();
+  }
+
+  function remember() {
+    say({ q: wanted.q, service: wanted.service, rejected: wanted.rejected ? "true" : "" }, { pages });
   }
 
   function search(event) {
@@ -50,6 +54,7 @@ export function routesPage(page) {
   function turn(after) {
     if (after === null) pages.pop();
     else pages.push(after);
+    remember();
     load();
     scrollTo(0, 0);
   }
