@@ -51,8 +51,9 @@ class DirectStore:
 
     def run(self, question: Any, *args: Any) -> Deferred[Any]:
         answer = maybeDeferred(question, self.connection, *args)
-        self.connection.rollback()
-        self.connection.set_session(isolation_level="READ COMMITTED", readonly=False)
+        if not self.connection.closed:
+            self.connection.rollback()
+            self.connection.set_session(isolation_level="READ COMMITTED", readonly=False)
         return answer
 
 
