@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+SILENT_SECONDS: Final = 10.0
+"""Without a heartbeat of who probes: twice of what another one takes to go on."""
+
 Summary = Mapping[str, Any]
 """What `fengling_gateway.console.summary` makes."""
 
@@ -93,10 +96,17 @@ def _draining(summary: Summary) -> Iterator[Sentence]:
 
 
 def _unprobed(summary: Summary) -> Iterator[Sentence]:
-    prober = summary["prober"]
-    if prober is not None and prober["holder"] is None:
-        why = f": {prober['problem']}" if prober.get("problem") else ""
-        yield Sentence("warn", f"Nobody probes instances{why}", "health")
+    prober, stale = summary["prober"], summary["stale"]
+    if stale:
+        verb = "takes" if len(stale) == 1 else "take"
+        what = "what is unhealthy for unknown, as nobody probes instances"
+        yield Sentence("warn", f"{_some(stale)} {verb} {what}", "health")
+    if prober is None:
+        return
+    if prober["problem"]:
+        yield Sentence("warn", f"Instances can't be probed: {prober['problem']}", "health")
+    elif prober["holder"] is None or (prober["heartbeat_age_s"] or 0) > SILENT_SECONDS:
+        yield Sentence("warn", "Nobody probes instances", "health")
 
 
 _WRONG: Final[Sequence[Callable[[Summary], Iterator[Sentence]]]] = (

@@ -59,6 +59,7 @@ class Summary:
             "fleet_problem": self._fleet.problem,
             "nodes": {"live": len(live), "known": len(self._fleet.states)},
             "draining": sorted(one["node"] for one in live if one.get("draining")),
+            "stale": sorted(one["node"] for one in live if one.get("health") == "stale"),
             "switches": _switched_off(live),
             "health": self._health_of_instances(),
             "prober": None if self._health is None else self._health.prober_status(),

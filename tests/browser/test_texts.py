@@ -231,6 +231,10 @@ WELL: dict[str, Any] = {
             {"health": {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["a-1"]}},
             "1 of 3 instances is unhealthy: a-1",
         ),
+        (
+            {"stale": ["n1"]},
+            "n1 takes what is unhealthy for unknown, as nobody probes instances",
+        ),
         ({"switches": ["route/a"]}, "route/a is switched off"),
         ({"draining": ["n1"]}, "n1 drains"),
         (

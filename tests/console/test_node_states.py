@@ -131,7 +131,7 @@ def test_name_is_that_under_which_a_node_is_known() -> None:
     assert readable({"n1": None, "n2": [STATE]}) == {}
 
 
-_ANYTHING = st.recursive(
+ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -145,7 +145,7 @@ _ANYTHING = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(STATE)), _ANYTHING), _ANYTHING)
+@given(st.dictionaries(st.sampled_from(sorted(STATE)), ANYTHING), ANYTHING)
 def test_whatever_a_node_says_nobody_is_taken_for_served(
     different: dict[str, Any], worker: Any
 ) -> None:

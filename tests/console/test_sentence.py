@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from fengling_gateway.console.sentence import sentence
+from fengling_gateway.console.sentence import SILENT_SECONDS, sentence
+
+PROBER = {"term": 1, "holder": "c1", "since": None, "heartbeat_age_s": 0.4, "problem": None}
 
 
 def summary(**different: Any) -> dict[str, Any]:
@@ -21,7 +23,8 @@ def summary(**different: Any) -> dict[str, Any]:
         "rejected": {"count": 0, "named": []},
         "switches": [],
         "draining": [],
-        "prober": {"holder": "c1"},
+        "stale": [],
+        "prober": PROBER,
         **different,
     }
 
@@ -94,6 +97,70 @@ def test_what_is_wrong_is_said(different: dict[str, Any], mood: str, text: str, 
     assert sentence(summary(**different)) == (mood, text, about)
 
 
-def test_the_worst_comes_first() -> None:
-    found = sentence(summary(convergence=BEHIND, health=UNHEALTHY, draining=["n1"]))
-    assert "do not serve" in found.text or "does not serve" in found.text
+def test_nothing_is_said_of_probes_where_this_console_does_not_probe() -> None:
+    """Others may; what gateways make of it is known of them."""
+    assert sentence(summary(prober=None)).mood == "good"
+
+
+@pytest.mark.parametrize(
+    ("prober", "text"),
+    [
+        ({"holder": None, "heartbeat_age_s": None}, "Nobody probes instances"),
+        ({"heartbeat_age_s": SILENT_SECONDS + 1}, "Nobody probes instances"),
+        ({"problem": "no answer"}, "Instances can't be probed: no answer"),
+        ({"problem": "no answer", "holder": None}, "Instances can't be probed: no answer"),
+        ({"heartbeat_age_s": SILENT_SECONDS - 1}, ""),
+        ({"heartbeat_age_s": None}, ""),
+    ],
+)
+def test_that_nobody_probes_is_said(prober: dict[str, Any], text: str) -> None:
+    """Also where somebody is named who does no more."""
+    found = sentence(summary(prober={**PROBER, **prober}))
+    assert (found.text if text else found.mood) == (text or "good")
+
+
+WORST_FIRST: list[tuple[dict[str, Any], str]] = [
+    ({"problem": "no answer"}, "can't be read"),
+    ({"position": None, "convergence": None}, "not been read yet"),
+    ({"fleet_problem": "there is no Redis"}, "Nobody knows who serves what"),
+    ({"nodes": {"live": 0, "known": 0}}, "No gateway has told"),
+    ({"held": "held: revision 9 removes 3 of 3 routes"}, "Held: revision 9"),
+    ({"convergence": BEHIND}, "does not serve revision 8"),
+    ({"convergence": {"served": 0, "workers": 0, "behind": []}}, "No worker serves"),
+    ({"health": UNHEALTHY}, "is unhealthy"),
+    ({"rejected": {"count": 1, "named": ["route a"]}}, "1 entity is rejected"),
+    ({"switches": ["route/a"]}, "Switched off"),
+    ({"draining": ["n1"]}, "Draining"),
+    ({"stale": ["n1", "n2"]}, "n1, n2 take what is unhealthy for unknown"),
+    ({"prober": {**PROBER, "problem": "no answer"}}, "can't be probed"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WORST_FIRST)))
+def test_the_worst_comes_first(number: int) -> None:
+    """Whatever else is wrong, too: what is said first is what has to be mended first."""
+    together: dict[str, Any] = {}
+    for different, _ in reversed(WORST_FIRST[number:]):
+        together.update(different)
+    assert WORST_FIRST[number][1] in sentence(summary(**together)).text
+
+
+def test_what_is_bad_comes_before_what_is_odd() -> None:
+    """But for what is not known yet, of which all the rest would follow."""
+    moods = [sentence(summary(**different)).mood for different, _ in WORST_FIRST]
+    del moods[1]
+    assert moods == sorted(moods)
+
+
+def test_of_many_some_are_named() -> None:
+    """And how many there are besides: also of those that are not named in what is summed up."""
+    found = sentence(summary(draining=["a", "b", "c", "d", "e"]))
+    assert found.text == "Draining: a, b, c and 2 more"
+    many = {"healthy": 0, "unhealthy": 500, "unknown": 1, "named": ["a", "b", "c", "d", "e"]}
+    assert sentence(summary(health=many)).text == (
+        "500 of 501 instances are unhealthy: a, b, c and 497 more"
+    )
+    behind = {"served": 1, "workers": 3, "behind": ["n1/w1", "n2"]}
+    assert sentence(summary(convergence=behind)).text == (
+        "2 of 3 workers do not serve revision 8: n1/w1, n2"
+    )

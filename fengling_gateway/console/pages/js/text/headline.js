@@ -65,7 +65,7 @@ function ofRejected({ rejected }) {
   return [bad(`${number(rejected.count)} ${verb} rejected: ${list(rejected.named)}`, place && { label: "See why", href: place })];
 }
 
-function ofHealth({ health, prober }) {
+function ofHealth({ health, prober, stale }) {
   const found = [];
   const services = { label: "See services", href: "/services?health=unhealthy" };
   if (health?.unhealthy) {
@@ -75,6 +75,7 @@ function ofHealth({ health, prober }) {
   }
   if (prober?.problem) found.push(warn(`Instances can't be probed: ${prober.problem}`, services));
   else if (prober?.heartbeat_age_s > STALE_SECONDS) found.push(warn("Nobody probes instances: what is known of their health is stale", services));
+  else if (stale?.length) found.push(warn(`${list(stale)} ${stale.length === 1 ? "takes" : "take"} what is unhealthy for unknown, as nobody probes instances`, services));
   return found;
 }
 
