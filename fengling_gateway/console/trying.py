@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from ipaddress import ip_address
@@ -64,6 +64,7 @@ class _Asked:
     url: str
     headers: Headers
     body: bytes
+    debug_id: str
 
 
 class Trying:
@@ -132,11 +133,12 @@ class Trying:
             headers.addRawHeader(name, value)
         if fields.get("host"):
             headers.setRawHeaders("Host", [fields["host"]])
+        debug_id = secrets.token_hex(16)
         if self._sign is not None:
-            token = self._sign(secrets.token_hex(8).encode())
-            headers.setRawHeaders(DEBUG_HEADER, [token])
+            headers.setRawHeaders(DEBUG_HEADER, [self._sign(debug_id.encode())])
         url = self._gateway(fields.get("node")) + path
-        return _Asked(method.upper(), url, headers, str(fields.get("body") or "").encode())
+        body = str(fields.get("body") or "").encode()
+        return _Asked(method.upper(), url, headers, body, debug_id)
 
     def _gateway(self, node: str | None) -> str:
         """
@@ -176,8 +178,9 @@ class Trying:
         told["first_byte_ms"] = self._ms(began)
         body, is_whole = await self._body(response, began)
         told["total_ms"] = self._ms(began)
-        debug = response.headers.getRawHeaders(DEBUG_HEADER)
-        response.headers.removeHeader(DEBUG_HEADER)
+        debug = _debug(response.headers.getRawHeaders(DEBUG_HEADER, []), asked.debug_id)
+        if debug is not None:
+            response.headers.removeHeader(DEBUG_HEADER)
         return {
             **told,
             "status": response.code,
@@ -189,7 +192,7 @@ class Trying:
             ],
             "body": body.decode(errors="replace"),
             "body_is_whole": is_whole,
-            "debug": _debug(debug[0]) if debug else None,
+            "debug": debug,
         }
 
     async def _body(self, response: Any, began: float) -> tuple[bytes, bool]:
@@ -266,11 +269,21 @@ def _is_header(name: str, value: str) -> bool:
     return is_name and value.isprintable() and name.lower() not in _NOT_SENT
 
 
-def _debug(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+def _debug(values: Iterable[str], debug_id: str) -> dict[str, Any] | None:
+    """
+    Return what the gateway says of how it served the request.
+
+    Only a gateway knows the id that was sent, for it passes that on to nobody. What an instance
+    says under the same name, behind a gateway that takes our key for nobody's, is one more header.
+    """
+    for text in values:
+        try:
+            said = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if type(said) is dict and said.pop("id", None) == debug_id:
+            return said
+    return None
 
 
 def _why(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from fengling_gateway.http.response_head cimport ResponseHead
 
 cdef class DebuggedExchange(Exchange):
     cdef list _extra
+    cdef object _asked
     cdef int _retries
     cdef double _answered_at, _chosen_at, _connected_at, _dialed_at
 

@@ -34,9 +34,10 @@ def new_exchange(
 ) -> Exchange:
     """Return the exchange of a request with a debug header: a plain one, unless that is good."""
     counters = plane.counters
-    if head.debug is not None and plane.may_debug(head.debug):
+    asked = None if head.debug is None else plane.debug_id_in(head.debug)
+    if asked is not None:
         counters.debugged += 1
-        return DebuggedExchange(plane, downstream, head, peer)
+        return DebuggedExchange(plane, downstream, head, peer, asked)
     counters.debug_headers_refused += 1
     return Exchange(plane, downstream, head, peer)
 
@@ -47,14 +48,26 @@ class DebuggedExchange(Exchange):
 
     A phase that there was not is null: no connection was opened where a kept one was used, and
     what the gateway answers by itself has no first byte of an instance.
+
+    Args:
+        asked: what the answer repeats, so that whoever asked knows that it is no instance's.
     """
 
-    __slots__ = ("_answered_at", "_chosen_at", "_connected_at", "_dialed_at", "_extra", "_retries")
+    __slots__ = (
+        *("_answered_at", "_asked", "_chosen_at", "_connected_at", "_dialed_at", "_extra"),
+        "_retries",
+    )
 
     def __init__(
-        self, plane: PlaneState, downstream: DownstreamStream, head: RequestHead, peer: Peer
+        self,
+        plane: PlaneState,
+        downstream: DownstreamStream,
+        head: RequestHead,
+        peer: Peer,
+        asked: str,
     ) -> None:
         super().__init__(plane, downstream, head, peer)
+        self._asked = asked
         self._extra: list[Pair] | None = None  # of the revision; None until it is told
         self._retries = 0
         self._chosen_at = self._dialed_at = _NOT_YET
@@ -125,6 +138,7 @@ class DebuggedExchange(Exchange):
         configured = None if instance is None else instance.instance
         position = self._plane.snapshot.position
         said: dict[str, Any] = {
+            "id": self._asked,
             "route": self._route_id or None,
             "service": self._service_id or None,
             "tenant": self._tenant,

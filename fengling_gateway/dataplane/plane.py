@@ -304,13 +304,13 @@ class DataPlane:
         self._state.identities.want_keys = want
 
     @property
-    def may_debug(self) -> Callable[[bytes], bool]:
-        """Says whether the value of a debug header is good. Set once, from outside."""
-        return self._state.may_debug
+    def debug_id_in(self) -> Callable[[bytes], str | None]:
+        """Returns the id in the value of a good debug header, else None. Set once, from outside."""
+        return self._state.debug_id_in
 
-    @may_debug.setter
-    def may_debug(self, may: Callable[[bytes], bool]) -> None:
-        self._state.may_debug = may
+    @debug_id_in.setter
+    def debug_id_in(self, id_in: Callable[[bytes], str | None]) -> None:
+        self._state.debug_id_in = id_in
 
     def _certificate_failed(self, listener: str, problem: str) -> None:
         self._state.counters.tls_certificates_failed += 1

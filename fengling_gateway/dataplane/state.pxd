@@ -8,7 +8,7 @@ cdef class Revision:
     cdef public bytes tenant_header
 
 cdef class PlaneState:
-    cdef public object settings, rng, dial, limit_table, limits, may_debug, passive, seconds, snapshot
+    cdef public object settings, rng, debug_id_in, dial, limit_table, limits, passive, seconds, snapshot
     cdef public str worker_name
     cdef public bytes pseudonym
     cdef public Counters counters

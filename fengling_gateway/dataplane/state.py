@@ -66,7 +66,7 @@ class PlaneState:
         date: a Date header, as of the last sweep.
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
-        may_debug: whether the value of a debug header is good; set from outside.
+        debug_id_in: returns the id in the value of a good debug header, else None; set from outside.
         passive: what requests show of instances, and who is ejected for it.
         pseudonym: what this gateway calls itself in Via headers.
         via, via_1_0: the Via header of a request that has none, and of one of HTTP/1.0.
@@ -89,6 +89,7 @@ class PlaneState:
         "_wall_clock",
         "counters",
         "date",
+        "debug_id_in",
         "dial",
         "identities",
         "is_draining",
@@ -96,7 +97,6 @@ class PlaneState:
         "limit_table",
         "limits",
         "max_upstream",
-        "may_debug",
         "passive",
         "pools",
         "pseudonym",
@@ -147,7 +147,7 @@ class PlaneState:
         self.is_draining = False
         self.is_shedding = False
         self.max_upstream = NO_BOUND
-        self.may_debug: Callable[[bytes], bool] = lambda _: False
+        self.debug_id_in: Callable[[bytes], str | None] = lambda _: None
         self._look = look
         self.passive = PassiveHealth(self)
         self.pools: set[Any] = set()

@@ -46,13 +46,17 @@ class DebugValues:
         """Verify by these keys from now on."""
         self._keyring.replace(keys)
 
-    def is_good(self, value: bytes) -> bool:
-        """Whether a value is signed by one of the keys, and young enough."""
+    def id_in(self, value: bytes) -> str | None:
+        """
+        Return the random id in a value, for the answer to repeat.
+
+        None where it is not signed by one of the keys, or not young enough.
+        """
         if len(value) > MAX_VALUE_BYTES:
-            return False
+            return None
         try:
             message = b64decode(value + b"=" * (-len(value) % 4), b"-_", validate=True)
             signed = self._keyring.verify(message, now=self._wall(), max_age=MAX_AGE_SECONDS)
         except (binascii.Error, SignatureError):
-            return False
-        return signed.kind == KIND
+            return None
+        return signed.payload.decode("latin-1") if signed.kind == KIND else None

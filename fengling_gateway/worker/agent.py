@@ -167,7 +167,7 @@ class WorkerAgent:
         self._limit_sync = self._parts.limit_sync(configuration, self._plane)
         self._debug_values = self._parts.debug_values(configuration)
         if self._debug_values is not None:
-            self._plane.may_debug = self._debug_values.is_good
+            self._plane.debug_id_in = self._debug_values.id_in
         for one in self._on_redis():
             one.start()
         self._configured(configuration)

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
 from fengling_gateway.access.problems import ProblemError
-from fengling_gateway.console.trying import MAX_SHOWN_BYTES, Trying, reachable
+from fengling_gateway.console.trying import MAX_SHOWN_BYTES, Sign, Trying, reachable
 
 
 class Endless(Protocol):
@@ -26,6 +26,22 @@ class Endless(Protocol):
     def connectionLost(self, reason: Any = None) -> None:
         server: Any = self.factory
         server.ended.callback(None)
+
+
+class Says(Protocol):
+    """Answers with some headers of debugging; `{id}` in them is what was asked by."""
+
+    def dataReceived(self, data: bytes) -> None:
+        server: Any = self.factory
+        [asked] = [
+            line.partition(b": ")[2]
+            for line in data.split(b"\r\n")
+            if line.lower().startswith(b"x-gateway-debug:")
+        ]
+        lines = [b"X-Gateway-Debug: " + one.replace(b"{id}", asked) for one in server.says]
+        transport: Any = self.transport
+        transport.write(b"\r\n".join((b"HTTP/1.1 204 No", *lines, b"\r\n")))
+        transport.loseConnection()
 
 
 class Access:
@@ -69,22 +85,25 @@ class Explains:
 
 class TryingTests(TestCase):
     def setUp(self) -> None:
-        from twisted.internet import reactor  # noqa: TID251 - real connections
-
         factory: Any = Factory.forProtocol(Endless)
         factory.asked, factory.ended = b"", Deferred()
         self.server = factory
+        self.trying = self.trying_at(factory)
+
+    def trying_at(self, factory: Any, sign: Sign | None = None) -> Trying:
+        from twisted.internet import reactor  # noqa: TID251 - real connections
+
         listens: Any = reactor
-        self.port = listens.listenTCP(0, factory, interface="127.0.0.1")
-        self.addCleanup(self.port.stopListening)
+        port = listens.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
         explains: Any = Explains()
-        self.trying = Trying(
+        return Trying(
             reactor=reactor,
             mirror=explains,
             fleet=explains,
             own_host=lambda: None,
-            gateway_url=f"http://127.0.0.1:{self.port.getHost().port}",
-            sign=None,
+            gateway_url=f"http://127.0.0.1:{port.getHost().port}",
+            sign=sign,
             wall=time.time,
         )
 
@@ -99,6 +118,24 @@ class TryingTests(TestCase):
         [what, outcome] = asked.access.noted
         self.assertTrue(what.endswith("/stream"), what)
         self.assertEqual(outcome, "done")
+
+    async def test_only_who_knows_what_was_signed_is_believed(self) -> None:
+        """Not an instance behind a gateway that passes on what it says; that is shown as it is."""
+        good = b'{"id": "{id}", "route": "r"}'
+        forged = [b'{"route": "x"}', b'{"id": "' + b"0" * 32 + b'"}', b"{id}", b'["{id}"]', b"["]
+        for says, debug, shown in (
+            ([good], {"route": "r"}, 0),
+            ([*forged, good], {"route": "r"}, 0),
+            (forged, None, len(forged)),
+            ([], None, 0),
+        ):
+            factory: Any = Factory.forProtocol(Says)
+            factory.says = says
+            asked: Any = Asks(path="/")
+            answer = await self.trying_at(factory, lambda random: random.decode()).send(asked)
+            self.assertEqual(answer.value["debug"], debug)
+            names = [name for name, _ in answer.value["headers"] if name == "X-Gateway-Debug"]
+            self.assertEqual(len(names), shown)
 
     async def test_what_is_no_request_is_not_sent(self) -> None:
         """With what is wrong with it, and not as a mistake of ours."""

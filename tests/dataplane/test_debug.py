@@ -31,7 +31,7 @@ class DebugTests(RigCase):
 
     def rig(self, *entities: object, **settings: object) -> Rig:
         rig = super().rig(*entities, **settings)
-        rig.plane.may_debug = lambda value: value == b"good"
+        rig.plane.debug_id_in = lambda value: "0a1b" if value == b"good" else None
         return rig
 
     def test_answer_says_where_it_is_from_and_how_long_what_took(self) -> None:
@@ -46,6 +46,7 @@ class DebugTests(RigCase):
         self.assertEqual(
             said(client),
             {
+                "id": "0a1b",
                 "route": "r",
                 "service": "s",
                 "tenant": "t",

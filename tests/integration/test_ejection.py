@@ -91,7 +91,7 @@ def test_answer_says_how_it_came_about_to_who_has_a_key_of_the_bus(
 
     assert ask(bad) is None
     said = json.loads(ask(good) or "null")
-    assert said["route"] == "hello"
+    assert (said["id"], said["route"]) == ("id", "hello")
     assert said["attempts"] == 1
     assert said["worker"] in {"w0", "w1"}
     assert said["phases"]["total_ms"] > 0

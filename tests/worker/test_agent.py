@@ -104,7 +104,7 @@ class FakePlane:
         self.certificates: list[dict[str, Certificate]] = []
         self.issuers: list[dict[str, Issuer]] = []
         self.want_keys: Any = None
-        self.may_debug: Any = None
+        self.debug_id_in: Any = None
         self.files_read: list[Any] = []
         self.listening: list[tuple[str, Any]] = []
         self.drained: Deferred[None] = Deferred()
@@ -187,8 +187,8 @@ class FakeSync:
 class FakeDebugValues(FakeSync):
     """Believes one value."""
 
-    def is_good(self, value: bytes) -> bool:
-        return value == b"good"
+    def id_in(self, value: bytes) -> str | None:
+        return "id" if value == b"good" else None
 
 
 class Parts:
@@ -652,7 +652,7 @@ class WorkerAgentTests(SynchronousTestCase):
     def test_debug_headers_are_verified_by_the_keys_of_the_bus(self) -> None:
         """By the new ones, when there are new ones."""
         self.configure()
-        self.assertEqual([self.plane.may_debug(one) for one in (b"good", b"bad")], [True, False])
+        self.assertEqual([self.plane.debug_id_in(one) for one in (b"good", b"bad")], ["id", None])
         self.channel.send(Message.RENEW, {"secrets": {}, "tls": {}, "bus_keys": ["a", "b"]})
         self.turn()
         self.assertEqual(self.parts.debug.lived, ["has 2 keys"])
