@@ -54,7 +54,8 @@ class Service:
     Instances that belong to a tenant are dedicated to it. A tenant with
     dedicated instances gets those only, and all others get the shared ones.
     With ``tenant_spill``, a tenant none of whose dedicated instances is ready
-    and healthy gets the shared ones too.
+    and healthy gets the shared ones, if one of those is; else it stays with its
+    own as long as any is ready.
 
     Attributes:
         host_header: what the Host header says upstream: None = what the client
@@ -161,10 +162,14 @@ class Service:
         if was.balancing == self.balancing:
             shared, dedicated = was._shared, was._dedicated
         groups = self._groups()
-        self._shared = self._choice(groups.pop(None, []), rng, shared)
+        everybody = groups.pop(None, [])
+        self._shared = self._choice(everybody, rng, shared)
         if groups:
+            may_spill = self.tenant_spill and self._has_healthy(everybody)
             self._dedicated = {
-                tenant: self._dedicated_choice(group, rng, (dedicated or {}).get(tenant))
+                tenant: self._shared
+                if self._spills(group, may_spill=may_spill)
+                else self._choice(group, rng, (dedicated or {}).get(tenant))
                 for tenant, group in groups.items()
             }
 
@@ -193,18 +198,23 @@ class Service:
             return False
         return instance.is_healthy or self._overrides.health_is_stale
 
-    def _dedicated_choice(
-        self,
-        group: list[tuple[Instance, InstanceState]],
-        rng: Random,
-        was: Choice | None,
-    ) -> Choice | None:
-        if self.tenant_spill and not any(
+    def _spills(self, group: list[tuple[Instance, InstanceState]], *, may_spill: bool) -> bool:
+        """
+        Whether a tenant with these instances of its own gets the shared ones.
+
+        Args:
+            may_spill: whether there is somebody healthy to spill to. Where not, panic is
+                the tenant's own affair; but who has nobody ready has nothing to lose.
+        """
+        if may_spill:
+            return not self._has_healthy(group)
+        return self.tenant_spill and not any(self._is_ready(instance) for instance, _ in group)
+
+    def _has_healthy(self, group: list[tuple[Instance, InstanceState]]) -> bool:
+        return any(
             self._is_ready(instance) and self._is_healthy(instance, state)
             for instance, state in group
-        ):
-            return self._shared
-        return self._choice(group, rng, was)
+        )
 
     def _choice(
         self, group: list[tuple[Instance, InstanceState]], rng: Random, was: Choice | None

@@ -125,6 +125,40 @@ class TenantTests:
         dedicated = make_instance("b", health, tenant_id="t1", state=state)
         assert names(make_service(make_instance("a"), dedicated, tenant_spill=True), "t1") == "a"
 
+    @pytest.mark.parametrize("shared", [{"health": "unhealthy"}, {"state": "drain"}])
+    def test_tenant_does_not_spill_to_where_nobody_is_healthy(self, shared: dict[str, str]) -> None:
+        """Its own are used in panic, and those of all others are left to them."""
+        service = make_service(
+            make_instance("a", **shared),
+            make_instance("b", "unhealthy", tenant_id="t1"),
+            make_instance("c", "unhealthy", tenant_id="t1"),
+            tenant_spill=True,
+        )
+        assert names(service, "t1") == "b c"
+
+    def test_tenant_with_nobody_ready_spills_to_whoever_is(self) -> None:
+        """It has nothing else; without spill, it gets nothing."""
+        for state in ("drain", "maintenance"):
+            own = make_instance("b", tenant_id="t1", state=state)
+            shared = make_instance("a", "unhealthy")
+            assert names(make_service(shared, own, tenant_spill=True), "t1") == "a"
+            assert names(make_service(shared, own), "t1") == ""
+
+    def test_tenant_spills_when_somebody_is_healthy_again(self) -> None:
+        """And is back with its own when one of them is."""
+        instances = [
+            make_instance("a", "unhealthy"),
+            make_instance("b", "unhealthy", tenant_id="t"),
+        ]
+        service = make_service(*instances, tenant_spill=True)
+        assert names(service, "t") == "b"
+        instances[0] = make_instance("a")
+        service = make_service(*instances, previous=service, tenant_spill=True)
+        assert names(service, "t") == "a"
+        instances[1] = make_instance("b", tenant_id="t")
+        service = make_service(*instances, previous=service, tenant_spill=True)
+        assert names(service, "t") == "b"
+
     def test_spill_leaves_a_served_tenant_where_it_is(self) -> None:
         """One dedicated instance in order is enough."""
         service = make_service(
