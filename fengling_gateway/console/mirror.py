@@ -184,10 +184,10 @@ class Mirror:
         """
         until = self._clock.seconds() + TRIAL_SECONDS
         while True:
-            base = self.position
+            base = self._base()
             stage = self.config.stage(rows.items(), full=False)
             await judge(stage, history=self.history, clock=self._clock)
-            if base == self.position:  # else it lies over what is no longer there
+            if base == self._base():  # else it lies over what is no longer there
                 break
             if self._clock.seconds() > until:
                 raise UnsteadyError("what is served changes all the time: try again")
@@ -208,6 +208,10 @@ class Mirror:
             bodies=_Overlay(dict(result.changes), self.config.bodies),
             findings=await self._lint(result.changes, rows),
         )
+
+    def _base(self) -> tuple[Position | None, int]:
+        """Say over what something is tried out; some changes make no revision."""
+        return self.position, self.config.content_hash
 
     async def _lint(self, changes: Iterable[Change], rows: Iterable[Key]) -> tuple[Finding, ...]:
         """Say what is odd about routes, or would be about others because of them."""
