@@ -1,4 +1,4 @@
-"""``fenglingctl context``: names for gateways and databases that one works with often."""
+"""``fenglingctl context``: names for gateways, consoles and databases that one works with often."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fengling_gateway.cli.output import print_table
 from fengling_gateway.cli.target import CONTEXT_KEYS, contexts_file, read_contexts
 
 
-@click.group("context", short_help="Name gateways and databases.")
+@click.group("context", short_help="Name gateways, consoles and databases.")
 def context_command() -> None:
-    """Name gateways and databases, instead of giving URLs each time."""
+    """Name gateways, consoles and databases, instead of giving URLs each time."""
 
 
 @context_command.command("list")
@@ -28,11 +28,12 @@ def list_contexts() -> None:
             "*" if name == document.get("current") else " ",
             name,
             values.get("management"),
+            values.get("console"),
             _without_password(values.get("database")),
         )
         for name, values in document.get("contexts", {}).items()
     ]
-    print_table(("", "NAME", "MANAGEMENT", "DATABASE"), rows, empty="no contexts")
+    print_table(("", "NAME", "MANAGEMENT", "CONSOLE", "DATABASE"), rows, empty="no contexts")
 
 
 @context_command.command("use")

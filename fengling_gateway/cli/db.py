@@ -25,7 +25,9 @@ class _Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-@click.group("db", cls=_Commands)
+@click.group(
+    "db", cls=_Commands, short_help="Create or upgrade the tables; how long history is kept."
+)
 def db_command() -> None:
     """Create, upgrade and show the database's schema, and say for how long its log is kept."""
 

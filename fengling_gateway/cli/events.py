@@ -117,8 +117,9 @@ def _revision(one: Happened) -> Text:
         Text(moment(revision.committed_at), style="dim"),
         Text(f"revision {revision.id}{f' {revision.state}' if held else ''}", "bold red" * held),
         Text(plain(who(revision))),
-        _changes(one.changes, revision.changes),
     ]
+    if revision.changes:
+        said.append(_changes(one.changes, revision.changes))
     if revision.comment:
         said.append(Text(plain(revision.comment), style="italic"))
     return Text(" · ").join(said)

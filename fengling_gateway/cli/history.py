@@ -154,7 +154,8 @@ history routes           the revisions that changed routes
 
 Whoever has written, by SQL, a console or this program, is there; the name in brackets is who
 was logged in, where nobody vouches for the other. Of secrets and keys there are fingerprints.
-To undo a revision, or to go back to one: `fenglingctl rollback`.
+To undo a revision, or to go back to one: `fenglingctl rollback`. A console (--console) tells the same
+to whoever has a token for it.
 """
 
 

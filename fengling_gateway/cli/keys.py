@@ -135,7 +135,7 @@ def _place_options(command: Callable[..., Any]) -> Any:
     return collect(command, options, "dsn", _optional_dsn)
 
 
-@click.group("key")
+@click.group("key", short_help="Make, list and revoke the API keys of programs.")
 def key_command() -> None:
     """
     Make, list and revoke API keys: what programs show who they are by.

@@ -34,7 +34,7 @@ _COMMANDS: Final = {
     "status": "serving",
     "switch": "fleet",
     "token": "tokens",
-    "top": "fleet",
+    "top": "top",
     "validate": "validation",
 }
 """Where each command is. Loaded when it is used: `--help` and scripts wait for no database driver."""

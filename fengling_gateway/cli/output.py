@@ -21,6 +21,9 @@ FORMATS: Final = ("table", "json", "yaml")
 _LAID_OUT: Final = 500
 """Rows that are laid out with colours and folded lines: 10,000 take half a minute."""
 
+_GAP: Final = 3
+"""Between two columns, where there is room."""
+
 _UNLIMITED_WIDTH: Final = 10_000
 _STATE_STYLES: Final = {
     **dict.fromkeys(("serving", "healthy", "ready", "yes"), "green"),
@@ -74,12 +77,44 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     elif len(cells) > _LAID_OUT:
         _print_plainly(columns, cells)
     else:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-        for name in columns:
-            table.add_column(name, overflow="fold")
-        for row in cells:
-            table.add_row(*row)
-        console().print(table)
+        out = console()
+        out.print(lay_out(columns, cells, out.width))
+
+
+def lay_out(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], width: int, *, right: int | None = None
+) -> Table:
+    """
+    Return a table that fits into a width: what is long is folded, and numbers are not.
+
+    Args:
+        right: the first of the columns that hold numbers, and so all after it.
+    """
+    lines = [[Text(name) for name in columns], *rows]
+    widths = [max(map(_widest, column)) for column in zip(*lines, strict=True)]
+    has_room = sum(widths) + _GAP * (len(columns) - 1) <= width
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+        padding=(0, 1) if has_room else 0,
+    )
+    for number, name in enumerate(columns):
+        is_number = right is not None and number >= right
+        table.add_column(
+            name,
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=is_number,
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _widest(text: Text) -> int:
+    return max(map(cell_len, text.plain.split("\n")))
 
 
 def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:

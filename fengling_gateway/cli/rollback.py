@@ -41,8 +41,8 @@ come back is named and stays: values of secrets, of which nobody has the old one
 and tokens that have been shut out since. Exit status 1 if the new revision is held because it
 removes too many routes, or if you say no.
 
-With --console the console writes it, as an admin's doing whose token it is shown, and only if it is
-still what you have seen.
+Over a console the author is who the token is of, who has to be an admin. If the plan is no longer
+what it was when you have seen it, nothing is written.
 """
 
 

@@ -1,4 +1,4 @@
-"""A management API on a real port whose answers a test sets."""
+"""A management API, or a console's, on a real port whose answers a test sets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any
 class StubGateway:
     """
     Attributes:
-        answers: (method, path without query) to (status, document).
+        answers: (method, path without query) to (status, document); or to several, one after the
+            other, of which the last stays. Status 0: it hangs up.
         asked: what was asked for: method, path with query, body.
         tokens: the values of the Authorization headers.
     """
 
     def __init__(self) -> None:
-        self.answers: dict[tuple[str, str], tuple[int, Any]] = {}
+        self.answers: dict[tuple[str, str], tuple[int, Any] | list[tuple[int, Any]]] = {}
         self.asked: list[tuple[str, str, Any]] = []
         self.tokens: list[str | None] = []
         self.url = ""
@@ -27,6 +28,8 @@ class StubGateway:
     def answer(self, method: str, path: str) -> tuple[int, Any]:
         plain = path.partition("?")[0].removeprefix("/api/gateway/")
         found = self.answers.get((method, plain))
+        if isinstance(found, list):
+            return found.pop(0) if len(found) > 1 else found[0]
         return found or (404, {"code": "not_found", "title": "There is nothing here"})
 
 
@@ -42,12 +45,20 @@ def stub_gateway() -> Iterator[StubGateway]:
         def do_POST(self) -> None:
             self._do("POST")
 
+        def do_PUT(self) -> None:
+            self._do("PUT")
+
+        def do_DELETE(self) -> None:
+            self._do("DELETE")
+
         def _do(self, method: str) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             stub.asked.append((method, self.path, body))
             stub.tokens.append(self.headers.get("Authorization"))
             status, document = stub.answer(method, self.path)
+            if status == 0:
+                return  # (hangs up)
             text = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
             if status == 302:

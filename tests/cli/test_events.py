@@ -182,3 +182,13 @@ def test_what_others_write_is_no_escape() -> None:
     """In a notification, whose sender nobody verifies."""
     told = str(line(Happened("reload", by="\x1b[31m", comment="\n")))
     assert told == "gateways are asked to look by \\x1b[31m · \\n"
+
+
+def test_revision_that_changes_nothing_has_no_gap(dsn: str) -> None:
+    """The first one, which says why there is a log."""
+    follower = Follower(dsn, lost=pytest.fail)
+    follower.begin(1)
+    happened = follower.follow()
+    told = str(line(next(happened)))
+    happened.close()
+    assert told.endswith("via fengling schema · an empty configuration")

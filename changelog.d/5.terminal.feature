@@ -1,0 +1,1 @@
+`fenglingctl top` watches all gateways and workers over a console, and goes on while that is away; `drain`, `restart` and `switch off|on|list` ask them for something. Tables fit into 80 columns, and `fenglingctl context list` shows consoles.
