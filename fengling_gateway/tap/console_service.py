@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fengling_gateway.tap.service import ProgramService
+from fengling_gateway.tap.service import ProgramService, leave_no_cores
 
 _AT_ONCE: Final = ("management.token_keys", "sync.keys", "secrets.key_file")
 
@@ -18,6 +18,7 @@ class ConsoleService(ProgramService):
     def assemble(self) -> Any:
         from fengling_gateway.tap.console_assembly import assemble
 
+        leave_no_cores()
         return assemble(self._reactor, self._settings)
 
     def _reload(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import ssl
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,3 +121,14 @@ def test_file_that_was_not_there_is_read_after_a_hangup(
     assert console.process is not None
     console.process.send_signal(signal.SIGHUP)
     wait_for(fleet, "shop", "healthy")
+
+
+COMMAND = (sys.executable, "-m", "fengling_gateway.tap.console")
+
+
+def test_console_leaves_no_core(fleet: Fleet) -> None:
+    """It would be everything that a console knows, in a file."""
+    console = fleet.console(program=("sh", "-c", 'ulimit -c unlimited; exec "$0" "$@"', *COMMAND))
+    assert console.process is not None
+    limits = Path(f"/proc/{console.process.pid}/limits").read_text()
+    assert re.search(r"Max core file size +0 ", limits), limits
