@@ -274,7 +274,10 @@ class Mirror:
             self._compiling = True
             Deferred.fromCoroutine(self._compile()).addErrback(self._compiling_failed)
         for told in self._told:
-            told(applied)
+            try:
+                told(applied)
+            except Exception:  # (or it would seem that the configuration can't be read)
+                _log.failure("whoever hears of changes failed")
 
     def held(self, held: Held | None) -> None:
         """Nothing to do: `is_held` is asked for."""

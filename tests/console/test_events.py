@@ -17,6 +17,7 @@ from fengling_gateway.auth.operators import Operator
 from fengling_gateway.console.call import Call
 from fengling_gateway.console.events import (
     KEEPALIVE_SECONDS,
+    LONGEST_SECONDS,
     LOOK_SECONDS,
     MAX_STREAMS,
     MAX_UNTAKEN,
@@ -95,6 +96,97 @@ class EventsTests(SynchronousTestCase):
             self.events.tell("revision", number)
         self.successResultOf(over)
         assert hung_up == [True]
+
+    def test_who_does_not_read_keeps_nobody_waiting(self) -> None:
+        """And is told nothing any more once it is given up, not even that it is kept."""
+        _, slow = self.listen(person())
+        over, quick = self.listen(person())
+        slow.loseConnection = lambda: None
+        producer, _ = slow.channel.transport.producers[0]
+        producer.pauseProducing()
+        for number in range(MAX_UNTAKEN * 3):
+            self.events.tell("revision", number)
+        self.assertNoResult(over)
+        told = [one for one in quick.written if b"event" in one]
+        assert len(told) == MAX_UNTAKEN * 3
+        assert len(self.events) == 1
+        producer.resumeProducing()
+        self.clock.advance(KEEPALIVE_SECONDS)
+        assert [one for one in slow.written if b"event" in one] == []
+
+    def test_what_waited_comes_before_what_is_new(self) -> None:
+        """Also where it can't be taken all at once."""
+        _, asked = self.listen(person())
+        producer, _ = asked.channel.transport.producers[-1]
+        del asked.written[:]
+
+        def write(event: bytes) -> None:
+            asked.written.append(event)
+            producer.pauseProducing()
+
+        asked.write = write
+        producer.pauseProducing()
+        for number in range(5):
+            self.events.tell("revision", number)
+            producer.resumeProducing()
+            assert len(asked.written) == number + 1
+        producer.pauseProducing()
+        for number in range(5, 8):
+            self.events.tell("revision", number)
+        for number in range(5, 8):
+            producer.resumeProducing()
+            assert len(asked.written) == number + 1
+        told = [b"event: revision\ndata: %d\n\n" % number for number in range(8)]
+        assert asked.written == told
+
+    def test_stream_that_is_over_is_told_nothing(self) -> None:
+        """Though its client has not taken all yet."""
+        over, asked = self.listen(person(token_id="s1"))
+        producer, _ = asked.channel.transport.producers[-1]
+        producer.pauseProducing()
+        self.events.tell("revision", 1)
+        self.events.holds = lambda operator: operator.token_id != "s1"
+        self.clock.advance(LOOK_SECONDS)
+        self.successResultOf(over)
+        producer.resumeProducing()
+        self.events.tell("revision", 2)
+        assert not [one for one in asked.written if b"event" in one]
+
+    def test_page_connects_again_now_and_then(self) -> None:
+        """However long its credential holds: so it shows it again."""
+        over, _ = self.listen(person(expires_at=NOW + LONGEST_SECONDS * 9))
+        self.clock.pump([LOOK_SECONDS] * int(LONGEST_SECONDS / LOOK_SECONDS - 1))
+        self.assertNoResult(over)
+        self.clock.pump([LOOK_SECONDS] * 2)
+        self.successResultOf(over)
+
+    def test_all_streams_end_with_the_console(self) -> None:
+        """Those of who does not read, too; and nothing is done any more."""
+        streams = [self.listen(person()) for _ in range(3)]
+        streams[0][1].channel.transport.producers[0][0].pauseProducing()
+        self.events.stop()
+        for over, _ in streams:
+            self.successResultOf(over)
+        assert len(self.events) == 0
+        assert self.clock.getDelayedCalls() == []
+        self.events.stop()
+
+    def test_text_of_others_ends_no_event(self) -> None:
+        """Comments have lines, and ids may be anything."""
+        _, asked = self.listen(person())
+        self.events.tell("revision", {"comment": "a\n\nevent: summary\r\ndata: {}"})
+        [told] = [one for one in asked.written if one.startswith(b"event")]
+        assert told.count(b"\n") == 3
+        assert b"\r" not in told
+
+    def test_events_are_counted_once(self) -> None:
+        """However many hear of them; what is as before is none."""
+        for _ in range(3):
+            self.listen(person())
+        for _ in range(2):
+            self.events.tell("summary", 1, changes_only=True)
+        self.events.tell("revision", 1)
+        assert self.events.told == 2
 
     def test_connection_where_nothing_happens_is_kept(self) -> None:
         _, asked = self.listen(person())

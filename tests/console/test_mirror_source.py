@@ -133,6 +133,16 @@ class KnowingTests(MirrorTests):
         self.assertEqual(second.recovered, (Key("route", "r2"),))
         self.assertEqual({one.key.id for one in second.changes}, {"r1", "r2"})
 
+    def test_fault_of_who_is_told_is_none_of_the_source(self) -> None:
+        """It is logged; the others are told."""
+        self.mirror.on_change(lambda _: 1 / 0)  # type: ignore[arg-type,return-value]
+        late: list[Applied] = []
+        self.mirror.on_change(late.append)
+        self.serve(1, route(1))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((len(late), self.mirror.problem), (1, ""))
+        self.assertEqual(self.served(), ["r1"])
+
     def test_source_that_is_away_leaves_what_is_known(self) -> None:
         """And is a problem until it is back; that is logged once, not each time that is looked."""
         said: list[Any] = []
