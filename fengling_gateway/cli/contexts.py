@@ -47,7 +47,7 @@ def use_context(name: str) -> None:
     _write(path, {**document, "current": name})
 
 
-@context_command.command("set")
+@context_command.command("set", short_help="Make or change context NAME.")
 @click.argument("name")
 @click.option("--management", metavar="URL")
 @click.option("--console", metavar="URL")

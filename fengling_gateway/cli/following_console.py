@@ -57,6 +57,8 @@ class ConsoleFollower(Following):
     def _say(self, error: CommandError) -> None:
         if isinstance(error, AwayError):
             error = CommandError(f"the console at {self._api.url} is away ({error.reason})")
+        elif isinstance(error, RefusedError):
+            error = CommandError(f"{self._api.url}: {error.detail}")  # (the same each time)
         super()._say(error)
 
     def _listen(self) -> Iterator[Happened]:

@@ -25,15 +25,16 @@ _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)(ms|s)?")
 
 
 @click.command("get", short_help="List what a gateway serves now.")
-@click.argument("what", type=click.Choice(LISTS))
+@click.argument("what", metavar="WHAT", type=click.Choice(LISTS))
 @click.argument("entity_id", metavar="[ID]", required=False)
 @management_options
 @output_option
 def get_command(api: ManagementApi, what: str, entity_id: str | None, output: str) -> None:
     """
-    List what a gateway serves now, its workers, what it rejects, or who did what (audit).
+    List what a gateway serves now, its workers, what it rejects, or who did what; or show one entity.
 
-    Or show one entity.
+    WHAT is routes, services, instances, tenants, certificates, secrets, settings, issuers, clients,
+    api_keys or tokens, each of which may be followed by an ID; or workers, rejected or audit.
     """
     if entity_id is not None and what in ("workers", "rejected", "audit"):
         raise click.UsageError(f"of {what} there is only the list")

@@ -1,4 +1,4 @@
-"""``fenglingctl token``: tokens for the management API, made from its keys, and revoked."""
+"""``fenglingctl token``: tokens for gateways and consoles, made from their keys, and revoked."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def _terms_options(command: Callable[..., Any]) -> Any:
         click.option(
             "--role",
             type=click.Choice(list(ROLES)),
-            help="What it allows: to look, to reload and confirm as well, or everything.",
+            help="What it allows: to look, to write as well (at a gateway: to reload and confirm), "
+            "or everything.",
         ),
         click.option(
             "--scope",
@@ -95,7 +96,7 @@ def _terms_options(command: Callable[..., Any]) -> Any:
 
 @click.group("token")
 def token_command() -> None:
-    """Make, list, revoke and look at tokens for the management API."""
+    """Make, list, revoke and look at tokens for gateways and consoles."""
 
 
 @token_command.command()

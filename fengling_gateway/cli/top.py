@@ -101,19 +101,21 @@ def _screen(seen: Mapping[str, Any], width: int, lost: str | None = None) -> Gro
     head = Text(plain(sentence["text"]), style=f"bold {_MOODS.get(sentence['mood'], '')}")
     if lost is not None:
         head = Text(plain(lost), style="bold red")
-    totals = Text(_totals(seen["summary"]), style="dim")
-    return Group(head, totals, Text(), _table(seen["fleet"], width))
+    is_known = bool(seen["fleet"]["nodes"])
+    totals = Text(" · ".join(_totals(seen["summary"], is_known)), style="dim")
+    nodes = _table(seen["fleet"], width) if is_known else Text("no gateway tells of itself")
+    return Group(head, totals, Text(), nodes)
 
 
-def _totals(summary: Mapping[str, Any]) -> str:
+def _totals(summary: Mapping[str, Any], is_known: bool) -> Iterator[str]:
+    """Yield how much there is; of traffic, if anybody tells."""
     traffic, counts = summary["traffic"], summary["counts"]
-    parts = [
-        f"{traffic['requests_per_s']:,.0f} requests/s",
-        f"{traffic['errors_per_s']:,.1f} errors/s",
-        _counted(traffic["connections"], "connection"),
-        *(_counted(counts[kind], kind) for kind in ("route", "service", "instance")),
-    ]
-    return " · ".join(parts)
+    if is_known:
+        yield f"{traffic['requests_per_s']:,.0f} requests/s"
+        yield f"{traffic['errors_per_s']:,.1f} errors/s"
+        yield _counted(traffic["connections"], "connection")
+    for kind in ("route", "service", "instance"):
+        yield _counted(counts[kind], kind)
 
 
 def _counted(number: float, noun: str) -> str:

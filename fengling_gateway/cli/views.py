@@ -164,7 +164,8 @@ def print_entities(what: str, items: Iterable[Mapping[str, Any]]) -> None:
     if what == "rejected":
         _print_rejected(items)
         return
-    _print(COLUMNS[what], items, empty=f"no {what}")
+    empty = "nothing has been asked for" if what == "audit" else f"no {what.replace('_', ' ')}"
+    _print(COLUMNS[what], items, empty=empty)
 
 
 def print_workers(workers: Iterable[Mapping[str, Any]]) -> None:

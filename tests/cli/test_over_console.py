@@ -267,3 +267,21 @@ def test_contexts_are_listed_with_their_consoles(run: Run) -> None:
     assert run("context", "list").stdout.splitlines()[-1].split()[:4] == [
         *("*", "x", "–", "http://c:8002")
     ]
+
+
+EVENTS = ("GET", "/api/console/events")
+
+
+def test_following_says_once_that_the_database_is_away(run: Run, console: StubGateway) -> None:
+    """However often it tries; it ends with the token."""
+    newest = {"items": [], "next": None, "is_shortened": False, "newest": 3}
+    console.answers[REVISIONS] = (200, newest)
+    away = [(503, {"detail": "the database is away", "request_id": f"r{n}"}) for n in range(3)]
+    console.answers[EVENTS] = [*away, (401, {"detail": "it has expired"})]
+    result = run("events")
+    assert result.exit_code == 2
+    away_once, refused = result.stderr.splitlines()[1:]
+    assert away_once == f"{console.url}: the database is away; trying again"
+    assert refused.startswith(
+        f"fenglingctl: {console.url} does not accept the token: it has expired"
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fengling_gateway.cli.serving import LISTS
 from tests.cli.conftest import Run, document
 from tests.cli.stub_gateway import StubGateway
 
@@ -449,3 +450,27 @@ def test_a_proxy_of_the_environment_is_not_asked(
     gateway.answers["GET", "status"] = (200, STATUS)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert run("status").exit_code == 0
+
+
+def test_help_names_all_that_there_is_to_get(run: Run) -> None:
+    """In words, since a list of them in the usage is cut."""
+    text = " ".join(run("get", "--help").stdout.split())
+    said = set(
+        text.partition("WHAT is")[2]
+        .partition(" Options:")[0]
+        .replace(",", " ")
+        .replace(";", " ")
+        .replace(".", " ")
+        .split()
+    )
+    assert said.issuperset(LISTS)
+
+
+def test_lists_without_anything_say_so(run: Run, gateway: StubGateway) -> None:
+    """In a sentence."""
+    for what, sentence in {
+        "audit": "nothing has been asked for",
+        "api_keys": "no api keys",
+    }.items():
+        gateway.answers["GET", what] = (200, {"items": [], "next": None})
+        assert run("get", what).stdout == f"{sentence}\n"
