@@ -177,10 +177,16 @@ class Editor:
     async def _catch_up(self, served: int) -> None:
         """Have the mirror know what was read: who has just made something refers to it at once."""
         mirror = self._mirror
-        if mirror.position is None or mirror.position.revision < served or not mirror.is_judged:
+        if self._is_behind(served):
             await mirror.look("edit")
-        if not mirror.is_judged:
+        # (One that reads, and is behind all the same, holds what it has read.)
+        if not mirror.is_judged or (mirror.problem and self._is_behind(served)):
             raise SourceError(mirror.problem or "the configuration has not been read yet")
+
+    def _is_behind(self, served: int) -> bool:
+        mirror = self._mirror
+        known = mirror.position if mirror.is_judged else None
+        return known is None or known.revision < served
 
 
 def write(

@@ -62,10 +62,10 @@ class Desk:
 
     def __init__(self, dsn: str, networks: UpstreamNetworks | None = None) -> None:
         self.store: Any = DirectStore(dsn)
-        self._source: Any = DirectSource(dsn)
+        self.source: Any = DirectSource(dsn)
         self.mirror = Mirror(
             clock=Clock(),
-            make_source=lambda hint: self._source,
+            make_source=lambda hint: self.source,
             settings=ReloadSettings(poll_interval=5, compare_interval=600),
             rng=random.Random(0),
             networks=UpstreamNetworks() if networks is None else networks,

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2 import extensions
+from twisted.internet.defer import fail
 
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.reading import SourceError
@@ -121,6 +122,24 @@ def test_edit_on_what_nobody_knows_is_refused(desk: Desk, migrated_database: str
     desk.mirror.stop()
     with pytest.raises(SourceError):
         desk.plan(Edit(a_route("new")))
+
+
+def test_edit_is_not_judged_by_what_was_long_ago(desk: Desk) -> None:
+    """
+    Where the mirror can't read, it would say of what has just been made that there is none.
+
+    As long as there is nothing that it has not read, edits go on.
+    """
+    desk.look()
+    with pytest.MonkeyPatch.context() as patch:
+        for question in ("read", "read_all"):
+            patch.setattr(desk.source, question, lambda *_: fail(SourceError("it can't be read")))
+        desk.look()
+        desk.write(desk.plan(Edit({Key("service", "fresh"): {"id": "fresh"}})), Signature())
+        with pytest.raises(SourceError, match="can't be read"):
+            desk.plan(Edit(a_route("new", service_id="fresh")))
+    planned = desk.plan(Edit(a_route("new", service_id="fresh")))
+    assert [one.key.id for one in planned.changes] == ["new"]
 
 
 def test_edit_that_does_not_fit_is_refused(desk: Desk) -> None:
