@@ -66,6 +66,16 @@ def _behind(summary: Summary) -> Iterator[Sentence]:
         yield Sentence("bad", "No worker serves", "fleet")
 
 
+def _deserted(summary: Summary) -> Iterator[Sentence]:
+    deserted = summary["deserted"]
+    if deserted["count"]:
+        verbs = ("gets", "has") if deserted["count"] == 1 else ("get", "have")
+        count = _counted(deserted["count"], "service")
+        named = _some(deserted["named"], deserted["count"])
+        text = f"{count} {verbs[0]} requests and {verbs[1]} no instance for them: {named}"
+        yield Sentence("bad", text, "health")
+
+
 def _unhealthy(summary: Summary) -> Iterator[Sentence]:
     health = summary["health"]
     unhealthy = health["unhealthy"]
@@ -110,7 +120,7 @@ def _unprobed(summary: Summary) -> Iterator[Sentence]:
 
 
 _WRONG: Final[Sequence[Callable[[Summary], Iterator[Sentence]]]] = (
-    *(_unread, _unseen, _held, _behind, _unhealthy, _rejected),
+    *(_unread, _unseen, _held, _behind, _deserted, _unhealthy, _rejected),
     *(_switched_off, _draining, _unprobed),
 )
 """What may be wrong, the worst first."""

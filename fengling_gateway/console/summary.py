@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from fengling_gateway.console.call import Answer, Call
+from fengling_gateway.console.deserted import deserted_services
 from fengling_gateway.console.fleet import FleetWatch
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.sentence import sentence
@@ -48,6 +49,8 @@ class Summary:
         position, held = mirror.position, mirror.is_held
         convergence = None if position is None else self._fleet.convergence(position).shown()
         live = [state for state in self._fleet.states.values() if state.get("live")]
+        switches = _switched_off(live)
+        deserted = deserted_services(mirror.snapshot, frozenset(switches))
         value = {
             "position": None if position is None else position._asdict(),
             "listening": mirror.listening,
@@ -60,7 +63,8 @@ class Summary:
             "nodes": {"live": len(live), "known": len(self._fleet.states)},
             "draining": sorted(one["node"] for one in live if one.get("draining")),
             "stale": sorted(one["node"] for one in live if one.get("health") == "stale"),
-            "switches": _switched_off(live),
+            "switches": switches,
+            "deserted": _named(deserted),
             "health": self._health_of_instances(),
             "prober": None if self._health is None else self._health.prober_status(),
             "traffic": _traffic(live),
@@ -92,7 +96,7 @@ def _health(body: bytes) -> str:
     return "unknown"
 
 
-def _named(keys: Iterable[Key]) -> dict[str, Any]:
+def _named(keys: Iterable[Key | str]) -> dict[str, Any]:
     found = [str(key) for key in keys]
     return {"count": len(found), "named": sorted(found)[:NAMED]}
 

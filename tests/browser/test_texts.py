@@ -235,6 +235,14 @@ WELL: dict[str, Any] = {
             {"stale": ["n1"]},
             "n1 takes what is unhealthy for unknown, as nobody probes instances",
         ),
+        (
+            {"deserted": {"count": 1, "named": ["a"]}, "rejected": {"count": 1, "named": ["b"]}},
+            "1 service gets requests and has no instance for them: a",
+        ),
+        (
+            {"deserted": {"count": 2, "named": ["a", "b"]}},
+            "2 services get requests and have no instance for them: a, b",
+        ),
         ({"switches": ["route/a"]}, "route/a is switched off"),
         ({"draining": ["n1"]}, "n1 drains"),
         (

@@ -131,6 +131,30 @@ def test_traffic_that_nobody_tells_is_no_number(page: Page, place: Place) -> Non
     chart.get_by_text("–").wait_for()
 
 
+def test_service_without_instances_is_named(page: Page, place: Place) -> None:
+    """Somebody has drained the last one: its requests get 503, and home says why."""
+    address = place.upstreams[0].address
+    rows = {
+        "services": [{"id": "lonely"}],
+        "instances": [{"id": "lonely-1", "service_id": "lonely", "address": address}],
+        "routes": [{"id": "lonely", "path": "/lonely", "service_id": "lonely"}],
+    }
+    place.console.api("POST", "/apply?wait=all", rows)
+    page.goto(f"{place.console.url}/services/lonely")
+    row = page.locator("tr", has_text="lonely-1")
+    row.get_by_role("button", name="Drain").click()
+    page.get_by_role("dialog").get_by_role("button", name="Drain it").click()
+    wait_until(lambda: place.gateway.get("/lonely")[0] == 503)
+    home(page, place)
+    sentence(page, "1 service gets requests and has no instance for them: lonely")
+    page.get_by_role("link", name="Look at it").click()
+    row.get_by_role("button", name="Ready").click()
+    page.get_by_role("dialog").get_by_role("button", name="Make it ready").click()
+    wait_until(lambda: place.gateway.get("/lonely")[0] == 200)
+    home(page, place)
+    sentence(page, "All 2 workers serve")
+
+
 def test_unhealthy_instance_is_named(page: Page, place: Place, sql: Sql) -> None:
     """With the reason, and since when; it may be probed at once."""
     sql.run(

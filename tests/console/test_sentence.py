@@ -22,6 +22,7 @@ def summary(**different: Any) -> dict[str, Any]:
         "health": {"healthy": 3, "unhealthy": 0, "unknown": 0, "named": []},
         "rejected": {"count": 0, "named": []},
         "switches": [],
+        "deserted": {"count": 0, "named": []},
         "draining": [],
         "stale": [],
         "prober": PROBER,
@@ -81,6 +82,18 @@ UNHEALTHY = {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["orders-1"]}
             "bad",
             "1 of 2 workers does not serve revision 8: n1/w1",
             "fleet",
+        ),
+        (
+            {"deserted": {"count": 1, "named": ["orders"]}, "health": UNHEALTHY},
+            "bad",
+            "1 service gets requests and has no instance for them: orders",
+            "health",
+        ),
+        (
+            {"deserted": {"count": 2, "named": ["a", "b"]}},
+            "bad",
+            "2 services get requests and have no instance for them: a, b",
+            "health",
         ),
         ({"health": UNHEALTHY}, "bad", "1 of 3 instances is unhealthy: orders-1", "health"),
         (

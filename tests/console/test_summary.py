@@ -42,6 +42,7 @@ class Mirror:
         self.config = Config()
         self.snapshot = self
         self.bodies: dict[str, dict[str, bytes]] = {"instance": {}, "instance_health": {}}
+        self.dependents: dict[str, Any] = {}
 
 
 class Health:

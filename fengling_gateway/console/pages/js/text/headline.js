@@ -10,6 +10,7 @@ export function headlines(summary, problem = null) {
   const found = [
     ...ofSource(summary),
     ...ofWorkers(summary),
+    ...ofDeserted(summary),
     ...ofRejected(summary),
     ...ofHealth(summary),
     ...ofNodes(summary),
@@ -55,6 +56,13 @@ export function placeOf(key) {
   if (kind === "route" || kind === "service") return `/${LISTS[kind]}/${encodeURIComponent(id)}`;
   if (kind === "instance") return "/services";
   return LISTS[kind] ? "/settings" : null;
+}
+
+function ofDeserted({ deserted }) {
+  if (!deserted?.count) return [];
+  const [gets, has] = deserted.count === 1 ? ["gets", "has"] : ["get", "have"];
+  const text = `${plural(deserted.count, "service")} ${gets} requests and ${has} no instance for them: ${list(deserted.named)}`;
+  return [bad(text, { label: "Look at it", href: `/services/${encodeURIComponent(deserted.named[0])}` })];
 }
 
 function ofRejected({ rejected }) {

@@ -1,0 +1,48 @@
+"""Services that get requests and have nobody to send them to. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Final
+
+from fengling_gateway.routing.snapshot import Snapshot
+
+ROUTES_LOOKED_AT: Final = 100
+"""Of a service without instances: one of them mostly is enabled, and one is enough."""
+
+
+def deserted_services(snapshot: Snapshot, switched_off: Collection[str]) -> Iterator[str]:
+    """
+    Yield the ids of services that routes lead to, and of whose instances none takes requests.
+
+    Health does not count: where everybody is unhealthy everybody is asked.
+    Neither do services and routes that are disabled, as whoever did that wants it.
+
+    Args:
+        switched_off: what is, as ``route/ID`` and ``instance/ID``.
+    """
+    for service_id in snapshot.dependents:
+        service = snapshot.services.get(service_id)
+        if service is None or not service.enabled:
+            continue
+        taking = (
+            one.weight > 0 and one.state == "ready" and f"instance/{one.id}" not in switched_off
+            for one in snapshot.members.get(service_id) or ()
+        )
+        if not any(taking) and _is_led_to(snapshot, service_id, switched_off):
+            yield service_id
+
+
+def _is_led_to(snapshot: Snapshot, service_id: str, switched_off: Collection[str]) -> bool:
+    ids = snapshot.dependents.get(service_id) or ()
+    for route_id in islice((ids,) if isinstance(ids, str) else ids, ROUTES_LOOKED_AT):
+        body = snapshot.bodies["route"].get(route_id)
+        if body is None or f"route/{route_id}" in switched_off:
+            continue
+        route = json.loads(body)
+        has_share = route["service_id"] == service_id or (route["split"] or {}).get(service_id)
+        if route["enabled"] and has_share:
+            return True
+    return False
