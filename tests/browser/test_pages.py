@@ -366,6 +366,31 @@ def test_service_is_made_with_an_instance(page: Page, place: Place) -> None:
     page.get_by_role("region", name="Instances").get_by_text("fresh-1").wait_for()
 
 
+def test_dialog_asks_before_it_loses_something(page: Page, place: Place) -> None:
+    """Escape closes it at once while nothing is typed."""
+    go(page, place, "/services/hello")
+    page.get_by_role("button", name="New instance").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Address").wait_for()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+    questions: list[str] = []
+
+    def stay(question: Any) -> None:
+        questions.append(question.message)
+        question.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("button", name="New instance").click()
+    dialog.get_by_label("Address").fill("http://10.0.0.5:8080")
+    page.keyboard.press("Escape")
+    wait_until(lambda: page.wait_for_timeout(10) or questions)
+    assert "is not saved" in questions[0]
+    assert dialog.get_by_label("Address").input_value() == "http://10.0.0.5:8080"
+    dialog.get_by_role("button", name="Close").click()
+    dialog.wait_for(state="detached")
+
+
 def test_instance_is_drained(page: Page, place: Place) -> None:
     """After a question that says what happens; and its state is shown."""
     go(page, place, "/services/hello")

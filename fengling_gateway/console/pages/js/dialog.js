@@ -4,7 +4,8 @@ import { h } from "./dom.js";
 import { button } from "./parts.js";
 
 // Show a dialog. `contents` is called with a function that closes it, saying what it returns.
-export function dialog(title, contents, { kind = "" } = {}) {
+// `loses` says what is asked before Escape or a click beside it closes it; null: nothing is lost.
+export function dialog(title, contents, { kind = "", loses = () => null } = {}) {
   return new Promise((resolve) => {
     const box = h("dialog", { class: `dialog ${kind}`, "aria-labelledby": "dialog-title" });
     let result = null;
@@ -17,8 +18,10 @@ export function dialog(title, contents, { kind = "" } = {}) {
       box.remove();
       resolve(result);
     });
+    const mayGo = () => !loses() || confirm(loses());
+    box.addEventListener("cancel", (event) => event.target === box && !mayGo() && event.preventDefault());
     // Outside of it is the dialog itself.
-    box.addEventListener("click", (event) => event.target === box && close(null));
+    box.addEventListener("click", (event) => event.target === box && mayGo() && close(null));
     document.body.append(box);
     box.showModal();
   });

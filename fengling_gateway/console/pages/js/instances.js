@@ -100,6 +100,7 @@ async function probe(id, reload) {
 
 // Edit an instance, or make one, in a dialog.
 export function editInstance(instance, serviceId, reload) {
+  let editing = null;
   return dialog(
     instance ? `Instance ${instance.id}` : `New instance of ${serviceId}`,
     (close) => {
@@ -124,11 +125,11 @@ export function editInstance(instance, serviceId, reload) {
             button("Close", () => close(null)),
           ),
         );
-      const editing = new Editing("instance", instance, { fields: { service_id: serviceId }, changed: () => queueMicrotask(draw) });
+      editing = new Editing("instance", instance, { fields: { service_id: serviceId }, changed: () => queueMicrotask(draw) });
       draw();
       return box;
     },
-    { kind: "wide" },
+    { kind: "wide", loses: () => editing.question },
   );
 }
 

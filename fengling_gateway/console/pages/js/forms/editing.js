@@ -66,6 +66,12 @@ export class Editing {
     return this.isNew ? this.checked !== null || this.error !== null || this.id !== "" : this.isDirty;
   }
 
+  // What is asked before it is thrown away; null: nothing has been typed.
+  get question() {
+    const isTyped = this.isNew ? this.checked !== null || this.error !== null || this.isChecking : this.isDirty;
+    return isTyped ? "What you have changed is not saved. Leave all the same?" : null;
+  }
+
   at(steps) {
     return valueAt(this.fields, steps);
   }

@@ -112,6 +112,7 @@ function settingFields(editing) {
 // Edit a setting or a tenant in a dialog.
 function edit(kind, entity, load, key = "") {
   const title = kind === "setting" ? key : entity ? `Tenant ${entity.id}` : "New tenant";
+  let editing = null;
   return dialog(
     title,
     (close) => {
@@ -133,11 +134,11 @@ function edit(kind, entity, load, key = "") {
           h("p", { class: "actions" }, entity && button(kind === "setting" ? "Back to the default" : "Delete", () => remove(editing, kind === "setting" ? "It is as by default then." : "Its hosts are everybody's then.", () => (load(), close(null))), { kind: "danger" }), button("Close", () => close(null))),
         );
       const fields = kind === "setting" ? { value: SETTINGS[key][1] } : {};
-      const editing = new Editing(kind, entity, { id: key, fields, changed: () => queueMicrotask(draw) });
+      editing = new Editing(kind, entity, { id: key, fields, changed: () => queueMicrotask(draw) });
       draw();
       return box;
     },
-    { kind: "wide" },
+    { kind: "wide", loses: () => editing.question },
   );
 }
 
