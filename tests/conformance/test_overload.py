@@ -142,6 +142,11 @@ def use(scene: Scene, share: float) -> None:
     scene.gateway.use(round(share * MEMORY) - scene.gateway.ask()["rss"])
 
 
+def lines_of(scene: Scene, words: str) -> list[str]:
+    """Lines of the log; the last ones may be on their way yet."""
+    return [line for line in scene.gateway.logged if words in line]
+
+
 def level(scene: Scene, expected: int) -> None:
     wait_until(lambda: scene.counter("overload_now") == expected, timeout=20)
 
@@ -170,7 +175,8 @@ def test_new_requests_are_refused_while_memory_is_short(short: Scene) -> None:
     short.gateway.use(0)
     level(short, 0)
     short.serves_others()
-    said = [line for line in short.gateway.logged if "memory:" in line]
+    wait_until(lambda: lines_of(short, "everything is served"))
+    said = lines_of(short, "memory:")
     assert len(said) == 2, said
     assert short.counter("connections_shed") == 1
     assert short.failures("overloaded") == 10
@@ -313,7 +319,7 @@ def narrow() -> Iterator[Scene]:
 
 
 def lines_of_refusals(scene: Scene) -> list[str]:
-    return [line for line in scene.gateway.logged if "can't be accepted" in line]
+    return lines_of(scene, "can't be accepted")
 
 
 def test_clients_without_a_descriptor_are_told(narrow: Scene) -> None:
@@ -331,7 +337,7 @@ def test_clients_without_a_descriptor_are_told(narrow: Scene) -> None:
     for client in clients:
         client.close()
     narrow.serves_others()
-    assert len(lines_of_refusals(narrow)) == 1
+    assert len(wait_until(lambda: lines_of_refusals(narrow))) == 1
     assert narrow.counter("descriptors_short") >= 40
     assert narrow.counter("connections_refused") >= 40
 
