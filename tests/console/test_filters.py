@@ -12,7 +12,7 @@ import pytest
 from fengling_gateway import schema
 from fengling_gateway.access.problems import ProblemError
 from fengling_gateway.console.call import Call
-from fengling_gateway.console.filters import FILTERS, Filter, page_query, read_page
+from fengling_gateway.console.filters import FILTERS, MAX_WORDS, Filter, page_query, read_page
 from fengling_gateway.editing.planning import WRITABLE_KINDS
 from fengling_gateway.embedded.postgres import PostgresServer
 from tests.support.issued import SEALED, SHOP
@@ -123,6 +123,7 @@ class WordTests:
             ("route", ("split_100%",), ["split"]),
             ("route", ("spli_",), []),
             ("route", ("split\\",), []),
+            ("route", ("100\\",), []),
             ("service", ("100%",), ["blog"]),
             ("service", ("OF", "IT"), ["blog"]),
             ("tenant", ("acme.ex",), ["acme"]),
@@ -320,6 +321,11 @@ class AskedTests:
             after="a",
             limit=7,
         )
+
+    def test_what_is_asked_for_more_often_than_it_counts(self) -> None:
+        """Of words some, of which each costs a look at every row; of who manages it the last."""
+        assert asked("route", q="a " * 50).words == ("a",) * MAX_WORDS
+        assert asked("route", managed_by=["git", "helm"]).managed_by == "helm"
 
     @pytest.mark.parametrize(
         "args",
