@@ -256,6 +256,17 @@ def test_headline_says_what_is_worst(call: Call, differs: dict[str, Any], expect
     assert found[0]["text"] == expected
 
 
+def test_headline_is_not_alarmed_by_what_is_on_its_way(call: Call) -> None:
+    """Every change is, for some milliseconds; what is wrong beside it comes first all the same."""
+    behind = {"served": 0, "workers": 2, "behind": ["n/w0", "n/w1"], "complete": True}
+    [found] = call("text/headline.js", "headlines", {**WELL, "convergence": behind}, None, True)
+    assert found["tone"] == "wait"
+    assert found["text"] == "Revision 8 is on its way: 0 of 2 workers serve it"
+    wrong = {**WELL, "convergence": behind, "rejected": {"count": 1, "named": ["route a"]}}
+    found = call("text/headline.js", "headlines", wrong, None, True)
+    assert found[0]["text"] == "1 entity is rejected: route a"
+
+
 def test_merge_keeps_what_only_one_has_changed(call: Call) -> None:
     base = {"path": "/a", "priority": 0, "methods": []}
     theirs = {"path": "/a", "priority": 3, "methods": ["GET"]}

@@ -3,13 +3,13 @@
 import { list, number, plural } from "./format.js";
 
 // Returns what is to be said of a summary, the worst first: {tone, text, action: {label, href}}.
-// tone: bad, warn or good.
-export function headlines(summary, problem = null) {
+// tone: bad, warn, wait or good. isYoung: that workers are behind has only just been told.
+export function headlines(summary, problem = null, isYoung = false) {
   if (problem) return [bad(`The console can't tell: ${problem.message}`, null)];
   if (!summary) return [];
   const found = [
     ...ofSource(summary),
-    ...ofWorkers(summary),
+    ...ofWorkers(summary, isYoung),
     ...ofDeserted(summary),
     ...ofRejected(summary),
     ...ofHealth(summary),
@@ -20,7 +20,7 @@ export function headlines(summary, problem = null) {
 }
 
 const STALE_SECONDS = 10;
-const RANK = { bad: 0, warn: 1 };
+const RANK = { bad: 0, warn: 1, wait: 2 };
 const FLEET = { label: "See the fleet", href: "/fleet" };
 const bad = (text, action) => ({ tone: "bad", text, action });
 const warn = (text, action) => ({ tone: "warn", text, action });
@@ -36,13 +36,14 @@ function ofSource({ problem, held, position }) {
   return found;
 }
 
-function ofWorkers({ convergence, position }) {
+function ofWorkers({ convergence, position }, isYoung) {
   if (!convergence) return [];
   const { served, workers, behind, complete, reason } = convergence;
   if (!complete) return [warn(`Who serves what is not known: ${reason}`, FLEET)];
   if (!workers) return [bad("No worker serves anything", FLEET)];
   const late = workers - served;
   if (!late) return [];
+  if (isYoung) return [{ tone: "wait", text: `Revision ${position.revision} is on its way: ${number(served)} of ${plural(workers, "worker")} serve it`, action: null }];
   const verb = late === 1 ? "does" : "do";
   const text = `${number(late)} of ${plural(workers, "worker")} ${verb} not serve revision ${position.revision}: ${list(behind)}`;
   return [bad(text, FLEET)];
