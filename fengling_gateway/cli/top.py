@@ -18,12 +18,15 @@ from fengling_gateway.cli.output import cell, console, lay_out, output_option, p
 from fengling_gateway.cli.target import NamedConsole, console_options
 from fengling_gateway.observability.plain import plain
 
-_MOODS: Final = {"good": "green", "warn": "yellow", "bad": "red"}
+_MOODS: Final = {"good": "green", "wait": "", "warn": "yellow", "bad": "red"}
 _COLUMNS: Final = (
     *("NODE", "STATE", "REVISION", "LAG\nMS", "REQ/S", "ERR/S", "P50\nMS", "P99\nMS"),
     *("CONNS", "IN\nFLIGHT", "UP"),
 )
 _NUMBERS_FROM: Final = 2
+
+SENTENCES: Final = 3
+"""What is wrong, at most: the table is below it."""
 
 
 @click.command("top", short_help="Watch all gateways.")
@@ -51,7 +54,7 @@ def top_command(console: NamedConsole, once: bool, seconds: float, output: str) 
     if once or not out.is_terminal:
         seen = _seen(console)
         out.print(_screen(seen, out.width))
-        if seen["summary"]["sentence"]["mood"] == "bad":
+        if seen["summary"]["sentences"][0]["mood"] == "bad":
             answer_no()
         return
     try:
@@ -97,14 +100,17 @@ def _seen(named: NamedConsole) -> dict[str, Any]:
 
 
 def _screen(seen: Mapping[str, Any], width: int, lost: str | None = None) -> Group:
-    sentence = seen["summary"]["sentence"]
-    head = Text(plain(sentence["text"]), style=f"bold {_MOODS.get(sentence['mood'], '')}")
-    if lost is not None:
-        head = Text(plain(lost), style="bold red")
+    first, *others = map(_said, seen["summary"]["sentences"][:SENTENCES])
+    first.stylize("bold")
+    head = [first, *others] if lost is None else [Text(plain(lost), style="bold red")]
     is_known = bool(seen["fleet"]["nodes"])
     totals = Text(" · ".join(_totals(seen["summary"], is_known)), style="dim")
     nodes = _table(seen["fleet"], width) if is_known else Text("no gateway tells of itself")
-    return Group(head, totals, Text(), nodes)
+    return Group(*head, totals, Text(), nodes)
+
+
+def _said(sentence: Mapping[str, Any]) -> Text:
+    return Text(plain(sentence["text"]), style=_MOODS.get(sentence["mood"], ""))
 
 
 def _totals(summary: Mapping[str, Any], is_known: bool) -> Iterator[str]:

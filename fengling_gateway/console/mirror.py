@@ -38,6 +38,9 @@ COMPILED_AT_ONCE: Final = 200
 LINT_SECONDS: Final = 0.5
 """How long to look for other routes that become odd: somebody is waiting."""
 
+CHANGE_SECONDS: Final = 1.0
+"""Workers serve nearly every change much sooner."""
+
 TRIAL_SECONDS: Final = 20.0
 """After which nothing is tried out anew, where the configuration has changed meanwhile."""
 
@@ -112,6 +115,7 @@ class Mirror:
         self._compiles_to: int | None = 0
         self._told: list[Callable[[Applied], None]] = []
         self._stopped = False
+        self._changed_at = float("-inf")
         self.snapshot = Snapshot.empty()
         self.problem = ""
 
@@ -135,6 +139,11 @@ class Mirror:
     def is_judged(self) -> bool:
         """Whether the configuration is known at all."""
         return self._loop.is_judged
+
+    @property
+    def just_changed(self) -> bool:
+        """Whether the newest change may be on its way to workers yet."""
+        return self._clock.seconds() - self._changed_at < CHANGE_SECONDS
 
     @property
     def listening(self) -> bool:
@@ -258,6 +267,7 @@ class Mirror:
 
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         is_first = delta.before is None
+        self._changed_at = self._clock.seconds()
         if not delta.is_full and delta.hash_before != self._compiles_to:
             delta = self._whole(delta.after)
         self._compiles_to = delta.hash_after

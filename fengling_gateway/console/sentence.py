@@ -1,4 +1,4 @@
-"""One sentence on how everything is: that all is well, or the first thing that is not. Pure."""
+"""How everything is, in sentences: that all is well, or all that is not, the worst first. Pure."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from typing import Any, Final, NamedTuple
 SILENT_SECONDS: Final = 10.0
 """Without a heartbeat of who probes: twice of what another one takes to go on."""
 
+_MOODS: Final = ("bad", "warn", "wait", "good")
+
 Summary = Mapping[str, Any]
 """What `fengling_gateway.console.summary` makes."""
 
 
 class Sentence(NamedTuple):
     """
-    What to say first.
+    What to say.
 
     Attributes:
-        mood: ``good``, ``warn`` or ``bad``.
-        about: what somebody may want to look at next: ``fleet``, ``history``, ``rejected``,
-            ``health``, ``switches``, or nothing.
+        mood: ``good``, ``wait`` (it is under way), ``warn`` or ``bad``.
+        about: what somebody may want to look at next: ``fleet``, ``history``, ``deserted``,
+            ``rejected``, ``health``, ``switches``, or nothing.
+        target: of that, which, where it is one: ``route orders``.
     """
 
     mood: str
     text: str
     about: str = ""
+    target: str = ""
 
 
-def sentence(summary: Summary) -> Sentence:
-    """Return the sentence for a summary."""
-    for wrong in _WRONG:
-        for found in wrong(summary):
-            return found
-    return Sentence("good", _all_is_well(summary))
+def sentences(summary: Summary) -> list[Sentence]:
+    """Return what there is to say of a summary; there is always something."""
+    found = [one for wrong in _WRONG for one in wrong(summary)]
+    found.sort(key=lambda one: _MOODS.index(one.mood))
+    return found or [Sentence("good", _all_is_well(summary))]
 
 
 def _unread(summary: Summary) -> Iterator[Sentence]:
@@ -44,20 +47,28 @@ def _unread(summary: Summary) -> Iterator[Sentence]:
 
 def _unseen(summary: Summary) -> Iterator[Sentence]:
     if summary["fleet_problem"]:
-        yield Sentence("bad", f"Nobody knows who serves what: {summary['fleet_problem']}", "fleet")
+        yield Sentence("warn", f"Nobody knows who serves what: {summary['fleet_problem']}", "fleet")
     elif not summary["nodes"]["live"]:
         yield Sentence("bad", "No gateway has told of itself in the last seconds", "fleet")
 
 
 def _held(summary: Summary) -> Iterator[Sentence]:
     if summary["held"]:
-        yield Sentence("bad", f"{summary['held'].capitalize()}", "history")
+        text = summary["held"].capitalize()
+        if summary["position"] is not None:
+            text += f"; revision {_revision(summary)} is served"
+        yield Sentence("bad", text, "history")
 
 
 def _behind(summary: Summary) -> Iterator[Sentence]:
     convergence = summary["convergence"]
+    if convergence is None or summary["fleet_problem"] or not summary["nodes"]["live"]:
+        return
     behind = convergence["behind"]
-    if behind:
+    if behind and summary["just_changed"]:
+        served = f"{convergence['served']} of {_counted(convergence['workers'], 'worker')}"
+        yield Sentence("wait", f"Revision {_revision(summary)} is on its way: {served} serve it")
+    elif behind:
         count = f"{len(behind)} of {_counted(convergence['workers'], 'worker')}"
         verb = "does" if len(behind) == 1 else "do"
         text = f"{count} {verb} not serve revision {_revision(summary)}: {_some(behind)}"
@@ -73,7 +84,7 @@ def _deserted(summary: Summary) -> Iterator[Sentence]:
         count = _counted(deserted["count"], "service")
         named = _some(deserted["named"], deserted["count"])
         text = f"{count} {verbs[0]} requests and {verbs[1]} no instance for them: {named}"
-        yield Sentence("bad", text, "health")
+        yield Sentence("bad", text, "deserted", f"service {deserted['named'][0]}")
 
 
 def _unhealthy(summary: Summary) -> Iterator[Sentence]:
@@ -92,12 +103,14 @@ def _rejected(summary: Summary) -> Iterator[Sentence]:
         verb = "is" if rejected["count"] == 1 else "are"
         count = _counted(rejected["count"], "entity", "entities")
         named = _some(rejected["named"], rejected["count"])
-        yield Sentence("bad", f"{count} {verb} rejected: {named}", "rejected")
+        text = f"{count} {verb} rejected: {named}"
+        yield Sentence("bad", text, "rejected", rejected["named"][0])
 
 
 def _switched_off(summary: Summary) -> Iterator[Sentence]:
     if summary["switches"]:
-        yield Sentence("warn", f"Switched off: {_some(summary['switches'])}", "switches")
+        target = summary["switches"][0].replace("/", " ", 1)
+        yield Sentence("warn", f"Switched off: {_some(summary['switches'])}", "switches", target)
 
 
 def _draining(summary: Summary) -> Iterator[Sentence]:
@@ -123,7 +136,7 @@ _WRONG: Final[Sequence[Callable[[Summary], Iterator[Sentence]]]] = (
     *(_unread, _unseen, _held, _behind, _deserted, _unhealthy, _rejected),
     *(_switched_off, _draining, _unprobed),
 )
-"""What may be wrong, the worst first."""
+"""What may be wrong, the worst of each mood first."""
 
 
 def _all_is_well(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""How everything is, in one answer: what the home page says in a sentence."""
+"""How everything is, in one answer: what the home page says in sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fengling_gateway.console.call import Answer, Call
 from fengling_gateway.console.deserted import deserted_services
 from fengling_gateway.console.fleet import FleetWatch
 from fengling_gateway.console.mirror import Mirror
-from fengling_gateway.console.sentence import sentence
+from fengling_gateway.console.sentence import sentences
 from fengling_gateway.model.entity import Key
 
 NAMED: Final = 5
@@ -53,6 +53,7 @@ class Summary:
         deserted = deserted_services(mirror.snapshot, frozenset(switches))
         value = {
             "position": None if position is None else position._asdict(),
+            "just_changed": mirror.just_changed,
             "listening": mirror.listening,
             "problem": mirror.problem,
             "held": None if held is None else held.describe(),
@@ -69,7 +70,7 @@ class Summary:
             "prober": None if self._health is None else self._health.prober_status(),
             "traffic": _traffic(live),
         }
-        return {"sentence": sentence(value)._asdict(), **value}
+        return {"sentences": [one._asdict() for one in sentences(value)], **value}
 
     def _health_of_instances(self) -> dict[str, Any]:
         """Count instances by what is known of them, and name those that are not healthy."""

@@ -196,75 +196,35 @@ def test_sparkline_ends_at_the_right(call: Call) -> None:
     assert call("text/sparkline.js", "sparkline", [], size)["line"] == ""
 
 
-WELL: dict[str, Any] = {
-    "position": {"epoch": "e", "revision": 8, "token": "t"},
-    "problem": "",
-    "held": None,
-    "rejected": {"count": 0, "named": []},
-    "convergence": {"served": 2, "workers": 2, "behind": [], "complete": True},
-    "draining": [],
-    "switches": [],
-    "health": {"healthy": 3, "unhealthy": 0, "unknown": 0, "named": []},
-    "prober": None,
-}
+def said(about: str, target: str = "", text: str = "It is so") -> dict[str, Any]:
+    return {"mood": "bad", "text": text, "about": about, "target": target}
 
 
 @pytest.mark.parametrize(
-    ("differs", "expected"),
+    ("sentence", "href"),
     [
-        ({}, "All 2 workers serve revision 8; 3 of 3 instances healthy; nothing rejected"),
-        ({"problem": "gone"}, "The database can't be read: gone"),
-        (
-            {"held": "held: revision 9 removes 3 of 3 routes"},
-            "What is written is held: revision 9 removes 3 of 3 routes; revision 8 is served",
-        ),
-        (
-            {"convergence": {"served": 1, "workers": 2, "behind": ["n/w1"], "complete": True}},
-            "1 of 2 workers does not serve revision 8: n/w1",
-        ),
-        (
-            {"convergence": {"served": 0, "workers": 0, "complete": True}},
-            "No worker serves anything",
-        ),
-        ({"rejected": {"count": 1, "named": ["route a"]}}, "1 entity is rejected: route a"),
-        (
-            {"health": {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["a-1"]}},
-            "1 of 3 instances is unhealthy: a-1",
-        ),
-        (
-            {"stale": ["n1"]},
-            "n1 takes what is unhealthy for unknown, as nobody probes instances",
-        ),
-        (
-            {"deserted": {"count": 1, "named": ["a"]}, "rejected": {"count": 1, "named": ["b"]}},
-            "1 service gets requests and has no instance for them: a",
-        ),
-        (
-            {"deserted": {"count": 2, "named": ["a", "b"]}},
-            "2 services get requests and have no instance for them: a, b",
-        ),
-        ({"switches": ["route/a"]}, "route/a is switched off"),
-        ({"draining": ["n1"]}, "n1 drains"),
-        (
-            {"draining": ["n1"], "rejected": {"count": 2, "named": ["route a", "route b"]}},
-            "2 entities are rejected: route a, route b",
-        ),
+        (said(""), None),
+        (said("fleet"), "/fleet"),
+        (said("health"), "/services?health=unhealthy"),
+        (said("history", text="Held: revision 9 removes 3 of 3 routes"), "/history/9"),
+        (said("rejected", "route a b"), "/routes/a"),
+        (said("rejected", "setting defaults"), "/settings"),
+        (said("rejected", "issuer corp"), None),
+        (said("deserted", "service orders"), "/services/orders"),
+        (said("switches", "instance orders-1"), "/services"),
     ],
 )
-def test_headline_says_what_is_worst(call: Call, differs: dict[str, Any], expected: str) -> None:
-    found = call("text/headline.js", "headlines", {**WELL, **differs})
-    assert found[0]["text"] == expected
+def test_headline_leads_to_where_to_look(call: Call, sentence: Any, href: str | None) -> None:
+    [found] = call("text/headline.js", "headlines", {"sentences": [sentence]})
+    assert (found["tone"], found["text"]) == ("bad", sentence["text"])
+    assert (found["action"] and found["action"]["href"]) == href
 
 
-def test_headline_is_not_alarmed_by_what_is_on_its_way(call: Call) -> None:
-    """Every change is, for some milliseconds; what is wrong beside it comes first all the same."""
-    behind = {"served": 0, "workers": 2, "behind": ["n/w0", "n/w1"], "complete": True}
-    [found] = call("text/headline.js", "headlines", {**WELL, "convergence": behind}, None, True)
-    assert found["tone"] == "wait"
-    assert found["text"] == "Revision 8 is on its way: 0 of 2 workers serve it"
-    wrong = {**WELL, "convergence": behind, "rejected": {"count": 1, "named": ["route a"]}}
-    found = call("text/headline.js", "headlines", wrong, None, True)
-    assert found[0]["text"] == "1 entity is rejected: route a"
+def test_headline_says_that_the_console_can_not_tell(call: Call) -> None:
+    problem = {"message": "it is away"}
+    [found] = call("text/headline.js", "headlines", {"sentences": [said("fleet")]}, problem)
+    assert found["text"] == "The console can't tell: it is away"
+    assert call("text/headline.js", "headlines", None) == []
 
 
 def test_merge_keeps_what_only_one_has_changed(call: Call) -> None:

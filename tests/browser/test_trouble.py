@@ -60,7 +60,7 @@ def test_held_revision_is_looked_at_and_confirmed(page: Page, place: Place, sql:
     )
     sql.run("DELETE FROM fengling.route WHERE id LIKE 'held-%'")
     revision = sql.revision
-    sentence(page, f"What is written is held: revision {revision} removes 9 of")
+    sentence(page, f"Held: revision {revision} removes 9 of")
     page.get_by_role("link", name="Look at it").click()
     page.wait_for_url(f"**/history/{revision}")
     page.locator(".change", has_text="route held-1").get_by_text("deleted").wait_for()
@@ -88,7 +88,7 @@ def test_route_is_switched_off_and_on(page: Page, place: Place) -> None:
     page.goto(f"{place.console.url}/fleet")
     page.get_by_role("region", name="Switched off").get_by_text("jane").wait_for()
     home(page, place)
-    sentence(page, "route/kill is switched off")
+    sentence(page, "Switched off: route/kill")
     page.get_by_role("link", name="Look at it").click()
     page.get_by_role("button", name="Switch on again").click()
     page.get_by_role("dialog").get_by_role("button", name="Switch on").click()

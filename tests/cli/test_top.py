@@ -30,7 +30,8 @@ TRAFFIC = {
 
 def summary(mood: str = "good", text: str = "All 2 workers serve revision 412") -> dict[str, Any]:
     counts = {"route": 10_000, "service": 1, "instance": 0}
-    return {"sentence": {"mood": mood, "text": text}, "traffic": TRAFFIC, "counts": counts}
+    said = [{"mood": mood, "text": text, "about": "", "target": ""}]
+    return {"sentences": said, "traffic": TRAFFIC, "counts": counts}
 
 
 def fleet(**node: Any) -> dict[str, Any]:

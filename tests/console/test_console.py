@@ -63,7 +63,7 @@ class Heard(Part):
 
 class Summary:
     def value(self) -> dict[str, Any]:
-        return {"sentence": "well"}
+        return {"sentences": ["well"]}
 
 
 class Port:
@@ -206,7 +206,7 @@ class TellingTests(ConsoleTests):
         self.assertEqual((told["change_count"], told["rejected"]), (2, ["route x0"]))
         [made] = told["revisions"]
         self.assertEqual((made["id"], made["author"], made["comment"]), (0, "ada", "c"))
-        self.assertEqual(summary, ("summary", {"sentence": "well"}, True))
+        self.assertEqual(summary, ("summary", {"sentences": ["well"]}, True))
 
     def test_large_change_is_told_in_a_few_words(self) -> None:
         """Every page gets it; who wants to know more asks for it."""

@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
-from fengling_gateway.console.sentence import SILENT_SECONDS, sentence
+from fengling_gateway.console.sentence import SILENT_SECONDS, Sentence, sentences
 
 PROBER = {"term": 1, "holder": "c1", "since": None, "heartbeat_age_s": 0.4, "problem": None}
+
+
+def sentence(summary: dict[str, Any]) -> Sentence:
+    """What is said first."""
+    return sentences(summary)[0]
 
 
 def summary(**different: Any) -> dict[str, Any]:
     return {
         "position": {"revision": 8},
+        "just_changed": False,
         "problem": "",
         "fleet_problem": "",
         "nodes": {"live": 1, "known": 1},
@@ -64,7 +70,7 @@ UNHEALTHY = {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["orders-1"]}
     [
         ({"problem": "no answer"}, "bad", "The configuration can't be read: no answer", ""),
         ({"position": None}, "warn", "The configuration has not been read yet", ""),
-        ({"fleet_problem": "down"}, "bad", "Nobody knows who serves what: down", "fleet"),
+        ({"fleet_problem": "down"}, "warn", "Nobody knows who serves what: down", "fleet"),
         (
             {"nodes": {"live": 0, "known": 1}},
             "bad",
@@ -74,7 +80,7 @@ UNHEALTHY = {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["orders-1"]}
         (
             {"held": "held: revision 9 removes 3 of 3 routes"},
             "bad",
-            "Held: revision 9 removes 3 of 3 routes",
+            "Held: revision 9 removes 3 of 3 routes; revision 8 is served",
             "history",
         ),
         (
@@ -87,13 +93,13 @@ UNHEALTHY = {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["orders-1"]}
             {"deserted": {"count": 1, "named": ["orders"]}, "health": UNHEALTHY},
             "bad",
             "1 service gets requests and has no instance for them: orders",
-            "health",
+            "deserted",
         ),
         (
             {"deserted": {"count": 2, "named": ["a", "b"]}},
             "bad",
             "2 services get requests and have no instance for them: a, b",
-            "health",
+            "deserted",
         ),
         ({"health": UNHEALTHY}, "bad", "1 of 3 instances is unhealthy: orders-1", "health"),
         (
@@ -107,7 +113,28 @@ UNHEALTHY = {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["orders-1"]}
     ],
 )
 def test_what_is_wrong_is_said(different: dict[str, Any], mood: str, text: str, about: str) -> None:
-    assert sentence(summary(**different)) == (mood, text, about)
+    assert sentence(summary(**different))[:3] == (mood, text, about)
+
+
+@pytest.mark.parametrize(
+    ("different", "target"),
+    [
+        ({"deserted": {"count": 2, "named": ["a", "b"]}}, "service a"),
+        ({"rejected": {"count": 1, "named": ["route a"]}}, "route a"),
+        ({"switches": ["instance/a/b", "route/c"]}, "instance a/b"),
+        ({"health": UNHEALTHY}, ""),
+    ],
+)
+def test_first_of_them_is_where_to_look(different: dict[str, Any], target: str) -> None:
+    assert sentence(summary(**different)).target == target
+
+
+def test_change_is_on_its_way_for_a_moment() -> None:
+    """Which is nothing to be alarmed by; and what is wrong beside it comes first."""
+    found = sentences(summary(convergence=BEHIND, just_changed=True))
+    assert found == [("wait", "Revision 8 is on its way: 1 of 2 workers serve it", "", "")]
+    found = sentences(summary(convergence=BEHIND, just_changed=True, draining=["n1"]))
+    assert [one.mood for one in found] == ["warn", "wait"]
 
 
 def test_nothing_is_said_of_probes_where_this_console_does_not_probe() -> None:
@@ -134,8 +161,6 @@ def test_that_nobody_probes_is_said(prober: dict[str, Any], text: str) -> None:
 
 WORST_FIRST: list[tuple[dict[str, Any], str]] = [
     ({"problem": "no answer"}, "can't be read"),
-    ({"position": None, "convergence": None}, "not been read yet"),
-    ({"fleet_problem": "there is no Redis"}, "Nobody knows who serves what"),
     ({"nodes": {"live": 0, "known": 0}}, "No gateway has told"),
     ({"held": "held: revision 9 removes 3 of 3 routes"}, "Held: revision 9"),
     ({"convergence": BEHIND}, "does not serve revision 8"),
@@ -158,10 +183,13 @@ def test_the_worst_comes_first(number: int) -> None:
     assert WORST_FIRST[number][1] in sentence(summary(**together)).text
 
 
-def test_what_is_bad_comes_before_what_is_odd() -> None:
-    """But for what is not known yet, of which all the rest would follow."""
-    moods = [sentence(summary(**different)).mood for different, _ in WORST_FIRST]
-    del moods[1]
+def test_all_that_is_wrong_is_said() -> None:
+    """What is bad before what is odd."""
+    together: dict[str, Any] = {}
+    for different, _ in reversed(WORST_FIRST):
+        together.update(different)
+    moods = [one.mood for one in sentences(summary(**together))]
+    assert len(moods) > 5
     assert moods == sorted(moods)
 
 

@@ -37,6 +37,7 @@ class Mirror:
     def __init__(self) -> None:
         self.position: Position | None = Position("e", 8, "t")
         self.problem = ""
+        self.just_changed = False
         self.listening = True
         self.is_held: Held | None = None
         self.config = Config()
@@ -91,11 +92,14 @@ def everything() -> Everything:
 def test_all_is_well(everything: Everything) -> None:
     everything.instances(a="healthy")
     value = everything.value()
-    assert value["sentence"] == {
-        "mood": "good",
-        "text": "The only worker serves revision 8; 1 of 1 instance healthy; nothing rejected",
-        "about": "",
-    }
+    assert value["sentences"] == [
+        {
+            "mood": "good",
+            "text": "The only worker serves revision 8; 1 of 1 instance healthy; nothing rejected",
+            "about": "",
+            "target": "",
+        }
+    ]
     assert value["position"] == {"epoch": "e", "revision": 8, "token": "t"}
     assert value["counts"] == {"route": 2, "service": 1}
     assert value["nodes"] == {"live": 1, "known": 1}
@@ -109,14 +113,14 @@ def test_nothing_is_known_yet(everything: Everything) -> None:
     everything.mirror.position = None
     value = everything.value()
     assert (value["position"], value["convergence"]) == (None, None)
-    assert value["sentence"]["text"] == "The configuration has not been read yet"
+    assert value["sentences"][0]["text"] == "The configuration has not been read yet"
 
 
 def test_database_that_is_away_is_said_with_what_is_known(everything: Everything) -> None:
     """What is known is shown on."""
     everything.mirror.problem = "no answer"
     value = everything.value()
-    assert "no answer" in value["sentence"]["text"]
+    assert "no answer" in value["sentences"][0]["text"]
     assert value["convergence"]["served"] == 1
 
 
@@ -124,7 +128,7 @@ def test_what_is_held_is_said(everything: Everything) -> None:
     everything.mirror.is_held = Held(9, 3, 0)
     value = everything.value()
     assert value["held"] == "held: revision 9 removes 3 of 3 routes"
-    assert value["sentence"]["about"] == "history"
+    assert value["sentences"][0]["about"] == "history"
 
 
 def test_some_of_what_is_rejected_is_named(everything: Everything) -> None:
@@ -182,7 +186,7 @@ def test_where_nobody_serves_there_is_no_traffic(everything: Everything) -> None
     value = everything.gateways()
     assert value["traffic"]["requests_per_s"] == 0
     assert value["traffic"]["p99_ms"] is None
-    assert "No gateway has told" in value["sentence"]["text"]
+    assert "No gateway has told" in value["sentences"][0]["text"]
 
 
 def test_what_gateways_do_otherwise_is_told(everything: Everything) -> None:
@@ -215,7 +219,7 @@ def test_gateway_of_another_version_is_summed_up_as_far_as_it_can_be_read(
     assert value["convergence"]["behind"] == ["b"]
     assert value["traffic"]["requests_per_s"] == 10.0
     assert (value["switches"], value["draining"]) == ([], [])
-    assert value["sentence"]["text"] == "1 of 2 workers does not serve revision 8: b"
+    assert value["sentences"][0]["text"] == "1 of 2 workers does not serve revision 8: b"
 
 
 @given(st.dictionaries(st.sampled_from(sorted(STATE)), ANYTHING), ANYTHING)
@@ -230,7 +234,7 @@ def test_redis_that_is_away_is_said(everything: Everything) -> None:
     value = everything.value()
     assert "gone" in value["fleet_problem"]
     assert value["convergence"]["complete"] is False
-    assert value["sentence"]["about"] == "fleet"
+    assert value["sentences"][0]["about"] == "fleet"
 
 
 def test_who_probes_is_told() -> None:

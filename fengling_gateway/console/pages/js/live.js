@@ -16,7 +16,6 @@ export const live = {
   connected: null, // null: not yet
   summary: null,
   problem: null, // why there is no summary
-  behindSince: null, // when workers were first told to be behind; null: they are not
   fleet: null, // as GET /fleet tells it
   samples: [], // of traffic, one a second, the newest last
   propagation: [], // of the last revisions: {revision, ms} until all nodes have served it, as they say
@@ -37,8 +36,6 @@ export function onLive(parts, listener, signal) {
 function tell(part, detail = null) {
   told.dispatchEvent(new CustomEvent(part, { detail }));
 }
-
-export const isYoung = () => live.behindSince !== null && Date.now() - live.behindSince < YOUNG_MS;
 
 export function startLive() {
   recall();
@@ -161,17 +158,8 @@ export async function refresh() {
   }
 }
 
-// Each change is on its way for some milliseconds, which is nothing to be alarmed by.
-const YOUNG_MS = 1000;
-
 function setSummary(summary, problem) {
   asking++;
-  const isBehind = summary?.convergence?.behind?.length > 0;
-  if (!isBehind) live.behindSince = null;
-  else if (live.behindSince === null) {
-    live.behindSince = Date.now();
-    setTimeout(() => tell("summary"), YOUNG_MS + 50);
-  }
   live.summary = summary;
   live.problem = problem;
   tell("summary");

@@ -3,7 +3,7 @@
 import { dialog } from "./dialog.js";
 import { h, render } from "./dom.js";
 import { help } from "./keys.js";
-import { isYoung, live, onLive } from "./live.js";
+import { live, onLive } from "./live.js";
 import { notice, placeOfNotices } from "./notices.js";
 import { openPalette } from "./palette.js";
 import { badge, button } from "./parts.js";
@@ -88,7 +88,7 @@ function link([title, href, kind]) {
 function status() {
   if (isLimited()) return h("span", { class: "served" }, badge("plain", list(session.person.tenants, 2), "Your access is limited to these tenants"));
   if (live.connected === false) return h("span", { class: "served" }, badge("warn", "not connected", "Live news are interrupted; the page tries again"));
-  const [first] = headlines(live.summary, live.problem, isYoung());
+  const [first] = headlines(live.summary, live.problem);
   if (!first) return h("span", { class: "served" });
   const { convergence, position } = live.summary ?? {};
   const text = convergence?.workers ? `${position.revision} · ${convergence.served}/${convergence.workers}` : "";

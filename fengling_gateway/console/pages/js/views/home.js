@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { isYoung, live, onLive } from "../live.js";
+import { live, onLive } from "../live.js";
 import { badge, chart, empty, failed, heading, icon, linkButton, section, waiting } from "../parts.js";
 import { revisionTable } from "../revisions.js";
 import { number, milliseconds, rate } from "../text/format.js";
@@ -36,7 +36,7 @@ export function homePage(page) {
 }
 
 function sentence() {
-  const [first, ...others] = headlines(live.summary, live.problem, isYoung());
+  const [first, ...others] = headlines(live.summary, live.problem);
   if (!first) return h("section", { class: "headline", "aria-label": "How everything is" }, waiting(1));
   return h(
     "section",
