@@ -77,9 +77,13 @@ class Entities:
         return (Row(key, values) for key, values in self.rows.items())
 
 
-def parse_entities(content: bytes) -> Entities:
+def parse_entities(content: bytes, *, may_be_empty: bool = True) -> Entities:
     """
     Read the text of a configuration file.
+
+    Args:
+        may_be_empty: whether a text that says nothing, not even ``{}``, is a file
+            without entities.
 
     Raises:
         FileError: it can't be used at all.
@@ -90,7 +94,7 @@ def parse_entities(content: bytes) -> Entities:
         document, lines = read_yaml(content)
     except YamlError as error:
         raise FileError([str(error)]) from error
-    if document is None:
+    if document is None and may_be_empty:
         document = {}
     if type(document) is not dict:
         raise FileError([f"must have sections ({', '.join(SECTIONS)}), not {shown(document)}"])

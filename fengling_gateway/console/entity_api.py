@@ -389,7 +389,8 @@ def _read_forms(connection: Any, sent: Mapping[Key, Any]) -> list[Form]:
 
 def _read_yaml(_: Any, content: bytes) -> Entities:
     """Read a file as it was sent; in the thread, too, though it asks the database nothing."""
-    return parse_entities(content)
+    # (Nothing may be what is left of a file that was cut off, and pruning by it deletes all.)
+    return parse_entities(content, may_be_empty=False)
 
 
 def _export(connection: Any, kinds: Sequence[str], managed_by: str, full: bool) -> str:

@@ -277,6 +277,9 @@ class ApplyTests:
             ({"delete": [["route"]]}, "invalid_parameter"),
             ([], "invalid_parameter"),
             ("services: [", "invalid"),
+            ("", "invalid"),
+            ("# nothing\n", "invalid"),
+            ("null\n", "invalid"),
         ],
     )
     def test_body_that_is_no_configuration_is_refused(
