@@ -1,0 +1,35 @@
+"""What of a request's target nobody is to read in traces or logs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+REDACTED: Final = b"REDACTED"
+
+
+def names_to_redact(names: Iterable[str]) -> frozenset[bytes]:
+    """Return names of query parameters as `redacted_query` compares them: whatever their case."""
+    return frozenset(one.lower().encode() for one in names)
+
+
+def redacted_query(query: bytes, names: Collection[bytes]) -> bytes:
+    """
+    Return a query with the values of some parameters taken out.
+
+    A name may be written with percent signs, and a pair end with a semicolon: what some
+    server may take for the parameter is redacted.
+    """
+    if not query or not names:
+        return query
+    return b"&".join(
+        b";".join(_redacted(pair, names) for pair in part.split(b";")) for part in query.split(b"&")
+    )
+
+
+def _redacted(pair: bytes, names: Collection[bytes]) -> bytes:
+    name, equals, value = pair.partition(b"=")
+    if value and unquote_to_bytes(name.replace(b"+", b" ")).strip().lower() in names:
+        return name + equals + REDACTED
+    return pair
