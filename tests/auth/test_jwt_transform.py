@@ -90,3 +90,36 @@ def test_header_of_an_issuers_own_is_none_of_identity() -> None:
     pairs = transform.pairs(subject="ada", name=None, roles=frozenset(), claims={"nick": "root"})
     assert pairs == [(b"X-Uid", b"ada"), (b"X-Plan", b"root"), (b"X-User-Id", b"root")]
     assert transform.left_out == ("X-UID", "x_org")
+
+
+def test_everything_known_of_a_client_is_told() -> None:
+    """User, name and roles, in this order; what is empty gets no header."""
+    transform = JwtTransform(IDENTITY_HEADERS)
+    names = [IDENTITY_HEADERS[what].encode() for what in ("user", "name", "roles")]
+    told = transform.pairs(
+        subject="ada", name="Ada Lovelace", roles=frozenset({"b", "a"}), claims={}
+    )
+    assert told == [*zip(names, [b"ada", b"Ada Lovelace", b"a,b"], strict=True)]
+    assert transform.pairs(subject="", name="", roles=frozenset(), claims={}) == []
+
+
+def test_texts_of_a_list_that_are_empty_are_left_out() -> None:
+    """A comma beside nothing would be a member for some and none for others."""
+    transform = JwtTransform(IDENTITY_HEADERS, {"X-Ids": "ids", "X-None": "none"})
+    claims = {"ids": ["", "b", None, "a"], "none": ["", {}]}
+    told = transform.pairs(subject="", name=None, roles=frozenset(), claims=claims)
+    assert told == [(b"X-Ids", b"a,b")]
+
+
+def test_claim_that_does_not_fit_is_told() -> None:
+    """With how long it is."""
+    transform = JwtTransform(IDENTITY_HEADERS, {"X-Bio": "bio"})
+    with pytest.raises(TooLargeError, match="a claim of 5000 bytes does not fit into a header"):
+        transform.pairs(subject="", name=None, roles=frozenset(), claims={"bio": "x" * 5000})
+
+
+def test_transform_tells_its_headers() -> None:
+    """Those of the issuer's own by name, and how many there are in all."""
+    transform = JwtTransform({**IDENTITY_HEADERS, "user": "X-Uid"}, {"X-B": "b", "X-A": "a"})
+    assert transform.extra_names == ("X-A", "X-B")
+    assert repr(transform) == "<JwtTransform X-Uid and 4 more>"

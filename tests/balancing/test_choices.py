@@ -94,6 +94,17 @@ class EveryPolicyTests:
         counted = picks(choice, 300, excluded)
         assert counted["i2"] > counted["i1"] > 0
 
+    @pytest.mark.parametrize("weights", [(1, 1, 1), (2, 1, 3)])
+    @pytest.mark.parametrize("policy", sorted(POLICIES))
+    def test_second_attempt_always_finds_somebody(
+        self, policy: str, weights: tuple[int, ...]
+    ) -> None:
+        """Whoever has failed may be the one that the policy prefers: idle, and at its turn."""
+        choice = choice_of(policy, *weights)
+        load(choice, 0, 9, 1)
+        found = picks(choice, 60, choice.candidates[0][0])
+        assert found["i1"] + found["i2"] == 60
+
     def test_no_candidates_make_no_choice(self) -> None:
         """Where nobody may be picked there is nothing to ask."""
         assert compile_choice("random", [], Random(1)) is None

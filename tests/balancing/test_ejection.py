@@ -165,6 +165,21 @@ class EjectionTests:
         """Null is off."""
         assert not fail(Ejections(), make(4, None), 0, 99)
 
+    def test_failure_of_a_service_that_is_gone_ejects_nobody(self) -> None:
+        """It is counted, for whoever comes back."""
+        ejections, service = Ejections(), make(4)
+        state = service.states[0]
+        assert not any(ejections.failed(state, None, None, 0.0) for _ in range(9))
+        assert state.failures == 9
+        assert ejections.failed(state, service, None, 0.0)
+
+    def test_ejections_tell_how_many_they_are(self) -> None:
+        """In a log."""
+        ejections, service = Ejections(), make(2)
+        assert repr(ejections) == "<Ejections of 0>"
+        fail(ejections, service, 0, 5)
+        assert repr(ejections) == "<Ejections of 1>"
+
     def test_policy_is_compiled_of_what_is_effective(self) -> None:
         """As canonical bodies have it."""
         assert compile_ejection({"ejection": DEFAULT_EJECTION}) == POLICY
@@ -209,6 +224,28 @@ class AppliedTests:
         assert self.apply(ejections, service, b"sick") == 0
         state.instance = state.instance._replace(health="healthy")
         assert self.apply(ejections, service, b"was") == 1
+
+    def test_word_that_was_known_stays_known(self) -> None:
+        """However often the configuration changes meanwhile."""
+        ejections, service = self.ejected()
+        assert [self.apply(ejections, service, b"was") for _ in range(3)] == [0, 0, 0]
+
+    def test_each_is_judged_by_its_own_service_and_report(self) -> None:
+        """One is healthy again, one's service ejects nobody any more; the third waits."""
+        ejections = Ejections()
+        services = {str(number): make(2) for number in range(3)}
+        states = {name: service.states[0] for name, service in services.items()}
+        for name, state in states.items():
+            for _ in range(5):
+                ejections.failed(state, services[name], b"was", float(name))
+        services["1"].ejection = None
+        reports = {"0": b"is", "1": b"was", "2": b"was"}
+        name_of = {id(state): name for name, state in states.items()}
+        ended = ejections.applied(
+            lambda state: services[name_of[id(state)]], lambda state: reports[name_of[id(state)]]
+        )
+        assert ended == [states["0"], states["1"]]
+        assert (list(ejections.ejected), ejections.due) == ([states["2"]], 32.0)
 
     def test_policy_that_is_switched_off_ends_it(self) -> None:
         """Nobody would else know why."""

@@ -53,6 +53,45 @@ class CompiledServiceTests:
         """Nobody is there."""
         assert make_service().pick(None, Random(1)) is None
 
+    def test_what_is_said_of_tls_is_compiled(self) -> None:
+        """Nothing, where nothing is said."""
+        assert make_service().tls is None
+        said = {"verify": False, "ca": "PEM", "client_certificate": "c1", "sni": "shop"}
+        tls = make_service(tls=said).tls
+        assert tls is not None
+        assert (tls.verify, tls.ca, tls.client_certificate, tls.sni) == (False, "PEM", "c1", "shop")
+
+
+class PickTests:
+    def test_second_attempt_goes_to_somebody_else(self) -> None:
+        """Who has just failed the request is not asked again, of shared and of dedicated ones."""
+        service = make_service(
+            *(make_instance(name) for name in "ab"),
+            *(make_instance(name, tenant_id="t") for name in "cd"),
+        )
+        for tenant in (None, "t"):
+            first, second = service.states[:2] if tenant is None else service.states[2:]
+            for seed in range(9):
+                assert service.pick(tenant, Random(seed), first) is second
+
+    def test_nobody_is_left_for_a_second_attempt_at_the_only_one(self) -> None:
+        """Then the first failure stands."""
+        service = make_service(make_instance())
+        assert service.pick(None, Random(1), service.states[0]) is None
+
+
+class GroupTests:
+    def test_ready_ones_of_one_tenant_stand_in_for_one_another(self) -> None:
+        """Who drains stands in for nobody, and nobody for it; whoever is unhealthy does."""
+        service = make_service(
+            make_instance("a"),
+            make_instance("b", "unhealthy"),
+            make_instance("c", state="drain"),
+            make_instance("d", tenant_id="t"),
+        )
+        groups = ["".join(one.id for one in service.group_of(state)) for state in service.states]
+        assert groups == ["ab", "ab", "", "d"]
+
 
 class AvailableTests:
     @pytest.mark.parametrize("given", [{"state": "drain"}, {"state": "maintenance"}, {"weight": 0}])

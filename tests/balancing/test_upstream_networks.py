@@ -13,6 +13,7 @@ from fengling_gateway.balancing.upstream_networks import (
     METADATA,
     Address,
     UpstreamNetworks,
+    is_address,
     stands_for,
 )
 from fengling_gateway.model.names import canonical_host
@@ -137,7 +138,10 @@ class KindTests:
     def test_address_in_an_odd_spelling_is_none(self, spelling: str) -> None:
         """What one reader takes for a name, and another for an address. No configuration has it."""
         assert canonical_host(spelling) is None
-        assert "no address that everybody reads alike" in str(NOTHING.refusal(spelling, 80))
+        assert NOTHING.refusal(spelling, 80) == (
+            f"{spelling} is no address that everybody reads alike"
+        )
+        assert not is_address(spelling)
 
     @given(st.one_of(four, six))
     def test_refused_is_what_is_known_to_be_special(self, address: Address) -> None:
@@ -179,6 +183,18 @@ class AllowTests:
         assert networks.refusal("127.0.0.2", 80) is None
         assert networks.refusal("127.0.0.1", 80) is not None
 
+    def test_localhost_is_as_good_as_one_of_its_addresses(self) -> None:
+        """Which of them it turns out to be is judged when it is resolved; refused are both."""
+        assert UpstreamNetworks(["::1/128"]).refusal("localhost", 80) is None
+        assert UpstreamNetworks(["127.0.0.1/32"]).refusal("localhost", 80) is None
+        assert "localhost is this host: 127.0.0.1 is loopback" in str(
+            NOTHING.refusal("localhost", 80)
+        )
+
+    def test_networks_tell_what_they_allow(self) -> None:
+        """In a log."""
+        assert repr(UpstreamNetworks(["10.0.0.0/8"])) == "<UpstreamNetworks allow=['10.0.0.0/8']>"
+
     @given(st.sampled_from(sorted(METADATA, key=str)), st.data())
     def test_metadata_is_allowed_by_itself_only(self, one: Address, data: st.DataObject) -> None:
         """Whoever allows link-local, or everything, has not thought of credentials."""
@@ -219,6 +235,9 @@ class LoopTests:
             ("10.0.0.5", "10.0.0.5", True),
             ("10.0.0.5", "127.0.0.1", False),
             ("10.0.0.9", "10.0.0.9", True),
+            ("::1", "::", True),
+            ("::1", "0.0.0.0", False),
+            ("127.0.0.1", "::", False),
         ],
     )
     def test_own_listener_is_a_loop(self, listens: str, address: str, is_loop: bool) -> None:
@@ -234,6 +253,12 @@ class LoopTests:
         networks = UpstreamNetworks(LOOPBACK, [("0.0.0.0", 8000), ("::", 8000)])
         assert "this gateway itself" in str(networks.refusal("localhost", 8000))
         assert networks.refusal("localhost", 80) is None
+
+    def test_address_is_somebody_elses_unless_it_is_known_to_be_here(self) -> None:
+        """Without a word on it, only what is loopback by definition is this host."""
+        networks = UpstreamNetworks(LOOPBACK, [("0.0.0.0", 8000)])
+        assert networks.refusal("10.0.0.5", 8000) is None
+        assert networks.refusal("127.0.0.1", 8000) is not None
 
     @given(st.one_of(four, six), st.integers(1, 65535))
     def test_judgement_is_the_same_each_time(self, address: Address, port: int) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from fengling_gateway.routing.cache import RouteCache
 from fengling_gateway.routing.edit import Edit
-from fengling_gateway.routing.pathtree import Node, insert, leaves, remove
+from fengling_gateway.routing.leaf import routes_of
+from fengling_gateway.routing.pathtree import Node, covering, insert, leaves, remove
 from fengling_gateway.routing.route import Route
 from tests.routing.builders import Request, make_route
 
@@ -49,6 +50,58 @@ class RemoveTests:
         other = make_route("other", path)
         with pytest.raises(KeyError, match="other"):
             remove(root, other.template, other, Edit())
+
+
+class LeavesTests:
+    def test_leaves_come_in_the_order_they_are_tried(self) -> None:
+        """Ends before prefixes, longer before shorter, a literal before a parameter."""
+        paths = [
+            *("/a/b", "/a/{x}", "/{x}/b", "/{x}/{y}"),
+            *("/a/b/{**r}", "/a/{x}/{**r}", "/{x}/b/{**r}", "/{x}/{y}/{**r}"),
+            *("/a/{**r}", "/{x}/{**r}", "/{**r}"),
+        ]
+        routes = [make_route(path, path) for path in paths]
+        for root in (tree_of(*routes), tree_of(*routes[::-1])):
+            found = [one.id for leaf in leaves(root, b"/a/b", 2) for one in routes_of(leaf)]
+            assert found == paths
+
+    def test_parameter_takes_no_empty_segment(self) -> None:
+        """``/a/`` has a segment after ``a``, and it is empty."""
+        root = tree_of(make_route("r", "/a/{x}"), make_route("slash", "/a/"))
+        assert [one.id for leaf in leaves(root, b"/a/", 2) for one in routes_of(leaf)] == ["slash"]
+
+    def test_deep_path_ends_nowhere_in_a_shallow_tree(self) -> None:
+        """Only its prefixes are found, however deep it is."""
+        root = tree_of(make_route("end", "/a/b"), make_route("on", "/a/{**r}"))
+        found = [one.id for leaf in leaves(root, b"/a/b/c/d", 2) for one in routes_of(leaf)]
+        assert found == ["on"]
+
+
+class CoveringTests:
+    @pytest.mark.parametrize(
+        ("path", "found"),
+        [
+            ("/", ["/", "/{**r}"]),
+            ("/a", ["/a/{**r}", "/{**r}", "/{x}"]),
+            ("/a/b", ["/a/b", "/a/{**r}", "/a/{x}", "/{**r}"]),
+            ("/a/c", ["/a/{**r}", "/a/{x}", "/{**r}"]),
+            ("/a/{y}", ["/a/{**r}", "/a/{x}", "/{**r}"]),
+            ("/{y}", ["/{**r}", "/{x}"]),
+            ("/a/{**rest}", ["/a/{**r}", "/{**r}"]),
+            ("/a/b/{**rest}", ["/a/{**r}", "/{**r}"]),
+            ("/{x}/{**rest}", ["/{**r}"]),
+            ("/c/d", ["/{**r}"]),
+        ],
+    )
+    def test_leaves_that_match_all_that_a_template_does_are_found(
+        self, path: str, found: list[str]
+    ) -> None:
+        """Its own, and those it lies within."""
+        paths = ["/", "/{x}", "/a/b", "/a/{x}", "/a/{**r}", "/{**r}"]
+        root = tree_of(*(make_route(one, one) for one in paths))
+        template = make_route("asked", path).template
+        leaves_found = covering(root, template)
+        assert sorted(one.id for leaf in leaves_found for one in routes_of(leaf)) == found
 
 
 class RegexOfHostTests:

@@ -10,6 +10,7 @@ from fengling_gateway.routing.template import (
     REGEX,
     TEMPLATE,
     TemplateError,
+    covers,
     parse_template,
 )
 
@@ -50,6 +51,25 @@ class ParseTemplateTests:
         with pytest.raises(TemplateError):
             parse_template(text)
 
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("api", "a path starts with '/' or '~', not 'a'"),
+            ("/{*x}/b", "'{*x}' is not a parameter; '{**rest}' goes last"),
+            ("/{**rest}/b", "'{**rest}' is not a parameter; '{**rest}' goes last"),
+            ("/{a{b}", "'{a{b}' is not a parameter; '{**rest}' goes last"),
+            ("/{a}b}", "'{a}b}' is not a parameter; '{**rest}' goes last"),
+            ("/b{x}/c", "in 'b{x}' a parameter is not a whole segment"),
+            ("/b}/c", "in 'b}' a parameter is not a whole segment"),
+            ("/**/c", "in '**' a parameter is not a whole segment"),
+        ],
+    )
+    def test_refusal_says_which_part_is_wrong(self, text: str, reason: str) -> None:
+        """An operator reads it beside the route."""
+        with pytest.raises(TemplateError) as refused:
+            parse_template(text)
+        assert str(refused.value) == reason
+
     def test_ranks_follow_the_documented_order(self) -> None:
         """Exact, templates, prefixes from long to short, literals first, regexes last."""
         in_order = [
@@ -68,3 +88,51 @@ class ParseTemplateTests:
         ]
         backwards = in_order[::-1]
         assert sorted(backwards, key=lambda text: parse_template(text).rank) == in_order
+
+
+class CoversTests:
+    @pytest.mark.parametrize(
+        ("wide", "narrow"),
+        [
+            ("/a", "/a"),
+            ("/a/{x}", "/a/{y}"),
+            ("/a/{x}", "/a/b"),
+            ("/{**rest}", "/"),
+            ("/{**rest}", "/a/{x}"),
+            ("/a/{**rest}", "/a"),
+            ("/a/{**rest}", "/a/{**r}"),
+            ("/a/{**rest}", "/a/b/{**rest}"),
+            ("/{x}/{**rest}", "/a/{**rest}"),
+            ("/{**rest}", "~/a"),
+            ("~/a", "~/a"),
+        ],
+    )
+    def test_template_covers_whatever_can_only_match_where_it_does(
+        self, wide: str, narrow: str
+    ) -> None:
+        """Each path of the second is one of the first."""
+        assert covers(parse_template(wide), parse_template(narrow))
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("/a", "/b"),
+            ("/a", "/a/b"),
+            ("/a/b", "/a"),
+            ("/a/b", "/a/{x}"),
+            ("/{x}", "/"),
+            ("/a", "/a/{**rest}"),
+            ("/{x}", "/{x}/{**rest}"),
+            ("/a/b/{**rest}", "/a/{**rest}"),
+            ("/a/{**rest}", "/b/c"),
+            ("/{x}/{**rest}", "/{**rest}"),
+            ("/{x}/{**rest}", "//a"),
+            ("/a", "~/a"),
+            ("~/a", "/a"),
+            ("~.*", "/a"),
+            ("~.*", "~/a"),
+        ],
+    )
+    def test_template_does_not_cover_what_it_may_miss(self, one: str, other: str) -> None:
+        """Some path is only the second's, or it is not known."""
+        assert not covers(parse_template(one), parse_template(other))
