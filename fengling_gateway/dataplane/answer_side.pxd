@@ -30,4 +30,6 @@ cdef class AnswerSide(RequestSide):
 
     @cython.locals(plane=PlaneState, seconds=double)
     cdef double _finish(self) except? -1
+
+    @cython.locals(plane=PlaneState, began=double)
     cdef _record(self, int status, double seconds, error)

@@ -38,6 +38,7 @@ class AnswerSide(RequestSide):
     def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
         """Answer by ourselves, and be over."""
         seconds = self._finish()
+        self._sent = len(body)
         answers.send(self.downstream, self.head.method, status, pairs, body)
         self._record(status, seconds, None)
 
@@ -56,6 +57,7 @@ class AnswerSide(RequestSide):
     def response_begun(self, response: ResponseHead, framing: int) -> None:
         """Pass the answer's head on."""
         plane = self._plane
+        self._first_byte_at = plane.seconds()
         status = self.status = response.status
         self._phase = _ANSWERING
         self._arm_idle()
@@ -76,6 +78,7 @@ class AnswerSide(RequestSide):
 
     def response_data(self, data: bytes) -> None:
         """Pass a piece of the answer's body on."""
+        self._sent += len(data)
         self.downstream.send_data(data)
         self._arm_idle()
 
@@ -122,6 +125,7 @@ class AnswerSide(RequestSide):
             self.fail(ForwardError.MALFORMED_RESPONSE)
             return
         self.status = 101
+        self._first_byte_at = self._plane.seconds()
         self._phase = _TUNNEL
         if self.instance is not None and self.instance.failures:
             self._plane.passive.answered(self.instance)
@@ -197,6 +201,7 @@ class AnswerSide(RequestSide):
         if self._admission is not None:
             pairs += self._admission.pairs
         seconds = self._finish()
+        self._sent = len(body)
         answers.send(self.downstream, self.head.method, error.status, pairs, body)
         self._record(error.status, seconds, error)
 
@@ -218,8 +223,11 @@ class AnswerSide(RequestSide):
         that next, and what might fail comes after it.
         """
         plane = self._plane
-        if self._tunnel is not None:
-            plane.tunnels.pop(self._tunnel, None)
+        tunnel = self._tunnel
+        if tunnel is not None:
+            plane.tunnels.pop(tunnel, None)
+            self._received += tunnel.received
+            self._sent += tunnel.sent
         if self._phase == _ADMITTING:
             plane.identities.wait_no_longer(self)
         if self._admission is not None:
@@ -234,7 +242,17 @@ class AnswerSide(RequestSide):
         return seconds
 
     def _record(self, status: int, seconds: float, error: ForwardError | None) -> None:
-        self._plane.counters.record((self._route_id, self._service_id), status, seconds, error)
+        plane = self._plane
+        began = self._first_byte_at
+        plane.counters.record(
+            (self._route_id, self._service_id),
+            status,
+            seconds,
+            error,
+            began - self._attempt_at if began else -1.0,
+            self._received,
+            self._sent,
+        )
 
     # Deadlines
 

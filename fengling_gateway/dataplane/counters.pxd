@@ -1,14 +1,20 @@
 # Types for compiling counters.py; without a compiler this file has no effect.
 cimport cython
 
-cdef class Latency:
+cdef class Histogram:
+    cdef readonly tuple bounds
     cdef public list buckets
-    cdef public double total_seconds
+    cdef public double sum
+
+    cpdef add(self, double value)
+
+cdef class ServiceCounts:
+    cdef public Histogram first_byte, latency, received, sent
 
 cdef class RouteCounts:
     cdef public list by_class
     cdef public dict errors
-    cdef public Latency latency
+    cdef public ServiceCounts service
 
 cdef class Counters:
     cdef public long long bytes_received, bytes_sent, connections_accepted, connections_now
@@ -25,10 +31,20 @@ cdef class Counters:
     cdef public long long ejected_now, ejections, reactivations
     cdef public long long dns_lookups, dns_lookups_failed, dns_stale_uses
     cdef public dict routes, tls_handshakes_failed
-    cdef dict _latencies, _others
+    cdef dict _others, _services
     cdef set _folded, _late
-    cdef long long _max_histograms, _max_pairs
+    cdef long long _max_pairs, _max_services
 
-    @cython.locals(counts=RouteCounts, latency=Latency)
-    cpdef record(self, tuple key, int status, double seconds, error)
+    @cython.locals(counts=RouteCounts, service=ServiceCounts)
+    cpdef record(
+        self,
+        tuple key,
+        int status,
+        double seconds,
+        error,
+        double first_byte=*,
+        long long received=*,
+        long long sent=*,
+    )
     cdef RouteCounts _new_counts(self, tuple key)
+    cdef ServiceCounts _service_counts(self, str service)

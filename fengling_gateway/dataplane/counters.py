@@ -22,7 +22,13 @@ LATENCY_BOUNDS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
-"""Upper bounds, in seconds, of the buckets of the latency histogram; one more is unbounded."""
+"""Upper bounds, in seconds, of the buckets of histograms of times; one more is unbounded."""
+
+SIZE_BOUNDS: Final = tuple(float(1 << bits) for bits in range(8, 28, 2))
+"""Of the histograms of sizes, in bytes: 256 to 64 MiB."""
+
+HISTOGRAMS: Final = ("latency", "first_byte", "received", "sent")
+"""Those of a service, as they are told."""
 
 OTHER: Final = "other"
 """Stands for the routes, and for the services, that have no place of their own."""
@@ -37,17 +43,52 @@ MAX_FOLDED: Final = 10_000
 """Pairs without a place of their own that are told apart, to say how many there are."""
 
 
-class Latency:
-    """A histogram of the durations of exchanges, from head read to answer sent."""
+class Histogram:
+    """
+    Numbers of values by some bounds, and their sum.
 
-    __slots__ = ("buckets", "total_seconds")
+    Attributes:
+        buckets: each has those up to its bound and above the one before; the last has
+            those beyond all bounds.
+    """
+
+    __slots__ = ("bounds", "buckets", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        self.buckets[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def to_json(self) -> list[Any]:
+        """Return the buckets, and then the sum."""
+        return [*self.buckets, self.sum]
+
+
+class ServiceCounts:
+    """
+    The exchanges of one service.
+
+    Attributes:
+        latency: from head read to answer sent, in seconds.
+        first_byte: from the beginning of the last attempt, which may have had to wait for
+            a connection, to the first byte of the answer's head, in seconds.
+        received, sent: bytes of bodies, from and to clients.
+    """
+
+    __slots__ = ("first_byte", "latency", "received", "sent")
 
     def __init__(self) -> None:
-        self.buckets = [0] * (len(LATENCY_BOUNDS) + 1)
-        self.total_seconds = 0.0
+        self.latency = Histogram(LATENCY_BOUNDS)
+        self.first_byte = Histogram(LATENCY_BOUNDS)
+        self.received = Histogram(SIZE_BOUNDS)
+        self.sent = Histogram(SIZE_BOUNDS)
 
     def to_json(self) -> dict[str, Any]:
-        return {"buckets": list(self.buckets), "sum": self.total_seconds}
+        return {name: getattr(self, name).to_json() for name in HISTOGRAMS}
 
 
 class RouteCounts:
@@ -57,15 +98,15 @@ class RouteCounts:
     Attributes:
         by_class: their number by the first digit of the answer's status; 0 for
             those that ended without one. From 600 on they count as 5 (RFC 9110, 15).
-        latency: shared by all routes of a service.
+        service: shared by all routes of a service.
     """
 
-    __slots__ = ("by_class", "errors", "latency")
+    __slots__ = ("by_class", "errors", "service")
 
-    def __init__(self, latency: Latency) -> None:
+    def __init__(self, service: ServiceCounts) -> None:
         self.by_class = [0] * 6
         self.errors: dict[ForwardError, int] = {}
-        self.latency = latency
+        self.service = service
 
 
 class Counters:
@@ -91,10 +132,10 @@ class Counters:
     __slots__ = (
         "_folded",
         "_late",
-        "_latencies",
-        "_max_histograms",
         "_max_pairs",
+        "_max_services",
         "_others",
+        "_services",
         "accept_pauses",
         "bytes_received",
         "bytes_sent",
@@ -177,16 +218,23 @@ class Counters:
         self.upstream_tls_failed = 0
         self.routes: dict[tuple[str, str], RouteCounts] = {}
         self._max_pairs = max_pairs
-        self._latencies = {"": Latency(), OTHER: Latency()}
-        self._max_histograms = len(self._latencies) + ceil(max_pairs / PAIRS_PER_HISTOGRAM)
+        self._services = {"": ServiceCounts(), OTHER: ServiceCounts()}
+        self._max_services = len(self._services) + ceil(max_pairs / PAIRS_PER_HISTOGRAM)
         self._others: dict[str, RouteCounts] = {}
         self._folded: set[tuple[str, str]] = set()
-        # Services with places for pairs and none for a histogram. They stay among the others,
+        # Services with places for pairs and none for histograms. They stay among the others,
         # whatever gets free: half of a service's durations would be wrong ones.
         self._late: set[str] = set()
 
     def record(
-        self, key: tuple[str, str], status: int, seconds: float, error: ForwardError | None
+        self,
+        key: tuple[str, str],
+        status: int,
+        seconds: float,
+        error: ForwardError | None,
+        first_byte: float = -1.0,
+        received: int = 0,
+        sent: int = 0,
     ) -> None:
         """
         Count an exchange that has ended.
@@ -194,14 +242,20 @@ class Counters:
         Args:
             key: ids of its route and service; empty where it came to none.
             status: of the answer; 0 where none was begun.
+            first_byte: seconds from the last attempt's beginning to its answer's; negative
+                where no instance has answered.
+            received, sent: bytes of bodies.
         """
         counts = self.routes.get(key)
         if counts is None:
             counts = self._new_counts(key)
         counts.by_class[status // 100 if status < 600 else 5] += 1
-        latency = counts.latency
-        latency.buckets[bisect_left(LATENCY_BOUNDS, seconds)] += 1
-        latency.total_seconds += seconds
+        service = counts.service
+        service.latency.add(seconds)
+        if first_byte >= 0:
+            service.first_byte.add(first_byte)
+        service.received.add(received)
+        service.sent.add(sent)
         if error is not None:
             counts.errors[error] = counts.errors.get(error, 0) + 1
 
@@ -212,29 +266,29 @@ class Counters:
         # a scrape with two series of the same labels would fail.
         if route != OTHER and (not route or len(self.routes) < self._max_pairs):
             self._folded.discard(key)
-            latency = self._latency(service)
-            if service not in self._latencies:
+            shared = self._service_counts(service)
+            if service not in self._services:
                 self._late.add(service)
-            counts = self.routes[key] = RouteCounts(latency)
+            counts = self.routes[key] = RouteCounts(shared)
             return counts
         if route != OTHER and len(self._folded) < MAX_FOLDED:
             self._folded.add(key)
-        latency = self._latency(service)
-        if service not in self._latencies:
+        shared = self._service_counts(service)
+        if service not in self._services:
             service = OTHER
         others = self._others.get(service)
         if others is None:
-            others = self._others[service] = RouteCounts(latency)
+            others = self._others[service] = RouteCounts(shared)
         return others
 
-    def _latency(self, service: str) -> Latency:
-        """Return the histogram of a service; where there are too many, that of `OTHER`."""
-        latency = self._latencies.get(service)
-        if latency is None:
-            if service in self._late or len(self._latencies) >= self._max_histograms:
-                return self._latencies[OTHER]
-            latency = self._latencies[service] = Latency()
-        return latency
+    def _service_counts(self, service: str) -> ServiceCounts:
+        """Return what a service counts by; where there are too many, that of `OTHER`."""
+        counts = self._services.get(service)
+        if counts is None:
+            if service in self._late or len(self._services) >= self._max_services:
+                return self._services[OTHER]
+            counts = self._services[service] = ServiceCounts()
+        return counts
 
     def make_room(self, exists: Callable[[str, str], bool]) -> None:
         """
@@ -253,9 +307,9 @@ class Counters:
         self._folded = {key for key in self._folded if exists(*key)}
         in_use = {service for _, service in self.routes} | {"", OTHER}
         self._late &= in_use
-        for service in [one for one in self._latencies if one not in in_use]:
+        for service in [one for one in self._services if one not in in_use]:
             if not exists("", service):
-                del self._latencies[service]
+                del self._services[service]
                 self._others.pop(service, None)
 
     def to_json(self) -> dict[str, Any]:
@@ -263,8 +317,9 @@ class Counters:
         Return all values.
 
         ``requests`` has a row ``[route, service, [by class], {error code: number}]``
-        for each pair that counts by itself, and for `OTHER`; ``latency`` a histogram per
-        service; ``folded_now`` is how many pairs count as `OTHER`, up to `MAX_FOLDED`.
+        for each pair that counts by itself, and for `OTHER`; ``services`` has `HISTOGRAMS` of
+        each service, each its buckets and its sum; ``bounds`` are those of the buckets, of
+        times and of sizes; ``folded_now`` is how many pairs count as `OTHER`, up to `MAX_FOLDED`.
         """
         plain = {
             name: getattr(self, name)
@@ -280,17 +335,17 @@ class Counters:
             ]
             for key, counts in (*self.routes.items(), *others.items())
         ]
-        latency = {
-            service: value.to_json()
-            for service, value in self._latencies.items()
-            if any(value.buckets)
+        services = {
+            service: counts.to_json()
+            for service, counts in self._services.items()
+            if any(counts.latency.buckets)
         }
         return {
             **plain,
             "folded_now": len(self._folded),
             "requests": requests,
-            "latency_bounds": list(LATENCY_BOUNDS),
-            "latency": latency,
+            "bounds": {"seconds": LATENCY_BOUNDS, "bytes": SIZE_BOUNDS},
+            "services": services,
         }
 
     def totals(self) -> dict[str, Any]:
@@ -308,7 +363,7 @@ class Counters:
             for error, number in counts.errors.items():
                 if error.status >= 500:
                     errors += number
-        columns = zip(*(one.buckets for one in self._latencies.values()), strict=True)
+        columns = zip(*(one.latency.buckets for one in self._services.values()), strict=True)
         return {
             "requests": requests,
             "errors": errors,

@@ -7,9 +7,8 @@ from fengling_gateway.http.response_head cimport ResponseHead
 
 cdef class DebuggedExchange(Exchange):
     cdef list _extra
-    cdef object _asked
-    cdef int _retries
-    cdef double _answered_at, _chosen_at, _connected_at, _dialed_at
+    cdef object _debug_id
+    cdef double _answered_at, _chosen_at, _dialed_at, _sends_at
 
     cpdef connected(self, upstream)
     cpdef response_begun(self, ResponseHead response, long long framing)

@@ -54,8 +54,12 @@ class DebuggedExchange(Exchange):
     """
 
     __slots__ = (
-        *("_answered_at", "_asked", "_chosen_at", "_connected_at", "_dialed_at", "_extra"),
-        "_retries",
+        "_answered_at",
+        "_chosen_at",
+        "_debug_id",
+        "_dialed_at",
+        "_extra",
+        "_sends_at",
     )
 
     def __init__(
@@ -67,11 +71,10 @@ class DebuggedExchange(Exchange):
         asked: str,
     ) -> None:
         super().__init__(plane, downstream, head, peer)
-        self._asked = asked
+        self._debug_id = asked
         self._extra: list[Pair] | None = None  # of the revision; None until it is told
-        self._retries = 0
         self._chosen_at = self._dialed_at = _NOT_YET
-        self._connected_at = self._answered_at = _NOT_YET
+        self._sends_at = self._answered_at = _NOT_YET
 
     # Methods of the data plane's own are called by their classes: of those, super() in C knows
     # nothing.
@@ -89,17 +92,16 @@ class DebuggedExchange(Exchange):
 
     def connected(self, upstream: UpstreamStream) -> None:
         self._note_choice()
-        self._connected_at = self._plane.seconds()
+        self._sends_at = self._plane.seconds()
         RequestSide.connected(self, upstream)
 
     def _note_choice(self) -> None:
         if self._chosen_at == _NOT_YET:
             self._chosen_at = self._plane.seconds()
 
-    def _retry(self, instance: InstanceState, must_be_fresh: bool) -> None:
-        self._retries += 1
-        self._dialed_at = self._connected_at = _NOT_YET
-        super()._retry(instance, must_be_fresh)
+    def _retry(self, instance: InstanceState, must_be_fresh: bool, error: ForwardError) -> None:
+        self._dialed_at = self._sends_at = _NOT_YET
+        super()._retry(instance, must_be_fresh, error)
 
     # Ways to answer
 
@@ -138,13 +140,13 @@ class DebuggedExchange(Exchange):
         configured = None if instance is None else instance.instance
         position = self._plane.snapshot.position
         said: dict[str, Any] = {
-            "id": self._asked,
+            "id": self._debug_id,
             "route": self._route_id or None,
             "service": self._service_id or None,
             "tenant": self._tenant,
             "instance": None if configured is None else configured.id,
             "address": None if configured is None else configured.address,
-            "attempts": self._retries + (configured is not None),
+            "attempts": len(self._tried or ()) + (configured is not None),
             "worker": self._plane.worker_name,
             "revision": None if position is None else position.revision,
             "phases": self._phases(),
@@ -152,7 +154,7 @@ class DebuggedExchange(Exchange):
         return (DEBUG_HEADER, json.dumps(said, separators=(",", ":")).encode())
 
     def _phases(self) -> dict[str, float | None]:
-        chosen, connected = self._chosen_at, self._connected_at
+        chosen, connected = self._chosen_at, self._sends_at
         return {
             "match_us": _between(self._started, chosen, 1e6),
             "connect_ms": _between(self._dialed_at, connected, 1e3),

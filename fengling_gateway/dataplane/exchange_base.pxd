@@ -24,12 +24,15 @@ cdef class ExchangeBase:
     cdef object _plan, _service, _upstream
     cdef UpstreamPool _pool
     cdef int _phase, _attempts_left, _interims
-    cdef long long _received
+    cdef long long _received, _sent
+    cdef object _asked
+    cdef list _tried
     cdef list _held, _trailers
     cdef bytes _upgrade
     cdef object _tunnel
     cdef bint _has_retried_fresh, _was_busy, _is_downstream_blocked, _is_upstream_blocked
     cdef double _total_deadline, _phase_deadline, _body_due, _started
+    cdef double _attempt_at, _connected_at, _first_byte_at
     cdef long long _body_counted
     cdef bint _was_held_up, _is_waiting_for_body
 

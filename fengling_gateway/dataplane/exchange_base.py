@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.balancing.service import Service
@@ -28,6 +28,16 @@ _WAITING: Final = phases.WAITING
 _ANSWERING: Final = phases.ANSWERING
 
 
+class Tried(NamedTuple):
+    """An attempt that has failed, and was followed by another."""
+
+    instance: InstanceState
+    error: ForwardError
+    began: float
+    connected: float
+    ended: float
+
+
 class ExchangeBase:
     """
     A request that is being dealt with.
@@ -37,13 +47,22 @@ class ExchangeBase:
         is_request_ended: whether all of the request has arrived.
         status: of the answer; 0 until it begins.
         instance: who is asked at present.
+
+    Times are those of `PlaneState.seconds`; 0.0 is never. ``_attempt_at``: when the
+    present attempt began; ``_connected_at``: when it had its connection, if it had to
+    wait for one; ``_first_byte_at``: when its answer began. ``_asked`` is whom it asks,
+    also when it is over; ``_tried`` are those before it, as `Tried`.
     """
 
     __slots__ = (
         "_admission",
+        "_asked",
+        "_attempt_at",
         "_attempts_left",
         "_body_counted",
         "_body_due",
+        "_connected_at",
+        "_first_byte_at",
         "_has_retried_fresh",
         "_held",
         "_interims",
@@ -59,12 +78,14 @@ class ExchangeBase:
         "_received",
         "_revision",
         "_route_id",
+        "_sent",
         "_service",
         "_service_id",
         "_started",
         "_tenant",
         "_total_deadline",
         "_trailers",
+        "_tried",
         "_tunnel",
         "_upgrade",
         "_upstream",
@@ -105,6 +126,10 @@ class ExchangeBase:
         self._service_id = ""
         self._tenant: str | None = None
         self._received = 0
+        self._sent = 0
+        self._asked: InstanceState | None = None
+        self._tried: list[Tried] | None = None
+        self._connected_at = self._first_byte_at = 0.0
         self._held: list[bytes] | None = None
         self._trailers: list[Pair] = NO_PAIRS
         self._upgrade: bytes | None = None  # what it may go on in
@@ -122,7 +147,7 @@ class ExchangeBase:
         self._is_waiting_for_body = False
         if not self.is_request_ended:
             self._watch_body()
-        self._started = plane.seconds()
+        self._started = self._attempt_at = plane.seconds()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.request_id.decode()} phase={self._phase} status={self.status}>"

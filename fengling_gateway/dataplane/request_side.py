@@ -7,7 +7,7 @@ from typing import Any, Final
 from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.balancing.service import HOST_OF_INSTANCE
 from fengling_gateway.dataplane import phases
-from fengling_gateway.dataplane.exchange_base import ExchangeBase
+from fengling_gateway.dataplane.exchange_base import ExchangeBase, Tried
 from fengling_gateway.dataplane.pool import UpstreamPool
 from fengling_gateway.dataplane.streams import UpstreamStream
 from fengling_gateway.dataplane.sweeper import NEVER
@@ -40,7 +40,7 @@ class RequestSide(ExchangeBase):
         exchange: Any = self  # all of it
         instance.in_flight += 1
         instance.picked += 1
-        self.instance = instance
+        self.instance = self._asked = instance
         pool: UpstreamPool = instance.pool
         if pool is None:
             pool = instance.pool = UpstreamPool(instance, self._plane)
@@ -94,6 +94,8 @@ class RequestSide(ExchangeBase):
         """Send what there is of the request."""
         self._upstream = upstream
         self._pool = None
+        if self._phase in {_QUEUED, _CONNECTING}:
+            self._connected_at = self._plane.seconds()
         head = self.head
         plan = self._plan
         target = head.target
@@ -184,15 +186,15 @@ class RequestSide(ExchangeBase):
         if error is ForwardError.UPSTREAM_BUSY:
             self._was_busy = True
         if not self.status and self._plane.sweeper.now < self._total_deadline:
-            if error.retry is Retry.OTHER_INSTANCE and self._retry_elsewhere():
+            if error.retry is Retry.OTHER_INSTANCE and self._retry_elsewhere(error):
                 return
-            if error.retry is Retry.FRESH_CONNECTION and is_reused and self._retry_fresh():
+            if error.retry is Retry.FRESH_CONNECTION and is_reused and self._retry_fresh(error):
                 return
         if self._was_busy and error.retry is Retry.OTHER_INSTANCE:
             error = ForwardError.UPSTREAM_BUSY  # that others can't be reached is not the point
         self._end_in(error)
 
-    def _retry_elsewhere(self) -> bool:
+    def _retry_elsewhere(self, error: ForwardError) -> bool:
         """Ask another instance: in this attempt nothing has been sent, so any request may be."""
         if not self._attempts_left:
             return False
@@ -200,10 +202,10 @@ class RequestSide(ExchangeBase):
         if other is None:
             return False
         self._attempts_left -= 1
-        self._retry(other, self._has_retried_fresh)
+        self._retry(other, self._has_retried_fresh, error)
         return True
 
-    def _retry_fresh(self) -> bool:
+    def _retry_fresh(self, error: ForwardError) -> bool:
         """
         Send the request once more, over a new connection.
 
@@ -220,14 +222,21 @@ class RequestSide(ExchangeBase):
         if instance is None:
             return False
         self._has_retried_fresh = True
-        self._retry(instance, True)
+        self._retry(instance, True, error)
         return True
 
-    def _retry(self, instance: InstanceState, must_be_fresh: bool) -> None:
-        self._plane.counters.retries += 1
-        if self.instance is not None:
-            self.instance.in_flight -= 1
-            self.instance.unanswered += 1
+    def _retry(self, instance: InstanceState, must_be_fresh: bool, error: ForwardError) -> None:
+        plane, before = self._plane, self.instance
+        plane.counters.retries += 1
+        if before is not None:
+            before.in_flight -= 1
+            before.unanswered += 1
+            if self._tried is None:
+                self._tried = []
+            now = plane.seconds()
+            self._tried.append(Tried(before, error, self._attempt_at, self._connected_at, now))
+            self._attempt_at = now
+            self._connected_at = 0.0
         self._is_upstream_blocked = False
         self._interims = 0
         self._attempt(instance, must_be_fresh)

@@ -83,6 +83,7 @@ class Tunnel:
 
     Attributes:
         farewell: why it is being ended; None while it is not.
+        received, sent: bytes from and to the client.
     """
 
     __slots__ = (
@@ -97,6 +98,8 @@ class Tunnel:
         "_timeout",
         "_upstream",
         "farewell",
+        "received",
+        "sent",
     )
 
     def __init__(
@@ -126,6 +129,7 @@ class Tunnel:
         self._downstream = downstream
         self._upstream = upstream
         self.farewell: ForwardError | None = None
+        self.received = self.sent = 0
         to_instance, to_client = upstream.send_data, downstream.send_data
         self._is_framed = protocol == b"websocket"
         if self._is_framed:
@@ -141,12 +145,14 @@ class Tunnel:
 
     def client_data(self, data: bytes) -> None:
         """Relay what the client says."""
+        self.received += len(data)
         self._from_client.relay(data, self.farewell is not None)
         self._upstream.flush()
         self.moved()
 
     def instance_data(self, data: bytes) -> None:
         """Relay what the instance says."""
+        self.sent += len(data)
         self._from_instance.relay(data, self.farewell is not None)
         self._downstream.flush()
         self.moved()

@@ -71,7 +71,8 @@ class _Metrics:
         yield build
         yield from _parts(metrics.REQUESTS.counter, self._requests())
         yield from _parts(metrics.REQUEST_ERRORS.counter, self._request_errors())
-        yield from _parts(metrics.REQUEST_SECONDS.histogram, self._request_seconds())
+        for name, declared in metrics.SERVICE_HISTOGRAMS.items():
+            yield from _parts(declared.histogram, self._of_services(name))
         yield from self._plain_worker_values()
         yield from _parts(metrics.HANDSHAKES_FAILED.counter, self._handshakes_failed())
         yield from _parts(metrics.CREDENTIALS_REFUSED.counter, self._credentials_refused())
@@ -99,11 +100,12 @@ class _Metrics:
                 for error, count in failures.items():
                     yield [worker, route, service, error], count
 
-    def _request_seconds(self) -> Iterator[tuple[list[str], list[tuple[str, float]], float]]:
+    def _of_services(self, name: str) -> Iterator[tuple[list[str], list[tuple[str, float]], float]]:
+        unit = "seconds" if name in metrics.TIMES else "bytes"
         for worker, values in self._workers.items():
-            bounds = values.get("latency_bounds", ())
-            for service, latency in values.get("latency", {}).items():
-                yield [worker, service], _cumulated(bounds, latency["buckets"]), latency["sum"]
+            for service, histograms in values.get("services", {}).items():
+                *buckets, total = histograms[name]
+                yield [worker, service], _cumulated(values["bounds"][unit], buckets), total
 
     def _handshakes_failed(self) -> Iterator[tuple[list[str], int]]:
         for worker, values in self._workers.items():

@@ -53,11 +53,33 @@ REQUEST_ERRORS: Final = Declared(
     "Exchanges that failed, by the failure's name (docs/errors.md).",
     ("worker", "route", "service", "error"),
 )
-REQUEST_SECONDS: Final = Declared(
-    "fengling_http_request_duration_seconds",
-    "From the end of a request's head to the end of its answer.",
-    ("worker", "service"),
-)
+SERVICE_HISTOGRAMS: Final = {
+    "latency": Declared(
+        "fengling_http_request_duration_seconds",
+        "From the end of a request's head to the end of its answer.",
+        ("worker", "service"),
+    ),
+    "first_byte": Declared(
+        "fengling_upstream_first_byte_seconds",
+        "From the beginning of the last attempt, which may have had to wait for a connection, to "
+        "the first byte of its answer; of requests that an instance has answered.",
+        ("worker", "service"),
+    ),
+    "received": Declared(
+        "fengling_http_request_body_bytes",
+        "Bytes of the bodies of requests, and of what clients send through tunnels.",
+        ("worker", "service"),
+    ),
+    "sent": Declared(
+        "fengling_http_response_body_bytes",
+        "Bytes of the bodies of answers, and of what clients are sent through tunnels.",
+        ("worker", "service"),
+    ),
+}
+"""By the name of a data plane's histogram."""
+
+TIMES: Final = ("latency", "first_byte")
+"""Those that count seconds; the others count bytes."""
 
 CREDENTIALS_REFUSED: Final = Declared(
     "fengling_http_credentials_refused_total",

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fengling_gateway.dataplane.counters import LATENCY_BOUNDS, MAX_FOLDED, OTHER, Counters
+from fengling_gateway.dataplane.counters import (
+    LATENCY_BOUNDS,
+    MAX_FOLDED,
+    OTHER,
+    SIZE_BOUNDS,
+    Counters,
+    Histogram,
+)
 from fengling_gateway.http.forward_error import ForwardError
 from tests.dataplane.rig import Rig
 from tests.dataplane.snapshots import Entity, answering_route
@@ -19,8 +28,8 @@ def requests(counters: Counters) -> dict[tuple[str, str], int]:
 
 def durations(counters: Counters) -> dict[str, int]:
     """Return how many exchanges the histogram of each service holds."""
-    latency = counters.to_json()["latency"]
-    return {service: sum(histogram["buckets"]) for service, histogram in latency.items()}
+    services = counters.to_json()["services"]
+    return {service: sum(found["latency"][:-1]) for service, found in services.items()}
 
 
 def count(counters: Counters, *pairs: tuple[str, str]) -> None:
@@ -160,3 +169,29 @@ def test_totals_of_nothing_are_told_too() -> None:
     """With as many buckets as ever."""
     totals = Counters().totals()
     assert (totals["requests"], totals["latency"]) == (0, [0] * (len(LATENCY_BOUNDS) + 1))
+
+
+def test_histograms_of_a_service() -> None:
+    """Times, and sizes of bodies; the time to the first byte only of what an instance has answered."""
+    counters = Counters()
+    counters.record(("r", "s"), 200, 0.02, None, 0.003, 0, 300)
+    counters.record(("r", "s"), 503, 0.0001, ForwardError.NO_INSTANCE, received=1 << 40, sent=256)
+    found = counters.to_json()["services"]["s"]
+    assert found["latency"][-1] == pytest.approx(0.0201)
+    assert sum(found["latency"][:-1]) == 2
+    assert (sum(found["first_byte"][:-1]), found["first_byte"][-1]) == (1, 0.003)
+    assert found["first_byte"][LATENCY_BOUNDS.index(0.005)] == 1
+    assert (found["received"][0], found["received"][-2]) == (1, 1)
+    assert (found["sent"][SIZE_BOUNDS.index(256)], found["sent"][SIZE_BOUNDS.index(1024)]) == (1, 1)
+    assert found["sent"][-1] == 556
+
+
+@given(st.lists(st.integers(0, 1 << 30)))
+def test_histogram_counts_each_value_once_below_its_bound(values: list[int]) -> None:
+    histogram = Histogram(SIZE_BOUNDS)
+    for value in values:
+        histogram.add(value)
+    assert histogram.sum == sum(values)
+    for number, bound in enumerate(SIZE_BOUNDS):
+        assert sum(histogram.buckets[: number + 1]) == sum(1 for one in values if one <= bound)
+    assert sum(histogram.buckets) == len(values)

@@ -1,0 +1,1 @@
+Histograms of the time to an instance's first byte (`fengling_upstream_first_byte_seconds`) and of the sizes of bodies (`fengling_http_request_body_bytes`, `fengling_http_response_body_bytes`), per service.
