@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "context": "contexts",
     "db": "db",
     "diff": "configuration",
+    "doctor": "doctor",
     "drain": "fleet",
     "events": "events",
     "explain": "serving",

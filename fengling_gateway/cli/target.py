@@ -147,7 +147,12 @@ def _management_api(
 ) -> ManagementApi:
     chosen = read_context(context, os.environ)
     url = management or os.environ.get("FENGLING_MANAGEMENT") or chosen.get("management")
-    return ManagementApi(url or DEFAULT_MANAGEMENT, lambda: _token(token_file, chosen))
+    return management_api(url or DEFAULT_MANAGEMENT, token_file, chosen)
+
+
+def management_api(url: str, token_file: Path | None, context: Mapping[str, str]) -> ManagementApi:
+    """Return how a gateway is asked, with the token that is named in any way."""
+    return ManagementApi(url, lambda: _token(token_file, context))
 
 
 def _console(console: str | None, token_file: Path | None, context: str | None) -> NamedConsole:

@@ -12,6 +12,14 @@ from fengling_gateway.settings import GatewaySettings
 
 def advice(settings: GatewaySettings) -> Iterator[str]:
     """Name settings by which what is secret, or decides what is served, goes unprotected."""
+    yield from on_the_network(settings)
+    for path in settings.secret_files:
+        if is_open(path):
+            yield f"{path} holds passwords or keys, and others may read or change it: chmod 600"
+
+
+def on_the_network(settings: GatewaySettings) -> Iterator[str]:
+    """Name those by which it does so on its way: what is so, and after a semicolon what to do."""
     if settings.source == "database":
         from fengling_gateway.schema.dsn import unverified_host
 
@@ -36,12 +44,9 @@ def advice(settings: GatewaySettings) -> Iterator[str]:
             f"management.address: tokens go to {management.address} in the clear; "
             "loopback with something that speaks TLS in front does not let them be read"
         )
-    for path in settings.secret_files:
-        if _is_open(path):
-            yield f"{path} holds passwords or keys, and others may read or change it: chmod 600"
 
 
-def _is_open(path: Path) -> bool:
+def is_open(path: Path) -> bool:
     """Whether others may read it, or its group change it, and come as far; one that has gone is not."""
     try:
         mode = path.stat().st_mode

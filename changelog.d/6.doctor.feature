@@ -1,0 +1,1 @@
+`fenglingctl doctor` looks at the database (also whether every change is recorded, and LISTEN really delivers), Redis, clocks, a running gateway and this host, and says what is wrong and what to do about it.
