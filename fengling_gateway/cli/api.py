@@ -116,6 +116,31 @@ class ManagementApi:
         """Send a request without a body, of any method, and return the document."""
         return self._checked(self._ask(method, path, query, None, TIMEOUT_SECONDS))
 
+    def text(self, path: str) -> str:
+        """
+        Return what is beside the API, such as ``metrics``, whatever its status.
+
+        Nobody needs a token for it, and none is sent.
+        """
+        request = urllib.request.Request(f"{self.url}/{quote(path)}")  # noqa: S310 - see above
+        try:
+            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+                return str(response.read(_MAX_ANSWER_BYTES).decode(errors="replace"))
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read(_MAX_ANSWER_BYTES).decode(errors="replace")
+        except (OSError, ValueError, HTTPException) as error:
+            raise self._away(error) from error
+
+    def token(self) -> str:
+        """
+        Return the token.
+
+        Raises:
+            CommandError: there is none.
+        """
+        return self._token()
+
     def all(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield every entity of a list."""
         after = None

@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "rollback": "rollback",
     "secret": "secrets",
     "status": "serving",
+    "support-bundle": "support",
     "switch": "fleet",
     "token": "tokens",
     "top": "top",

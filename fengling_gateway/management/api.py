@@ -129,6 +129,12 @@ class ManagementApi:
         workers = [{"worker": name, "names": names} for name, names in sorted(known.items())]
         return _json(request, {"workers": workers})
 
+    @app.route("/api/gateway/debug", methods=["GET"])
+    async def debug(self, request: Any) -> bytes:
+        _may_run(request)
+        no_other_parameters(request, set())
+        return _json(request, await maybeDeferred(self._gateway.debug))
+
     @app.route("/api/gateway/audit", methods=["GET"])
     def audit(self, request: Any) -> bytes:
         access = access_of(request)

@@ -105,5 +105,12 @@ class ManagedGateway(Protocol):
     def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
         """Return the names of instances that each worker that answers knows, by its name."""
 
+    def debug(self) -> Deferred[dict[str, Any]]:
+        """
+        Return what each process of this node is doing now: ``supervisor`` and ``workers``.
+
+        No value of the configuration or of a request is in it.
+        """
+
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether every worker serves one good configuration and clients may come, and why not."""

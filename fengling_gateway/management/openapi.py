@@ -78,6 +78,51 @@ _PAGE: Final[Schema] = {
         "next": {"type": ["string", "null"], "description": "Continue with after=<this>."},
     },
 }
+_PROCESS: Final[Schema] = {
+    "type": "object",
+    "required": ["pid"],
+    "properties": {
+        "pid": {"type": ["integer", "null"]},
+        "threads": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "daemon", "stack"],
+                "properties": {
+                    "name": TEXT,
+                    "daemon": {"type": ["boolean", "null"]},
+                    "stack": {"type": "array", "items": TEXT, "description": "Innermost first."},
+                },
+            },
+        },
+        "delayed_calls": OBJECT,
+        "selectables": OBJECT,
+        "gc": OBJECT,
+        "descriptors": OBJECT,
+        "memory": OBJECT,
+        "cpu_seconds": {"type": "number"},
+        "longest_lag_ms": {"type": ["number", "null"]},
+        "longest_blocked_ms": {"type": ["number", "null"]},
+        "error": {**TEXT, "description": "Of a worker: why it does not say it itself."},
+        "kernel": {"type": ["object", "null"], "description": "Of such a one."},
+    },
+}
+_DEBUG: Final[Schema] = {
+    "type": "object",
+    "required": ["node", "supervisor", "workers"],
+    "properties": {
+        "node": TEXT,
+        "supervisor": _PROCESS,
+        "workers": {
+            "type": "array",
+            "items": {
+                **_PROCESS,
+                "required": ["worker"],
+                "properties": {"worker": TEXT, "state": TEXT, **_PROCESS["properties"]},
+            },
+        },
+    },
+}
 _AUDIT: Final[Schema] = {
     "type": "object",
     "required": ["items", "next"],
@@ -203,6 +248,14 @@ def _reads() -> Schema:
                 parameter("limit", limit),
                 parameter("after", {**whole(KEY), "example": "route/orders"}),
             ],
+        )
+    }
+    paths["/api/gateway/debug"] = {
+        "get": _operation(
+            "What each process of this node is doing now: the stacks of its threads, calls that are "
+            "to come, what its reactor waits for, garbage, memory and descriptors",
+            ADMIN,
+            _DEBUG,
         )
     }
     paths["/api/gateway/audit"] = {

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from fengling_gateway import __version__
 from fengling_gateway.access.kept_tokens import kept_token
 from fengling_gateway.balancing.instance import split_instance_address
 from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.reading import NotHeldError, SourceError
+from fengling_gateway.control.inspection import inspect_process, inspect_silent
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
@@ -354,6 +356,28 @@ class SupervisorView:
         """Return the names that every worker that answers has looked up, by worker name."""
         return self._ask_workers("names")
 
+    def debug(self) -> Deferred[dict[str, Any]]:
+        """Return what each process of this node is doing; a worker that is silent says nothing of it."""
+        return Deferred.fromCoroutine(self._debug())
+
+    async def _debug(self) -> dict[str, Any]:
+        lag = self._supervisor.lag
+        own = {
+            **inspect_process(self._clock),
+            "longest_lag_ms": round(lag.longest_ever_ms, 1),
+            "longest_blocked_ms": round(lag.longest_blocked_ms, 1),
+        }
+        links = self._supervisor.workers.links()
+        asked = [one.ask("debug").addErrback(_said_of, one.pid) for one in links]
+        answers = [await one for one in asked]
+        shown = ("state", "lag_ms", "longest_lag_ms", "blocked_ms", "longest_blocked_ms")
+        now = self._clock.seconds()
+        workers = []
+        for link, answer in zip(links, answers, strict=True):
+            known = worker_values(link, now=now)
+            workers.append({"worker": link.name, **{n: known[n] for n in shown}, **answer})
+        return {"node": self._supervisor.settings.node, "supervisor": own, "workers": workers}
+
     def _ask_workers(self, question: str) -> Deferred[dict[str, Any]]:
         links = [one for one in self._supervisor.workers.links() if one.state.value != "starting"]
         asked = DeferredList([one.ask(question) for one in links], consumeErrors=True)
@@ -423,6 +447,12 @@ class SupervisorView:
         elif command.name == "restart":
             _log.info("workers are to be replaced, as {by} asks", by=command.sender)
             self._supervisor.workers.rolling_restart()
+
+
+def _said_of(failure: Failure, pid: int | None) -> dict[str, Any]:
+    """Say what is known of a worker that does not answer."""
+    seen = {} if pid is None else inspect_silent(pid)
+    return {**seen, "error": failure.getErrorMessage()}
 
 
 def _sleep(clock: Any, seconds: float) -> Deferred[None]:

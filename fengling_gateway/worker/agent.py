@@ -247,6 +247,11 @@ class WorkerAgent:
     def _names(self, values: dict[str, Any]) -> Any:
         return self._plane.resolved_names()
 
+    def _debug(self, values: dict[str, Any]) -> Any:
+        from fengling_gateway.control.inspection import inspect_process
+
+        return inspect_process(self._clock)
+
     # Deltas
 
     def _finish_delta(self) -> None:
@@ -365,4 +370,5 @@ _ANSWERS: Final[dict[str, Callable[[WorkerAgent, dict[str, Any]], Any]]] = {
     "counters": WorkerAgent._counters,
     "names": WorkerAgent._names,
     "instances": WorkerAgent._instances,
+    "debug": WorkerAgent._debug,
 }

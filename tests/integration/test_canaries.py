@@ -18,6 +18,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -811,6 +812,29 @@ def everything_exported(scene: Scene, gateway: GatewayProcess, outside: Outside)
     ):
         scene.run(*command, *management, FENGLING_TOKEN=scene.token)
     assert "hello" in scene.outputs["fenglingctl get routes -o"].decode()
+    everything_bundled(scene, gateway, management)
+
+
+def everything_bundled(scene: Scene, gateway: GatewayProcess, management: tuple[str, ...]) -> None:
+    """What goes to whoever is to help, and what doctor says."""
+    config = ("--config", str(gateway.directory / "gateway.toml"))
+    log = ("--log", str(gateway.directory / "gateway.log"))
+    scene.run("doctor", *config, *management, FENGLING_TOKEN=scene.token)
+    file = scene.directory / "bundle.tar.gz"
+    scene.run("support-bundle", str(file), *config, *management, *log, FENGLING_TOKEN=scene.token)
+    with tarfile.open(file) as bundle:
+        for member in bundle.getmembers():
+            content = bundle.extractfile(member)
+            assert content is not None
+            scene.note(f"bundle {member.name.partition('/')[2]}", content.read())
+    for name in (
+        "configuration.yaml",
+        "settings.json",
+        "status.json",
+        "gateway.log",
+        "doctor.json",
+    ):
+        assert scene.outputs[f"bundle {name}"]
 
 
 def everything_represented(scene: Scene, gateway: GatewayProcess, _: Outside) -> None:

@@ -145,6 +145,15 @@ class FakeGateway:
     def counters(self) -> Deferred[dict[str, dict[str, Any]]]:
         return succeed(self.worker_counters)
 
+    def debug(self) -> Deferred[dict[str, Any]]:
+        process = {
+            "pid": 7,
+            "threads": [{"name": "MainThread", "daemon": False, "stack": ["x:1 f"]}],
+        }
+        return succeed(
+            {"node": "n1", "supervisor": process, "workers": [{"worker": "w0", **process}]}
+        )
+
     def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
         return succeed(self.worker_names)
 

@@ -215,6 +215,13 @@ class ApiTests(SynchronousTestCase):
         workers = [{"worker": "w0/7", "names": [name]}, {"worker": "w1/8", "names": []}]
         self.assertEqual(answer, {"workers": workers})
 
+    def test_what_processes_do_is_for_admins(self) -> None:
+        """Stacks tell of the inside."""
+        status, answer = self.ask("GET", "/api/gateway/debug", scope=WRITE)
+        self.assertEqual((status, answer["code"]), (403, "insufficient_scope"))
+        status, answer = self.ask("GET", "/api/gateway/debug", scope=ADMIN)
+        self.assertEqual((status, answer["node"]), (200, "n1"))
+
     def test_explain_needs_reading_only(self) -> None:
         """It changes nothing."""
         request = {"method": "GET", "host": "a.example", "path": "/x", "headers": {"a": "b"}}
@@ -384,7 +391,7 @@ def test_the_document_has_every_operation() -> None:
         for path, operations in document()["paths"].items()
         for method in operations
     }
-    assert len(documented) == 36
+    assert len(documented) == 37
     for method, path in documented:
         adapter = ManagementApi.app.url_map.bind("gateway")
         adapter.match(path.replace("{id}", "x"), method=method)

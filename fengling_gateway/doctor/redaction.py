@@ -1,0 +1,69 @@
+"""What of settings may be shown to others, and taking secrets out of everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from fengling_gateway.schema.dsn import DsnError, parse, without_secrets
+from fengling_gateway.syncbus.url import parse_redis_url
+
+if TYPE_CHECKING:
+    from fengling_gateway.settings import GatewaySettings
+
+HIDDEN: Final = "***"
+_MIN_SECRET: Final = 4
+"""Shorter ones would be found within words."""
+
+
+def shown_settings(settings: GatewaySettings) -> dict[str, Any]:
+    """Return settings for JSON, without passwords and keys."""
+    values: dict[str, Any] = settings.model_dump(mode="json")
+    for name in ("url", "listen_url"):
+        if values["database"][name] is not None:
+            values["database"][name] = without_secrets(values["database"][name])
+    if values["redis"]["url"] is not None:
+        values["redis"]["url"] = str(parse_redis_url(values["redis"]["url"]))
+    for section, name in (("sync", "keys"), ("management", "token_keys")):
+        values[section][name] = [
+            f"{one.partition(':')[0]}:{HIDDEN}" for one in values[section][name]
+        ]
+    return values
+
+
+def secrets_of(settings: GatewaySettings) -> Iterator[str]:
+    """Yield what is secret of settings: keys, and passwords within URLs."""
+    for key in (*settings.sync.keys, *settings.management.token_keys, *settings.secrets.keys):
+        yield key.partition(":")[2].strip()
+    for url in (settings.database.url, settings.database.listen_url):
+        if url is not None:
+            yield password_of(url)
+    if settings.redis.url is not None:
+        yield parse_redis_url(settings.redis.url).password or ""
+
+
+def password_of(dsn: str) -> str:
+    try:
+        return parse(dsn).get("password", "")
+    except DsnError:
+        return ""
+
+
+class Redaction:
+    """
+    Takes secrets out of text, whoever has put them there.
+
+    It is what stands behind everything that shows none anyway.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        found = {one for one in secrets if len(one) >= _MIN_SECRET}
+        forms = found | {quote(one, safe="") for one in found}
+        # (The longest first: one may begin with another.)
+        self._forms = [one.encode() for one in sorted(forms, key=len, reverse=True)]
+
+    def __call__(self, content: bytes) -> bytes:
+        for form in self._forms:
+            content = content.replace(form, HIDDEN.encode())
+        return content
