@@ -32,6 +32,9 @@ from fengling_gateway.settings.values import HIDDEN, may_hold_secret, shown_unle
 _MESSAGES: Final = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
+    "finite_number": "must be a number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -42,7 +45,7 @@ _MESSAGES: Final = {
     "string_type": "must be text",
     "too_short": "must not be empty",
 }
-_SECRET: Final = ("keys", "token_keys", "url", "listen_url", "client_secret")
+_SECRET: Final = ("keys", "token_keys", "url", "listen_url", "client_secret", "headers")
 _OWN_FIELDS: Final = "_file"
 
 Raw = dict[str, Any]

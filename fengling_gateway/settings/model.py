@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from fengling_gateway.settings.cpus import available_cpus
+from fengling_gateway.settings.otlp import OtlpEndpoint, OtlpHeaders, parse_headers
 from fengling_gateway.settings.values import (
     Address,
     DatabaseUrl,
@@ -437,6 +438,7 @@ class IssuersSettings(Section):
 
     ca_file: Path | None = Field(
         default=None,
+        repr=False,  # it may be what somebody has put into the wrong place
         description="PEM: the authorities that may have issued the certificates of those servers, "
         "in place of the system's. Read at each fetch.",
         examples=["/etc/fengling/tls/issuers-ca.pem"],
@@ -482,6 +484,72 @@ class LogSettings(Section):
     format: Literal["text", "json"] = Field(
         default="text", description="For people, or for collectors."
     )
+
+
+class TracingSettings(Section):
+    """Traces of requests and of changes, sent to a collector of OpenTelemetry by OTLP/HTTP."""
+
+    endpoint: OtlpEndpoint | None = Field(
+        default=None,
+        repr=False,  # some have a token in it
+        description="Where spans are sent; without a path, to /v1/traces there. Unset: nothing is "
+        "traced, and traceparent and tracestate pass like any other header.",
+        examples=["http://127.0.0.1:4318"],
+    )
+    sample_ratio: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        default=0.0,
+        description="Of the traces that begin here, from 0 to 1. Who sends a traceparent has "
+        "decided already.",
+    )
+    service_name: Word = Field(
+        default="fengling-gateway",
+        repr=False,
+        description="What the gateway is called in traces (service.name).",
+    )
+    headers: OtlpHeaders = Field(
+        default="",
+        repr=False,
+        description="Sent along, as OTEL_EXPORTER_OTLP_HEADERS has them: name=value,name=value "
+        "with %2C for a comma. Better kept out of this file: headers_file, or the environment.",
+        examples=["authorization=Bearer%20<token>"],
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        repr=False,  # it may be what somebody has put into the wrong place
+        description="PEM: the authorities that may have issued the certificate of an https "
+        "endpoint, in place of the system's. Read at each connection.",
+        examples=["/etc/fengling/tls/otel-ca.pem"],
+    )
+    redact_query: list[Word] = Field(
+        default=[
+            *("access_token", "api_key", "apikey", "client_secret", "code", "id_token", "password"),
+            *("secret", "sig", "signature", "token", "X-Amz-Credential", "X-Amz-Security-Token"),
+            *("X-Amz-Signature", "X-Goog-Signature"),
+        ],
+        repr=False,
+        max_length=100,
+        description="Parameters of queries, in any case, whose values are REDACTED in spans.",
+    )
+    timeout: Seconds = Field(
+        default=10.0, description="For one try to send a batch, and for the last ones at a stop."
+    )
+    batch_spans: int = Field(default=512, ge=1, le=10_000, description="Sent at once, at most.")
+    batch_interval: Seconds = Field(
+        default=2.0, le=60.0, description="How long spans wait for others to be sent with."
+    )
+    queue_spans: int = Field(
+        default=20_000,
+        ge=100,
+        le=1_000_000,
+        description="That wait to be sent, also while the collector is away; what comes on top "
+        "is dropped, and counted.",
+    )
+    queue_bytes: Size = Field(
+        default=32 << 20, ge=1 << 20, description="The same in bytes, of some 500 a span."
+    )
+
+    def header_pairs(self) -> list[tuple[str, str]]:
+        return parse_headers(self.headers)
 
 
 class DebugSettings(Section):
@@ -589,6 +657,7 @@ class GatewaySettings(ProgramSettings):
     health: HealthSettings = HealthSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     debug: DebugSettings = DebugSettings()
     transport: TransportSettings = TransportSettings()
 

@@ -11,9 +11,12 @@ from fengling_gateway.settings.environment import FROM_FILE, variable
 
 KEYS: Final = (
     *("database.url", "database.listen_url", "redis.url"),
-    *("sync.keys", "management.token_keys", "oidc.client_secret"),
+    *("sync.keys", "management.token_keys", "oidc.client_secret", "tracing.headers"),
 )
 """What is secret, or may have a password in it. (`secrets.key_file` is refused if others may read it.)"""
+
+_ALWAYS: Final = ("oidc.client_secret", "tracing.headers")
+"""Text that is secret whatever it looks like."""
 
 _PASSWORD: Final = re.compile(r"://[^/\s@]*:[^\s]*@|\bpassword\s*=")
 
@@ -34,7 +37,7 @@ def _holders(
     file: Path | None, raw: Mapping[str, Any], environ: Mapping[str, str]
 ) -> Iterator[Path]:
     written = {path: _value(raw, path) for path in KEYS}
-    if file is not None and any(map(_is_secret, written.values())):
+    if file is not None and any(_is_secret(*one) for one in written.items()):
         yield file
     for path in KEYS:
         named = _value(raw, f"{path}_file")
@@ -50,8 +53,8 @@ def _value(raw: Mapping[str, Any], path: str) -> Any:
     return values.get(key) if isinstance(values, dict) else None
 
 
-def _is_secret(value: Any) -> bool:
+def _is_secret(path: str, value: Any) -> bool:
     """Whether it is a key, or a URL with a password."""
-    if isinstance(value, list):
+    if isinstance(value, list) or path in _ALWAYS:
         return bool(value)
     return isinstance(value, str) and _PASSWORD.search(value) is not None

@@ -491,6 +491,7 @@ class SampleTests:
                 *("keys =", "url =", "path =", "node =", "key_file ="),
                 *("tls = {", "proxy_protocol =", "#limits =", "#max_connections", "#max_memory"),
                 *("#servers =", "#issuers =", "#allow =", "ca_file ="),
+                *("endpoint =", "#headers ="),
             )
             names_secret = any(word in line for word in no_defaults)
             lines.append(line[1:] if is_value and not names_secret else line)
