@@ -38,6 +38,7 @@ class Looking:
     Attributes:
         count: how many looks have begun.
         last_reason: that of the newest.
+        began_at: when that began, by the clock.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Looking:
         self._stopped = False
         self.count = 0
         self.last_reason = ""
+        self.began_at = 0.0
 
     def start(self) -> None:
         self._stopped = False
@@ -96,6 +98,7 @@ class Looking:
     def _begin(self, reason: str) -> None:
         self.count += 1
         self.last_reason = reason
+        self.began_at = self._clock.seconds()
         if self._poll is not None and self._poll.active():
             self._poll.cancel()
         self._running = Deferred.fromCoroutine(self._look(reason))

@@ -103,6 +103,11 @@ class ReloadLoop:
         """That of the newest look."""
         return self._looking.last_reason
 
+    @property
+    def look_began_at(self) -> float:
+        """When the newest look began, by the clock."""
+        return self._looking.began_at
+
     def start(self) -> None:
         """Look at once, and from now on at least once in every poll interval."""
         self._compare_due = self._clock.seconds() + self._settings.compare_interval

@@ -24,6 +24,9 @@ The largest honest ones are answers about 100,000 routes: counters of some 60
 bytes each, or 250 where ids are as long as they may be.
 """
 
+MAX_SPANS: Final = 64
+"""In one message: some 32 KiB, so that the reactor of a supervisor reads one in a moment."""
+
 
 @unique
 class Message(IntEnum):
@@ -100,6 +103,14 @@ class Message(IntEnum):
     (a `ForwardError` in snake_case), `ejected_for`: seconds, or null. Those that have failed,
     the 1,000 with most failures, and once those that answer again: `failures` 0, `error` null.
     `others`: how many more have failed.
+    """
+    SPANS = 21
+    """
+    W→S, only where traces are sent: what recorded requests have left.
+
+    `spans`: rows of `tracing.spans.Span`, at most `MAX_SPANS`, of which each is some 500 bytes
+    and at most 20 KiB; `dropped`: how many more there were since the last one. Sent when there
+    are so many, or after a second; a worker drops what its supervisor does not take in time.
     """
 
 

@@ -79,6 +79,10 @@ class LinkUser(Protocol):
 
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None: ...
 
+    def worker_traced(
+        self, link: WorkerLink, spans: list[Any], size: int, dropped: int
+    ) -> None: ...
+
     def worker_closed(self, link: WorkerLink) -> None: ...
 
     def worker_lost(self, link: WorkerLink) -> None: ...
@@ -195,6 +199,9 @@ class WorkerLink:
         if message is Message.ANSWER:
             assert self._questions is not None
             self._questions.answered(payload)
+        elif message is Message.SPANS:
+            values = json.loads(payload)
+            self._user.worker_traced(self, values["spans"], len(payload), values["dropped"])
         else:
             _ON_MESSAGE[message](self, json.loads(payload))
 

@@ -15,6 +15,7 @@ from fengling_gateway.supervisor.bus import Bus
 from fengling_gateway.supervisor.key_fetch import Fetched
 from fengling_gateway.supervisor.key_sets import KeyFile
 from fengling_gateway.supervisor.launch import Launcher
+from fengling_gateway.supervisor.span_export import SpanExport
 
 
 class Journal(Protocol):
@@ -38,7 +39,8 @@ class Outside:
     All of it.
 
     `launcher` takes what returns the sockets that workers inherit. `read_prober` asks who
-    probes instances; None where there is no database to tell.
+    probes instances; None where there is no database to tell. `spans` sends traces; None where
+    nobody wants any.
     """
 
     source: ConfigSource
@@ -48,3 +50,4 @@ class Outside:
     fetch_keys: Callable[[Mapping[str, Any]], Deferred[Fetched]]
     key_file: KeyFile
     read_prober: Callable[[], Deferred[ProberRow | None]] | None = None
+    spans: SpanExport | None = None

@@ -26,6 +26,7 @@ from fengling_gateway.control.lag import LagProbe
 from fengling_gateway.model.delta import Delta, Everything, Position
 from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
+from fengling_gateway.supervisor.change_traces import ChangeTraces
 from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.distribution import Distribution
 from fengling_gateway.supervisor.evidence import Evidence
@@ -99,6 +100,10 @@ class Supervisor:
         self.narration = Narration(clock=reactor, release=settings.release_held)
         parts = outside(self)
         self.source, self.bus, self.journal = parts.source, parts.bus, parts.journal
+        self.spans = parts.spans
+        self._change_traces = ChangeTraces(
+            clock=reactor, wall=time.time, node=settings.node, spans=parts.spans
+        )
         self._telling = Telling(
             clock=reactor,
             tell=lambda: self.bus.publish_node(node_values(self, now=reactor.seconds())),
@@ -233,6 +238,9 @@ class Supervisor:
             self._legacies.retire()
         await self.workers.stop(self.settings.drain_deadline)
         await self.key_sets.stop()
+        self._change_traces.stop()
+        if self.spans is not None:
+            await self.spans.stop()
         self._telling.stop()
         self.state = "stopped"
         self.sockets.close()
@@ -313,6 +321,10 @@ class Supervisor:
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
         self.evidence.seen(instances)
 
+    def worker_traced(self, link: WorkerLink, spans: list[Any], size: int, dropped: int) -> None:
+        if self.spans is not None:
+            self.spans.add(spans, size, worker=link.name, dropped=dropped)
+
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
         link.tell_key_sets(self.key_sets.wanted(issuer_id))
 
@@ -327,8 +339,10 @@ class Supervisor:
         self.propagation.progressed()
         self.refused_instances.applied(link)
         self.narration.applied(link.name, link.served.position, link.served.applied_at)
+        self._change_traces.applied(link.name, link.served.position, link.served.applied_at)
         if not self.propagation.behind():
             self.narration.converged(self.loop.position, self.propagation.counted)
+            self._change_traces.converged()
         self._telling.soon()
 
     def worker_beat(self, link: WorkerLink) -> None:
@@ -353,10 +367,18 @@ class Supervisor:
 
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         """Serve a delta: workers first, then other hosts, then the file, and tell it last."""
+        read_at = self._clock.seconds()
         self._last_resort.cancel()
         self.key_sets.delta_read(delta, self.config)
         self.distribution.publish(delta)
         self.bus.announce(delta.after)
+        self._change_traces.published(
+            delta,
+            reading,
+            rejected=len(result.newly_rejected),
+            looked_at=self.loop.look_began_at,
+            read_at=read_at,
+        )
         self.journal.append(delta, lambda: self.config.bodies)
         self.narration.read(delta, reading, result, self.config.rejected)
         self._telling.soon()

@@ -61,15 +61,23 @@ class Web:
             configuration chooses whom this host asks.
         ca_file: PEM, of authorities that are trusted in place of the system's;
             read for each request.
+        ca_setting: the setting that names it, for messages.
     """
 
     def __init__(
-        self, *, reactor: Any, lookups: Lookups, refusal: Refusal, ca_file: Path | None = None
+        self,
+        *,
+        reactor: Any,
+        lookups: Lookups,
+        refusal: Refusal,
+        ca_file: Path | None = None,
+        ca_setting: str = "issuers.ca_file",
     ) -> None:
         self._reactor = reactor
         self._lookups = lookups
         self._refusal = refusal
         self._ca_file = ca_file
+        self._ca_setting = ca_setting
 
     def get(self, url: str) -> Deferred[bytes]:
         """
@@ -89,15 +97,24 @@ class Web:
         Statuses other than 2xx and 4xx are failures.
         """
         asked = _Asked(b"POST", url, {**_HEADERS, **_FORM, **headers}, body)
-        return Deferred.fromCoroutine(self._bounded(asked, _judge_answer))
+        return Deferred.fromCoroutine(self._post(asked))
+
+    def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Deferred[Answer]:
+        """Post any body, and return what is answered, whatever it is; otherwise like `get`."""
+        asked = _Asked(b"POST", url, {**_HEADERS, **headers}, body)
+        return Deferred.fromCoroutine(self._bounded(asked, _judge_length))
 
     async def _get(self, url: str) -> bytes:
-        _, content = await self._bounded(_Asked(b"GET", url, _HEADERS), _judge)
-        return content
+        answer = await self._bounded(_Asked(b"GET", url, _HEADERS), _judge)
+        return answer.content
 
-    async def _bounded(self, asked: _Asked, judge: Callable[[Any], None]) -> tuple[int, bytes]:
+    async def _post(self, asked: _Asked) -> tuple[int, bytes]:
+        answer = await self._bounded(asked, _judge_answer)
+        return answer.status, answer.content
+
+    async def _bounded(self, asked: _Asked, judge: Callable[[Any], None]) -> Answer:
         names = Names(self._lookups, self._refusal)
-        way = _Way(self._reactor, names, _trusted(self._ca_file))
+        way = _Way(self._reactor, names, _trusted(self._ca_file, self._ca_setting))
         try:
             return await self._ask(asked, way, judge)
         except (FetchError, CancelledError):
@@ -109,9 +126,7 @@ class Web:
         finally:
             way.end()
 
-    async def _ask(
-        self, asked: _Asked, way: _Way, judge: Callable[[Any], None]
-    ) -> tuple[int, bytes]:
+    async def _ask(self, asked: _Asked, way: _Way, judge: Callable[[Any], None]) -> Answer:
         pool = HTTPConnectionPool(self._reactor, persistent=False)
         agent = Agent.usingEndpointFactory(self._reactor, way, pool)
         # (treq's own client, for the sake of names, can't read addresses of IPv6.)
@@ -129,7 +144,16 @@ class Web:
             body.extend(data)
 
         await collect(response, take)
-        return int(response.code), bytes(body)
+        said = response.headers.getRawHeaders("retry-after", [None])[0]
+        return Answer(int(response.code), bytes(body), said)
+
+
+class Answer(NamedTuple):
+    """What was answered; `retry_after` is the header of that name."""
+
+    status: int
+    content: bytes
+    retry_after: str | None
 
 
 class _Asked(NamedTuple):
@@ -160,16 +184,16 @@ class _Body:
     def stopProducing(self) -> None: ...
 
 
-def _trusted(ca_file: Path | None) -> Any:
+def _trusted(ca_file: Path | None, setting: str) -> Any:
     """Return the authorities of a file; None, which stands for the system's, without one."""
     if ca_file is None:
         return None
     try:
         found = load_pem_x509_certificates(ca_file.read_bytes())
     except OSError as error:
-        raise FetchError("tls", f"issuers.ca_file {ca_file}: {error.strerror}") from None
+        raise FetchError("tls", f"{setting} {ca_file}: {error.strerror}") from None
     except ValueError:
-        raise FetchError("tls", f"issuers.ca_file {ca_file} has no certificates in PEM") from None
+        raise FetchError("tls", f"{setting} {ca_file} has no certificates in PEM") from None
     return trustRootFromCertificates([Certificate(X509.from_cryptography(one)) for one in found])
 
 

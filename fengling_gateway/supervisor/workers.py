@@ -55,6 +55,9 @@ class WorkersUser(Protocol):
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
         """Its requests have shown something of these instances; see `Message.EVIDENCE`."""
 
+    def worker_traced(self, link: WorkerLink, spans: list[Any], size: int, dropped: int) -> None:
+        """Its requests have left spans; see `Message.SPANS`."""
+
     def workers_changed(self) -> None:
         """One has come, gone, or changed its state."""
 
@@ -267,6 +270,9 @@ class Workers:
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
         self._user.worker_wants_key(link, issuer_id)
+
+    def worker_traced(self, link: WorkerLink, spans: list[Any], size: int, dropped: int) -> None:
+        self._user.worker_traced(link, spans, size, dropped)
 
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
         self._user.worker_saw(link, instances)

@@ -28,12 +28,14 @@ from fengling_gateway.supervisor.key_fetch import KeyFetch
 from fengling_gateway.supervisor.key_set_file import KeySetFile
 from fengling_gateway.supervisor.launch import Launcher, LocalLauncher, ProcessLauncher
 from fengling_gateway.supervisor.narration import CONFIRM
+from fengling_gateway.supervisor.otlp import Otlp
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.sockets import BindError, ListenerAddress
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 from fengling_gateway.supervisor.view import SupervisorView
 from fengling_gateway.supervisor.workers import SupervisionSettings
 from fengling_gateway.tap.programs import StartError
+from fengling_gateway.tap.tracing import make_otlp, span_export, worker_tracing_values
 
 _log = Logger(namespace="fengling.gateway")
 
@@ -49,6 +51,7 @@ class Assembly:
         make_management: Callable[[], Any],
         management_address: tuple[str, int] | None,
         lock: RuntimeLock,
+        otlp: Otlp | None = None,
     ) -> None:
         self.supervisor = supervisor
         self.view = view
@@ -56,6 +59,7 @@ class Assembly:
         self._management_address = management_address
         self._management: Any = None
         self._lock = lock
+        self._otlp = otlp
 
     def start(self) -> None:
         """
@@ -91,6 +95,8 @@ class Assembly:
     def settings_changed(self, settings: GatewaySettings) -> None:
         """Workers that are started from now on take these settings; who we are stays."""
         self.supervisor.settings = with_changes(self.supervisor.settings, settings)
+        if self._otlp is not None:
+            self._otlp.replace_headers(settings.tracing.header_pairs())
         # (None where it is to be switched off, which takes a restart.)
         if self._management is not None and settings.management.token_keys:
             self._management.replace_token_keys(settings.management.token_keys)
@@ -108,10 +114,14 @@ def with_changes(running: SupervisorSettings, settings: GatewaySettings) -> Supe
     redis = before["redis"]
     if redis is not None and after["redis"] is not None:
         redis = {**after["redis"], "url": redis["url"]}
+    # Nobody would send what workers record, or they would record what is sent no more.
+    same_tracing = (before.get("tracing") is None) == (after["tracing"] is None)
+    tracing = after["tracing"] if same_tracing else before.get("tracing")
+    changed = {"data_plane": data_plane, "redis": redis, "tracing": tracing}
     return replace(
         running,
         drain_deadline=new.drain_deadline,
-        worker_configuration={**after, "data_plane": data_plane, "redis": redis},
+        worker_configuration={**after, **changed},
     )
 
 
@@ -174,6 +184,7 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
             "data_plane": settings.data_plane().to_json(),
             "redis": None if redis is None else _worker_redis(redis, settings),
             "secrets": {"keys": list(settings.secrets.keys)},
+            "tracing": worker_tracing_values(settings.tracing),
             "orphan_grace": settings.supervision.orphan_grace,
             "drain_deadline": settings.drain.deadline,
         },
@@ -231,8 +242,10 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
             launcher=lambda sockets: _launcher(reactor, settings, log, sockets, rng),
             fetch_keys=_key_fetch(reactor, settings, in_thread, refusal).fetch,
             key_file=KeySetFile(settings.node_state_dir(), in_thread),
+            spans=None if otlp is None else span_export(reactor, settings.tracing, otlp, rng),
         )
 
+    otlp = make_otlp(reactor, settings, _lookups(reactor, settings))
     supervisor = Supervisor(
         reactor=reactor, settings=supervisor_settings(settings), outside=outside, rng=rng
     )
@@ -250,6 +263,7 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
             settings.management.host_and_port() if settings.management.enabled else None
         ),
         lock=RuntimeLock(settings.node_runtime_dir()),
+        otlp=otlp,
     )
 
 
@@ -292,20 +306,23 @@ def _bus(
     )
 
 
-def _key_fetch(
-    reactor: Any,
-    settings: GatewaySettings,
-    in_thread: Callable[..., Deferred[Any]],
-    refusal: Callable[[str, int], str | None],
-) -> KeyFetch:
+def _lookups(reactor: Any, settings: GatewaySettings) -> Lookups:
     plane = settings.data_plane()
     files = NameFiles(
         resolv_conf=plane.dns_resolv_conf,
         hosts=plane.dns_hosts,
         servers=tuple((host, port) for host, port in plane.dns_servers),
     )
-    lookups = Lookups(reactor=reactor, files=files)
+    return Lookups(reactor=reactor, files=files)
 
+
+def _key_fetch(
+    reactor: Any,
+    settings: GatewaySettings,
+    in_thread: Callable[..., Deferred[Any]],
+    refusal: Callable[[str, int], str | None],
+) -> KeyFetch:
+    lookups = _lookups(reactor, settings)
     web: Any = None
 
     def get(url: str) -> Deferred[bytes]:

@@ -29,6 +29,7 @@ from fengling_gateway.worker.certificates import Certificates
 from fengling_gateway.worker.issuers import Issuers
 from fengling_gateway.worker.parts import DebugValues, Subscriber, WorkerParts
 from fengling_gateway.worker.reports import Reports
+from fengling_gateway.worker.tracing import WorkerTracing, worker_tracing
 
 _log = Logger()
 
@@ -83,6 +84,7 @@ class WorkerAgent:
         self._subscriber: Subscriber | None = None
         self._limit_sync: Subscriber | None = None
         self._debug_values: DebugValues | None = None
+        self._tracing: WorkerTracing | None = None
         self._slots: frozenset[int] = frozenset()
         self._ready = False
         self._draining = False
@@ -168,6 +170,12 @@ class WorkerAgent:
         self._debug_values = self._parts.debug_values(configuration)
         if self._debug_values is not None:
             self._plane.debug_id_in = self._debug_values.id_in
+        self._tracing = self._plane.tracing = worker_tracing(
+            configuration.get("tracing"),
+            clock=self._clock,
+            send=self._send,
+            backlog=lambda: 0 if self._channel is None else self._channel.queued,
+        )
         for one in self._on_redis():
             one.start()
         self._configured(configuration)
@@ -318,6 +326,8 @@ class WorkerAgent:
     # The end
 
     def _drained(self) -> None:
+        if self._tracing is not None:
+            self._tracing.flush()
         self._send(Message.DRAINED)
         self.stop().addBoth(lambda _: self._done())
 
@@ -328,6 +338,8 @@ class WorkerAgent:
             self._asking.cancel()
             self._asking = None
         self._lost_place.found()
+        if self._tracing is not None:
+            self._tracing.flush()
         self._reports.stop()
         stopping = [self._plane.stop(), *(one.stop() for one in self._on_redis())]
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)

@@ -1,0 +1,102 @@
+"""What a worker tells its supervisor of recorded requests: their spans, bounded, a little later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from fengling_gateway.control.frames import MAX_SPANS, Message
+from fengling_gateway.http.redacting import names_to_redact
+from fengling_gateway.tracing.sampling import Sampler
+from fengling_gateway.tracing.spans import Recorded, Span, spans_of
+
+WAIT_SECONDS: Final = 1.0
+
+MAX_BACKLOG: Final = 16
+"""Messages that the supervisor has not taken; with more, it is not told of spans."""
+
+
+class WorkerTracing:
+    """
+    Decides which requests are recorded, and tells their spans.
+
+    Args:
+        send: sends a message with its values.
+        backlog: how many messages wait to be sent.
+        redact: query parameters whose values nobody is to see.
+
+    Attributes:
+        sampler: decides about a request when it begins.
+        told, dropped: spans, since the start.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        send: Callable[[Message, dict[str, Any]], None],
+        backlog: Callable[[], int],
+        sampler: Sampler,
+        redact: Collection[bytes] = frozenset(),
+    ) -> None:
+        self._clock = clock
+        self._send = send
+        self._backlog = backlog
+        self._redact = redact
+        self._waiting: list[Span] = []
+        self._untold = 0
+        self._timer: Any = None
+        self.sampler = sampler
+        self.told = 0
+        self.dropped = 0
+
+    def __repr__(self) -> str:
+        return f"<WorkerTracing {len(self._waiting)} waiting, {self.told} told>"
+
+    def ended(self, recorded: Recorded) -> None:
+        """Tell of a recorded request that has ended."""
+        self._waiting += spans_of(recorded, self._redact)
+        if len(self._waiting) >= MAX_SPANS:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(WAIT_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Tell at once what there is."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), MAX_SPANS):
+            self._tell(waiting[start : start + MAX_SPANS])
+
+    def _tell(self, spans: list[Span]) -> None:
+        if self._backlog() > MAX_BACKLOG:
+            self.dropped += len(spans)
+            self._untold += len(spans)
+            return
+        self.told += len(spans)
+        self._send(Message.SPANS, {"spans": spans, "dropped": self._untold})
+        self._untold = 0
+
+
+def worker_tracing(
+    values: dict[str, Any] | None,
+    *,
+    clock: IReactorTime,
+    send: Callable[[Message, dict[str, Any]], None],
+    backlog: Callable[[], int],
+) -> WorkerTracing | None:
+    """Return it as ``configuration["tracing"]`` has it; None where nothing is traced."""
+    if values is None:
+        return None
+    return WorkerTracing(
+        clock=clock,
+        send=send,
+        backlog=backlog,
+        sampler=Sampler(ratio=values["sample_ratio"], rng=Random()),
+        redact=names_to_redact(values["redact_query"]),
+    )
