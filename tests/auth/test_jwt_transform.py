@@ -42,6 +42,7 @@ def test_list_becomes_one_value() -> None:
     """In order, with commas between and none inside."""
     assert list_value({"b", "a,c", "d e"}) == b"a%2Cc,b,d%20e"
     assert list_value(()) == b""
+    assert list_value({"\ud800"}) == b"%ED%A0%80"
 
 
 @given(st.text(max_size=200))

@@ -92,6 +92,13 @@ class GroupTests:
         groups = ["".join(one.id for one in service.group_of(state)) for state in service.states]
         assert groups == ["ab", "ab", "", "d"]
 
+    def test_instance_that_has_moved_on_stands_in_for_nobody(self) -> None:
+        """Its state knows already of a tenant that the service, as compiled, has nothing for."""
+        service = make_service(make_instance())
+        (state,) = service.states
+        state.instance = state.instance._replace(tenant_id="t")
+        assert service.group_of(state) == []
+
 
 class AvailableTests:
     @pytest.mark.parametrize("given", [{"state": "drain"}, {"state": "maintenance"}, {"weight": 0}])

@@ -33,6 +33,17 @@ def assert_exact(shares: list[int], rng: Random, skipped: int) -> None:
     assert counted == {name: share // gcd(*shares) for name, share in enumerate(shares)}
 
 
+class At(Random):
+    """Chooses one place of a cycle to begin at."""
+
+    def __init__(self, place: int, length: int) -> None:
+        super().__init__()
+        self._drawn = (place + 0.5) / length
+
+    def random(self) -> float:
+        return self._drawn
+
+
 class TakeTurnsTests:
     @given(weights, SEEDS, st.integers(0, 200))
     def test_any_window_of_a_cycle_has_exact_shares(
@@ -55,6 +66,20 @@ class TakeTurnsTests:
         length = cycle_length(shares)
         assert length > MAX_LISTED_TURNS
         assert list(islice(turns, length)) == list(islice(turns, length))
+
+    def test_long_cycle_begins_with_everybodys_turn_in_one_of_its_places(self) -> None:
+        """Of all places to begin at, each begins with as many as its share; the order is one."""
+        shares = [700, 301, 2]
+        length = cycle_length(shares)
+        begun = [take_turns(named(shares), At(place, length)) for place in range(length)]
+        assert Counter(map(next, begun)) == dict(enumerate(shares))
+        deadlines = sorted(
+            ((k + 0.5) / share, name) for name, share in named(shares) for k in range(share)
+        )
+        order = [name for _, name in deadlines] * 2
+        for place in (0, 350, 699, 700, 1000, 1001, 1002):
+            cycle = list(islice(take_turns(named(shares), At(place, length)), length))
+            assert any(order[at : at + length] == cycle for at in range(length))
 
     @given(weights, SEEDS)
     def test_turns_are_spread_over_the_cycle(self, shares: list[int], seed: int) -> None:

@@ -160,6 +160,22 @@ class KindTests:
         if by_flags(one):
             assert NOTHING.refusal(str(written), 80) is not None
 
+    @pytest.mark.parametrize("way", ["NAT64 /48", "NAT64 /56"])
+    def test_octet_that_translators_skip_hides_nothing(self, way: str) -> None:
+        """It ought to be 0 (RFC 6052, section 2.2); whatever it is, it is skipped."""
+        one = IPv4Address("127.0.0.1")
+        written = IPv6Address(int(ways_of_writing(one)[way]) | 0xFF << 56)
+        assert one in [inner for _, inner in stands_for(written)]
+
+    def test_refusal_says_what_to_write(self) -> None:
+        """Of a cloud's metadata, that a network around it is not enough."""
+        assert NOTHING.refusal("127.0.0.1", 80) == (
+            "127.0.0.1 is loopback: [upstream] allow does not name it"
+        )
+        assert NOTHING.refusal("fd00:ec2::254", 80) == (
+            "fd00:ec2::254 is a cloud's metadata: [upstream] allow does not name it by itself"
+        )
+
     @given(four)
     def test_text_and_bytes_of_an_address_are_judged_alike(self, one: IPv4Address) -> None:
         """The usual addresses are told by their text alone, for there may be 100,000."""

@@ -59,9 +59,26 @@ class WhyNotTests:
             ({"path": "~/b"}, "path /a does not match ~/b"),
             ({"path": "~/a"}, None),
             ({"methods": ["POST"]}, "method GET is not among POST"),
+            ({"hosts": ["example.com"]}, None),
+            ({"hosts": ["*.com"]}, None),
+            ({"tenant_id": "t1"}, None),
+            ({"valid_from": 90.0}, "it is not valid yet: 60 s to go"),
+            ({"valid_to": 20.0}, "it is no longer valid: since 10 s"),
+            ({"valid_from": 30.0, "valid_to": 31.0}, None),
         ],
     )
     def test_the_first_reason_is_told(self, given: dict[str, object], reason: str | None) -> None:
         """For the route that an operator expected."""
         route = make_route("r", **given)  # type: ignore[arg-type]
-        assert why_not(route, Request(b"/%61"), "t1", 0.0) == reason
+        assert why_not(route, Request(b"/%61"), "t1", 30.0) == reason
+
+    def test_what_a_request_lacks_is_told_as_none(self) -> None:
+        """A tenant, a host."""
+        of_tenant = make_route("r", tenant_id="t2")
+        assert why_not(of_tenant, Request(), None, 0.0) == (
+            "it is for tenant t2, the request for none"
+        )
+        of_host = make_route("r", hosts=["a.example"])
+        assert why_not(of_host, Request(host=b""), None, 0.0) == (
+            "host (none) is not among a.example"
+        )

@@ -106,6 +106,14 @@ class FieldTests:
         condition = only(client_ip=["10.0.0.0/8", "2001:db8::/32"])
         assert condition.holds(Request(peer=peer)) is expected
 
+    def test_a_network_may_be_named_by_any_of_its_addresses(self) -> None:
+        """As people write them; the condition is told as it is written."""
+        condition = only(client_ip=["10.1.2.3/8", "192.0.2.1"])
+        assert condition.holds(Request(peer="10.200.0.1"))
+        assert condition.holds(Request(peer="192.0.2.1"))
+        assert not condition.holds(Request(peer="192.0.2.2"))
+        assert condition.describe() == "client_ip in 10.1.2.3/8, 192.0.2.1"
+
     def test_a_listener_is_one_of_the_named(self) -> None:
         """A route may name the listeners it is for."""
         condition = only(listeners=["internal", "admin"])
@@ -150,7 +158,9 @@ class ExcludesTests:
             (make_test("a", "equals", "1"), make_test("a", "equals", "1"), False),
             (make_test("a", "equals", "x"), make_test("a", "equals", "X", ignore_case=True), False),
             (make_test("a", "equals", "x"), make_test("a", "equals", "Y", ignore_case=True), True),
+            (make_test("a", "equals", "X"), make_test("a", "equals", "x", ignore_case=True), False),
             (make_test("a", "equals", "1"), make_test("b", "equals", "2"), False),
+            (make_test("a", "equals", "1"), make_test("a", "prefix", "2"), False),
             (make_test("a", "exists"), make_test("a", "absent"), True),
             (make_test("a", "absent"), make_test("a", "absent"), False),
             (make_test("a", "prefix", "1"), make_test("a", "prefix", "2"), False),

@@ -58,6 +58,15 @@ class RegexRouteTests:
         index.settle()
         assert sum(map(len, index._packs)) == 1
 
+    def test_regex_that_goes_before_it_was_compiled_never_is(self) -> None:
+        """Nothing is left to settle."""
+        index, route = RegexIndex(), make_route("r", "~/x")
+        index.insert("/x", route)
+        assert not index.is_settled
+        index.remove("/x", route)
+        assert index.is_settled
+        assert not index
+
     def test_the_order_among_matching_regexes_is_by_priority_method_and_id(self) -> None:
         """Regexes of one host have no rank among themselves but that of the routes."""
         cache = RouteCache.empty().apply(
