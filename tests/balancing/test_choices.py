@@ -105,6 +105,17 @@ class EveryPolicyTests:
         found = picks(choice, 60, choice.candidates[0][0])
         assert found["i1"] + found["i2"] == 60
 
+    def test_second_attempt_counts_itself(self) -> None:
+        """Load is what it would be with this request, for the weight."""
+        choice = choice_of("round_robin", 1, 1, 4)
+        excluded = choice.candidates[0][0]
+        load(choice, 0, 0, 4)  # one of 1, or five of 4
+        counted = picks(choice, 30, excluded)
+        assert counted == {"i1": 20, "i2": 10}
+        load(choice, 0, 1, 5)  # two of 1, or six of 4
+        counted = picks(choice, 30, excluded)
+        assert counted == {"i1": 10, "i2": 20}
+
     def test_no_candidates_make_no_choice(self) -> None:
         """Where nobody may be picked there is nothing to ask."""
         assert compile_choice("random", [], Random(1)) is None
@@ -140,6 +151,12 @@ class PowerOfTwoTests:
         shares = serve(choice_of("power_of_two", 90, 10), 5000, concurrency)
         assert 0.07 < shares["i1"] < 0.19
 
+    def test_heavy_instance_with_room_is_preferred(self) -> None:
+        """Two of 3 are less than one of 1: the light one gets what is drawn for it twice."""
+        choice = choice_of("power_of_two", 3, 1)
+        load(choice, 2, 1)
+        assert picks(choice, 1000)["i1"] < 120
+
     def test_overloaded_heavy_instance_yields(self) -> None:
         """Load counts for its weight: 30 of 3 is more than 5 of 1."""
         choice = choice_of("power_of_two", 3, 1)
@@ -173,3 +190,9 @@ class LeastRequestsTests:
         choice = choice_of("least_requests", 4, 1)
         load(choice, 4, 2)
         assert picks(choice, 30) == {"i0": 30}
+
+    def test_equally_loaded_ones_take_turns(self) -> None:
+        """Nobody gets all requests for being the first or the last of them."""
+        choice = choice_of("least_requests", 1, 1, 1)
+        load(choice, 2, 2, 2)
+        assert picks(choice, 30) == {"i0": 10, "i1": 10, "i2": 10}

@@ -132,7 +132,7 @@ class KindTests:
         [
             *("0x7f.1", "0x7f000001", "0x7F000001", "2130706433", "127.1", "127.0.1", "0177.0.0.1"),
             *("017700000001", "127.0.0.01", "0x7f.0x0.0x0.0x1", "127.0.0.0x1", "256.0.0.1"),
-            *("1.2.3.4.5", "0", "127.0.0.1:80", "::1::", "127.1.", "::ffff:127.1"),
+            *("1.2.3.4.5", "0", "127.0.0.1:80", "::1::", "127.1.", "::ffff:127.1", "X::1"),
         ],
     )
     def test_address_in_an_odd_spelling_is_none(self, spelling: str) -> None:
@@ -167,6 +167,16 @@ class KindTests:
         written = IPv6Address(int(ways_of_writing(one)[way]) | 0xFF << 56)
         assert one in [inner for _, inner in stands_for(written)]
 
+    @pytest.mark.parametrize("way", WAYS)
+    def test_refusal_says_how_the_address_is_written(self, way: str) -> None:
+        """As the systems are called that take it apart."""
+        written = ways_of_writing(IPv4Address("127.0.0.1"))[way]
+        form = way.removeprefix("global ").partition(" ")[0]
+        said = (
+            f"stands for 127.0.0.1 ({form}), which is loopback: [upstream] allow does not name it"
+        )
+        assert str(NOTHING.refusal(str(written), 80)).endswith(said)
+
     def test_refusal_says_what_to_write(self) -> None:
         """Of a cloud's metadata, that a network around it is not enough."""
         assert NOTHING.refusal("127.0.0.1", 80) == (
@@ -175,6 +185,7 @@ class KindTests:
         assert NOTHING.refusal("fd00:ec2::254", 80) == (
             "fd00:ec2::254 is a cloud's metadata: [upstream] allow does not name it by itself"
         )
+        assert str(NOTHING.refusal("::ffff:a9fe:a9fe", 80)).endswith("does not name it by itself")
 
     @given(four)
     def test_text_and_bytes_of_an_address_are_judged_alike(self, one: IPv4Address) -> None:
@@ -206,6 +217,10 @@ class AllowTests:
         assert "localhost is this host: 127.0.0.1 is loopback" in str(
             NOTHING.refusal("localhost", 80)
         )
+
+    def test_two_addresses_are_a_network(self) -> None:
+        """Of which one is where credentials are: nobody has meant it."""
+        assert UpstreamNetworks(["169.254.169.254/31"]).refusal("169.254.169.254", 80) is not None
 
     def test_networks_tell_what_they_allow(self) -> None:
         """In a log."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fengling_gateway.routing.cache import RouteCache
-from fengling_gateway.routing.route import Route, compile_route
+from fengling_gateway.routing.route import Route, compile_route, host_rank
 from tests.routing.builders import Request, make_body, make_match, make_route, make_test
 
 
@@ -169,6 +169,11 @@ class ConditionTests:
         assert winner(lowered, host=host, path=b"/a/b") == "host"
         assert winner(cache, host=host, path=b"/a/b") == "wild"
 
+    def test_a_tenants_route_has_its_time_too(self) -> None:
+        """Before and after it, global ones take its requests."""
+        cache = cache_of(make_route("own", tenant_id="t", valid_to=10.0), make_route("global"))
+        assert [winner(cache, "t", now=now) for now in (9.0, 10.0)] == ["own", "global"]
+
 
 class ChangeTests:
     def test_a_route_that_moves_leaves_its_old_place(self) -> None:
@@ -243,3 +248,11 @@ class CompileRouteTests:
         route = compile_route(make_body("r"), plan)
         assert route.plan is plan
         assert repr(route) == "<Route r /{**rest}>"
+
+    def test_hosts_are_ranked_from_the_most_specific_on(self) -> None:
+        """Exact ones, which are equal, then wildcards with the longer first, then any."""
+        ranks = [host_rank(host) for host in (b"a.example.com", b"*.a.com", b"*.com", b"")]
+        assert ranks == sorted(ranks)
+        assert len(set(ranks)) == 4
+        assert host_rank(b"a.example.com") == host_rank(b"com")
+        assert host_rank(b"*.a.com") == host_rank(b"*.b.com")

@@ -8,6 +8,8 @@ from fengling_gateway.routing.cache import RouteCache
 from fengling_gateway.routing.explain import why_not
 from tests.routing.builders import Request, make_match, make_route, make_test
 
+PUBLIC = make_match(listeners=["http"])
+
 
 class CandidatesTests:
     def test_every_route_of_host_and_path_is_judged_in_order(self) -> None:
@@ -46,6 +48,34 @@ class CandidatesTests:
         assert found.chosen is found.verdicts[-1].route
         assert found.others == 498
 
+    def test_the_one_that_takes_the_request_is_named_once(self) -> None:
+        """Where it is among the first, and where it comes after them: a tenant's, for a time."""
+        routes = [make_route(f"r{n}", "/a", tenant_id="t", methods=["PUT"]) for n in range(5)]
+        late = make_route("late", tenant_id="t", match=PUBLIC, valid_from=50.0)
+        cache = RouteCache.empty().apply((one.id, one) for one in [*routes, late])
+        found = cache.candidates(Request(b"/a"), "t", 50.0, limit=2)
+        assert [one.route.id for one in found.verdicts] == ["r0", "r1", "late"]
+        assert (found.chosen, found.others) == (late, 3)
+        assert cache.candidates(Request(b"/a"), "t", 49.0, limit=2).chosen is None
+        found = cache.candidates(Request(b"/a", method=b"PUT"), "t", 50.0, limit=2)
+        assert [one.route.id for one in found.verdicts] == ["r0", "r1"]
+        assert (found.chosen, found.others) == (routes[0], 4)
+        assert cache.candidates(Request(b"/b"), None, 50.0) == ([], 0)
+
+    def test_routes_of_several_hosts_come_by_host(self) -> None:
+        """The most specific first, whatever the ids."""
+        cache = RouteCache.empty().apply(
+            (one.id, one)
+            for one in [
+                make_route("d", hosts=["example.com"]),
+                make_route("c", hosts=["*.com"]),
+                make_route("b"),
+                make_route("a", "/{x}"),
+            ]
+        )
+        verdicts = cache.candidates(Request(b"/x"), None, 0.0).verdicts
+        assert [one.route.id for one in verdicts] == ["d", "c", "a", "b"]
+
 
 class WhyNotTests:
     @pytest.mark.parametrize(
@@ -64,6 +94,7 @@ class WhyNotTests:
             ({"tenant_id": "t1"}, None),
             ({"valid_from": 90.0}, "it is not valid yet: 60 s to go"),
             ({"valid_to": 20.0}, "it is no longer valid: since 10 s"),
+            ({"valid_to": 30.0}, "it is no longer valid: since 0 s"),
             ({"valid_from": 30.0, "valid_to": 31.0}, None),
         ],
     )

@@ -87,6 +87,15 @@ class LeafTests:
             leaf = without_route(leaf, left.pop(len(left) // 2))
         assert leaf is left[0]
 
+    def test_time_is_asked_of_many_routes_too(self) -> None:
+        """Those that are looked up."""
+        leaf = leaf_of([make_route(f"r{n}", valid_from=10.0 + n) for n in range(9)])
+        assert leaf is not None
+        assert leaf.taking(Request(), 9.0) is None
+        found = leaf.taking(Request(), 10.0)
+        assert found is not None
+        assert found.id == "r0"
+
     def test_more_than_eight_routes_are_looked_up(self) -> None:
         """One more or one less keeps the index, or ends it."""
         routes = [make_route(f"r{n}", methods=["GET"]) for n in range(9)]

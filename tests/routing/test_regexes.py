@@ -12,7 +12,7 @@ from fengling_gateway.routing import re2packs
 from fengling_gateway.routing.cache import RouteCache
 from fengling_gateway.routing.edit import Edit
 from fengling_gateway.routing.leaf import routes_of
-from fengling_gateway.routing.re2packs import Pack, add_to_packs, check_regex
+from fengling_gateway.routing.re2packs import PACK_LIMIT, Pack, add_to_packs, check_regex
 from fengling_gateway.routing.regexes import RegexIndex
 from tests.routing.builders import Request, make_route
 
@@ -66,6 +66,40 @@ class RegexRouteTests:
         index.remove("/x", route)
         assert index.is_settled
         assert not index
+
+    def test_regex_that_comes_back_is_compiled_still(self) -> None:
+        """As is one that a second route has."""
+        index, route = RegexIndex(), make_route("r", "~/x")
+        index.insert("/x", route)
+        index.settle()
+        index.remove("/x", route)
+        assert index.leaf(b"/x") is None
+        index.insert("/x", route)
+        index.insert("/x", make_route("s", "~/x"))
+        assert index.is_settled
+        leaf = index.leaf(b"/x")
+        assert leaf is not None
+        assert [one.id for one in routes_of(leaf)] == ["r", "s"]
+
+    def test_many_new_regexes_are_compiled_as_they_come(self) -> None:
+        """Not all when the load is done."""
+        index = RegexIndex()
+        for number in range(255):
+            index.insert(f"/p{number}", make_route(f"r{number}", f"~/p{number}"))
+        assert not index.is_settled
+        index.insert("/p255", make_route("r255", "~/p255"))
+        assert index.is_settled
+
+    @pytest.mark.parametrize("names", ["ab", "ba"])
+    def test_two_regexes_that_match_are_one_choice(self, names: str) -> None:
+        """In the order of the routes, not of the regexes."""
+        index = RegexIndex()
+        for name, pattern in zip(names, ("/x.*", "/.y"), strict=True):
+            index.insert(pattern, make_route(name, f"~{pattern}"))
+        index.settle()
+        leaf = index.leaf(b"/xy")
+        assert leaf is not None
+        assert [one.id for one in routes_of(leaf)] == ["a", "b"]
 
     def test_the_order_among_matching_regexes_is_by_priority_method_and_id(self) -> None:
         """Regexes of one host have no rank among themselves but that of the routes."""
@@ -122,6 +156,35 @@ class PackTests:
         assert pack.matching(b"/b") == ["/b", "/.*"]
         assert pack.matching(b"x") == []
 
+    def test_a_set_that_answers_is_believed(self) -> None:
+        """It is asked once, and not its regexes one by one."""
+
+        class Answering:
+            def Match(self, _path: bytes) -> list[int]:
+                return [3, 1]
+
+        assert Pack(("/a", "/b", "/c"), Answering()).matching(b"/x") == ["/b"]
+
+    def test_a_set_that_could_not_be_compiled_is_asked_one_by_one(self) -> None:
+        """It has no automaton to ask."""
+        assert Pack(("/a", "/b"), None).matching(b"/b") == ["/b"]
+
+    def test_packs_are_matched_in_one_pass(self) -> None:
+        """No regex of one is compiled by itself."""
+        packs: list[Pack] = []
+        add_to_packs(packs, ("/a", "/b"), ("/a", "/b"))
+        with patch.object(re2packs.re2, "compile", side_effect=AssertionError):
+            assert [pack.matching(b"/b") for pack in packs] == [["/b"]]
+
+    def test_packs_do_not_grow_beyond_their_limit(self) -> None:
+        """To which two of like size are merged."""
+        for more, sizes in [(PACK_LIMIT // 2, [PACK_LIMIT]), (PACK_LIMIT // 2 + 1, None)]:
+            packs: list[Pack] = []
+            patterns = [f"/p{number}" for number in range(PACK_LIMIT // 2 + more)]
+            add_to_packs(packs, tuple(patterns[more:]), patterns)
+            add_to_packs(packs, tuple(patterns[:more]), patterns)
+            assert [len(pack) for pack in packs] == (sizes or [PACK_LIMIT // 2, more])
+
     def test_regexes_too_large_together_are_packed_apart(self) -> None:
         """What RE2 cannot compile as one set is compiled as several, or singly."""
         small = re2packs.make_options(max_mem=40_000)
@@ -140,3 +203,11 @@ class PackTests:
             check_regex(pattern)
         with pytest.raises(ValueError, match=r".+"):
             make_route("r", f"~{pattern}")
+
+    def test_a_refusal_is_told_to_whoever_asks_alone(
+        self, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """RE2 would write its own line to the log of the process."""
+        with pytest.raises(ValueError, match=r"^missing \): /a\(b$"):
+            check_regex("/a(b")
+        assert capfd.readouterr() == ("", "")
