@@ -86,6 +86,16 @@ class EveryPolicyTests:
         counted = picks(choice_of(policy, 90, 10), 4000)
         assert 330 < counted["i1"] < 470
 
+    @pytest.mark.parametrize(
+        "policy", ["power_of_two", "least_requests", "random", "weighted_round_robin"]
+    )
+    def test_each_of_several_has_its_share(self, policy: str) -> None:
+        """First, last or between."""
+        counted = picks(choice_of(policy, 5, 1, 4), 4000)
+        assert 1880 < counted["i0"] < 2120
+        assert 330 < counted["i1"] < 470
+        assert 1480 < counted["i2"] < 1720
+
     def test_second_attempt_goes_to_the_least_loaded(self) -> None:
         """The best chance for a retry is whoever has least to do for its weight."""
         choice = choice_of("round_robin", 1, 1, 4)

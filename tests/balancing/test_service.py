@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.balancing.service import HOST_OF_INSTANCE, Service
-from tests.balancing.builders import make_instance, make_service
+from tests.balancing.builders import make_instance, make_service, make_service_body
 
 HEALTH = st.sampled_from(["unknown", "healthy", "unhealthy"])
 STATE = st.sampled_from(["ready", "drain", "maintenance"])
@@ -60,6 +61,14 @@ class CompiledServiceTests:
         tls = make_service(tls=said).tls
         assert tls is not None
         assert (tls.verify, tls.ca, tls.client_certificate, tls.sni) == (False, "PEM", "c1", "shop")
+
+    def test_service_is_settled_without_a_word_on_overrides(self) -> None:
+        """There are none until somebody says so."""
+        instance = make_instance()
+        service = Service(make_service_body(), [instance], (InstanceState(instance),))
+        assert service.pick(None, Random(1)) is None
+        service.settle(Random(1))
+        assert names(service) == "i"
 
 
 class PickTests:

@@ -95,6 +95,11 @@ class TakeTurnsTests:
             ahead = [so_far[name] - at * share / total for at, so_far in enumerate(spread)]
             assert max(ahead) - min(ahead) <= len(shares)
 
+    def test_turns_come_by_their_deadlines(self) -> None:
+        """The k-th of weight w at (k - ½) / w; of several at once, in the order they are given."""
+        turns = take_turns([("a", 5), ("b", 3), ("c", 1)], At(0, 9))
+        assert "".join(islice(turns, 18)) == "abaabcaba" * 2
+
     def test_light_participant_waits_for_the_middle(self) -> None:
         """Weights 3 and 1 do not give three turns in a row and then one at the end of a cycle."""
         turns = take_turns([("a", 3), ("b", 1)], Random(1))
@@ -117,5 +122,5 @@ class TakeTurnsTests:
     @pytest.mark.parametrize("participants", [[], [("a", 0)], [("a", 1), ("b", -1)]])
     def test_senseless_weights_are_refused(self, participants: list[tuple[str, int]]) -> None:
         """Without participants, or with weights below 1, there are no turns."""
-        with pytest.raises(ValueError, match="positive weights"):
+        with pytest.raises(ValueError, match=r"^turns need participants with positive weights$"):
             take_turns(participants, Random(1))

@@ -230,6 +230,11 @@ class ChangeTests:
         assert winner(cache, host=b"xn--mller-kva.example") == "r"
         assert winner(cache, host=b"a.xn--mller-kva.example") == "r"
 
+    def test_only_dots_and_case_are_put_aside(self) -> None:
+        """A letter at the end is part of the name."""
+        cache = cache_of(make_route("r", hosts=["WWW.MaxX."]))
+        assert winner(cache, host=b"www.maxx") == "r"
+
 
 class CompileRouteTests:
     def test_what_cannot_be_compiled_raises_a_value_error(self) -> None:

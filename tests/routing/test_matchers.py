@@ -18,6 +18,7 @@ class ValueTests:
         ("op", "value", "ignore_case", "passing", "failing"),
         [
             ("equals", "Beta", False, [b"Beta"], [b"beta", b"Beta1", b"", None]),
+            ("equals", "", False, [b""], [b"x", b"XXXX", None]),
             ("equals", "Beta", True, [b"BETA", b"beta"], [b"bet", None]),
             ("prefix", "v1", False, [b"v1", b"v1.2"], [b"V1", b" v1", None]),
             ("contains", "ios", True, [b"iOS 17", b"an-IOS-app"], [b"io", None]),

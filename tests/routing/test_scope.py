@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 
 from fengling_gateway.routing.edit import Edit
@@ -36,6 +38,8 @@ class HostsTests:
             (b"example.com", [b"example.com", b"*.com", b""]),
             (b"com", [b""]),
             (b".com", [b""]),
+            (b".example.com", [b"*.com", b""]),
+            (b"a..com", [b"*.com", b""]),
             (b"", [b""]),
         ],
     )
@@ -79,6 +83,7 @@ class MatchTests:
         assert taken(scope, host=b"a.b.example.com") == "long"
         assert taken(scope, host=b"example.com") == "short"
         assert taken(scope, host=b".example.com") == "short"
+        assert taken(scope, host=b"a..com") == "short"
         assert taken(scope, host=b".com") == ""
         assert taken(scope, host=b"com") == ""
 
@@ -105,6 +110,62 @@ class MatchTests:
         for fewer, expected in [(routes[:2], "host"), ([routes[0], routes[2]], "any")]:
             assert taken(scope_of(*fewer), now=4.0) == expected
             assert taken(scope_of(*fewer), now=11.0) == "plain"
+
+    @pytest.mark.parametrize(
+        ("path", "found"),
+        [
+            (b"/", "root"),
+            (b"/a", "a"),
+            (b"/a/", "rest of a"),
+            (b"/a/b/c/d/e/f", "rest of a"),
+            (b"/p7", "seventh"),
+            (b"/p7/x", "x of seventh"),
+            (b"/p7/y", "rest"),
+            (b"/p7/x/z", "rest"),
+            (b"/unknown", "rest"),
+        ],
+    )
+    @pytest.mark.parametrize("siblings", [0, 1100])
+    def test_usual_match_takes_one_walk(self, siblings: int, path: bytes, found: str) -> None:
+        """No leaf is looked for that the walk has not passed, among few segments or many."""
+        edit, scope = Edit(), Scope()
+        for name, template in [
+            ("root", "/"),
+            ("a", "/a"),
+            ("rest of a", "/a/{**r}"),
+            ("seventh", "/p7"),
+            ("x of seventh", "/p7/x"),
+            ("rest", "/{**r}"),
+        ]:
+            scope.insert(make_route(name, template), edit)
+        for n in range(siblings):
+            scope.insert(make_route(f"sibling {n}", f"/s{n}"), edit)
+        with patch.object(Scope, "_search", side_effect=AssertionError):
+            assert taken(scope, path) == found
+
+    def test_parameters_take_one_walk_where_no_literal_is_beside_them(self) -> None:
+        """An empty segment is none of theirs."""
+        scope = scope_of(
+            make_route("user", "/users/{id}"),
+            make_route("orders", "/users/{id}/orders"),
+            make_route("rest", "/users/{**r}"),
+        )
+        with patch.object(Scope, "_search", side_effect=AssertionError):
+            assert taken(scope, b"/users/7") == "user"
+            assert taken(scope, b"/users/7/orders") == "orders"
+            assert taken(scope, b"/users/") == taken(scope, b"/users") == "rest"
+
+    def test_time_is_asked_after_a_fork_and_after_a_failure(self) -> None:
+        """Wherever the route is that is left."""
+        forked = scope_of(
+            make_route("me", "/users/me"), make_route("orders", "/users/{id}/orders", valid_to=9.0)
+        )
+        failed = scope_of(
+            make_route("put", "/a", methods=["PUT"]), make_route("rest", valid_to=9.0)
+        )
+        for now, first, second in [(8.0, "orders", "rest"), (9.0, "", "")]:
+            assert taken(forked, b"/users/me/orders", now=now) == first
+            assert taken(failed, now=now) == second
 
     def test_route_of_a_failed_leaf_leaves_the_others(self) -> None:
         """Of the same host first, with a shorter path; then of wildcards."""

@@ -37,9 +37,11 @@ class TakingTests:
 
     def test_route_that_wants_nothing_takes_the_rest(self) -> None:
         """It is asked like all others, and comes after those with conditions."""
-        index = WantedIndex.of([make_route("rest"), wanting("a", "gold")])
-        assert taken(index, headers=tier(b"gold")) == "a"
-        assert taken(index, headers=tier(b"tin")) == "rest"
+        routes = [make_route("rest"), wanting("a", "gold")]
+        for index in (WantedIndex.of(routes), WantedIndex.of(routes[::-1])):
+            assert taken(index, headers=tier(b"gold")) == "a"
+            assert taken(index, headers=tier(b"tin")) == "rest"
+            assert taken(index) == "rest"
 
     def test_each_method_of_a_route_leads_to_it(self) -> None:
         """And no other does."""
