@@ -9,12 +9,13 @@ _TOLD_TO_NEW_WORKERS: Final = (
     *("limits.", "dns.", "upstream.", "debug.worker_header", "transport.fast", "transport.tls"),
     *("listeners.tls", "listeners.proxy_protocol", "listeners.limits"),
     *("drain.deadline", "supervision.orphan_grace", "redis.limit_"),
+    *("tracing.sample_ratio", "tracing.redact_query"),
 )
 """Keys, or how they begin; what the supervisor uses, too, stays as it was until a restart."""
 
 _TAKEN_AT_ONCE: Final = (
     *("secrets.key_file", "listeners.tls."),
-    *("management.token_keys", "sync.keys"),
+    *("management.token_keys", "sync.keys", "tracing.headers"),
 )
 """Keys, or how they begin, that everybody is told of with the HUP itself."""
 

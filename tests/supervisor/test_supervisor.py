@@ -32,6 +32,7 @@ from fengling_gateway.supervisor.launch import Launched
 from fengling_gateway.supervisor.link import CatchUp
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.published_keys import Kept
+from fengling_gateway.supervisor.span_export import Batch, ExportSettings, Outcome, SpanExport
 from fengling_gateway.supervisor.supervisor import Supervisor, SupervisorSettings
 from fengling_gateway.syncbus.messages import ProberBeat
 from fengling_gateway.syncbus.switches import Switch
@@ -190,6 +191,13 @@ class SupervisorCase(SynchronousTestCase):
         self.broken_off = 0
         self.worker, self.bus = Worker(self.happened), Bus(self.happened)
         self.rows: list[Deferred[ProberRow | None]] = []
+        self.batches: list[Batch] = []
+        self.spans = SpanExport(
+            clock=self.clock,
+            settings=ExportSettings(batch_interval=2.0),
+            send=self.take_spans,
+            rng=random.Random(1),
+        )
         self.supervisor = Supervisor(
             reactor=self.clock,
             settings=SupervisorSettings(
@@ -209,10 +217,15 @@ class SupervisorCase(SynchronousTestCase):
                 read_prober=self.read_prober,
                 fetch_keys=self.fetch_keys,
                 key_file=self.key_file,
+                spans=self.spans,
             ),
             rng=random.Random(1),
         )
         self.supervisor.start()
+
+    def take_spans(self, batch: Batch) -> Deferred[Outcome]:
+        self.batches.append(batch)
+        return succeed(Outcome(200))
 
     def read_prober(self) -> Deferred[ProberRow | None]:
         self.rows.append(Deferred())
@@ -437,6 +450,42 @@ class SupervisorTests(SupervisorCase):
         link.message_received(Message.EVIDENCE, json.dumps({"instances": {"i1": seen}}).encode())
         self.clock.advance(0)
         self.assertEqual(self.bus.evidence, [{"i1": seen}])
+
+    def test_spans_of_workers_are_sent(self) -> None:
+        """With the name of the worker; what it had to drop is counted."""
+        (link,) = self.supervisor.workers.links()
+        said = {"spans": [["a"], ["b"]], "dropped": 3}
+        link.message_received(Message.SPANS, json.dumps(said).encode())
+        self.clock.pump([1.0] * 2)
+        self.assertEqual(self.batches, [[(link.name, ["a"]), (link.name, ["b"])]])
+        self.assertEqual(self.spans.dropped["worker"], 3)
+
+    def test_revision_is_traced_until_every_worker_serves_it(self) -> None:
+        """What is still under way when the gateway stops is told before it is gone."""
+        self.source.answer(at(1), route(1))
+        (link,) = self.supervisor.workers.links()
+        applied = {
+            "position": ["e", 1, "t1"],
+            "content_hash": f"{self.supervisor.config.content_hash:032x}",
+            "applied_at": 1.0,
+            "committed_at": None,
+            "received_bytes": 1,
+            "compiled": {},
+            "failed": {},
+        }
+        link.message_received(Message.APPLIED, json.dumps(applied).encode())
+        self.clock.pump([1.0] * 2)
+        (batch,) = self.batches
+        names = [(worker, row[5]) for worker, row in batch]
+        own = [("", "config revision"), ("", "config load"), ("", "config publish")]
+        self.assertEqual(names, [*own, (link.name, "config apply")])
+        self.supervisor.look("again")
+        self.source.answer(at(2), route(2))
+        stopped = self.supervisor.stop()
+        self.worker.exited("exit 0")
+        self.clock.advance(0)
+        self.assertTrue(stopped.called)
+        self.assertEqual([row[5] for _, row in self.batches[-1]], [name for _, name in own])
 
     def test_worker_of_an_older_version_tells_no_totals(self) -> None:
         """It drains while the new ones serve."""

@@ -11,9 +11,14 @@ from fengling_gateway.settings.environment import known_keys, variable
 from fengling_gateway.tap.assembly import supervisor_settings, with_changes
 from fengling_gateway.tap.when_taken import when_taken
 
-ENOUGH: Final = {"FENGLING_SOURCE": "file", "FENGLING_FILE__PATH": "/routes.yaml"}
+ENOUGH: Final = {
+    "FENGLING_SOURCE": "file",
+    "FENGLING_FILE__PATH": "/routes.yaml",
+    "FENGLING_TRACING__ENDPOINT": "http://otel:4318",
+}
 NO_MANAGEMENT: Final = {"FENGLING_MANAGEMENT__ENABLED": "false"}
 CHANGED: Final = (
+    "0.5",
     "2",
     "20",
     "200",

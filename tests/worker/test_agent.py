@@ -31,6 +31,7 @@ from fengling_gateway.worker.agent import HEARSAY_SECONDS, WorkerAgent
 from fengling_gateway.worker.applier import Applier
 from tests.support.forge import rsa_jwk
 from tests.support.issued import SHOP
+from tests.tracing.recording import recorded
 
 
 def at(revision: int) -> Position:
@@ -105,6 +106,7 @@ class FakePlane:
         self.issuers: list[dict[str, Issuer]] = []
         self.want_keys: Any = None
         self.debug_id_in: Any = None
+        self.tracing: Any = None
         self.files_read: list[Any] = []
         self.listening: list[tuple[str, Any]] = []
         self.drained: Deferred[None] = Deferred()
@@ -269,8 +271,8 @@ class WorkerAgentTests(SynchronousTestCase):
     def turn(self) -> None:
         self.clock.pump([0.0] * 30)
 
-    def configure(self) -> None:
-        self.channel.send(Message.CONFIGURE, {"worker": "w0", "read_slots": [0]})
+    def configure(self, **more: Any) -> None:
+        self.channel.send(Message.CONFIGURE, {"worker": "w0", "read_slots": [0], **more})
         self.turn()
 
     def test_configured_worker_asks_for_everything_and_accepts_nothing(self) -> None:
@@ -362,6 +364,22 @@ class WorkerAgentTests(SynchronousTestCase):
         self.turn()
         told = [{"instances": {"i": {"failures": 1}}, "others": 0}]
         self.assertEqual(self.supervisor.said_of(Message.EVIDENCE), told)
+
+    def test_spans_are_told_before_the_worker_is_gone(self) -> None:
+        """The last of them when it has drained."""
+        self.configure(tracing={"sample_ratio": 0.0, "redact_query": []})
+        self.channel.send(Message.DRAIN, {"deadline": 1.0, "last": False})
+        self.turn()
+        self.plane.tracing.ended(recorded())
+        self.plane.drained.callback(None)
+        self.turn()
+        said = [message for message, _ in self.supervisor.said]
+        self.assertLess(said.index(Message.SPANS), said.index(Message.DRAINED))
+
+    def test_nothing_is_traced_without_a_setting(self) -> None:
+        """Nor looked at."""
+        self.configure()
+        self.assertIsNone(self.plane.tracing)
 
     def test_instances_are_told_as_they_stand(self) -> None:
         """Those that something speaks against, or those that are asked for."""
