@@ -82,6 +82,7 @@ class _Metrics:
         yield from self._issuers()
         yield from self._source()
         yield from self._bus()
+        yield from self._tracing()
         refusals = metrics.REFUSALS.counter()
         for code, count in sorted(self._refusals.items()):
             refusals.add_metric([code], count)
@@ -235,6 +236,22 @@ class _Metrics:
                 events.add_metric([name], count)
         yield events
         yield dropped
+
+    def _tracing(self) -> Iterator[Metric]:
+        tracing = self._status.get("tracing") or {}
+        dropped = metrics.SPANS_DROPPED.counter()
+        for reason, count in tracing.get("dropped", {}).items():
+            dropped.add_metric([reason], count)
+        yield dropped
+        for declared, name in (
+            (metrics.SPANS_SENT, "sent"),
+            (metrics.SPAN_FAILURES, "failures"),
+        ):
+            counter = declared.counter()
+            if tracing:
+                counter.add_metric([], tracing[name])
+            yield counter
+        yield _single(metrics.SPANS_WAITING, tracing.get("waiting"))
 
 
 def _parts(begin: Callable[[], _Family], samples: Iterable[tuple[Any, ...]]) -> Iterator[_Family]:

@@ -421,6 +421,22 @@ BUS_DROPPED: Final = Declared(
     "fengling_bus_messages_dropped_total", "Messages that were not believed.", ("reason",)
 )
 
+SPANS_SENT: Final = Declared(
+    "fengling_tracing_spans_sent_total", "Spans that the collector has taken ([tracing])."
+)
+SPANS_DROPPED: Final = Declared(
+    "fengling_tracing_spans_dropped_total",
+    "Spans that nobody will see, by why: worker (not told in time), queue_full, refused (for good), "
+    "rejected (of a batch that was taken), unavailable (the collector, for too long), stopped (this "
+    "gateway), failed (a fault of ours).",
+    ("reason",),
+)
+SPANS_WAITING: Final = Declared("fengling_tracing_spans_waiting", "Spans that wait to be sent.")
+SPAN_FAILURES: Final = Declared(
+    "fengling_tracing_send_failures_total",
+    "Tries to send spans that failed, also if a later one did not.",
+)
+
 REFUSALS: Final = Declared(
     "fengling_management_refusals_total",
     "Requests to the management API refused at its gate, by problem code, and connections dropped.",

@@ -119,6 +119,16 @@ class SpanExport:
         """How many spans wait to be sent."""
         return len(self._queue)
 
+    def values(self) -> dict[str, Any]:
+        """Return what there is to say, for the status."""
+        return {
+            "sent": self.sent,
+            "waiting": self.waiting,
+            "failures": self.failures,
+            "dropped": {why: self.dropped[why] for why in DROPPED},
+            "last_trouble": self._said[0] or None,
+        }
+
     def add(self, rows: Sequence[Row], size: int, *, worker: str = "", dropped: int = 0) -> None:
         """
         Take spans.

@@ -137,6 +137,7 @@ class SupervisorView:
                 "last_error": bus.last_error,
                 "counters": {**bus.counters, "evidence_dropped": supervisor.evidence.dropped},
             },
+            "tracing": None if supervisor.spans is None else supervisor.spans.values(),
             "config_age_s": self._config_age(),
             "served_from": supervisor.served_from,
             "last_known_good": {

@@ -36,6 +36,13 @@ STATUS: dict[str, Any] = {
             "messages_dropped:unsigned": 2,
         },
     },
+    "tracing": {
+        "sent": 5,
+        "waiting": 2,
+        "failures": 1,
+        "dropped": {"queue_full": 3, "worker": 0},
+        "last_trouble": None,
+    },
     "config_age_s": 1.5,
     "deaths": 4,
     "last_known_good": {"failures": 2, "failing": True},
@@ -266,7 +273,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log)[a-z_]*",
+            r"fengling_(build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log|tracing)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one
@@ -281,3 +288,14 @@ def test_every_plain_counter_of_a_data_plane_is_a_metric() -> None:
     }
     plain.remove("tls_handshakes_failed")  # a metric of its own, by kind
     assert plain == metrics.WORKER_COUNTERS.keys() | metrics.WORKER_GAUGES.keys()
+
+
+def test_spans_are_counted() -> None:
+    """Also those that nobody will see; without tracing there is nothing to count."""
+    found = rendered()
+    assert found["fengling_tracing_spans_sent_total", ()] == 5
+    assert found["fengling_tracing_send_failures_total", ()] == 1
+    assert found["fengling_tracing_spans_waiting", ()] == 2
+    assert found["fengling_tracing_spans_dropped_total", (("reason", "queue_full"),)] == 3
+    without = rendered(status={**STATUS, "tracing": None})
+    assert not [name for name, _ in without if name.startswith("fengling_tracing_")]

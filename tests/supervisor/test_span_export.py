@@ -14,6 +14,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.supervisor.span_export import (
+    DROPPED,
     RETRY_SECONDS,
     Batch,
     ExportSettings,
@@ -206,6 +207,19 @@ class FailureTests(SpanExportCase):
         self.clock.advance(0.5)
         self.assertEqual(self.collector.sizes, [3, 3])
         self.assertIn("no answer within 5 s", self.warnings()[0])
+
+    def test_status_says_what_is_wrong(self) -> None:
+        """For as long as it is, with every reason for which spans are dropped."""
+        export = self.make()
+        self.add(export, 4)
+        self.collector.answer(BUSY)
+        values = export.values()
+        self.assertEqual(values["last_trouble"], "http://otel:4318 answers 503; it is tried again")
+        self.assertEqual((values["waiting"], values["failures"]), (1, 1))
+        self.assertEqual(values["dropped"], dict.fromkeys(DROPPED, 0))
+        self.clock.advance(1)
+        self.collector.answer()
+        self.assertIsNone(export.values()["last_trouble"])
 
     def test_recovery_is_told(self) -> None:
         """To whom it was told that something was wrong."""
