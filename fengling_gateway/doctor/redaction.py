@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fengling_gateway.schema.dsn import DsnError, parse, without_secrets
 from fengling_gateway.syncbus.url import parse_redis_url
@@ -25,6 +25,10 @@ def shown_settings(settings: GatewaySettings) -> dict[str, Any]:
             values["database"][name] = without_secrets(values["database"][name])
     if values["redis"]["url"] is not None:
         values["redis"]["url"] = str(parse_redis_url(values["redis"]["url"]))
+    tracing = values["tracing"]
+    tracing["headers"] = ",".join(f"{name}={HIDDEN}" for name, _ in settings.tracing.header_pairs())
+    if tracing["endpoint"] is not None:
+        tracing["endpoint"] = without_path(tracing["endpoint"])
     for section, name in (("sync", "keys"), ("management", "token_keys")):
         values[section][name] = [
             f"{one.partition(':')[0]}:{HIDDEN}" for one in values[section][name]
@@ -39,6 +43,9 @@ def secrets_of(settings: GatewaySettings) -> Iterator[str]:
     for url in (settings.database.url, settings.database.listen_url):
         if url is not None:
             yield password_of(url)
+    for _, value in settings.tracing.header_pairs():
+        yield value
+        yield value.rpartition(" ")[2]  # after "Bearer"
     if settings.redis.url is not None:
         yield parse_redis_url(settings.redis.url).password or ""
 
@@ -48,6 +55,12 @@ def password_of(dsn: str) -> str:
         return parse(dsn).get("password", "")
     except DsnError:
         return ""
+
+
+def without_path(url: str) -> str:
+    """Return where an endpoint is, without what may be a token."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
 
 
 class Redaction:

@@ -8,6 +8,7 @@ may. A request that is not recorded pays for its header, and nothing else.
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Sequence
 from random import Random
 from typing import Final
@@ -15,9 +16,9 @@ from typing import Final
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.tracing.trace_context import (
     NO_SPAN,
-    NO_TRACE,
     TRACEPARENT,
     TRACESTATE,
+    UNSAMPLED,
     context_pairs,
     parse_traceparent,
     parse_tracestate,
@@ -94,28 +95,31 @@ class Sampler:
         """
         if value is None:
             return self._root(is_forced)
+        if not is_forced and UNSAMPLED.fullmatch(value) is not None:
+            # Nothing of it is changed, so nothing of its tracestate may be either.
+            if not states:
+                return [(TRACEPARENT, value)], None
+            return [(TRACEPARENT, value), *((TRACESTATE, one) for one in states)], None
         parent = parse_traceparent(value)
         if parent is None:
             return self._root(is_forced)
+        state = parse_tracestate(states) if states else b""
         if parent.is_sampled or is_forced:
-            state = parse_tracestate(states) if states else b""
             return [], Traced(parent.trace_id, self.new_span_id(), parent.span_id, state)
-        if parent.is_current:
-            # Nothing of it is changed, so nothing of its tracestate may be either.
-            return [(TRACEPARENT, value), *((TRACESTATE, one) for one in states)], None
+        # It is of a later version.
         ours = traceparent(parent.trace_id, parent.span_id, is_sampled=False)
-        return context_pairs(ours, parse_tracestate(states)), None
+        return context_pairs(ours, state), None
 
     def _root(self, is_forced: bool) -> tuple[list[Pair], Traced | None]:
         number = self._bits(192)
-        ids = b"%048x" % number
-        trace_id, span_id = ids[:32], ids[32:]
-        if trace_id == NO_TRACE or span_id == NO_SPAN:
-            return self._root(is_forced)
-        if is_forced or (number >> 64) & _LOW < self._bound:
-            return [], Traced(trace_id, span_id, b"", b"")
+        trace, span = number >> 64, number & _LOW
+        if not trace or not span:
+            return self._root(is_forced)  # ids of zeros are none
+        ids = hexlify(number.to_bytes(24, "big"), b"-", -16)
+        if is_forced or trace & _LOW < self._bound:
+            return [], Traced(ids[:32], ids[33:], b"", b"")
         # Whoever comes next need not decide anew, and would otherwise record half a trace.
-        return [(TRACEPARENT, b"00-%b-%b-00" % (trace_id, span_id))], None
+        return [(TRACEPARENT, b"00-" + ids + b"-00")], None
 
     def new_span_id(self) -> bytes:
         """Return an id for an attempt."""

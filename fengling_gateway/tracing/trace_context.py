@@ -31,10 +31,11 @@ NO_TRACE: Final = b"0" * 32
 NO_SPAN: Final = b"0" * 16
 
 _TRACEPARENT: Final = re.compile(
-    rb"(?:00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})"
-    rb"|(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?)",
-    re.DOTALL,
+    rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL
 )
+UNSAMPLED: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]")
+"""A good traceparent of our version that is not sampled."""
+
 _MEMBER: Final = re.compile(
     rb"((?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}))"
     rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
@@ -42,16 +43,11 @@ _MEMBER: Final = re.compile(
 
 
 class Parent(NamedTuple):
-    """
-    Whom a request says that it is part of; ids in lower-case hex.
-
-    `is_current`: its header is of our version, and could be sent on as it is.
-    """
+    """Whom a request says that it is part of; ids in lower-case hex."""
 
     trace_id: bytes
     span_id: bytes
     is_sampled: bool
-    is_current: bool
 
 
 def parse_traceparent(value: bytes) -> Parent | None:
@@ -63,13 +59,12 @@ def parse_traceparent(value: bytes) -> Parent | None:
     found = _TRACEPARENT.fullmatch(value)
     if found is None:
         return None
-    trace_id, span_id, flags, *later = found.groups()
-    is_current = trace_id is not None
-    if not is_current:
-        trace_id, span_id, flags = later
+    trace_id, span_id, flags, more = found.groups()
     if trace_id == NO_TRACE or span_id == NO_SPAN:
         return None
-    return Parent(trace_id, span_id, int(flags, 16) & 1 == 1, is_current)
+    if more is not None and value.startswith(b"00"):
+        return None  # of our version, we know all
+    return Parent(trace_id, span_id, int(flags, 16) & 1 == 1)
 
 
 def traceparent(trace_id: bytes, span_id: bytes, *, is_sampled: bool) -> bytes:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fengling_gateway.tracing.trace_context import (
     MAX_STATE_BYTES,
+    UNSAMPLED,
     Parent,
     parse_traceparent,
     parse_tracestate,
@@ -49,7 +50,7 @@ class TraceparentTests:
 
     def test_good_value_is_read(self) -> None:
         """Both ids, and the one flag that there is."""
-        assert parse_traceparent(GOOD) == Parent(TRACE, SPAN, True, True)
+        assert parse_traceparent(GOOD) == Parent(TRACE, SPAN, True)
 
     @pytest.mark.parametrize(
         ("flags", "is_sampled"), [(b"00", False), (b"08", False), (b"09", True), (b"ff", True)]
@@ -64,7 +65,7 @@ class TraceparentTests:
     def test_later_version_counts_as_far_as_it_is_known(self, end: bytes) -> None:
         """But it can't be sent on as if we knew the rest."""
         parent = parse_traceparent(b"cc" + GOOD[2:] + end)
-        assert parent == Parent(TRACE, SPAN, True, is_current=False)
+        assert parent == Parent(TRACE, SPAN, True)
 
     @pytest.mark.parametrize(
         "value",
@@ -96,6 +97,8 @@ class TraceparentTests:
         said = None if found is None else (found.trace_id, found.span_id, found.is_sampled)
         model = abnf.traceparent(text)
         assert said == (model and (model[0].encode(), model[1].encode(), model[2]))
+        untouched = model is not None and not model[2] and text.startswith("00")
+        assert (UNSAMPLED.fullmatch(text.encode("latin-1")) is not None) == untouched
 
     @given(st.binary(max_size=80))
     def test_any_bytes_are_read_or_not(self, value: bytes) -> None:
@@ -107,7 +110,7 @@ class TraceparentTests:
     def test_written_value_is_read_as_it_was_meant(self, is_sampled: bool) -> None:
         """In the version that we know."""
         value = traceparent(TRACE, SPAN, is_sampled=is_sampled)
-        assert parse_traceparent(value) == Parent(TRACE, SPAN, is_sampled, True)
+        assert parse_traceparent(value) == Parent(TRACE, SPAN, is_sampled)
 
 
 keys = st.one_of(

@@ -1,0 +1,1 @@
+Requests and changes of the configuration can be traced: with an `endpoint` in `[tracing]`, spans are sent to a collector of OpenTelemetry by OTLP/HTTP, W3C trace context is continued, and every revision is a trace from its commit to each worker ([docs/tracing.md](docs/tracing.md)).
