@@ -99,6 +99,11 @@ class Admission:
     def __repr__(self) -> str:
         return f"<Admission error={self.error} principal={self._principal}>"
 
+    @property
+    def subject(self) -> str | None:
+        """Who asks, as whoever vouches for him says; None where nobody does."""
+        return None if self._principal is None else self._principal.subject
+
     def edited(self, pairs: list[Pair]) -> list[Pair]:
         """Return the headers of an instance's answer with those that the guards add."""
         if self.drops:

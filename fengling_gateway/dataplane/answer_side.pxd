@@ -2,8 +2,10 @@
 cimport cython
 
 from fengling_gateway.dataplane.admission cimport Admission
+from fengling_gateway.dataplane.listener cimport Peer
 from fengling_gateway.dataplane.request_side cimport RequestSide
 from fengling_gateway.dataplane.state cimport PlaneState
+from fengling_gateway.http.head cimport RequestHead
 from fengling_gateway.http.response_head cimport ResponseHead
 
 cdef long long NO_BODY, TUNNEL
@@ -33,3 +35,9 @@ cdef class AnswerSide(RequestSide):
 
     @cython.locals(plane=PlaneState, began=double)
     cdef _record(self, int status, double seconds, error)
+
+    @cython.locals(plane=PlaneState, head=RequestHead, peer=Peer, admission=Admission)
+    cdef _ended(self, int status, double seconds, error)
+
+    @cython.locals(began=double, end=double)
+    cdef tuple _attempts(self, double seconds, error)

@@ -15,6 +15,7 @@ from fengling_gateway.http.headers import RESPONSE_ROLES, Pair
 from fengling_gateway.http.response_head import ResponseHead
 from fengling_gateway.http.trailers import forwardable
 from fengling_gateway.http.transforms import NO_EDITS
+from fengling_gateway.records.ended import Attempt, Ended
 
 _ADMITTING: Final = phases.ADMITTING
 _QUEUED: Final = phases.QUEUED
@@ -23,6 +24,8 @@ _WAITING: Final = phases.WAITING
 _ANSWERING: Final = phases.ANSWERING
 _TUNNEL: Final = phases.TUNNEL
 _OVER: Final = phases.OVER
+
+NO_ATTEMPTS: Final[tuple[Attempt, ...]] = ()
 
 MAX_INTERIM_ANSWERS: Final = 32
 """1xx heads an instance may send before its answer; a flood of them is no answer."""
@@ -253,6 +256,51 @@ class AnswerSide(RequestSide):
             self._received,
             self._sent,
         )
+        if plane.tell_ended is not None and (plane.tells_all or error is not None):
+            plane.tell_ended(self._ended(status, seconds, error))
+
+    def _ended(self, status: int, seconds: float, error: ForwardError | None) -> Ended:
+        """Return what is told of it now that it is over."""
+        plane, head, peer, admission = self._plane, self.head, self._peer, self._admission
+        return Ended(
+            plane.wall_now(),
+            seconds,
+            head,
+            self.request_id,
+            peer.listener.name,
+            head.forwarded_proto or peer.listener.scheme,
+            head.peer,
+            peer.name,
+            status,
+            error,
+            self._route_id,
+            self._service_id,
+            self._tenant,
+            None if admission is None else admission.subject,
+            self._revision.number,
+            NO_ATTEMPTS if self._asked is None else self._attempts(seconds, error),
+            self._received,
+            self._sent,
+        )
+
+    def _attempts(self, seconds: float, error: ForwardError | None) -> tuple[Attempt, ...]:
+        """Return the attempts, the last one with what it was answered by or failed of."""
+        began, end = self._attempt_at, self._first_byte_at
+        asked: Any = self._asked
+        blamed = error if error is not None and error.blames_instance else None
+        if blamed is not None and not end:
+            end = self._started + seconds
+        last = Attempt(
+            asked.instance.id,
+            asked.instance.address,
+            blamed,
+            began - self._started,
+            self._connected_at - began if self._connected_at else None,
+            end - began if end else None,
+        )
+        if self._tried is None:
+            return (last,)
+        return (*[one.told(self._started) for one in self._tried], last)
 
     # Deadlines
 

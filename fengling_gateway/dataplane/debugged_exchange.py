@@ -133,7 +133,7 @@ class DebuggedExchange(Exchange):
         if self._extra is None:
             self._extra = revision.extra_pairs
         tenant = revision.tenant_header.decode("latin-1")
-        self._revision = Revision({"tenant": tenant}, [*self._extra, self._pair()])
+        self._revision = Revision(revision.number, {"tenant": tenant}, [*self._extra, self._pair()])
 
     def _pair(self) -> Pair:
         instance = self.instance

@@ -17,6 +17,7 @@ from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.framing import NO_BODY
 from fengling_gateway.http.head import RequestHead
 from fengling_gateway.http.headers import NO_PAIRS, Pair
+from fengling_gateway.records.ended import Attempt
 from fengling_gateway.routing.plan import ForwardPlan
 
 if TYPE_CHECKING:
@@ -36,6 +37,17 @@ class Tried(NamedTuple):
     began: float
     connected: float
     ended: float
+
+    def told(self, started: float) -> Attempt:
+        """Return it as it is told of an exchange that has started then."""
+        return Attempt(
+            self.instance.instance.id,
+            self.instance.instance.address,
+            self.error,
+            self.began - started,
+            self.connected - self.began if self.connected else None,
+            self.ended - self.began,
+        )
 
 
 class ExchangeBase:

@@ -12,6 +12,7 @@ from fengling_gateway.dataplane.debugged_exchange import new_exchange
 from fengling_gateway.dataplane.exchange import Exchange
 from fengling_gateway.dataplane.http1_answer_writer import AnswerWriter
 from fengling_gateway.dataplane.listener import Peer
+from fengling_gateway.dataplane.record_keeping import no_request
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.tunnel import Tunnel
@@ -302,9 +303,12 @@ class RequestReader(AnswerWriter):
         self._close_after = True
         self._has_sent = False
         plane.counters.record(("", ""), error.status, 0.0, error)
-        pairs, body = answers.problem(plane, plane.revision, error, plane.new_request_id())
+        request_id = plane.new_request_id()
+        pairs, body = answers.problem(plane, plane.revision, error, request_id)
         whole: Any = self  # with the half that answers
         answers.send(whole, method, error.status, pairs, body)
+        if plane.tell_ended is not None:
+            plane.tell_ended(no_request(self._peer, plane, error, request_id, len(body)))
 
 
 def about(plane: PlaneState, limit: float) -> float:

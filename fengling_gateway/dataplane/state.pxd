@@ -6,15 +6,16 @@ from fengling_gateway.dataplane.sweeper cimport Sweeper
 cdef class Revision:
     cdef public list extra_pairs
     cdef public bytes tenant_header
+    cdef public object number
 
 cdef class PlaneState:
-    cdef public object settings, rng, debug_id_in, dial, limit_table, limits, passive, seconds, snapshot
+    cdef public object settings, rng, debug_id_in, dial, limit_table, limits, passive, seconds, snapshot, tell_ended
     cdef public str worker_name
     cdef public bytes pseudonym
     cdef public Counters counters
     cdef public Identities identities
     cdef public Sweeper sweeper
-    cdef public bint is_draining, is_shedding
+    cdef public bint is_draining, is_shedding, tells_all
     cdef public long long max_upstream
     cdef public set pools
     cdef public double wall

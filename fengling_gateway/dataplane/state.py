@@ -21,6 +21,7 @@ from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.forwarded import client_address
 from fengling_gateway.http.headers import Pair, request_roles
 from fengling_gateway.limiting.table import LimitTable
+from fengling_gateway.records.ended import Ended
 from fengling_gateway.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -40,13 +41,17 @@ class Revision:
     What the exchanges of one revision have in common, beside its routes and services.
 
     Attributes:
+        number: of the revision; None before the first.
         tenant_header: the header that tells an instance the tenant.
         extra_pairs: headers that every answer gets (a debug setting).
     """
 
-    __slots__ = ("extra_pairs", "tenant_header")
+    __slots__ = ("extra_pairs", "number", "tenant_header")
 
-    def __init__(self, names: Mapping[str, str], extra_pairs: list[Pair]) -> None:
+    def __init__(
+        self, number: int | None, names: Mapping[str, str], extra_pairs: list[Pair]
+    ) -> None:
+        self.number = number
         self.tenant_header = names["tenant"].encode("latin-1")
         self.extra_pairs = extra_pairs
 
@@ -67,6 +72,8 @@ class PlaneState:
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
         debug_id_in: returns the id in the value of a good debug header, else None; set from outside.
+        tell_ended: is told of exchanges that have ended: of those that have failed, or of
+            all where `tells_all`. None: nobody keeps records.
         passive: what requests show of instances, and who is ejected for it.
         pseudonym: what this gateway calls itself in Via headers.
         via, via_1_0: the Via header of a request that has none, and of one of HTTP/1.0.
@@ -107,6 +114,8 @@ class PlaneState:
         "settings",
         "snapshot",
         "sweeper",
+        "tell_ended",
+        "tells_all",
         "trust",
         "tunnels",
         "via",
@@ -148,6 +157,8 @@ class PlaneState:
         self.is_shedding = False
         self.max_upstream = NO_BOUND
         self.debug_id_in: Callable[[bytes], str | None] = lambda _: None
+        self.tell_ended: Callable[[Ended], None] | None = None
+        self.tells_all = False
         self._look = look
         self.passive = PassiveHealth(self)
         self.pools: set[Any] = set()
@@ -162,7 +173,7 @@ class PlaneState:
         self._chains: dict[tuple[bytes, str], str] = {}
         self.snapshot = Snapshot.empty()
         self.identities = Identities(self.snapshot)
-        self.revision = Revision(self.snapshot.live.identity_headers, [])
+        self.revision = Revision(None, self.snapshot.live.identity_headers, [])
         self._read_wall_clock()
 
     def apply(self, snapshot: Snapshot) -> None:
@@ -182,7 +193,8 @@ class PlaneState:
                 (b"X-Gateway-Worker", self.worker_name.encode()),
                 (b"X-Gateway-Revision", b"%d" % snapshot.position.revision),
             ]
-        self.revision = Revision(live.identity_headers, extra_pairs)
+        number = None if snapshot.position is None else snapshot.position.revision
+        self.revision = Revision(number, live.identity_headers, extra_pairs)
         self._unchecked = list(self.tunnels)
 
     def _count_overrides(self, overrides: Overrides) -> None:
@@ -257,6 +269,10 @@ class PlaneState:
         for tunnel in some:
             if tunnel in self.tunnels and not tunnel.is_wanted(self.snapshot):
                 tunnel.go_away(ForwardError.TUNNEL_WITHDRAWN)
+
+    def wall_now(self) -> float:
+        """Return the seconds since the Unix epoch, as of now."""
+        return self._wall_clock()
 
     def _read_wall_clock(self) -> None:
         before = int(self.wall)

@@ -1,0 +1,159 @@
+"""
+The fields of records: what each is called, what it says, and how it is had of an `Ended`. Pure.
+
+A field is an expression in Python, in terms of `LOCALS`: a line is made by one
+function that is put together of them (`lines`), because with a call for each field it
+would take three times as long.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from fengling_gateway.records.ended import Attempt
+
+SAFE, TEXT, NUMBER, LIST = "safe", "text", "number", "list"
+"""
+Kinds of values: text that can't hold anything odd, any text, a number, a list for JSON. But for
+the first, None is where there is none.
+"""
+
+LOCALS: Final = (
+    "(at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, "
+    "service, tenant, subject, revision, attempts, received, sent) = one\n"
+    "    last = attempts[-1] if attempts else NOBODY\n"
+)
+"""What expressions may use, beside `HELPERS`."""
+
+NOBODY: Final = Attempt(None, None, None, 0.0, None, None)  # type: ignore[arg-type]
+
+
+class Field(NamedTuple):
+    """A field: its expression, the kind of its value, and what it says."""
+
+    expression: str
+    kind: str
+    says: str
+
+
+FIELDS: Final = {
+    "time": Field("time_of(at)", SAFE, "when it ended, as `2026-11-22T14:05:06.789Z`"),
+    "time_common": Field("common_time_of(at)", SAFE, "the same, as `22/Nov/2026:14:05:06 +0000`"),
+    "request_id": Field("text(request_id)", TEXT, "also in the answers of failures"),
+    "client": Field("client", SAFE, "the client's address, by what trusted proxies say"),
+    "peer": Field("peer", SAFE, "the address that the connection came from"),
+    "listener": Field("listener", SAFE, "by its name in the settings"),
+    "scheme": Field(
+        "scheme.decode()", SAFE, "`http` or `https`, as the client came to the gateway"
+    ),
+    "protocol": Field("f'HTTP/1.{head.minor}' if head else None", TEXT, "`HTTP/1.1`"),
+    "method": Field("text(head.method) if head else None", TEXT, "as it was sent"),
+    "host": Field("text(head.host_header) if head else None", TEXT, "of the Host header"),
+    "target": Field(
+        "text(redacted(head.target)) if head else None", TEXT, "path and query, redacted"
+    ),
+    "path": Field("text(head.target.partition(b'?')[0]) if head else None", TEXT, "as it was sent"),
+    "query": Field(
+        "text(redacted(head.target).partition(b'?')[2]) or None if head else None",
+        TEXT,
+        "without the question mark, redacted",
+    ),
+    "status": Field("status", NUMBER, "of the answer; 499: the client left before there was one"),
+    "error": Field(
+        "error.code if error else None", TEXT, "its name, of what failed ([errors](errors.md))"
+    ),
+    "route": Field("route or None", TEXT, "its id"),
+    "service": Field("service or None", TEXT, "its id"),
+    "tenant": Field("tenant", TEXT, "its id"),
+    "subject": Field("subject", TEXT, "who asked, by token or API key"),
+    "revision": Field("revision", NUMBER, "of the configuration that it was served by"),
+    "instance": Field("last.instance", TEXT, "that was asked last"),
+    "address": Field("last.address", TEXT, "of that instance"),
+    "attempts": Field("len(attempts)", NUMBER, "how many instances were asked"),
+    "tried": Field(
+        "[document(each) for each in attempts[:-1]] if len(attempts) > 1 else None",
+        LIST,
+        "those before the last: instance, address, error, began_ms, connect_ms, ms",
+    ),
+    "received": Field("received", NUMBER, "bytes of the request's body, or of a tunnel's"),
+    "sent": Field("sent", NUMBER, "bytes of the answer's body, or of a tunnel's"),
+    "duration_ms": Field(
+        "ms(seconds)", NUMBER, "from the end of the head to the end of the answer"
+    ),
+    "connect_ms": Field("ms(last.connect)", NUMBER, "waited for a connection, in the last attempt"),
+    "first_byte_ms": Field(
+        "ms(last.seconds)", NUMBER, "from the last attempt's beginning to its answer's"
+    ),
+    "user_agent": Field(
+        "text(head.header(b'user-agent')) if head else None", TEXT, "of the client"
+    ),
+    "referer": Field("text(head.header(b'referer')) if head else None", TEXT, "of the request"),
+}
+
+HEADER: Final = "header:"
+"""What fields that are a request's header begin with: ``header:X-Version``."""
+
+
+def text(raw: bytes | None) -> str | None:
+    """Return bytes of a request as text; what is no UTF-8 is written as hexadecimal digits."""
+    return None if raw is None else raw.decode("utf-8", "backslashreplace")
+
+
+def ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def document(one: Attempt) -> dict[str, Any]:
+    """Return an attempt as JSON has it."""
+    return {
+        "instance": one.instance,
+        "address": one.address,
+        "error": None if one.error is None else one.error.code,
+        "began_ms": ms(one.began),
+        "connect_ms": ms(one.connect),
+        "ms": ms(one.seconds),
+    }
+
+
+class Times:
+    """Writes times; those of one second are alike."""
+
+    def __init__(self) -> None:
+        self._second = self._common_second = -1
+        self._written = self._common = ""
+
+    def time_of(self, at: float) -> str:
+        second = int(at)
+        if second != self._second:
+            self._second = second
+            self._written = _written(second, "%Y-%m-%dT%H:%M:%S.")
+        return f"{self._written}{int((at - second) * 1000):03d}Z"
+
+    def common_time_of(self, at: float) -> str:
+        second = int(at)
+        if second != self._common_second:
+            self._common_second = second
+            self._common = _written(second, "%d/%b/%Y:%H:%M:%S +0000")
+        return self._common
+
+
+def _written(second: int, form: str) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime(form)
+
+
+def field(name: str) -> Field:
+    """
+    Return a field by its name.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    header = name.removeprefix(HEADER)
+    if header == name:
+        return FIELDS[name]
+    if not header.isascii() or not header:
+        raise KeyError(name)
+    # (As a constant: what settings say never becomes code.)
+    lower = header.lower().encode()
+    return Field(f"told(head, {lower!r})", TEXT, "a header of the request, redacted")
