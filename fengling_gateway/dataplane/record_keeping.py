@@ -1,11 +1,16 @@
-"""Who is told of exchanges that have ended: the access log, and whoever else listens."""
+"""Who is told of exchanges that have ended: the access log."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.logger import Logger
+
 from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.observability.line_writer import LineWriter
+from fengling_gateway.observability.shared_sinks import SharedFile, SharedPipe
+from fengling_gateway.observability.sinks import STDOUT
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.records.filters import Filter
 from fengling_gateway.records.lines import make_line
@@ -15,11 +20,77 @@ if TYPE_CHECKING:
     from fengling_gateway.dataplane.listener import Peer
     from fengling_gateway.dataplane.state import PlaneState
 
+_log = Logger()
+
+MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
+"""Of lines that wait to be written: a second of ten thousand requests."""
+
 BLOCK_BYTES: Final = 32 * 1024
 """What is handed over at once: some 80 lines, for which waking a thread costs little."""
 
 Write = Callable[[bytes, int], None]
 """Takes some whole lines, and how many they are; never blocks."""
+
+
+class AccessLogWriter:
+    """
+    Writes an access log by a thread of its own, which alone may have to wait.
+
+    Args:
+        path: of a file, or ``stdout``.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._sink: SharedFile | SharedPipe
+        self._sink = SharedPipe(STDOUT) if path == "stdout" else SharedFile(path)
+        self._is_failing = False
+        self._writer = LineWriter(
+            self._write,
+            tell_dropped=lambda _: b"",
+            max_bytes=MAX_WAITING_BYTES,
+            name="access log",
+        )
+
+    def __repr__(self) -> str:
+        return f"<AccessLogWriter {self._path} {self._writer!r}>"
+
+    @property
+    def dropped(self) -> int:
+        """How many lines have come to nothing."""
+        return self._writer.dropped
+
+    def start(self) -> None:
+        self._writer.start()
+
+    def put(self, lines: bytes, number: int) -> None:
+        self._writer.put(lines, number)
+
+    def stop(self) -> None:
+        """Write what waits, if that takes no longer than a moment."""
+        self._writer.flush()
+        self._sink.close()
+
+    def _write(self, lines: bytes) -> None:
+        if not lines:
+            return
+        try:
+            self._sink.write(lines)
+        except OSError as error:
+            if not self._is_failing:
+                self._is_failing = True
+                _log.error(
+                    "the access log {path} can't be written: {error}; its lines are counted only",
+                    path=self._path,
+                    error=str(error),
+                    log_id="access_log.failed",
+                )
+            raise
+        if self._is_failing:
+            self._is_failing = False
+            _log.info(
+                "the access log {path} is written again", path=self._path, log_id="access_log.back"
+            )
 
 
 class AccessLog:

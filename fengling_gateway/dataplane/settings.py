@@ -49,6 +49,9 @@ class DataPlaneSettings:
         workers: how many share it, and the limits of routes.
         max_metric_pairs: of a route and a service that have series of their own
             in /metrics; later ones are counted together, see `counters`.
+        access_log: ``path`` (``stdout`` or of a file), ``format``, ``fields``, ``statuses``
+            (pairs, lowest and highest), ``slower_than``, ``sample``, ``routes``,
+            ``redact_query``, ``redact_headers``; None: there is none.
         worker_header: whether answers name the worker and the revision it
             serves, for debugging and benchmarks.
         transports: "fast" sends at once and buffers the rest; "stock" are
@@ -90,6 +93,7 @@ class DataPlaneSettings:
     max_limit_keys: int = 100_000
     workers: int = 1
     max_metric_pairs: int = 2000
+    access_log: Mapping[str, Any] | None = None
     worker_header: bool = False
     transports: Literal["fast", "stock"] = "fast"
     via: str = "fengling"

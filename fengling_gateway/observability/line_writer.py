@@ -27,7 +27,8 @@ class LineWriter:
 
     Args:
         write: writes one line, on the thread; it may block and may fail.
-        tell_dropped: returns the line that says how many were dropped.
+        tell_dropped: returns the line that says how many were dropped; empty: none does.
+        name: of the thread.
 
     Attributes:
         dropped: lines that came to nothing since the start.
@@ -40,14 +41,16 @@ class LineWriter:
         tell_dropped: Callable[[int], bytes],
         max_lines: int = MAX_LINES,
         max_bytes: int = MAX_BYTES,
+        name: str = "log",
     ) -> None:
         self._write = write
         self._tell_dropped = tell_dropped
         self._max_lines = max_lines
         self._max_bytes = max_bytes
+        self._name = name
         # Reentrant, as signals and finalizers log wherever they find a thread.
         self._changed = threading.Condition(threading.RLock())
-        self._lines: list[bytes] = []
+        self._lines: list[tuple[bytes, int]] = []
         self._bytes = 0
         self._untold = 0
         self._is_writing = False
@@ -61,18 +64,23 @@ class LineWriter:
         """Begin to write what has been put; not before a fork, which no thread survives."""
         if self._thread is None:
             # A daemon: one that is stuck must not keep the process from ending.
-            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
 
-    def put(self, line: bytes) -> None:
-        """Have a line written, or dropped where too many wait. Any thread; never blocks."""
+    def put(self, line: bytes, number: int = 1) -> None:
+        """
+        Have a line written, or dropped where too many wait. Any thread; never blocks.
+
+        Args:
+            number: of lines that it is; they are written in one piece.
+        """
         with self._changed:
             waiting = self._lines
             if len(waiting) >= self._max_lines or self._bytes + len(line) > self._max_bytes:
-                self._untold += 1
-                self.dropped += 1
+                self._untold += number
+                self.dropped += number
                 return
-            waiting.append(line)
+            waiting.append((line, number))
             self._bytes += len(line)
             if len(waiting) == 1:
                 self._changed.notify_all()
@@ -90,7 +98,7 @@ class LineWriter:
     def _run(self) -> None:
         while True:
             lines, dropped = self._take()
-            failed = sum([not self._is_written(line) for line in lines])
+            failed = sum([0 if self._is_written(line) else number for line, number in lines])
             # All that was dropped came behind these lines, and what follows came later.
             missing = dropped + failed
             is_told = not missing or self._is_written(self._tell_dropped(missing))
@@ -100,7 +108,7 @@ class LineWriter:
                 self._is_writing = False
                 self._changed.notify_all()
 
-    def _take(self) -> tuple[list[bytes], int]:
+    def _take(self) -> tuple[list[tuple[bytes, int]], int]:
         with self._changed:
             self._changed.wait_for(lambda: self._lines)
             lines, self._lines = self._lines, []
