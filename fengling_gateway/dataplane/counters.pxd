@@ -24,6 +24,7 @@ cdef class Counters:
     cdef public long long upstream_discarded, upstream_queued_now, upstream_reused
     cdef public long long proxy_headers_refused, tls_certificates_failed, tls_handshakes
     cdef public long long upstream_addresses_refused, upstream_tls_failed
+    cdef public long long access_log_dropped, access_log_lines
     cdef public long long accept_pauses, connections_shed, descriptors_short
     cdef public long long memory_limit_now, memory_now, overload_now
     cdef public long long health_stale_now, instances_off_now, routes_off_now

@@ -114,6 +114,7 @@ class Counters:
     Everything a data plane counts. Names ending in ``_now`` are gauges.
 
     Attributes:
+        access_log_lines, access_log_dropped: that there were, and of those, that came to nothing.
         accept_pauses: how often nothing was accepted for a while.
         connections_shed: idle ones closed because memory was short.
         debugged, debug_headers_refused: requests with a debug header, by whether it was good.
@@ -137,6 +138,8 @@ class Counters:
         "_others",
         "_services",
         "accept_pauses",
+        "access_log_dropped",
+        "access_log_lines",
         "bytes_received",
         "bytes_sent",
         "connections_accepted",
@@ -179,6 +182,8 @@ class Counters:
 
     def __init__(self, max_pairs: int = MAX_PAIRS) -> None:
         self.accept_pauses = 0
+        self.access_log_dropped = 0
+        self.access_log_lines = 0
         self.bytes_received = 0
         self.bytes_sent = 0
         self.connections_accepted = 0

@@ -33,6 +33,7 @@ from fengling_gateway.dataplane.memory import (
     whole_memory,
 )
 from fengling_gateway.dataplane.overload import Level, Overload
+from fengling_gateway.dataplane.record_keeping import AccessLog, AccessLogWriter
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.tls_certificates import Certificate, CertificateError
@@ -117,6 +118,9 @@ class DataPlane:
             trim=trimmer(),
             changed=self._overload_changed,
         )
+        self._access_log: AccessLog | None = None
+        if settings.access_log is not None and settings.access_log["path"]:
+            self._keep_access_log(settings.access_log)
         self._drained: Deferred[None] | None = None
         self._drain_seconds = self._drain_deadline = 0.0
         self._is_past_deadline = False
@@ -149,6 +153,9 @@ class DataPlane:
         counters = self._state.counters
         counters.memory_now = self._overload.resident_bytes
         counters.memory_limit_now = self._overload.limit_bytes
+        if self._access_log is not None:
+            counters.access_log_lines = self._access_log.lines
+            counters.access_log_dropped = self._access_log_writer.dropped
         values = {**counters.to_json(), **self._state.limit_table.counters()}
         values["credentials_refused"] = dict(self._state.identities.refused)
         counters.make_room(self._state.snapshot.names)
@@ -221,8 +228,17 @@ class DataPlane:
         """What is done without at present for want of memory."""
         return self._overload.level
 
+    def _keep_access_log(self, settings: Mapping[str, Any]) -> None:
+        self._access_log_writer = writer = AccessLogWriter(settings["path"])
+        writer.start()
+        self._access_log = AccessLog(settings, writer.put)
+        self._state.tell_ended = self._access_log.ended
+        self._state.tells_all = True
+
     def _look(self, now: float) -> None:
         """Look at memory, now and then; while it is short, close what is idle."""
+        if self._access_log is not None:
+            self._access_log.flush()
         # By the reactor's clock: where turns take long, memory is the likelier to run short.
         if self._overload.look(self._reactor.seconds()) and self._overload.level:
             self._close_idle_longest(now - DRAIN_IDLE_SECONDS)
@@ -425,6 +441,9 @@ class DataPlane:
             pool.close_idle()
         self._named.stop()
         self._state.sweeper.stop()
+        if self._access_log is not None:
+            self._access_log.flush()
+            self._access_log_writer.stop()
         self._memory.close()
         return succeed(None)
 

@@ -51,7 +51,7 @@ class DataPlaneSettings:
             in /metrics; later ones are counted together, see `counters`.
         access_log: ``path`` (``stdout`` or of a file), ``format``, ``fields``, ``statuses``
             (pairs, lowest and highest), ``slower_than``, ``sample``, ``routes``,
-            ``redact_query``, ``redact_headers``; None: there is none.
+            ``redact_query``, ``redact_headers``; None, or an empty path: there is none.
         worker_header: whether answers name the worker and the revision it
             serves, for debugging and benchmarks.
         transports: "fast" sends at once and buffers the rest; "stock" are

@@ -121,6 +121,14 @@ WORKER_COUNTERS: Final = {
         "How often accepting was paused because memory was short.",
         _WORKER,
     ),
+    "access_log_lines": Declared(
+        "fengling_access_log_lines_total", "Lines of the access log.", _WORKER
+    ),
+    "access_log_dropped": Declared(
+        "fengling_access_log_dropped_lines_total",
+        "Lines of the access log that could not be written, or not as fast as they came.",
+        _WORKER,
+    ),
     "bytes_received": Declared(
         "fengling_http_received_bytes_total", "Bytes received from clients.", _WORKER
     ),

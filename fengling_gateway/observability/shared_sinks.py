@@ -26,7 +26,7 @@ class SharedFile:
 
     def write(self, lines: bytes) -> None:
         """
-        Append some lines.
+        Append some lines; none: see whether any could be.
 
         Raises:
             OSError: they can't be, or not all of them.
@@ -36,6 +36,8 @@ class SharedFile:
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, _MODE)
+        if not lines:
+            return
         written = os.write(self._descriptor, lines)
         # (A file takes all of it at once, but for the last block of a full disk.)
         if written < len(lines):

@@ -24,9 +24,9 @@ from fengling_gateway.settings.model import (
     LogSettings,
     ProgramSettings,
     SecretsSettings,
-    Section,
     UpstreamSettings,
 )
+from fengling_gateway.settings.section import Section
 from fengling_gateway.settings.signin import (
     OidcSettings,
     SignInSettings,

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final, get_origin
 
 from fengling_gateway.model.problems import Problem, label
-from fengling_gateway.settings.model import GatewaySettings, Section
+from fengling_gateway.settings.model import GatewaySettings
+from fengling_gateway.settings.section import Section
 from fengling_gateway.settings.values import HIDDEN, may_hold_secret
 
 PREFIX: Final = "FENGLING_"

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, get_args
 from pydantic import ValidationError
 
 from fengling_gateway.model.problems import Problem, label, suggestion
+from fengling_gateway.settings.access_log import STDOUT
 from fengling_gateway.settings.console import ConsoleSettings, console_contradictions
 from fengling_gateway.settings.contradictions import contradictions
 from fengling_gateway.settings.environment import (
@@ -282,13 +283,18 @@ def _section_within(annotation: Any) -> Any:
 
 
 def _resolved(settings: GatewaySettings, file: Path | None) -> GatewaySettings:
-    """Read the paths of the file source and of certificates as relative to the settings file."""
+    """Read paths as relative to the settings file."""
     if file is None:
         return settings
     update: dict[str, Any] = {"listeners": [_listener(one, file) for one in settings.listeners]}
     if settings.file.path is not None:
         path = file.parent / settings.file.path
         update["file"] = settings.file.model_copy(update={"path": path})
+    log = settings.access_log
+    if log.path and log.path != STDOUT:
+        # (Workers open it, wherever they are by then.)
+        path = file.absolute().parent / log.path
+        update["access_log"] = log.model_copy(update={"path": str(path)})
     return settings.model_copy(update=update)
 
 

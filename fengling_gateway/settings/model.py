@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     field_validator,
     model_validator,
 )
 
+from fengling_gateway.settings.access_log import AccessLogSettings
 from fengling_gateway.settings.cpus import available_cpus
 from fengling_gateway.settings.otlp import OtlpEndpoint, OtlpHeaders, parse_headers
+from fengling_gateway.settings.section import Section
 from fengling_gateway.settings.values import (
     Address,
     DatabaseUrl,
@@ -45,17 +45,6 @@ if TYPE_CHECKING:
     from fengling_gateway.dataplane.settings import DataPlaneSettings
 
 MAX_WORKERS = 512
-
-
-class Section(BaseModel):
-    """Settings that belong together."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    def keys_unlike(self, other: Section, prefix: str) -> list[str]:
-        """Name the keys in which two sections differ."""
-        fields = type(self).model_fields
-        return [prefix + key for key in fields if getattr(self, key) != getattr(other, key)]
 
 
 class DatabaseSettings(Section):
@@ -658,6 +647,7 @@ class GatewaySettings(ProgramSettings):
     supervision: SupervisionSettings = SupervisionSettings()
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
+    access_log: AccessLogSettings = AccessLogSettings()
     debug: DebugSettings = DebugSettings()
     transport: TransportSettings = TransportSettings()
 
@@ -696,6 +686,7 @@ class GatewaySettings(ProgramSettings):
             dns_max_stale=self.dns.max_stale,
             upstream_allow=tuple(self.upstream.allow),
             upstream_own=self._own_addresses(),
+            access_log=self.access_log.data_plane(),
             worker_header=self.debug.worker_header,
             via=f"fengling-{self.cluster}",
             transports="fast" if self.transport.fast else "stock",

@@ -11,7 +11,7 @@ from fengling_gateway.model.issuers import claim, is_web_address
 from fengling_gateway.model.names import canonical_host
 from fengling_gateway.model.problems import Problem, Report
 from fengling_gateway.settings.environment import variable
-from fengling_gateway.settings.model import Section
+from fengling_gateway.settings.section import Section
 from fengling_gateway.settings.values import Network, Seconds, refuse, shown_unless_secret
 
 ROLES: Final = ("admin", "editor", "viewer")

@@ -65,6 +65,24 @@ def certificate_problems(settings: Any) -> list[str]:
     ]
 
 
+def access_log_problems(settings: Any) -> list[str]:
+    """Return why the access log can't be written, if it can't: a line, or none."""
+    path = settings.access_log.path
+    if path in {"", "stdout"}:
+        return []
+    from fengling_gateway.observability.shared_sinks import SharedFile
+
+    try:
+        SharedFile(path).write(b"")
+    except OSError as error:
+        return [f"access_log.path: {path} can't be written: {error.strerror}"]
+    return []
+
+
+def _gateway_problems(settings: Any) -> list[str]:
+    return [*certificate_problems(settings), *access_log_problems(settings)]
+
+
 def _gateway_service() -> type[ProgramService]:
     from fengling_gateway.tap.service import GatewayService
 
@@ -94,7 +112,7 @@ GATEWAY: Final = Program(
         "USR1 reopens the log; USR2 replaces the workers one by one."
     ),
     load=_load_gateway,
-    problems=certificate_problems,
+    problems=_gateway_problems,
     service=_gateway_service,
     choose_reactor=_reactor_of_workers,
 )

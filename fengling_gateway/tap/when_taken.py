@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 _TOLD_TO_NEW_WORKERS: Final = (
-    *("limits.", "dns.", "upstream.", "debug.worker_header", "transport.fast", "transport.tls"),
+    *(
+        "limits.",
+        "dns.",
+        "upstream.",
+        "debug.worker_header",
+        "access_log.",
+        "transport.fast",
+        "transport.tls",
+    ),
     *("listeners.tls", "listeners.proxy_protocol", "listeners.limits"),
     *("drain.deadline", "supervision.orphan_grace", "redis.limit_"),
     *("tracing.sample_ratio", "tracing.redact_query"),

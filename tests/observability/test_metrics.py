@@ -273,7 +273,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log|tracing)[a-z_]*",
+            r"fengling_(access_log|build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log|tracing)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one

@@ -490,7 +490,7 @@ class SampleTests:
             no_defaults = (
                 *("keys =", "url =", "path =", "node =", "key_file ="),
                 *("tls = {", "proxy_protocol =", "#limits =", "#max_connections", "#max_memory"),
-                *("#servers =", "#issuers =", "#allow =", "ca_file ="),
+                *("#servers =", "#issuers =", "#allow =", "ca_file =", "#statuses ="),
                 *("endpoint =", "#headers ="),
             )
             names_secret = any(word in line for word in no_defaults)
@@ -518,7 +518,15 @@ class DataPlaneTests:
         ).data_plane() == DataPlaneSettings(via="fengling-default", workers=3, upstream_own=own)
         names = {field.name for field in dataclasses.fields(DataPlaneSettings)}
         limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
-        others = {"worker_header", "transports", "tls_transport", "via", "listeners", "workers"}
+        others = {
+            "access_log",
+            "worker_header",
+            "transports",
+            "tls_transport",
+            "via",
+            "listeners",
+            "workers",
+        }
         dns = {f"dns_{name}" for name in type(load_settings(None, ENOUGH).dns).model_fields}
         dns |= {"dns_resolv_conf", "dns_hosts"}
         others |= {"tls", "proxy_protocol", "upstream_allow", "upstream_own"}

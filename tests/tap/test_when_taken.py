@@ -19,6 +19,7 @@ ENOUGH: Final = {
 NO_MANAGEMENT: Final = {"FENGLING_MANAGEMENT__ENABLED": "false"}
 CHANGED: Final = (
     "0.5",
+    "status",
     "2",
     "20",
     "200",

@@ -1,0 +1,92 @@
+"""Where several processes write lines at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fengling_gateway.observability.shared_sinks import SharedFile, SharedPipe
+
+WRITES = """
+import sys
+from fengling_gateway.observability.shared_sinks import SharedFile, SharedPipe
+sink = SharedPipe(1) if sys.argv[1] == "stdout" else SharedFile(sys.argv[1])
+line = sys.argv[2].encode() * 150 + b"\\n"
+for _ in range(50):
+    sink.write(line * 60)
+"""
+
+
+def writers(where: str, stdout: int) -> None:
+    """Have two processes write 3,000 lines each, of 151 bytes, sixty at a time."""
+    running = [
+        subprocess.Popen([sys.executable, "-c", WRITES, where, name], stdout=stdout)
+        for name in "ab"
+    ]
+    assert [one.wait(30) for one in running] == [0, 0]
+
+
+def check(lines: list[bytes]) -> None:
+    assert sorted(set(lines)) == [b"a" * 150, b"b" * 150]
+    assert len(lines) == 6000
+
+
+def test_lines_of_several_processes_stay_whole_in_a_file(tmp_path: Path) -> None:
+    """Whatever the order."""
+    log = tmp_path / "access.log"
+    writers(str(log), subprocess.DEVNULL)
+    check(log.read_bytes().splitlines())
+
+
+def test_lines_of_several_processes_stay_whole_in_a_pipe(tmp_path: Path) -> None:
+    """Of which the system promises 4 KiB in one piece."""
+    reading, writing = os.pipe()
+    copy = tmp_path / "copy"
+    with copy.open("wb") as out:
+        reader = subprocess.Popen(["cat"], stdin=reading, stdout=out)
+    os.close(reading)
+    writers("stdout", writing)
+    os.close(writing)
+    assert reader.wait(30) == 0
+    check(copy.read_bytes().splitlines())
+
+
+def test_line_longer_than_a_piece_is_written(tmp_path: Path) -> None:
+    """Though another's may come into it."""
+    log = tmp_path / "log"
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT)
+    SharedPipe(descriptor).write(b"x" * 10_000 + b"\ny\n")
+    os.close(descriptor)
+    assert log.read_bytes() == b"x" * 10_000 + b"\ny\n"
+
+
+def test_file_that_is_renamed_or_removed_is_made_anew(tmp_path: Path) -> None:
+    """Whoever rotates it need tell nobody; what is copied and cut short goes on, too."""
+    log = tmp_path / "access.log"
+    sink = SharedFile(str(log))
+    sink.write(b"1\n")
+    log.rename(tmp_path / "access.log.1")
+    sink.write(b"2\n")
+    log.unlink()
+    sink.write(b"3\n")
+    log.write_bytes(b"")
+    sink.write(b"4\n")
+    sink.close()
+    assert (tmp_path / "access.log.1").read_bytes() == b"1\n"
+    assert log.read_bytes() == b"4\n"
+    assert log.stat().st_mode & 0o777 == 0o640
+
+
+def test_file_that_can_not_be_opened_is_tried_again(tmp_path: Path) -> None:
+    """With the next lines."""
+    sink = SharedFile(str(tmp_path / "there" / "access.log"))
+    with pytest.raises(FileNotFoundError):
+        sink.write(b"1\n")
+    (tmp_path / "there").mkdir()
+    sink.write(b"2\n")
+    sink.close()
+    assert (tmp_path / "there" / "access.log").read_bytes() == b"2\n"
