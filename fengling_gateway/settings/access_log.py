@@ -86,12 +86,14 @@ class AccessLogSettings(Section):
     @field_validator("format")
     @classmethod
     def _format(cls, value: str) -> str:
-        return _tried(value, value, DEFAULT_FIELDS)
+        _try_out(value, DEFAULT_FIELDS)
+        return value
 
     @field_validator("fields")
     @classmethod
     def _fields(cls, value: list[str]) -> list[str]:
-        return _tried(value, "json", value)
+        _try_out("json", value)
+        return value
 
     def data_plane(self) -> dict[str, Any] | None:
         """What of it concerns a worker's data plane; None where nothing was said of it."""
@@ -105,12 +107,12 @@ class AccessLogSettings(Section):
         }
 
 
-def _tried(value: Any, form: str, names: Sequence[str]) -> Any:
+def _try_out(form: str, names: Sequence[str]) -> None:
     """
-    Return a value that lines can be made by.
+    Make lines of these fields, or by this format.
 
     Raises:
-        Refused: they can't.
+        Refused: there can be none.
     """
     try:
         make_line(form, names, Redaction((), ()))
@@ -119,4 +121,3 @@ def _tried(value: Any, form: str, names: Sequence[str]) -> Any:
         raise refuse(
             "malformed", f"is not usable: {HIDDEN if may_hold_secret(message) else message}"
         ) from None
-    return value
