@@ -7,9 +7,9 @@ from typing import Any
 from fengling_gateway.tracing.sampling import Traced
 from fengling_gateway.tracing.spans import Attempt, Recorded
 
-TRACE = b"0af7651916cd43dd8448eb211c80319c"
-CALLER = b"b7ad6b7169203331"
-OURS = b"00f067aa0ba902b7"
+TRACE = b"%032x" % 0x0AF7651916CD43DD8448EB211C80319C
+CALLER = b"%016x" % 0xB7AD6B7169203331
+OURS = b"%016x" % 0x00F067AA0BA902B7
 
 
 def attempt(number: int = 1, **changes: Any) -> Attempt:

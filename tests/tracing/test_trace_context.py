@@ -16,8 +16,8 @@ from fengling_gateway.tracing.trace_context import (
 )
 from tests.tracing import abnf
 
-TRACE = b"0af7651916cd43dd8448eb211c80319c"
-SPAN = b"b7ad6b7169203331"
+TRACE = b"%032x" % 0x0AF7651916CD43DD8448EB211C80319C
+SPAN = b"%016x" % 0xB7AD6B7169203331
 GOOD = b"00-" + TRACE + b"-" + SPAN + b"-01"
 
 hexadecimal = st.sampled_from("0123456789abcdef")
