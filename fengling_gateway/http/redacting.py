@@ -8,6 +8,13 @@ from urllib.parse import unquote_to_bytes
 
 REDACTED: Final = b"REDACTED"
 
+SECRET_PARAMETERS: Final = (
+    *("access_token", "api_key", "apikey", "client_secret", "code", "id_token", "password"),
+    *("refresh_token", "secret", "sig", "signature", "token", "X-Amz-Credential"),
+    *("X-Amz-Security-Token", "X-Amz-Signature", "X-Goog-Signature"),
+)
+"""Query parameters that hold credentials nearly everywhere."""
+
 
 def names_to_redact(names: Iterable[str]) -> frozenset[bytes]:
     """Return names of query parameters as `redacted_query` compares them: whatever their case."""

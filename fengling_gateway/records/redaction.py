@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-INSTEAD: Final = b"***"
+from fengling_gateway.http.redacting import REDACTED, names_to_redact, redacted_query
 
 ALWAYS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
 """Headers that are never told."""
@@ -21,33 +20,22 @@ class Redaction:
     """
 
     def __init__(self, query: Iterable[str], headers: Iterable[str]) -> None:
-        self._query = frozenset(name.lower().encode() for name in query)
-        names = b"|".join(map(re.escape, sorted(self._query)))
-        # Nearly no target has one, or a name that is written otherwise.
-        self._may_hide = re.compile(rb"[?&](?:%b)(?:=|&|$)|%%" % names, re.IGNORECASE).search
+        self._query = names_to_redact(query)
         self._headers = ALWAYS | {name.lower().encode("latin-1") for name in headers}
+        names = b"|".join(map(re.escape, sorted(self._query)))
+        # Nearly no target has one, or a name that may be written otherwise.
+        self._may_have_some = re.compile(rb"\?.*(?:[%%+]|%b)" % names, re.IGNORECASE).search
 
     def __repr__(self) -> str:
         return f"<Redaction of {len(self._query)} parameters and {len(self._headers)} headers>"
 
     def target(self, target: bytes) -> bytes:
         """Return a request's target without the values that are not told."""
-        if not self._query or not self._may_hide(target):
+        if not self._query or not self._may_have_some(target):
             return target
         path, mark, query = target.partition(b"?")
-        pairs = query.split(b"&")
-        told = b"&".join(
-            pair.partition(b"=")[0] + b"=" + INSTEAD if self._hides(pair) else pair
-            for pair in pairs
-        )
-        return path + mark + told
+        return path + mark + redacted_query(query, self._query)
 
     def header(self, name: bytes, value: bytes) -> bytes:
         """Return what is told of a header, by its name in lower case."""
-        return INSTEAD if name in self._headers else value
-
-    def _hides(self, pair: bytes) -> bool:
-        name = pair.partition(b"=")[0].lower()
-        return name in self._query or (
-            b"%" in name and unquote_to_bytes(name).lower() in self._query
-        )
+        return REDACTED if name in self._headers else value

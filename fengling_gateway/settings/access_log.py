@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
+from fengling_gateway.http.redacting import SECRET_PARAMETERS
 from fengling_gateway.records.lines import DEFAULT_FIELDS, LineError, make_line
 from fengling_gateway.records.redaction import Redaction
 from fengling_gateway.settings.section import Section
@@ -16,12 +17,6 @@ from fengling_gateway.settings.values import HIDDEN, Grace, Name, may_hold_secre
 STDOUT: Final = "stdout"
 
 _STATUSES: Final = re.compile(r"([0-9]{3})(?:-([0-9]{3}))?")
-
-SECRET_PARAMETERS: Final = (
-    *("access_token", "api_key", "apikey", "auth", "client_secret", "code", "id_token"),
-    *("password", "refresh_token", "secret", "sig", "signature", "token"),
-)
-"""Parameters that hold credentials nearly everywhere."""
 
 
 class AccessLogSettings(Section):
@@ -64,7 +59,7 @@ class AccessLogSettings(Section):
     )
     redact_query: list[str] = Field(
         default=list(SECRET_PARAMETERS),
-        description="Parameters of targets whose values are written as ***.",
+        description="Parameters of targets whose values are written as REDACTED.",
         max_length=100,
     )
     redact_headers: list[str] = Field(

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from fengling_gateway.http.redacting import SECRET_PARAMETERS
 from fengling_gateway.settings.access_log import AccessLogSettings
 from fengling_gateway.settings.cpus import available_cpus
 from fengling_gateway.settings.otlp import OtlpEndpoint, OtlpHeaders, parse_headers
@@ -510,11 +511,7 @@ class TracingSettings(Section):
         examples=["/etc/fengling/tls/otel-ca.pem"],
     )
     redact_query: list[Word] = Field(
-        default=[
-            *("access_token", "api_key", "apikey", "client_secret", "code", "id_token", "password"),
-            *("secret", "sig", "signature", "token", "X-Amz-Credential", "X-Amz-Security-Token"),
-            *("X-Amz-Signature", "X-Goog-Signature"),
-        ],
+        default=list(SECRET_PARAMETERS),
         repr=False,
         max_length=100,
         description="Parameters of queries, in any case, whose values are REDACTED in spans.",
