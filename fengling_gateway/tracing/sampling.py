@@ -59,9 +59,18 @@ class Traced:
     def __repr__(self) -> str:
         return f"<Traced {self.trace_id.decode()} {self.span_id.decode()}>"
 
-    def pairs(self, span_id: bytes) -> list[Pair]:
-        """Return the headers of an attempt, which is a span of its own: what it leads to is its."""
-        return context_pairs(traceparent(self.trace_id, span_id, is_sampled=True), self.state)
+    def attempt_id(self, number: int) -> bytes:
+        """
+        Return the id of the span of an attempt, the first one's number being 0.
+
+        They follow the gateway's own, which is random, so that nobody has to keep them.
+        """
+        return b"%016x" % ((int(self.span_id, 16) + 1 + number) % _LOW or 1)
+
+    def pairs(self, number: int) -> list[Pair]:
+        """Return the headers of an attempt, by its number: what it leads to is its."""
+        value = traceparent(self.trace_id, self.attempt_id(number), is_sampled=True)
+        return context_pairs(value, self.state)
 
 
 class Sampler:
@@ -105,7 +114,7 @@ class Sampler:
             return self._root(is_forced)
         state = parse_tracestate(states) if states else b""
         if parent.is_sampled or is_forced:
-            return [], Traced(parent.trace_id, self.new_span_id(), parent.span_id, state)
+            return [], Traced(parent.trace_id, self._new_span_id(), parent.span_id, state)
         # It is of a later version.
         ours = traceparent(parent.trace_id, parent.span_id, is_sampled=False)
         return context_pairs(ours, state), None
@@ -121,8 +130,7 @@ class Sampler:
         # Whoever comes next need not decide anew, and would otherwise record half a trace.
         return [(TRACEPARENT, b"00-" + ids + b"-00")], None
 
-    def new_span_id(self) -> bytes:
-        """Return an id for an attempt."""
+    def _new_span_id(self) -> bytes:
         while True:
             span_id = b"%016x" % self._bits(64)
             if span_id != NO_SPAN:

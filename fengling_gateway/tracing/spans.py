@@ -80,8 +80,9 @@ class Recorded(NamedTuple):
     """
     An exchange that has ended, as far as its spans tell of it.
 
-    Times are in seconds since the epoch. `target` is what the instance was asked for,
-    path and query, `host` the Host header with its port, if any. `status` is what the
+    Times are in seconds since the epoch. `target` is what the client asked for, path and
+    query, `forwarded` what an instance was, if that is something else; `host` is the Host header
+    with its port, if any. `status` is what the
     client was answered, 0 if it was not. Ids that do not apply are empty. `route_path` is
     the template of the route. `client` is who asked, as far as proxies are trusted, `peer` whose
     connection it was.
@@ -107,6 +108,7 @@ class Recorded(NamedTuple):
     tenant: str
     revision: int | None
     attempts: Sequence[Attempt] = ()
+    forwarded: bytes = b""
 
 
 def spans_of(recorded: Recorded, redact: Collection[bytes]) -> list[Span]:
@@ -117,8 +119,7 @@ def spans_of(recorded: Recorded, redact: Collection[bytes]) -> list[Span]:
         redact: query parameters whose values nobody is to see; see `names_to_redact`.
     """
     traced = recorded.traced
-    path, has_query, query = recorded.target.partition(b"?")
-    query = redacted_query(query, redact)
+    path, query = _redacted(recorded.target, redact)
     method = _method(recorded.method)
     trace_id, span_id = traced.trace_id.decode(), traced.span_id.decode()
     server = Span(
@@ -130,7 +131,9 @@ def spans_of(recorded: Recorded, redact: Collection[bytes]) -> list[Span]:
         dict(_present(_server_attributes(recorded, method, _text(path), _text(query)))),
         _server_error(recorded),
     )
-    target = _text(path + b"?" + query if has_query else path)
+    if recorded.forwarded:
+        path, query = _redacted(recorded.forwarded, redact)
+    target = _text(path + b"?" + query if query else path)
     return [
         server,
         *(
@@ -146,6 +149,11 @@ def spans_of(recorded: Recorded, redact: Collection[bytes]) -> list[Span]:
             for resends, one in enumerate(recorded.attempts)
         ),
     ]
+
+
+def _redacted(target: bytes, redact: Collection[bytes]) -> tuple[bytes, bytes]:
+    path, _, query = target.partition(b"?")
+    return path, redacted_query(query, redact)
 
 
 def _server_attributes(

@@ -10,7 +10,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from fengling_gateway.control.frames import MAX_SPANS, Message
 from fengling_gateway.http.redacting import names_to_redact
-from fengling_gateway.tracing.sampling import Sampler
+from fengling_gateway.records.ended import Ended
+from fengling_gateway.tracing.of_exchange import recorded_of
+from fengling_gateway.tracing.sampling import Sampler, Traced
 from fengling_gateway.tracing.spans import Recorded, Span, spans_of
 
 WAIT_SECONDS: Final = 1.0
@@ -55,6 +57,12 @@ class WorkerTracing:
 
     def __repr__(self) -> str:
         return f"<WorkerTracing {len(self._waiting)} waiting, {self.told} told>"
+
+    def exchange_ended(
+        self, ended: Ended, traced: Traced, *, route_path: str, forwarded: bytes = b""
+    ) -> None:
+        """Tell of an exchange that is recorded, now that it has; see `recorded_of`."""
+        self.ended(recorded_of(ended, traced, route_path=route_path, forwarded=forwarded))
 
     def ended(self, recorded: Recorded) -> None:
         """Tell of a recorded request that has ended."""

@@ -52,25 +52,36 @@ class SamplerTests:
         assert not parent.is_sampled
 
     def test_trace_that_begins_recorded_has_no_parent(self) -> None:
-        """Each attempt is told of its own span."""
+        """And each attempt is told of its own span."""
         traced = recorded(sampler(1.0).begin(None))
         assert traced.parent_id == b""
-        expected = b"00-%b-%b-01" % (traced.trace_id, SPAN)
-        assert traced.pairs(SPAN) == [(b"traceparent", expected)]
+        ids = [traced.attempt_id(number) for number in range(3)]
+        assert len({*ids, traced.span_id}) == 4
+        for number, span_id in enumerate(ids):
+            ((name, value),) = traced.pairs(number)
+            assert name == b"traceparent"
+            assert parse_traceparent(value) == (traced.trace_id, span_id, True)
+
+    @pytest.mark.parametrize("span_id", [b"f" * 16, b"f" * 15 + b"e", b"f" * 15 + b"d"])
+    def test_ids_of_attempts_are_never_zeros(self, span_id: bytes) -> None:
+        """Where counting comes to an end it begins anew."""
+        traced = Traced(TRACE, span_id, b"", b"")
+        ids = [traced.attempt_id(number) for number in range(3)]
+        assert all(len(one) == 16 and int(one, 16) for one in ids)
 
     def test_recorded_parent_is_continued(self) -> None:
         """Whatever the ratio: who sends it has decided."""
         traced = recorded(sampler(0.0).begin(GOOD, [b"a=1", b" b=2"]))
         assert (traced.trace_id, traced.parent_id) == (TRACE, SPAN)
         assert traced.span_id != SPAN
-        own = traced.pairs(b"1" * 16)
-        value = b"00-" + TRACE + b"-" + b"1" * 16 + b"-01"
+        own = traced.pairs(0)
+        value = b"00-" + TRACE + b"-" + traced.attempt_id(0) + b"-01"
         assert own == [(b"traceparent", value), (b"tracestate", b"a=1,b=2")]
 
     def test_malformed_tracestate_is_left_out(self) -> None:
         """And the trace goes on all the same."""
         traced = recorded(sampler().begin(GOOD, [b"A=1"]))
-        assert [name for name, _ in traced.pairs(SPAN)] == [b"traceparent"]
+        assert [name for name, _ in traced.pairs(0)] == [b"traceparent"]
 
     def test_unrecorded_parent_is_passed_on_untouched(self) -> None:
         """Also what nobody can read of its tracestate, since nothing of either is changed."""
@@ -94,7 +105,7 @@ class SamplerTests:
         """Without the tracestate that came with it."""
         pairs, traced = sampler(ratio).begin(value, [b"a=1"])
         if traced is not None:
-            pairs = traced.pairs(SPAN)
+            pairs = traced.pairs(0)
             assert traced.parent_id == b""
         assert [name for name, _ in pairs] == [b"traceparent"]
         assert TRACE not in pairs[0][1]
@@ -111,7 +122,7 @@ class SamplerTests:
         one = Sampler(ratio=1.0, rng=Bits(low, 7 << 64, good, 0, 9))
         traced = recorded(one.begin(None))
         assert (int(traced.trace_id, 16), int(traced.span_id, 16)) == (7, 5)
-        assert one.new_span_id() == b"0000000000000009"
+        assert recorded(one.begin(GOOD)).span_id == b"0000000000000009"
 
     def test_ratio_is_kept(self) -> None:
         """Over many requests."""

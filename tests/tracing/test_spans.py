@@ -163,6 +163,12 @@ class ClientSpanTests:
         """As OpenTelemetry has it for clients."""
         assert client(status=status).error == error
 
+    def test_rewritten_path_is_what_it_was_asked_for(self) -> None:
+        """The gateway's span has the client's."""
+        spans = spans_of(recorded(forwarded=b"/v2/7?token=x"), REDACT)
+        assert spans[0].attributes["url.path"] == "/orders/7"
+        assert spans[1].attributes["url.full"] == "http://10.0.0.1:8080/v2/7?token=REDACTED"
+
     def test_kept_connection_is_named(self) -> None:
         """Then connecting took nothing."""
         assert client(is_reused=True).attributes["fengling.connection_reused"] is True
