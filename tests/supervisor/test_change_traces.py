@@ -125,7 +125,7 @@ class ChangeTracesTests(SynchronousTestCase):
         self.publish(7)
         self.publish(8)
         self.traces.applied("w1", at(8), NOW + 3)
-        self.traces.applied("w1", Position("other", 9, "t"), NOW + 4)
+        self.traces.applied("w2", Position("other", 9, "t"), NOW + 4)
         self.traces.converged()
         ends = [one.end - NOW for _, one in self.told if one.name == "config apply"]
         self.assertEqual(ends, [3.0, 3.0])

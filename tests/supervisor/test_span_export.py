@@ -122,13 +122,22 @@ class BatchTests(SpanExportCase):
         self.assertEqual(self.collector.sizes, [3, 3, 1])
 
     def test_what_is_too_much_is_dropped_and_counted(self) -> None:
-        """In spans, and in bytes."""
+        """By their number."""
         export = self.make(queue_spans=10)
         self.add(export, 20)
         self.assertEqual(export.dropped["queue_full"], 10)
         self.assertLessEqual(export.waiting, 10)
+
+    def test_what_is_too_large_is_dropped_and_counted(self) -> None:
+        """Until there is room again."""
         export = self.make(queue_bytes=1000)
         self.add(export, 20, size=99)
+        self.assertEqual(export.dropped["queue_full"], 10)
+        self.collector.always = TAKEN
+        self.collector.answer()
+        self.clock.advance(2)
+        self.assertEqual(export.waiting, 0)
+        self.add(export, 10, size=99)
         self.assertEqual(export.dropped["queue_full"], 10)
 
     def test_what_workers_dropped_is_counted(self) -> None:

@@ -141,6 +141,12 @@ class RatioTests:
         """Numbers that its Python SDK gives."""
         assert ratio_bound(ratio) == bound
 
+    @pytest.mark.parametrize(("low", "is_recorded"), [((1 << 63) - 1, True), (1 << 63, False)])
+    def test_bound_itself_is_not_recorded(self, low: int, is_recorded: bool) -> None:
+        """A ratio of 0.5 records exactly half of all ids."""
+        _, traced = Sampler(ratio=0.5, rng=Bits((low << 64) + 1)).begin(None)
+        assert (traced is not None) == is_recorded
+
     @given(st.floats(0, 1), st.integers(1, (1 << 128) - 1), st.integers(1, (1 << 64) - 1))
     def test_low_half_of_the_trace_id_decides(self, ratio: float, trace: int, span: int) -> None:
         """So that whoever sees the trace can tell."""

@@ -163,6 +163,22 @@ class TracestateTests:
         """Who has made a mistake in one may have made it in others."""
         assert parse_tracestate([b"good=1," + value]) == b""
 
+    @pytest.mark.parametrize(
+        ("longest", "longer"),
+        [
+            (b"z" * 256 + b"=1", b"z" * 257 + b"=1"),
+            (b"t" * 241 + b"@v=1", b"t" * 242 + b"@v=1"),
+            (b"1@" + b"v" * 14 + b"=1", b"1@" + b"v" * 15 + b"=1"),
+            (b"k=" + b"v" * 256, b"k=" + b"v" * 257),
+        ],
+    )
+    def test_keys_and_values_are_as_long_as_they_may_be(
+        self, longest: bytes, longer: bytes
+    ) -> None:
+        """And no longer."""
+        assert parse_tracestate([longest]) == longest
+        assert parse_tracestate([longer]) == b""
+
     def test_as_many_members_as_there_may_be_are_taken(self) -> None:
         """Empty ones count."""
         most = [b"k%d=1" % number for number in range(32)]
