@@ -254,6 +254,23 @@ class CompileRouteTests:
         assert route.plan is plan
         assert repr(route) == "<Route r /{**rest}>"
 
+    @pytest.mark.parametrize(
+        ("given", "asks"),
+        [
+            ({}, False),
+            ({"hosts": ["h"], "path": "/a", "priority": 7}, False),
+            ({"methods": ["GET"]}, True),
+            ({"valid_from": 1.0}, True),
+            ({"valid_to": 1.0}, True),
+            ({"match": make_match(listeners=["http"])}, True),
+        ],
+    )
+    def test_route_that_asks_nothing_is_known_for_it(
+        self, given: dict[str, object], *, asks: bool
+    ) -> None:
+        """Host and path are found by the index; most routes have nothing else."""
+        assert make_route("r", **given).asks is asks  # type: ignore[arg-type]
+
     def test_hosts_are_ranked_from_the_most_specific_on(self) -> None:
         """Exact ones, which are equal, then wildcards with the longer first, then any."""
         ranks = [host_rank(host) for host in (b"a.example.com", b"*.a.com", b"*.com", b"")]

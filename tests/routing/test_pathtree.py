@@ -43,6 +43,19 @@ class RemoveTests:
             root = remove(root, route.template, route, edit)
         assert root.is_bare
 
+    def test_change_of_a_wide_tree_keeps_the_other_siblings(self) -> None:
+        """Those of the tree before and of the one after, though they share most."""
+        edit, routes = Edit(), [make_route(f"r{n}", f"/api/p{n}") for n in range(1100)]
+        before = Node()
+        for route in routes:
+            before = insert(before, route.template, route, edit)
+        added = make_route("added", "/api/new")
+        after = insert(before, added.template, added, Edit())
+        after = remove(after, routes[7].template, routes[7], Edit())
+        for path, there in [("p8", (1, 1)), ("p1099", (1, 1)), ("new", (0, 1)), ("p7", (1, 0))]:
+            found = [leaves(root, f"/api/{path}".encode(), 2) for root in (before, after)]
+            assert tuple(map(len, found)) == there
+
     @pytest.mark.parametrize("path", ["/a/b", "/a/b/c", "/x/y", "/a/{**rest}"])
     def test_removing_what_is_not_there_raises(self, path: str) -> None:
         """The index and the routes by id never disagree; if they did, it would be heard."""

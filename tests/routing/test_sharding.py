@@ -57,6 +57,10 @@ class PutTests:
         for key in range(WIDE):
             items = put(items, key, -key)
         assert type(items) is dict
+        wide = put(items, WIDE, -WIDE)
+        assert type(wide) is ShardedDict
+        assert put(wide, WIDE, -WIDE) is wide
+        items = wide
         for key in range(WIDE, 20_000):
             items = put(items, key, -key)
         before = items.copy()
@@ -64,3 +68,16 @@ class PutTests:
         assert len(items) == len(before) == 20_000
         assert (before.get(7), items.get(7), items.get(19_999)) == (-7, 0, -19_999)
         assert sorted(before) == list(range(20_000))
+
+    def test_shards_are_few_or_many(self) -> None:
+        """As many as the items need, whether they come at once or one after the other."""
+        for number, shards in [(2000, 64), (8191, 64), (8192, 1024), (9000, 1024)]:
+            assert len(ShardedDict(dict.fromkeys(range(number))).shards) == shards
+        grown: ShardedDict[int, int] = ShardedDict({})
+        for key in range(8192):
+            assert len(grown.shards) == 64
+            grown[key] = key
+        assert len(grown.shards) == 1024
+        assert len(grown) == 8192
+        grown.copy()[7] = 0
+        assert dict(grown.items()) == {key: key for key in range(8192)}

@@ -60,6 +60,7 @@ class ParseTemplateTests:
             ("/{a{b}", "'{a{b}' is not a parameter; '{**rest}' goes last"),
             ("/{a}b}", "'{a}b}' is not a parameter; '{**rest}' goes last"),
             ("/b{x}/c", "in 'b{x}' a parameter is not a whole segment"),
+            ("/b{/c", "in 'b{' a parameter is not a whole segment"),
             ("/b}/c", "in 'b}' a parameter is not a whole segment"),
             ("/**/c", "in '**' a parameter is not a whole segment"),
         ],
