@@ -169,6 +169,12 @@ class PackTests:
         """It has no automaton to ask."""
         assert Pack(("/a", "/b"), None).matching(b"/b") == ["/b"]
 
+    def test_a_regex_that_is_accepted_is_never_too_large_to_be_asked(self) -> None:
+        """By itself it has the memory that it was judged with."""
+        pattern = r"/[\pL\pN]{600}"
+        check_regex(pattern)
+        assert Pack((pattern,), None).matching(b"/" + b"x" * 600) == [pattern]
+
     def test_packs_are_matched_in_one_pass(self) -> None:
         """No regex of one is compiled by itself."""
         packs: list[Pack] = []
