@@ -69,7 +69,7 @@ class Pack:
         self.patterns = patterns
         self._indexes = {pattern: index for index, pattern in enumerate(patterns)}
         self._compiled = compiled
-        self._singly: list[Any] = []
+        self._singly: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.patterns)
@@ -86,12 +86,8 @@ class Pack:
 
     def _matching_singly(self, path: bytes) -> list[str]:
         if not self._singly:
-            self._singly = [re2.compile(pattern, _OPTIONS) for pattern in self.patterns]
-        return [
-            pattern
-            for pattern, compiled in zip(self.patterns, self._singly, strict=True)
-            if compiled.fullmatch(path) is not None
-        ]
+            self._singly = {one: re2.compile(one, _OPTIONS) for one in self.patterns}
+        return [one for one, compiled in self._singly.items() if compiled.fullmatch(path)]
 
 
 def _make_packs(patterns: tuple[str, ...]) -> list[Pack]:

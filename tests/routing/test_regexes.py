@@ -199,6 +199,9 @@ class PackTests:
             patterns = tuple(f"/{letter}/[a-z]{{1,60}}" for letter in "abcdef")
             add_to_packs(packs, patterns, patterns)
         assert len(packs) > 1
+        sizes = [len(pack) for pack in packs]
+        assert sum(sizes) == 6
+        assert max(sizes) - min(sizes) <= 1
         found = [pattern for pack in packs for pattern in pack.matching(b"/c/xyz")]
         assert found == ["/c/[a-z]{1,60}"]
 
@@ -210,10 +213,28 @@ class PackTests:
         with pytest.raises(ValueError, match=r".+"):
             make_route("r", f"~{pattern}")
 
+    @pytest.mark.parametrize(
+        ("told", "said"), [((b"no good",), "no good"), (("no good",), "no good"), ((), "")]
+    )
+    def test_a_refusal_has_the_reason_that_there_is(
+        self, told: tuple[object, ...], said: str
+    ) -> None:
+        """Releases of RE2 tell it as bytes, or as text, or not."""
+        with (
+            patch.object(re2packs.re2, "compile", side_effect=re2packs.re2.error(*told)),
+            pytest.raises(ValueError, match=r".*") as refused,
+        ):
+            check_regex("/a")
+        assert refused.value.args == (said,)
+
     def test_a_refusal_is_told_to_whoever_asks_alone(
         self, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """RE2 would write its own line to the log of the process."""
-        with pytest.raises(ValueError, match=r"^missing \): /a\(b$"):
-            check_regex("/a(b")
+        for options in (re2packs._OPTIONS, re2packs.make_options()):
+            with (
+                patch.object(re2packs, "_OPTIONS", options),
+                pytest.raises(ValueError, match=r"^missing \): /a\(b$"),
+            ):
+                check_regex("/a(b")
         assert capfd.readouterr() == ("", "")
