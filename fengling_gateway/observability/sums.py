@@ -1,0 +1,107 @@
+"""
+Adds up what the workers of a host have counted. Pure.
+
+A host's counters never go back: what a worker had counted that is gone is added to what
+was counted before (`Past`), and what its successor counts begins there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+Values = Mapping[str, Any]
+"""What a data plane tells of its counters; see `fengling_gateway.dataplane.counters.Counters.to_json`."""
+
+GAUGE: Final = "_now"
+"""What names of values end with that are no counters, and are not added up."""
+
+NOTHING: Final[Values] = {"requests": [], "services": {}}
+
+
+def together(all_values: Iterable[Values]) -> dict[str, Any]:
+    """Return the sums of counters, in the shape of a data plane's; without gauges."""
+    plain: dict[str, int] = {}
+    by_name: dict[str, dict[str, int]] = {}
+    requests: dict[tuple[str, str], tuple[list[int], dict[str, int]]] = {}
+    services: dict[str, dict[str, list[float]]] = {}
+    bounds: Any = {}
+    for values in all_values:
+        bounds = values.get("bounds", bounds)
+        _add_requests(requests, values["requests"])
+        _add_services(services, values["services"])
+        for name, value in values.items():
+            if type(value) is int and not name.endswith(GAUGE):
+                plain[name] = plain.get(name, 0) + value
+            elif type(value) is dict and name not in {"services", "bounds"}:
+                _add_named(by_name.setdefault(name, {}), value)
+    return {
+        **plain,
+        **by_name,
+        "requests": [
+            [route, service, by_class, errors]
+            for (route, service), (by_class, errors) in requests.items()
+        ],
+        "bounds": bounds,
+        "services": services,
+    }
+
+
+class Past:
+    """
+    What those workers have counted that are gone, and what the others told last.
+
+    Of one that is killed, what it counted since it told last is lost.
+
+    Attributes:
+        values: of those that are gone, together.
+    """
+
+    def __init__(self) -> None:
+        self.values: Values = NOTHING
+        self._last: dict[str, Values] = {}
+
+    def __repr__(self) -> str:
+        return f"<Past with {len(self._last)} living>"
+
+    def told(self, worker: str, values: Values) -> None:
+        """Note what a living worker has counted so far."""
+        self._last[worker] = values
+
+    def gone(self, worker: str) -> None:
+        """Keep what a worker has counted: it will tell no more."""
+        last = self._last.pop(worker, None)
+        if last is not None:
+            self.values = together((self.values, last))
+
+
+def _add_requests(
+    sums: dict[tuple[str, str], tuple[list[int], dict[str, int]]], rows: Iterable[Any]
+) -> None:
+    for route, service, by_class, errors in rows:
+        found = sums.get((route, service))
+        if found is None:
+            sums[route, service] = (list(by_class), dict(errors))
+            continue
+        for index, number in enumerate(by_class):
+            found[0][index] += number
+        _add_named(found[1], errors)
+
+
+def _add_services(
+    sums: dict[str, dict[str, list[float]]], services: Mapping[str, Mapping[str, list[float]]]
+) -> None:
+    for service, histograms in services.items():
+        found = sums.get(service)
+        if found is None:
+            sums[service] = {name: list(one) for name, one in histograms.items()}
+            continue
+        for name, one in histograms.items():
+            mine = found[name]
+            for index, number in enumerate(one):
+                mine[index] += number
+
+
+def _add_named(sums: dict[str, int], values: Mapping[str, int]) -> None:
+    for name, number in values.items():
+        sums[name] = sums.get(name, 0) + number
