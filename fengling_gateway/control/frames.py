@@ -65,7 +65,7 @@ class Message(IntEnum):
     ANSWER = 12
     """W→S: `id` and `answer`, or `error`."""
     DRAINED = 13
-    """W→S: the last exchange has ended."""
+    """W→S: the last exchange has ended; `counters`, as in the answer to that question."""
     CLOSED = 14
     """W→S: the sockets' queues are empty, and nothing is accepted any more."""
     RENEW = 15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from klein import Klein
@@ -94,12 +94,16 @@ class ManagementApi:
         counters = await maybeDeferred(self._gateway.counters)
         pieces = []
         began = self._clock.seconds()
-        for piece in render_metrics(self._gateway.status(), counters, self._refusals):
+        for piece in self._rendered(counters):
             pieces.append(piece)
             if self._clock.seconds() - began >= SLICE_SECONDS:
                 await deferLater(self._clock, 0)
                 began = self._clock.seconds()
         return _sized(request, b"text/plain; version=0.0.4; charset=utf-8", b"".join(pieces))
+
+    def _rendered(self, counters: Mapping[str, Any]) -> Iterator[bytes]:
+        gateway = self._gateway
+        return render_metrics(gateway.status(), counters, self._refusals, gateway.past_counters())
 
     @app.route("/api/gateway/openapi.json", methods=["GET"])
     def openapi(self, request: Any) -> bytes:

@@ -102,6 +102,9 @@ class ManagedGateway(Protocol):
     def counters(self) -> Deferred[dict[str, dict[str, Any]]]:
         """Return the counters of each worker that answers, by its name."""
 
+    def past_counters(self) -> Mapping[str, Any]:
+        """Return what workers had counted that are gone, together."""
+
     def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
         """Return the names of instances that each worker that answers knows, by its name."""
 

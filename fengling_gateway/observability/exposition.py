@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from fengling_gateway.model.problems import label
 from fengling_gateway.observability import metrics
+from fengling_gateway.observability.sums import NOTHING, Values, together
 
 _DROPPED_PREFIX: Final = "messages_dropped:"
 
@@ -26,18 +27,22 @@ _Family = TypeVar("_Family", CounterMetricFamily, HistogramMetricFamily)
 
 
 def render_metrics(
-    status: Mapping[str, Any], counters: Counters, refusals: Mapping[str, int]
+    status: Mapping[str, Any],
+    counters: Counters,
+    refusals: Mapping[str, int],
+    past: Values = NOTHING,
 ) -> Iterator[bytes]:
     """
     Yield the exposition text in pieces, each the work of a few milliseconds at most.
 
     Args:
         status: of this node, as the management API shows it.
-        counters: of each worker that answered, by ``name/pid``.
+        counters: of each worker that answered, by its name.
         refusals: at the gate of the management API, by problem code.
+        past: what workers had counted that are gone.
     """
     begun = ""
-    for metric in _Metrics(status, counters, refusals).collect():
+    for metric in _Metrics(status, counters, refusals, past).collect():
         text = generate_latest(_Only(metric))
         if metric.name == begun:
             _help, _type, text = text.split(b"\n", 2)
@@ -59,10 +64,15 @@ class _Metrics:
     """All metrics in their order; those with many samples in several parts, one after the other."""
 
     def __init__(
-        self, status: Mapping[str, Any], counters: Counters, refusals: Mapping[str, int]
+        self,
+        status: Mapping[str, Any],
+        counters: Counters,
+        refusals: Mapping[str, int],
+        past: Values,
     ) -> None:
         self._status = status
-        self._workers = {name.partition("/")[0]: values for name, values in counters.items()}
+        self._workers = counters
+        self._host = together((past, *counters.values()))
         self._refusals = refusals
 
     def collect(self) -> Iterator[Metric]:
@@ -74,8 +84,8 @@ class _Metrics:
         for name, declared in metrics.SERVICE_HISTOGRAMS.items():
             yield from _parts(declared.histogram, self._of_services(name))
         yield from self._plain_worker_values()
-        yield from _parts(metrics.HANDSHAKES_FAILED.counter, self._handshakes_failed())
-        yield from _parts(metrics.CREDENTIALS_REFUSED.counter, self._credentials_refused())
+        yield self._by_name(metrics.HANDSHAKES_FAILED, "tls_handshakes_failed")
+        yield self._by_name(metrics.CREDENTIALS_REFUSED, "credentials_refused")
         yield from self._worker_states()
         yield from self._config()
         yield from self._overrides()
@@ -89,41 +99,38 @@ class _Metrics:
         yield refusals
 
     def _requests(self) -> Iterator[tuple[list[str], int]]:
-        for worker, values in self._workers.items():
-            for route, service, by_class, _ in values.get("requests", ()):
-                for status, count in zip(metrics.STATUS_CLASSES, by_class, strict=True):
-                    if count:
-                        yield [worker, route, service, status], count
+        for route, service, by_class, _ in self._host["requests"]:
+            for status, count in zip(metrics.STATUS_CLASSES, by_class, strict=True):
+                if count:
+                    yield [route, service, status], count
 
     def _request_errors(self) -> Iterator[tuple[list[str], int]]:
-        for worker, values in self._workers.items():
-            for route, service, _, failures in values.get("requests", ()):
-                for error, count in failures.items():
-                    yield [worker, route, service, error], count
+        for route, service, _, failures in self._host["requests"]:
+            for error, count in failures.items():
+                yield [route, service, error], count
 
     def _of_services(self, name: str) -> Iterator[tuple[list[str], list[tuple[str, float]], float]]:
         unit = "seconds" if name in metrics.TIMES else "bytes"
-        for worker, values in self._workers.items():
-            for service, histograms in values.get("services", {}).items():
-                *buckets, total = histograms[name]
-                yield [worker, service], _cumulated(values["bounds"][unit], buckets), total
+        for service, histograms in self._host["services"].items():
+            *buckets, total = histograms[name]
+            yield [service], _cumulated(self._host["bounds"][unit], buckets), total
 
-    def _handshakes_failed(self) -> Iterator[tuple[list[str], int]]:
-        for worker, values in self._workers.items():
-            for kind, count in sorted(values.get("tls_handshakes_failed", {}).items()):
-                yield [worker, kind], count
-
-    def _credentials_refused(self) -> Iterator[tuple[list[str], int]]:
-        for worker, values in self._workers.items():
-            for reason, count in sorted(values.get("credentials_refused", {}).items()):
-                yield [worker, reason], count
+    def _by_name(self, declared: metrics.Declared, name: str) -> Metric:
+        """Return a counter of something that is counted by kind."""
+        counter = declared.counter()
+        for kind, count in sorted(self._host.get(name, {}).items()):
+            counter.add_metric([kind], count)
+        return counter
 
     def _plain_worker_values(self) -> Iterator[Metric]:
         for name, declared in metrics.WORKER_COUNTERS.items():
             counter = declared.counter()
-            for worker, values in self._workers.items():
-                counter.add_metric([worker], values.get(name, 0))
+            counter.add_metric([], self._host.get(name, 0))
             yield counter
+        served = metrics.WORKER_REQUESTS.counter()
+        for worker, values in self._workers.items():
+            served.add_metric([worker], sum(sum(row[2]) for row in values["requests"]))
+        yield served
         for name, declared in metrics.WORKER_GAUGES.items():
             gauge = declared.gauge()
             for worker, values in self._workers.items():

@@ -1,9 +1,9 @@
 """Every metric of the gateway; `exposition` makes the text for Prometheus of plain counters.
 
 Counting is done where things happen, in plain integers; nothing there knows
-this module. Names: ``fengling_<subsystem>_<noun>_<unit>[_total]``. Counters of
-workers carry the label ``worker``: a replaced worker begins again at zero, and
-a sum over workers would fall with it, which no reader of counters expects.
+this module. Names: ``fengling_<subsystem>_<noun>_<unit>[_total]``. Counters are
+those of the host: what its workers have counted together, those that are gone
+included (`sums`). What is of a worker has the label ``worker``.
 """
 
 from __future__ import annotations
@@ -46,34 +46,34 @@ BUILD: Final = Declared("fengling_build_info", "The running version.", ("version
 REQUESTS: Final = Declared(
     "fengling_http_requests_total",
     "Exchanges that have ended, by route, service and class of the answer's status.",
-    ("worker", "route", "service", "status"),
+    ("route", "service", "status"),
 )
 REQUEST_ERRORS: Final = Declared(
     "fengling_http_request_errors_total",
     "Exchanges that failed, by the failure's name (docs/errors.md).",
-    ("worker", "route", "service", "error"),
+    ("route", "service", "error"),
 )
 SERVICE_HISTOGRAMS: Final = {
     "latency": Declared(
         "fengling_http_request_duration_seconds",
         "From the end of a request's head to the end of its answer.",
-        ("worker", "service"),
+        ("service",),
     ),
     "first_byte": Declared(
         "fengling_upstream_first_byte_seconds",
         "From the beginning of the last attempt, which may have had to wait for a connection, to "
         "the first byte of its answer; of requests that an instance has answered.",
-        ("worker", "service"),
+        ("service",),
     ),
     "received": Declared(
         "fengling_http_request_body_bytes",
         "Bytes of the bodies of requests, and of what clients send through tunnels.",
-        ("worker", "service"),
+        ("service",),
     ),
     "sent": Declared(
         "fengling_http_response_body_bytes",
         "Bytes of the bodies of answers, and of what clients are sent through tunnels.",
-        ("worker", "service"),
+        ("service",),
     ),
 }
 """By the name of a data plane's histogram."""
@@ -86,7 +86,7 @@ CREDENTIALS_REFUSED: Final = Declared(
     "Requests whose token or API key was not good, by reason: malformed, unknown_issuer, "
     "unknown_key, wrong_algorithm, wrong_signature, wrong_claims (audience, lifetime, what is "
     "required), expired, not_yet_valid, revoked, other_issuer, other_method (than the route takes).",
-    ("worker", "reason"),
+    ("reason",),
 )
 
 HANDSHAKES_FAILED: Final = Declared(
@@ -94,155 +94,136 @@ HANDSHAKES_FAILED: Final = Declared(
     "Handshakes with clients that failed, by kind: left (the client closed), timeout, "
     "certificate (the client's), alert (the client refused), not_tls, nothing_in_common "
     "(no version, cipher or certificate), other.",
-    ("worker", "kind"),
+    ("kind",),
+)
+
+WORKER_REQUESTS: Final = Declared(
+    "fengling_worker_requests_total",
+    "Exchanges that have ended, by the worker that served them: how they share the load.",
+    _WORKER,
 )
 
 WORKER_COUNTERS: Final = {
     "connections_accepted": Declared(
-        "fengling_http_connections_accepted_total", "Client connections accepted.", _WORKER
+        "fengling_http_connections_accepted_total", "Client connections accepted."
     ),
     "connections_refused": Declared(
         "fengling_http_connections_refused_total",
         "Client connections closed at once because there were too many.",
-        _WORKER,
     ),
     "connections_shed": Declared(
         "fengling_http_connections_shed_total",
         "Idle client connections closed because memory was short.",
-        _WORKER,
     ),
     "descriptors_short": Declared(
         "fengling_http_accepts_failed_total",
         "How often a client could not be accepted for want of a descriptor or memory.",
-        _WORKER,
     ),
     "accept_pauses": Declared(
         "fengling_http_accept_pauses_total",
         "How often accepting was paused because memory was short.",
-        _WORKER,
     ),
-    "access_log_lines": Declared(
-        "fengling_access_log_lines_total", "Lines of the access log.", _WORKER
-    ),
+    "access_log_lines": Declared("fengling_access_log_lines_total", "Lines of the access log."),
     "access_log_dropped": Declared(
         "fengling_access_log_dropped_lines_total",
         "Lines of the access log that could not be written, or not as fast as they came.",
-        _WORKER,
     ),
     "bytes_received": Declared(
-        "fengling_http_received_bytes_total", "Bytes received from clients.", _WORKER
+        "fengling_http_received_bytes_total", "Bytes received from clients."
     ),
-    "bytes_sent": Declared("fengling_http_sent_bytes_total", "Bytes sent to clients.", _WORKER),
+    "bytes_sent": Declared("fengling_http_sent_bytes_total", "Bytes sent to clients."),
     "proxy_headers_refused": Declared(
         "fengling_http_proxy_headers_refused_total",
         "Connections closed because a balancer sent no PROXY header, or a malformed one.",
-        _WORKER,
     ),
     "tls_handshakes": Declared(
-        "fengling_tls_handshakes_total", "Handshakes with clients completed.", _WORKER
+        "fengling_tls_handshakes_total", "Handshakes with clients completed."
     ),
     "tls_certificates_failed": Declared(
         "fengling_tls_certificates_failed_total",
         "Certificates that could not be read or used; the log says which.",
-        _WORKER,
     ),
-    "dns_lookups": Declared("fengling_dns_lookups_total", "Names of instances looked up.", _WORKER),
+    "dns_lookups": Declared("fengling_dns_lookups_total", "Names of instances looked up."),
     "dns_lookups_failed": Declared(
         "fengling_dns_lookups_failed_total",
         "Names of instances that could not be resolved; the log says which.",
-        _WORKER,
     ),
     "dns_stale_uses": Declared(
         "fengling_dns_stale_uses_total",
         "Connections to the last good address of a name that was not resolved again in time.",
-        _WORKER,
     ),
     "limit_keys_forgotten": Declared(
         "fengling_limit_keys_forgotten_total",
         "Clients that begin anew at a rate limit because there were more than "
         "limits.max_limit_keys.",
-        _WORKER,
     ),
     "limit_requests_told": Declared(
         "fengling_limit_told_requests_total",
         "Requests within global rate limits that the other workers were told of.",
-        _WORKER,
     ),
     "limit_requests_untold": Declared(
         "fengling_limit_untold_requests_total",
         "Requests within global rate limits that no other worker was told of.",
-        _WORKER,
     ),
     "limit_calls": Declared(
-        "fengling_limit_redis_calls_total", "Calls by which workers count together.", _WORKER
+        "fengling_limit_redis_calls_total", "Calls by which workers count together."
     ),
     "limit_calls_failed": Declared(
         "fengling_limit_redis_calls_failed_total",
         "Those that were not answered as they should; they are repeated for a while.",
-        _WORKER,
     ),
     "limit_outages": Declared(
         "fengling_limit_redis_outages_total",
         "How often Redis did not answer for redis.limit_deadline.",
-        _WORKER,
     ),
     "retries": Declared(
-        "fengling_upstream_retries_total", "Attempts after the first of an exchange.", _WORKER
+        "fengling_upstream_retries_total", "Attempts after the first of an exchange."
     ),
     "debugged": Declared(
         "fengling_http_debugged_requests_total",
         "Requests whose answers said how they were served, to a console that asked.",
-        _WORKER,
     ),
     "debug_headers_refused": Declared(
         "fengling_http_debug_headers_refused_total",
         "X-Gateway-Debug headers that were not good, and were taken off and ignored.",
-        _WORKER,
     ),
     "ejections": Declared(
         "fengling_upstream_ejections_total",
         "How often a worker ceased to send to an instance because of its failures in a row.",
-        _WORKER,
     ),
     "reactivations": Declared(
         "fengling_upstream_reactivations_total",
         "How often such an instance was tried again, or was gone.",
-        _WORKER,
     ),
     "upstream_connects": Declared(
         "fengling_upstream_connects_total",
         "Connections to instances begun, made or not.",
-        _WORKER,
     ),
     "upstream_connects_failed": Declared(
         "fengling_upstream_connects_failed_total",
         "Connections to instances that could not be made.",
-        _WORKER,
     ),
     "upstream_reused": Declared(
-        "fengling_upstream_reused_total", "Attempts over a kept connection.", _WORKER
+        "fengling_upstream_reused_total", "Attempts over a kept connection."
     ),
     "upstream_discarded": Declared(
         "fengling_upstream_discarded_total",
         "Connections to instances not kept because of what came over them.",
-        _WORKER,
     ),
     "upstream_tls_failed": Declared(
         "fengling_upstream_tls_failed_total",
         "TLS connections to instances that failed, in the handshake or later.",
-        _WORKER,
     ),
     "upstream_addresses_refused": Declared(
         "fengling_upstream_addresses_refused_total",
         "Addresses of names that a connection would have been opened to, had [upstream] allow "
         "them; the log says which.",
-        _WORKER,
     ),
     "upstream_bytes_received": Declared(
-        "fengling_upstream_received_bytes_total", "Bytes received from instances.", _WORKER
+        "fengling_upstream_received_bytes_total", "Bytes received from instances."
     ),
     "upstream_bytes_sent": Declared(
-        "fengling_upstream_sent_bytes_total", "Bytes sent to instances.", _WORKER
+        "fengling_upstream_sent_bytes_total", "Bytes sent to instances."
     ),
 }
 

@@ -16,6 +16,9 @@ Values = Mapping[str, Any]
 GAUGE: Final = "_now"
 """What names of values end with that are no counters, and are not added up."""
 
+MAX_PAST: Final = 10_000
+"""Pairs of route and service, and services, that are kept of workers that are gone."""
+
 NOTHING: Final[Values] = {"requests": [], "services": {}}
 
 
@@ -72,7 +75,19 @@ class Past:
         """Keep what a worker has counted: it will tell no more."""
         last = self._last.pop(worker, None)
         if last is not None:
-            self.values = together((self.values, last))
+            self.values = self._bounded(together((self.values, last)))
+
+    def _bounded(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Forget routes and services that nobody living counts, where there are too many."""
+        if max(len(values["requests"]), len(values["services"])) > MAX_PAST:
+            living = list(self._last.values())
+            pairs = {(route, service) for one in living for route, service, *_ in one["requests"]}
+            names = {service for one in living for service in one["services"]}
+            values["requests"] = [row for row in values["requests"] if (row[0], row[1]) in pairs]
+            values["services"] = {
+                name: one for name, one in values["services"].items() if name in names
+            }
+        return values
 
 
 def _add_requests(

@@ -77,6 +77,8 @@ class LinkUser(Protocol):
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None: ...
 
+    def worker_counted(self, link: WorkerLink, counters: dict[str, Any]) -> None: ...
+
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None: ...
 
     def worker_traced(
@@ -267,6 +269,8 @@ class WorkerLink:
 
     def _drained(self, values: dict[str, Any]) -> None:
         self.state = WorkerState.DRAINING
+        if "counters" in values:  # not where it is of an older version
+            self._user.worker_counted(self, values["counters"])
 
 
 _ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] = {

@@ -27,6 +27,7 @@ from fengling_gateway.model.delta import Delta, Everything, Position
 from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.change_traces import ChangeTraces
+from fengling_gateway.supervisor.counted import Counted
 from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.distribution import Distribution
 from fengling_gateway.supervisor.evidence import Evidence
@@ -144,6 +145,7 @@ class Supervisor:
             links=self.workers.links,
             current=lambda: Mark(self.loop.position, self.config.content_hash),
         )
+        self.counted = Counted(clock=reactor, links=self.workers.links)
         self.evidence = Evidence(clock=reactor, publish=self.bus.publish_evidence)
         self.overrides = Overrides(
             clock=reactor,
@@ -201,6 +203,7 @@ class Supervisor:
             cluster=self.settings.cluster,
             listeners=", ".join(map(str, self.settings.listeners)),
         )
+        self.counted.start()
         self._legacies.collect(self.settings.runtime_dir, self.sockets)
         self.key_sets.start()
         self.sockets.open(self.settings.workers, alone=not self._legacies)
@@ -233,6 +236,7 @@ class Supervisor:
         self.loop.stop()
         self.overrides.stop()
         self.evidence.stop()
+        self.counted.stop()
         self._telling.now()
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
             self._legacies.retire()
@@ -317,6 +321,12 @@ class Supervisor:
     def worker_configured(self, link: WorkerLink) -> None:
         self.overrides.tell(link)
         link.tell_key_sets(self.key_sets.values())
+
+    def worker_counted(self, link: WorkerLink, counters: dict[str, Any]) -> None:
+        self.counted.told(link, counters)
+
+    def worker_gone(self, link: WorkerLink) -> None:
+        self.counted.gone(link)
 
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
         self.evidence.seen(instances)

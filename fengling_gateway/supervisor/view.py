@@ -351,7 +351,11 @@ class SupervisorView:
 
     def counters(self) -> Deferred[dict[str, Any]]:
         """Return the counters of every worker that answers, by worker name."""
-        return self._ask_workers("counters")
+        return self._supervisor.counted.gather()
+
+    def past_counters(self) -> Mapping[str, Any]:
+        """Return what workers have counted that are gone, together."""
+        return self._supervisor.counted.past.values
 
     def names(self) -> Deferred[dict[str, Any]]:
         """Return the names that every worker that answers has looked up, by worker name."""

@@ -52,6 +52,12 @@ class WorkersUser(Protocol):
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None: ...
 
+    def worker_counted(self, link: WorkerLink, counters: dict[str, Any]) -> None:
+        """It has drained, and this is what it has counted in the end."""
+
+    def worker_gone(self, link: WorkerLink) -> None:
+        """Its process has ended."""
+
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
         """Its requests have shown something of these instances; see `Message.EVIDENCE`."""
 
@@ -170,6 +176,7 @@ class Workers:
         was, link.state = link.state, WorkerState.GONE
         self._kill.pop(link, None)
         self._last_moments.ended(link)
+        self._user.worker_gone(link)
         slot = self._slots[link.slot]
         if was is not WorkerState.DRAINING:
             self.deaths += 1
@@ -273,6 +280,9 @@ class Workers:
 
     def worker_traced(self, link: WorkerLink, spans: list[Any], size: int, dropped: int) -> None:
         self._user.worker_traced(link, spans, size, dropped)
+
+    def worker_counted(self, link: WorkerLink, counters: dict[str, Any]) -> None:
+        self._user.worker_counted(link, counters)
 
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
         self._user.worker_saw(link, instances)

@@ -328,7 +328,7 @@ class WorkerAgent:
     def _drained(self) -> None:
         if self._tracing is not None:
             self._tracing.flush()
-        self._send(Message.DRAINED)
+        self._send(Message.DRAINED, {"counters": self._plane.counters()})
         self.stop().addBoth(lambda _: self._done())
 
     def stop(self) -> Deferred[None]:

@@ -122,8 +122,7 @@ def test_workers_of_two_gateways_share_a_global_limit(
         assert late == [1, 1, 1]
         assert int(two.get("/few")[1]["retry-after"]) > 90
         counters = metrics(first)
-    told = sum(counters[f'fengling_limit_told_requests_total{{worker="w{n}"}}'] for n in (0, 1))
-    assert told >= 41
+    assert counters["fengling_limit_told_requests_total"] >= 41
     assert counters['fengling_limit_alone{worker="w0"}'] == 0
 
 
@@ -166,7 +165,7 @@ def test_redis_that_hangs_holds_up_no_request(
     )
     with one_for_each_worker(gateway) as (one, two):
         one.get("/few")
-        wait_until(lambda: metrics(gateway)['fengling_limit_told_requests_total{worker="w0"}'] >= 1)
+        wait_until(lambda: metrics(gateway)["fengling_limit_told_requests_total"] >= 1)
         assert own_valkey.pid is not None
         os.kill(own_valkey.pid, signal.SIGSTOP)
         try:

@@ -43,7 +43,7 @@ def test_paused_worker_keeps_its_sockets_and_its_clients(out_of_memory: GatewayP
     beats = metrics(gateway)
     assert beats['fengling_worker_overload_level{worker="w0"}'] == 2
     assert beats['fengling_worker_memory_limit_bytes{worker="w1"}'] == 32 << 20
-    assert beats['fengling_http_connections_accepted_total{worker="w0"}'] == 0
+    assert beats["fengling_http_connections_accepted_total"] == 0
     assert gateway.get("/readyz", port=gateway.management_port)[0] == 200
     workers = gateway.workers()
     assert [(one["state"], one["reads_slots"]) for one in workers] == [

@@ -17,6 +17,7 @@ from fengling_gateway.management.listener import management_resource
 from fengling_gateway.model.effective import hash_of
 from fengling_gateway.model.entity import Key, canonical
 from fengling_gateway.model.management_tokens import READ
+from fengling_gateway.observability.sums import NOTHING
 
 NOW = 1_700_000_000.0
 KEY = "k1:" + bytes(range(32)).hex()
@@ -144,6 +145,9 @@ class FakeGateway:
 
     def counters(self) -> Deferred[dict[str, dict[str, Any]]]:
         return succeed(self.worker_counters)
+
+    def past_counters(self) -> dict[str, Any]:
+        return dict(NOTHING)
 
     def debug(self) -> Deferred[dict[str, Any]]:
         process = {

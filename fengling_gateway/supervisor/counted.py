@@ -1,0 +1,75 @@
+"""What the workers of this host have counted, also those that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from fengling_gateway.observability.sums import Past, Values
+from fengling_gateway.supervisor.link import WorkerLink, WorkerState
+
+_log = Logger()
+
+GATHER_SECONDS: Final = 10.0
+"""A worker that is killed takes along what it has counted for so long, at most."""
+
+
+class Counted:
+    """
+    Asks workers for their counters, now and then, and whenever somebody wants them.
+
+    One that has drained tells by itself what it has counted in the end.
+
+    Attributes:
+        past: of those that are gone.
+    """
+
+    def __init__(self, *, clock: IReactorTime, links: Callable[[], Iterable[WorkerLink]]) -> None:
+        self._links = links
+        self.past = Past()
+        self._loop = LoopingCall(self.gather)
+        self._loop.clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Counted {self.past!r}>"
+
+    def start(self) -> None:
+        self._loop.start(GATHER_SECONDS, now=False).addErrback(
+            lambda failure: _log.failure("counters are gathered no more", failure)
+        )
+
+    def stop(self) -> None:
+        if self._loop.running:
+            self._loop.stop()
+
+    def gather(self) -> Deferred[dict[str, Values]]:
+        """Return the counters of every worker that answers, by its name."""
+        links = [one for one in self._links() if one.state is not WorkerState.STARTING]
+        asked = DeferredList([one.ask("counters") for one in links], consumeErrors=True)
+        return asked.addCallback(self._gathered, links)
+
+    def told(self, link: WorkerLink, values: Values) -> None:
+        self.past.told(_key(link), values)
+
+    def gone(self, link: WorkerLink) -> None:
+        self.past.gone(_key(link))
+
+    def _gathered(
+        self, results: list[tuple[bool, Any]], links: list[WorkerLink]
+    ) -> dict[str, Values]:
+        found: dict[str, Values] = {}
+        for link, (answered, values) in zip(links, results, strict=True):
+            # (One that has gone meanwhile is in the past, with what it said last.)
+            if answered and link.state is not WorkerState.GONE:
+                found[link.name] = values
+                self.told(link, values)
+        return found
+
+
+def _key(link: WorkerLink) -> str:
+    return f"{link.name}/{link.pid}"

@@ -1,0 +1,93 @@
+"""What workers have counted, those that are gone included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fengling_gateway.observability.sums import together
+from fengling_gateway.supervisor.counted import GATHER_SECONDS, Counted
+from fengling_gateway.supervisor.link import WorkerState
+
+
+class Link:
+    """A worker that has counted something."""
+
+    def __init__(self, name: str, pid: int, retries: int = 0) -> None:
+        self.name, self.pid, self.retries = name, pid, retries
+        self.state = WorkerState.SERVING
+        self.asked = 0
+        self.answers = True
+        self.waits: Deferred[Any] | None = None
+
+    def values(self) -> dict[str, Any]:
+        return {"retries": self.retries, "requests": [], "services": {}}
+
+    def ask(self, question: str) -> Deferred[Any]:
+        assert question == "counters"
+        self.asked += 1
+        if self.waits is not None:
+            return self.waits
+        return succeed(self.values()) if self.answers else fail(TimeoutError("no answer"))
+
+
+class CountedTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.links = [Link("w0", 1, 5), Link("w1", 2, 7)]
+        self.clock = Clock()
+        links: Any = lambda: self.links  # noqa: E731
+        self.counted = Counted(clock=self.clock, links=links)
+
+    def retries(self) -> int:
+        found = self.successResultOf(self.counted.gather())
+        total: int = together([self.counted.past.values, *found.values()])["retries"]
+        return total
+
+    def replace(self, old: Link, new: Link) -> None:
+        old.state = WorkerState.GONE
+        link: Any = old
+        self.counted.gone(link)
+        self.links[self.links.index(old)] = new
+
+    def test_replaced_worker_takes_nothing_along(self) -> None:
+        """What it has said when it had drained counts, whatever was asked before."""
+        assert self.retries() == 12
+        old = self.links[0]
+        old.retries = 6
+        link: Any = old
+        self.counted.told(link, old.values())
+        self.replace(old, Link("w0", 3, 1))
+        assert self.retries() == 14
+
+    def test_killed_worker_takes_along_what_it_has_not_told(self) -> None:
+        """Which is not much: they are asked now and then."""
+        self.counted.start()
+        self.addCleanup(self.counted.stop)
+        self.clock.advance(GATHER_SECONDS)
+        assert [one.asked for one in self.links] == [1, 1]
+        self.links[0].retries = 100
+        self.replace(self.links[0], Link("w0", 3))
+        assert self.retries() == 12
+
+    def test_worker_that_does_not_answer_is_left_out(self) -> None:
+        """And so is one that has not begun."""
+        self.links[1].answers = False
+        self.links.append(Link("w2", 4))
+        self.links[2].state = WorkerState.STARTING
+        assert set(self.successResultOf(self.counted.gather())) == {"w0"}
+        assert self.links[2].asked == 0
+
+    def test_worker_that_goes_while_it_is_asked_is_counted_once(self) -> None:
+        """By what it told last."""
+        self.retries()
+        old = self.links[0]
+        old.waits = Deferred()
+        gathering = self.counted.gather()
+        self.replace(old, Link("w0", 3))
+        old.waits.callback({**old.values(), "retries": 9})
+        found = self.successResultOf(gathering)
+        assert set(found) == {"w1"}
+        assert self.counted.past.values["retries"] == 5
