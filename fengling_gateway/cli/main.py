@@ -23,10 +23,12 @@ _COMMANDS: Final = {
     "events": "events",
     "explain": "serving",
     "export": "configuration",
+    "freeze": "pins",
     "get": "serving",
     "history": "history",
     "key": "keys",
     "login-link": "login",
+    "pin": "pins",
     "proxy": "proxy",
     "reload": "serving",
     "restart": "fleet",
@@ -37,6 +39,7 @@ _COMMANDS: Final = {
     "switch": "fleet",
     "token": "tokens",
     "top": "top",
+    "unpin": "pins",
     "validate": "validation",
 }
 """Where each command is. Loaded when it is used: `--help` and scripts wait for no database driver."""

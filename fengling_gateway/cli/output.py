@@ -27,7 +27,7 @@ _GAP: Final = 3
 _UNLIMITED_WIDTH: Final = 10_000
 _STATE_STYLES: Final = {
     **dict.fromkeys(("serving", "healthy", "ready", "yes"), "green"),
-    **dict.fromkeys(("starting", "draining", "drain", "unknown", "held"), "yellow"),
+    **dict.fromkeys(("starting", "draining", "drain", "unknown", "held", "pinned"), "yellow"),
     **dict.fromkeys(("stalled", "gone", "unhealthy", "maintenance", "no", "rejected"), "red"),
 }
 

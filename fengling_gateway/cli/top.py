@@ -136,6 +136,8 @@ def _table(fleet: Mapping[str, Any], width: int) -> Table:
 def _rows(nodes: list[Mapping[str, Any]], newest: int | None) -> Iterator[list[Text]]:
     for node in nodes:
         state = node.get("state") if node.get("live") else "gone"
+        if node.get("live") and node.get("pinned"):
+            state = "pinned"
         if node.get("draining"):
             state = "draining"
         position = node.get("position") or {}

@@ -221,6 +221,11 @@ def _beside(status: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
         age = health.get("age_s")
         since = "since it began" if age is None else f"for {age:.0f} s"
         yield "health", _warning(f"stale: nobody has probed {since}; unhealthy counts as unknown")
+    if pinned := status.get("pinned"):
+        why = f": {pinned['comment']}" if pinned.get("comment") else ""
+        yield "pinned", _warning(plain(f"{pinned['message']}, by {pinned['by']}{why}"))
+    if status.get("pin_problem"):
+        yield "pin", _warning(plain(f"{status['pin_problem']}"))
     if status.get("drained"):
         yield "drained", _warning("says that it is not ready")
     for one in status.get("switched_off") or ():

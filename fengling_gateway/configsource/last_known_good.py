@@ -49,6 +49,10 @@ from fengling_gateway.model.validation import CANONICAL_FORM, Accepted, validate
 _log = Logger(namespace="fengling.config")
 
 KEPT_GENERATIONS: Final = 3
+MOST_GENERATIONS: Final = 20
+OLDER_BYTES: Final = 64 * 1024 * 1024
+"""For generations beyond those, from which what was served once can be had again (`find`)."""
+
 KEPT_DAMAGED: Final = 3
 
 MIN_JOURNAL_BYTES: Final = 4 * 1024 * 1024
@@ -127,6 +131,22 @@ class LastKnownGood:
             return restored.position, restored.bodies
         return None
 
+    def find(self, epoch: str, revision: int) -> tuple[Position, Bodies] | None:
+        """Return what was served at a revision of an epoch, if that is still kept."""
+        for generation in self._generations():
+            try:
+                restored = self._read_base(generation)
+            except (OSError, DamagedFileError, ValueError, LookupError, TypeError):
+                continue
+            wanted = (epoch, revision)
+            if restored.position[:2] != wanted:
+                self._replay(generation, restored, until=wanted)
+            if restored.position[:2] == wanted:
+                if restored.form != CANONICAL_FORM:
+                    restored.bodies = _brought_up_to_date(restored.bodies)
+                return restored.position, restored.bodies
+        return None
+
     def _read_base(self, generation: int) -> _Restored:
         blocks = read_blocks(self._path("base", generation))
         meta = json.loads(next(blocks, b"null"))
@@ -142,8 +162,15 @@ class LastKnownGood:
             raise DamagedFileError("is not complete")
         return _Restored(_position(meta["position"]), bodies, content_hash, meta["form"])
 
-    def _replay(self, generation: int, restored: _Restored) -> None:
-        """Apply the deltas of a journal, up to the first that is not whole or does not fit."""
+    def _replay(
+        self, generation: int, restored: _Restored, *, until: tuple[str, int] | None = None
+    ) -> None:
+        """
+        Apply the deltas of a journal, up to the first that is not whole or does not fit.
+
+        Args:
+            until: an epoch and a revision after which to end.
+        """
         path = self._path("journal", generation)
         try:
             blocks = read_blocks(path)
@@ -153,6 +180,8 @@ class LastKnownGood:
                 changes = [change for part in parts for change in decode_changes(part)]
                 if not _apply(restored, meta, changes):
                     raise DamagedFileError("ends with a delta that is not whole")
+                if restored.position[:2] == until:
+                    return
         except FileNotFoundError:
             return
         except (DamagedFileError, ValueError, LookupError, TypeError) as error:
@@ -264,7 +293,7 @@ class LastKnownGood:
 
     def _remove_old(self) -> None:
         """Remove generations and damaged files beyond those that are kept, and stale ones."""
-        kept = set(self._generations()[:KEPT_GENERATIONS])
+        kept = set(self._kept())
         names = sorted(self._names(), reverse=True)
         damaged = [name for name in names if name.endswith(_DAMAGED)]
         for name in names:
@@ -274,6 +303,25 @@ class LastKnownGood:
                 self._remove(name)
         for name in damaged[KEPT_DAMAGED:]:
             self._remove(name)
+
+    def _kept(self) -> Iterator[int]:
+        """Yield the generations that stay: the newest, and older ones as far as they are small."""
+        room = OLDER_BYTES
+        for place, generation in enumerate(self._generations()[:MOST_GENERATIONS]):
+            if place >= KEPT_GENERATIONS:
+                room -= self._size(generation)
+            if room < 0:
+                return
+            yield generation
+
+    def _size(self, generation: int) -> int:
+        size = 0
+        for kind in ("base", "journal"):
+            try:
+                size += self._path(kind, generation).stat().st_size
+            except OSError:
+                continue  # without a change there is no journal
+        return size
 
     def _remove(self, name: str) -> None:
         try:

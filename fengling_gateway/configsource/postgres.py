@@ -168,6 +168,14 @@ class PostgresSource:
     def read_all(self) -> Deferred[Reading]:
         return self._ask(self._reader.read_all).addCallback(self._count)
 
+    def read_at(self, revision: int) -> Deferred[Reading]:
+        """
+        Read everything as it was at a revision; `SourceError` where that is no longer known.
+
+        What comes of it is nothing of the source's state.
+        """
+        return self._ask(partial(self._reader.read_at, revision), notes=False)
+
     def history(self, keys: list[Key], up_to: int) -> Deferred[dict[Key, list[dict[str, Any]]]]:
         return self._ask(partial(self._reader.history, keys, up_to))
 

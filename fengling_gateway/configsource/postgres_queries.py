@@ -248,6 +248,42 @@ def read_tables(connection: Guarded, head: Head, within: float) -> Reading:
     )
 
 
+class NoSuchStateError(Exception):
+    """What the database had at a revision is not to be had; says why."""
+
+
+_STATE = """
+SELECT r.token::text, r.held AND NOT r.forced, (SELECT known_from FROM fengling.retention),
+    (SELECT string_agg(DISTINCT c.entity_id, ', ') FROM fengling.revision_change AS c
+     WHERE c.revision > %(revision)s AND c.entity = 'secret' AND c.before IS NOT NULL)
+FROM (SELECT %(revision)s::bigint AS id) AS wanted
+LEFT JOIN fengling.revision AS r ON r.id = wanted.id
+"""
+
+
+def read_at(connection: Guarded, head: Head, revision: int, within: float) -> Reading:
+    """
+    Read all tables as they were at a revision.
+
+    Raises:
+        NoSuchStateError: it is not known, or not all of it.
+    """
+    [[token, held, known_from, secrets]] = connection.execute(
+        _STATE, {"revision": revision}, within=within
+    )
+    if revision < known_from:
+        raise NoSuchStateError(f"the log of changes reaches back to revision {known_from} only")
+    if token is None:
+        raise NoSuchStateError("the database has no such revision")
+    if held or revision > head.target.revision:
+        raise NoSuchStateError("it is held, and has never been served")
+    if secrets is not None:
+        raise NoSuchStateError(f"the database no longer knows what these secrets were: {secrets}")
+    target = Position(head.target.epoch, revision, token)
+    # (Undone is what has come since, as while a revision is held.)
+    return read_tables(connection, head._replace(target=target, held=Held(revision, 0, 0)), within)
+
+
 def _table(connection: Guarded, kind: str, within: float) -> Iterator[tuple[str, str, str | None]]:
     id_column = ID_COLUMN.get(kind, "id")
     sql = f"SELECT t.{id_column}, row_to_json(t)::text FROM fengling.{kind} AS t"  # noqa: S608 (ours)

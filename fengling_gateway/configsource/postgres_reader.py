@@ -72,6 +72,20 @@ class Reader:
     def read_all(self) -> Reading:
         return self.read(None)
 
+    def read_at(self, revision: int) -> Reading:
+        def work(connection: Guarded) -> Reading | SourceError:
+            with queries.reading(connection, self._statement_timeout) as head:
+                try:
+                    return queries.read_at(connection, head, revision, self._within)
+                except queries.NoSuchStateError as error:
+                    # An answer, and not raised here: the connection is as good as before.
+                    return SourceError(str(error))
+
+        found = self._ask(work)
+        if isinstance(found, SourceError):
+            raise found
+        return found
+
     def history(self, keys: list[Key], up_to: int) -> dict[Key, list[dict[str, Any]]]:
         def work(connection: Guarded) -> dict[Key, list[dict[str, Any]]]:
             with queries.reading(connection, self._statement_timeout):

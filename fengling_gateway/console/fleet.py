@@ -146,8 +146,8 @@ class FleetWatch:
         served: list[str] = []
         behind: list[str] = []
         for node, state in sorted(self.states.items()):
-            if not state.get("live"):
-                continue
+            if not state.get("live") or state.get("pinned"):
+                continue  # who is pinned is told not to follow; the summary names it
             if is_unknown(state):
                 behind.append(node)
             for worker in state["workers"]:

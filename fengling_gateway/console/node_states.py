@@ -95,6 +95,10 @@ def _is_listener(value: Any) -> bool:
     return _is_object(value) and _is_text(value.get("address"))
 
 
+def _is_pin(value: Any) -> bool:
+    return _is_object(value) and _is_whole(value.get("revision")) and _is_text(value.get("message"))
+
+
 def _is_traffic(value: Any) -> bool:
     return _is_object(value) and all(map(_or_none(_is_number), value.values()))
 
@@ -107,6 +111,7 @@ _OF_NODES: Final[dict[str, Check]] = {
     "held": _or_none(_is_whole),
     "rejected": _is_whole,
     "draining": _is_truth,
+    "pinned": _or_none(_is_pin),
     "switches": _all(_is_text),
     "listeners": _all(_is_listener),
     "traffic": _is_traffic,

@@ -118,6 +118,11 @@ def _draining(summary: Summary) -> Iterator[Sentence]:
         yield Sentence("warn", f"Draining: {_some(summary['draining'])}", "fleet")
 
 
+def _pinned(summary: Summary) -> Iterator[Sentence]:
+    if summary.get("pinned"):
+        yield Sentence("warn", f"Pinned: {_some(summary['pinned'])}", "fleet")
+
+
 def _unprobed(summary: Summary) -> Iterator[Sentence]:
     prober, stale = summary["prober"], summary["stale"]
     if stale:
@@ -134,7 +139,7 @@ def _unprobed(summary: Summary) -> Iterator[Sentence]:
 
 _WRONG: Final[Sequence[Callable[[Summary], Iterator[Sentence]]]] = (
     *(_unread, _unseen, _held, _behind, _deserted, _unhealthy, _rejected),
-    *(_switched_off, _draining, _unprobed),
+    *(_switched_off, _pinned, _draining, _unprobed),
 )
 """What may be wrong, the worst of each mood first."""
 

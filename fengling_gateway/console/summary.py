@@ -63,6 +63,9 @@ class Summary:
             "fleet_problem": self._fleet.problem,
             "nodes": {"live": len(live), "known": len(self._fleet.states)},
             "draining": sorted(one["node"] for one in live if one.get("draining")),
+            "pinned": sorted(
+                f"{one['node']} ({one['pinned']['message']})" for one in live if one.get("pinned")
+            ),
             "stale": sorted(one["node"] for one in live if one.get("health") == "stale"),
             "switches": switches,
             "deserted": _named(deserted),

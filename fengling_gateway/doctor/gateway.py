@@ -36,6 +36,7 @@ def gateway(
     yield _fleet(status, fleet)
     yield _source(status)
     yield _served_from(status)
+    yield _pinned(status)
     yield _held(status)
     yield _rejected(status)
     yield from _warnings(status)
@@ -150,6 +151,18 @@ def _served_from(status: Mapping[str, Any]) -> Finding:
             "see gateway.source",
         )
     return ok(about, f"it serves from its {served_from}")
+
+
+def _pinned(status: Mapping[str, Any]) -> Finding:
+    about, pinned = "gateway.pinned", status.get("pinned")
+    if status.get("pin_problem"):
+        return wrong(
+            about, f"a pin is not kept: {status['pin_problem']}", "see host.state_dir there"
+        )
+    if pinned:
+        said = f"it is {pinned['message']}, by {pinned['by']}"
+        return note(about, said, "`fenglingctl unpin` has it serve what is newest")
+    return ok(about, "it is not pinned")
 
 
 def _held(status: Mapping[str, Any]) -> Finding:

@@ -58,6 +58,13 @@ _EXPLAIN_FIELDS: Final = {
 }
 
 
+_PIN_FIELDS: Final = {
+    "revision": is_revision,
+    "all": is_boolean,
+    "comment": text_up_to(1000),
+}
+
+
 class ManagementApi:
     """The klein app over one gateway."""
 
@@ -281,6 +288,37 @@ class ManagementApi:
         no_other_parameters(request, set())
         json_body(request, {}, required=set())
         return _json(request, await self._audited(access, "restart", self._gateway.restart))
+
+    @app.route("/api/gateway/pin", methods=["POST"])
+    async def pin(self, request: Any) -> bytes:
+        access = _may_run(request)
+        no_other_parameters(request, set())
+        fields = json_body(request, _PIN_FIELDS, required=set())
+        revision, everywhere = fields.get("revision"), bool(fields.get("all"))
+        revision = None if revision is None else int(revision)
+        by, comment = access.operator.subject, fields.get("comment") or ""
+        what = "what is served" if revision is None else str(revision)
+        answer = await self._audited(
+            access,
+            f"pin {what}{' everywhere' if everywhere else ''}",
+            lambda: self._gateway.pin(
+                revision=revision, everywhere=everywhere, by=by, comment=comment
+            ),
+        )
+        return _json(request, answer)
+
+    @app.route("/api/gateway/unpin", methods=["POST"])
+    async def unpin(self, request: Any) -> bytes:
+        access = _may_run(request)
+        no_other_parameters(request, set())
+        fields = json_body(request, {"all": is_boolean}, required=set())
+        everywhere = bool(fields.get("all"))
+        answer = await self._audited(
+            access,
+            f"unpin{' everywhere' if everywhere else ''}",
+            lambda: self._gateway.unpin(everywhere=everywhere, by=access.operator.subject),
+        )
+        return _json(request, answer)
 
     async def _audited(
         self, access: Access, what: str, change: Callable[[], Any]

@@ -96,6 +96,20 @@ class ManagedGateway(Protocol):
             ValueError: there are none to replace.
         """
 
+    def pin(
+        self, *, revision: int | None, everywhere: bool, by: str, comment: str
+    ) -> Deferred[dict[str, Any]]:
+        """
+        Serve a revision until it is unpinned, whatever is committed; None: that which is served.
+
+        Returns ``pinned``, ``position``, ``problem`` (why it ends with this process, or None), and
+        with `everywhere` whether that is ``complete``, and how many other nodes were ``told``.
+        Fails with `LookupError` where that revision can't be had.
+        """
+
+    def unpin(self, *, everywhere: bool, by: str) -> Deferred[dict[str, Any]]:
+        """Serve what is newest, at once; returns as `pin` does."""
+
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
         """Say which route a request would take, and why not the others."""
 

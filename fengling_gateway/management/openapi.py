@@ -165,6 +165,21 @@ _RELOADED: Final[Schema] = {
         "looking": {"type": "boolean"},
     },
 }
+_PINNED: Final[Schema] = {
+    "type": "object",
+    "required": ["pinned", "position", "problem"],
+    "properties": {
+        "pinned": {"type": ["object", "null"], "description": "Null: what is newest is served."},
+        "position": {"type": ["object", "null"]},
+        "problem": {
+            "type": ["string", "null"],
+            "description": "Why it ends with this process; null: it does not.",
+        },
+        "complete": {"type": "boolean", "description": "False: others could not be told."},
+        "reason": TEXT,
+        "told": {"type": "integer", "description": "Other nodes that listen."},
+    },
+}
 _DRAIN: Final[Schema] = {
     "type": "object",
     "additionalProperties": False,
@@ -301,11 +316,12 @@ def _writes() -> Schema:
         "additionalProperties": False,
         "properties": {"comment": text(1000)},
     }
+    number: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_REVISION}
     revision = {
         "type": "object",
         "additionalProperties": False,
         "required": ["revision"],
-        "properties": {"revision": {"type": "integer", "minimum": 0, "maximum": MAX_REVISION}},
+        "properties": {"revision": number},
     }
     return {
         "/api/gateway/reload": {
@@ -342,6 +358,37 @@ def _writes() -> Schema:
                 ADMIN,
                 _RESTARTED,
                 body={"type": "object", "additionalProperties": False},
+                problems=("conflict",),
+            )
+        },
+        "/api/gateway/pin": {
+            "post": _operation(
+                "Serve a revision until it is unpinned, whatever is committed; without a number, "
+                "what is served now. Kept over restarts; with `all`, on every node that hears it",
+                ADMIN,
+                _PINNED,
+                body={
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {
+                        "revision": number,
+                        "all": {"type": "boolean"},
+                        "comment": text(1000),
+                    },
+                },
+                problems=("not_found", "conflict", "source_unavailable"),
+            )
+        },
+        "/api/gateway/unpin": {
+            "post": _operation(
+                "Serve what is newest again, at once",
+                ADMIN,
+                _PINNED,
+                body={
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {"all": {"type": "boolean"}},
+                },
                 problems=("conflict",),
             )
         },

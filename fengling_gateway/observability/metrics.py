@@ -356,6 +356,13 @@ KEY_FILE_FAILURES: Final = Declared(
 HELD: Final = Declared(
     "fengling_config_held", "1 while a revision is held until somebody confirms it."
 )
+PINNED: Final = Declared(
+    "fengling_config_pinned", "1 while this node serves a pinned revision, whatever is newer."
+)
+PINNED_BEHIND: Final = Declared(
+    "fengling_config_pinned_behind",
+    "Revisions that are newer than the pinned one; 0 without a pin.",
+)
 AGE: Final = Declared(
     "fengling_config_age_seconds", "Time since the config source was last read successfully."
 )

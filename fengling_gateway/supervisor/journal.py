@@ -69,6 +69,9 @@ class FileJournal:
     def load(self) -> Deferred[tuple[Position, dict[Key, bytes]] | None]:
         return self._in_thread(self._file.load)
 
+    def find(self, epoch: str, revision: int) -> Deferred[tuple[Position, dict[Key, bytes]] | None]:
+        return self._in_thread(self._file.find, epoch, revision)
+
     def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None:
         """Write a delta, soon; `bodies` gives everything should that have to be written anew."""
         self._bodies, self._newest = bodies, delta

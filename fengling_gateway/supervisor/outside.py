@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from fengling_gateway.configsource.reading import ConfigSource, ProberRow
 from fengling_gateway.model.delta import Delta, Position
@@ -15,6 +15,7 @@ from fengling_gateway.supervisor.bus import Bus
 from fengling_gateway.supervisor.key_fetch import Fetched
 from fengling_gateway.supervisor.key_sets import KeyFile
 from fengling_gateway.supervisor.launch import Launcher
+from fengling_gateway.supervisor.pinning import NoPins, Pins
 from fengling_gateway.supervisor.span_export import SpanExport
 
 
@@ -25,6 +26,9 @@ class Journal(Protocol):
     is_failing: bool
 
     def load(self) -> Deferred[tuple[Position, dict[Key, bytes]] | None]: ...
+
+    def find(self, epoch: str, revision: int) -> Deferred[tuple[Position, dict[Key, bytes]] | None]:
+        """Return what was served at a revision once, as far as it is kept."""
 
     def append(self, delta: Delta, bodies: Callable[[], dict[Key, bytes]]) -> None: ...
 
@@ -51,3 +55,6 @@ class Outside:
     key_file: KeyFile
     read_prober: Callable[[], Deferred[ProberRow | None]] | None = None
     spans: SpanExport | None = None
+    pins: Pins = field(default_factory=NoPins)
+    in_thread: Callable[..., Deferred[Any]] = maybeDeferred
+    """Runs what blocks on files; one at a time."""

@@ -39,6 +39,7 @@ from fengling_gateway.supervisor.link import CatchUp, WorkerLink
 from fengling_gateway.supervisor.narration import CONFIRM, Narration
 from fengling_gateway.supervisor.outside import Outside
 from fengling_gateway.supervisor.overrides import Overrides
+from fengling_gateway.supervisor.pinning import Pinning
 from fengling_gateway.supervisor.propagation import Mark, Propagation
 from fengling_gateway.supervisor.refused_instances import RefusedInstances
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
@@ -133,6 +134,13 @@ class Supervisor:
             settings=settings.reload,
             rng=rng,
         )
+        self.pinning = Pinning(
+            newest=self.loop,
+            file=parts.pins,
+            in_thread=parts.in_thread,
+            publish=self._serve_other,
+            changed=self._telling.soon,
+        )
         self.distribution = Distribution(
             log=self.log,
             links=self.workers.links,
@@ -143,7 +151,7 @@ class Supervisor:
         self.propagation = Propagation(
             clock=reactor,
             links=self.workers.links,
-            current=lambda: Mark(self.loop.position, self.config.content_hash),
+            current=lambda: Mark(self.position, self.config.content_hash),
         )
         self.counted = Counted(clock=reactor, links=self.workers.links)
         self.evidence = Evidence(clock=reactor, publish=self.bus.publish_evidence)
@@ -172,7 +180,12 @@ class Supervisor:
     @property
     def config(self) -> EffectiveConfig:
         """What is served."""
-        return self.loop.config
+        return self.pinning.config
+
+    @property
+    def position(self) -> Position | None:
+        """Where that is in the history of the source; None before anything is served."""
+        return self.pinning.position
 
     def listening(self) -> list[tuple[str, str, bool]]:
         """Return the name of each listener, where it is bound, and whether it speaks TLS."""
@@ -209,6 +222,8 @@ class Supervisor:
         self.sockets.open(self.settings.workers, alone=not self._legacies)
         self.workers.slots_available(self.sockets.slots)
         self.workers.start()
+        if self.pinning.load():
+            self._serve_everything()
         self.source.start()
         self.bus.start()
         self._last_resort.start()
@@ -351,7 +366,7 @@ class Supervisor:
         self.narration.applied(link.name, link.served.position, link.served.applied_at)
         self._change_traces.applied(link.name, link.served.position, link.served.applied_at)
         if not self.propagation.behind():
-            self.narration.converged(self.loop.position, self.propagation.counted)
+            self.narration.converged(self.position, self.propagation.counted)
             self._change_traces.converged()
         self._telling.soon()
 
@@ -379,18 +394,21 @@ class Supervisor:
         """Serve a delta: workers first, then other hosts, then the file, and tell it last."""
         read_at = self._clock.seconds()
         self._last_resort.cancel()
-        self.key_sets.delta_read(delta, self.config)
-        self.distribution.publish(delta)
-        self.bus.announce(delta.after)
-        self._change_traces.published(
-            delta,
-            reading,
-            rejected=len(result.newly_rejected),
-            looked_at=self.loop.look_began_at,
-            read_at=read_at,
-        )
-        self.journal.append(delta, lambda: self.config.bodies)
-        self.narration.read(delta, reading, result, self.config.rejected)
+        if self.pinning.pin is None:
+            self.key_sets.delta_read(delta, self.config)
+            self.distribution.publish(delta)
+            self.bus.announce(delta.after)
+            self._change_traces.published(
+                delta,
+                reading,
+                rejected=len(result.newly_rejected),
+                looked_at=self.loop.look_began_at,
+                read_at=read_at,
+            )
+        else:
+            self.pinning.newest_read(delta)
+        self.journal.append(delta, lambda: self.loop.config.bodies)
+        self.narration.read(delta, reading, result, self.loop.config.rejected)
         self._telling.soon()
 
     def look_succeeded(self) -> None:
@@ -405,7 +423,7 @@ class Supervisor:
             self._telling.soon()
 
     def look_failed(self, error: BaseException) -> None:
-        self.narration.look_failed(error, serving=self.loop.position is not None)
+        self.narration.look_failed(error, serving=self.position is not None)
         if self.loop.position is None:
             self._last_resort.use()
 
@@ -416,13 +434,24 @@ class Supervisor:
     def _restored(self, position: Position, bodies: dict[Key, bytes]) -> None:
         self.served_from = "last-known-good"
         self.narration.restored(position, len(bodies))
+        if self.pinning.pin is None:
+            self._serve_everything()
+
+    def _serve_everything(self) -> None:
+        """Serve a whole configuration, where nothing has been served before."""
+        assert self.position is not None, "or there is none"
         self.key_sets.apply(self.config)
         self.distribution.publish(
             Delta(
                 before=None,
-                after=position,
+                after=self.position,
                 hash_before=0,
                 hash_after=self.config.content_hash,
-                changes=Everything(bodies),
+                changes=Everything(self.config.bodies),
             )
         )
+
+    def _serve_other(self, delta: Delta) -> None:
+        """Serve what is pinned, or no longer."""
+        self.key_sets.apply(self.config)
+        self.distribution.publish(delta)

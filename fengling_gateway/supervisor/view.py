@@ -28,6 +28,7 @@ from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.api_keys import ApiKeyWatch
 from fengling_gateway.supervisor.bus import NoBus
 from fengling_gateway.supervisor.certificates import CertificateWatch
+from fengling_gateway.supervisor.contents import Contents
 from fengling_gateway.supervisor.issuer_status import trust_warnings
 from fengling_gateway.supervisor.link import WorkerState
 from fengling_gateway.supervisor.traffic import together
@@ -77,8 +78,9 @@ class SupervisorView:
         self._trusted = trusted
         self._clock = clock
         self._dropped_log_lines = dropped_log_lines
-        self._certificates = CertificateWatch(supervisor.config)
-        self._api_keys = ApiKeyWatch(supervisor.config)
+        self._certificates = CertificateWatch(supervisor.loop.config)
+        self._api_keys = ApiKeyWatch(supervisor.loop.config)
+        self._content = Contents(supervisor, clock)
         self._networks: tuple[dict[str, Any], UpstreamNetworks] | None = None
 
     def status(self) -> dict[str, Any]:
@@ -105,14 +107,16 @@ class SupervisorView:
                 "reconnects": source.state.reconnects,
                 "notes": source.state.notes,
             },
-            "position": position_values(loop.position),
+            "position": position_values(supervisor.position),
+            "pinned": supervisor.pinning.values(),
+            "pin_problem": supervisor.pinning.problem,
             "content_hash": f"{supervisor.config.content_hash:032x}",
             "held": None
             if loop.held is None
             else {"revision": loop.held.revision, "message": loop.held.describe()},
             "rejected": self.rejected(after=None, limit=REJECTED_SHOWN),
-            "rejected_total": len(supervisor.config.rejected),
-            "rejected_by_kind": Counter(key.kind for key in supervisor.config.rejected),
+            "rejected_total": len(loop.config.rejected),
+            "rejected_by_kind": Counter(key.kind for key in loop.config.rejected),
             "entities": counts,
             "warnings": [
                 *self._certificates.warnings(time.time()),
@@ -194,24 +198,25 @@ class SupervisorView:
 
     def management_token(self, token_id: str) -> Mapping[str, Any] | None:
         supervisor = self._supervisor
-        config = None if supervisor.loop.position is None else supervisor.config
+        # The newest, whatever is pinned: what is revoked stays so.
+        config = None if supervisor.loop.position is None else supervisor.loop.config
         return kept_token(config, token_id, unread=UNREAD)
 
     def position(self) -> dict[str, Any] | None:
-        return position_values(self._supervisor.loop.position)
+        return position_values(self._supervisor.position)
 
     def content_hash(self) -> int:
         return self._supervisor.config.content_hash
 
     def rejected(self, *, after: Key | None, limit: int) -> list[dict[str, Any]]:
         """Return the first rejected entities, by kind and id, that come after one of them."""
-        found = self._supervisor.config.rejected
+        found = self._supervisor.loop.config.rejected
         following = found if after is None else (key for key in found if key > after)
         return [rejection_values(key, found[key]) for key in heapq.nsmallest(limit, following)]
 
     def rejection(self, key: Key) -> dict[str, Any] | None:
         """Return what is wrong with an entity; None if it is not rejected."""
-        found = self._supervisor.config.rejected.get(key)
+        found = self._supervisor.loop.config.rejected.get(key)
         return None if found is None else rejection_values(key, found)
 
     def refusal(self, address: str) -> str | None:
@@ -240,7 +245,7 @@ class SupervisorView:
         if wait == "none":
             return {"looking": True}
         answered = await _settled(look, seconds, self._clock)
-        position = self._supervisor.loop.position
+        position = self._supervisor.position
         content_hash = f"{self._supervisor.config.content_hash:032x}"
         left = max(0.0, seconds - (self._clock.seconds() - started))
         behind: list[str] = await self._supervisor.propagation.wait(left)
@@ -400,7 +405,10 @@ class SupervisorView:
         drained = supervisor.overrides.is_drained
         ready = supervisor.state == "serving" and supervisor.workers.some_serve and not drained
         workers = len(supervisor.workers.links())
-        return ready, {"state": supervisor.state, "drained": drained, "workers": workers}
+        said = {"state": supervisor.state, "drained": drained, "workers": workers}
+        if supervisor.pinning.pin is not None:
+            said["pinned"] = supervisor.pinning.describe()
+        return ready, said
 
     def drain(self, on: bool, by: str) -> dict[str, Any]:
         self._supervisor.overrides.drain(on, by=by)
@@ -417,6 +425,75 @@ class SupervisorView:
         workers.rolling_restart()
         return {"restarting": workers.restarting, "restarts": workers.restarts}
 
+    def pin(
+        self, *, revision: int | None, everywhere: bool, by: str, comment: str
+    ) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._pin(revision, everywhere, by, comment))
+
+    async def _pin(
+        self, revision: int | None, everywhere: bool, by: str, comment: str
+    ) -> dict[str, Any]:
+        pin = await self._content.find(revision, by=by, comment=comment)
+        told = {}
+        if everywhere:
+            args = {"revision": revision, "by": by, "comment": comment}
+            told = await self._tell_all("pin", pin.position, args)
+        await self._supervisor.pinning.hold(pin)
+        return self._pinned(told)
+
+    def unpin(self, *, everywhere: bool, by: str) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._unpin(everywhere, by))
+
+    async def _unpin(self, everywhere: bool, by: str) -> dict[str, Any]:
+        supervisor = self._supervisor
+        about = supervisor.loop.position or supervisor.position or NOWHERE
+        told = await self._tell_all("unpin", about, {"by": by}) if everywhere else {}
+        await supervisor.pinning.release(by)
+        return self._pinned(told)
+
+    def _pinned(self, told: dict[str, Any]) -> dict[str, Any]:
+        pinning = self._supervisor.pinning
+        return {
+            "pinned": pinning.values(),
+            "position": position_values(self._supervisor.position),
+            "problem": pinning.problem,
+            **told,
+        }
+
+    async def _tell_all(self, name: str, about: Position, args: dict[str, Any]) -> dict[str, Any]:
+        """Send a command to every node; say how many listen, or why it is only done here."""
+        if isinstance(self._supervisor.bus, NoBus):
+            return {"complete": False, "reason": "only this node is told: it has no Redis"}
+        command = Command(secrets.token_hex(8), name, self._supervisor.settings.node, about, args)
+        try:
+            listening = await self._supervisor.bus.send_command(command)
+        except Exception as error:
+            return {"complete": False, "reason": f"only this node is told: {error}"}
+        return {"complete": True, "told": max(0, listening - 1)}
+
+    def _pin_command(self, command: Command) -> None:
+        """Do what another node asks of all about pins; in another epoch it means nothing."""
+        here, args = self._supervisor.position, command.args
+        revision, by = args.get("revision"), f"{args.get('by')} on {command.sender}"
+        if here is None or here.epoch != command.position.epoch:
+            return
+        if command.name == "unpin":
+            done = self._unpin(everywhere=False, by=by)
+        elif revision is None or type(revision) is int:
+            comment = str(args.get("comment") or "")
+            done = self._pin(revision, everywhere=False, by=by, comment=comment)
+        else:
+            return
+        Deferred.fromCoroutine(done).addErrback(
+            lambda failure: _log.error(
+                "{name}, as {by} asks: {reason}",
+                name=command.name,
+                by=by,
+                reason=failure.getErrorMessage(),
+                log_id="config.pin_refused",
+            )
+        )
+
     async def _command(self, name: str, about: Position, args: dict[str, Any]) -> None:
         command = Command(secrets.token_hex(8), name, self._supervisor.settings.node, about, args)
         try:
@@ -432,6 +509,8 @@ class SupervisorView:
             self._supervisor.look("command")
         elif command.name == "confirm":
             self._supervisor.loop.confirm_here(command.position)
+        elif command.name in ("pin", "unpin"):
+            self._pin_command(command)
         elif command.name == "switches":
             self._supervisor.overrides.switches.look()
         elif self._is_for_this_start(command):

@@ -28,6 +28,10 @@ Commands, by name:
 ``restart``   {"node", "started_at"}: replace the workers, one after the other.
 ``switches``  {}: read what is switched off.
 
+``pin``       {"revision", "by", "comment"}: serve that revision of the epoch until it is
+              unpinned; null: what is served.
+``unpin``     {"by"}: serve what is newest.
+
 ``started_at`` is that of the node's state: what was asked of a node means nothing after
 it has been restarted.
 

@@ -233,6 +233,8 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
         return view.networks().refusal(host, port)
 
     def outside(supervisor: Supervisor) -> Outside:
+        from fengling_gateway.configsource.pin_file import PinFile
+
         source = _source(reactor, settings, supervisor.hint, rng)
         return Outside(
             source=source,
@@ -243,6 +245,8 @@ def assemble(reactor: Any, settings: GatewaySettings, log: Log) -> Assembly:
             fetch_keys=_key_fetch(reactor, settings, in_thread, refusal).fetch,
             key_file=KeySetFile(settings.node_state_dir(), in_thread),
             spans=None if otlp is None else span_export(reactor, settings.tracing, otlp, rng),
+            pins=PinFile(settings.node_state_dir()),
+            in_thread=in_thread,
         )
 
     otlp = make_otlp(reactor, settings, _lookups(reactor, settings))

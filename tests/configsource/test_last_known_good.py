@@ -18,6 +18,7 @@ from fengling_gateway.configsource.checked_file import MARK
 from fengling_gateway.configsource.last_known_good import (
     KEPT_DAMAGED,
     KEPT_GENERATIONS,
+    MOST_GENERATIONS,
     LastKnownGood,
     OutOfStepError,
 )
@@ -81,6 +82,31 @@ def loaded(directory: Path) -> tuple[int, Bodies] | None:
         return None
     assert file.content_hash == hash_of(found[1])
     return found[0].revision, found[1]
+
+
+class FindTests:
+    """What was served once."""
+
+    def test_every_state_between_is_found(self, tmp_path: Path) -> None:
+        """That of the base, and after each delta; of this epoch only."""
+        *_, states = written(tmp_path)
+        file = LastKnownGood(tmp_path)
+        for revision, bodies in enumerate(states, 1):
+            assert file.find("epoch", revision) == (position(revision), bodies)
+        assert file.find("epoch", 5) is None
+        assert file.find("other", 2) is None
+
+    def test_damaged_part_is_left_out(self, tmp_path: Path) -> None:
+        """What was before it is still there, and nothing is set aside."""
+        base, journal, states = written(tmp_path)
+        content = journal.read_bytes()
+        journal.write_bytes(content[:-3])
+        file = LastKnownGood(tmp_path)
+        assert file.find("epoch", 4) is None
+        assert file.find("epoch", 3) == (position(3), states[2])
+        base.write_bytes(base.read_bytes()[:-3])
+        assert file.find("epoch", 3) is None
+        assert base.exists()
 
 
 class LoadTests:
@@ -262,8 +288,21 @@ class WriteTests:
         assert not file.wants_rebase
         assert loaded(tmp_path) == (revision, now)
 
-    def test_old_generations_are_removed(self, tmp_path: Path) -> None:
-        """A few older generations stay, and no stale or many damaged files."""
+    def test_small_generations_stay_longer(self, tmp_path: Path) -> None:
+        """What was served once can be had again; not for ever."""
+        file = LastKnownGood(tmp_path)
+        for revision in range(1, 31):
+            file.rebase(position(revision), {route("a"): b"%d" % revision})
+        assert len(list(tmp_path.glob("base-*.lkg"))) == MOST_GENERATIONS
+        found = file.find("epoch", 11)
+        assert found == (position(11), {route("a"): b"11"})
+        assert file.find("epoch", 10) is None
+
+    def test_old_generations_are_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A few older generations stay, however large, and no stale or many damaged files."""
+        monkeypatch.setattr(last_known_good, "OLDER_BYTES", 0)
         (tmp_path / "base-00000001.lkg.tmp").touch()
         for number in range(10):
             (tmp_path / f"base-{number + 100:08}.lkg.damaged").touch()

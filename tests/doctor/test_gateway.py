@@ -59,6 +59,11 @@ class GatewayTests:
             ("positions", "wrong", "w0 at 6", {"workers": [worker(revision=6)]}),
             ("positions", "wrong", "w0 at 7", {"workers": [worker(content_hash="ff")]}),
             ("positions", "wrong", "no configuration", {"position": None}),
+            (
+                *("pinned", "note", "pinned at 5, by ada"),
+                {"pinned": {"message": "pinned at 5", "by": "ada"}},
+            ),
+            ("pinned", "wrong", "no room", {"pin_problem": "no room"}),
             ("served_from", "wrong", "last-known-good", {"served_from": "last-known-good"}),
             ("held", "wrong", "revision 8", {"held": {"revision": 8, "message": "revision 8 …"}}),
             ("redis", "wrong", "lost", {"redis": {"configured": True, "connected": False}}),

@@ -138,6 +138,18 @@ class FakeGateway:
         self._fail()
         return {"restarting": True, "restarts": 1}
 
+    def pin(
+        self, *, revision: int | None, everywhere: bool, by: str, comment: str
+    ) -> Deferred[dict[str, Any]]:
+        self.asked.append(("pin", revision, everywhere, by, comment))
+        self._fail()
+        return succeed({"pinned": {"revision": revision}, "position": None, "problem": None})
+
+    def unpin(self, *, everywhere: bool, by: str) -> Deferred[dict[str, Any]]:
+        self.asked.append(("unpin", everywhere, by))
+        self._fail()
+        return succeed({"pinned": None, "position": None, "problem": None})
+
     def explain(self, request: dict[str, Any]) -> Deferred[dict[str, Any]]:
         self.asked.append(("explain", request))
         self._fail()

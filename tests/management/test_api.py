@@ -215,6 +215,23 @@ class ApiTests(SynchronousTestCase):
         workers = [{"worker": "w0/7", "names": [name]}, {"worker": "w1/8", "names": []}]
         self.assertEqual(answer, {"workers": workers})
 
+    def test_pins_are_for_admins_and_on_record(self) -> None:
+        """They decide what everybody is served."""
+        for path in ("pin", "unpin"):
+            status, _ = self.ask("POST", f"/api/gateway/{path}", scope=WRITE, body={})
+            self.assertEqual(status, 403)
+        self.assertEqual(self.gateway.asked, [])
+        body = {"revision": 7, "all": True, "comment": "it burns"}
+        self.assertEqual(self.ask("POST", "/api/gateway/pin", scope=ADMIN, body=body)[0], 200)
+        self.assertEqual(self.ask("POST", "/api/gateway/unpin", scope=ADMIN, body={})[0], 200)
+        pinned, unpinned = self.gateway.asked
+        self.assertEqual(
+            (pinned[:3], pinned[4], unpinned[:2]), (("pin", 7, True), "it burns", ("unpin", False))
+        )
+        _, audit = self.ask("GET", "/api/gateway/audit", scope=ADMIN)
+        whats = {one["what"] for one in audit["items"] if one["event"] == "change"}
+        self.assertEqual(whats, {"pin 7 everywhere", "unpin"})
+
     def test_what_processes_do_is_for_admins(self) -> None:
         """Stacks tell of the inside."""
         status, answer = self.ask("GET", "/api/gateway/debug", scope=WRITE)
@@ -391,7 +408,7 @@ def test_the_document_has_every_operation() -> None:
         for path, operations in document()["paths"].items()
         for method in operations
     }
-    assert len(documented) == 37
+    assert len(documented) == 39
     for method, path in documented:
         adapter = ManagementApi.app.url_map.bind("gateway")
         adapter.match(path.replace("{id}", "x"), method=method)

@@ -31,17 +31,24 @@ class SupervisorViewCase(SynchronousTestCase):
         self.looks: list[Deferred[None]] = []
         self.behind: list[str] = []
         self.nodes: Any = {}
+        config = SimpleNamespace(content_hash=0xABC)
         self.supervisor = SimpleNamespace(
             settings=SimpleNamespace(node="n1", source="database"),
             look=self._look,
             loop=SimpleNamespace(
-                position=HERE, held=None, held_position=None, confirm_here=lambda _: False
+                config=config,
+                position=HERE,
+                held=None,
+                held_position=None,
+                confirm_here=lambda _: False,
             ),
+            position=HERE,
+            pinning=SimpleNamespace(pin=None, problem=None, values=lambda: None),
             narration=SimpleNamespace(failed_looks=0),
             source=SimpleNamespace(
                 state=SimpleNamespace(last_error=None), confirm=lambda *_: succeed(None)
             ),
-            config=SimpleNamespace(content_hash=0xABC),
+            config=config,
             propagation=SimpleNamespace(wait=lambda timeout: succeed(self.behind)),
             bus=SimpleNamespace(
                 nodes=lambda: (
@@ -215,7 +222,9 @@ class ManagementTokenTests(SupervisorViewCase):
     KEY = Key("management_token", "t1")
 
     def kept(self, bodies: dict[Key, bytes], rejected: tuple[Key, ...] = ()) -> Any:
-        self.supervisor.config = SimpleNamespace(bodies=bodies, rejected=dict.fromkeys(rejected))
+        self.supervisor.loop.config = SimpleNamespace(
+            bodies=bodies, rejected=dict.fromkeys(rejected)
+        )
         return self.view.management_token("t1")
 
     def test_served_row_is_told(self) -> None:

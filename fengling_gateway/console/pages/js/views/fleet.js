@@ -135,7 +135,7 @@ function node(one) {
       "div",
       { class: "section-head" },
       h("h2", {}, one.node),
-      h("span", { class: "badges" }, isGone ? badge("bad", "gone", `last seen ${clock(one.seen_at)}`) : badge(one.state === "serving" ? "good" : "warn", one.state), one.draining && badge("drain", "drains"), one.held && badge("bad", `holds ${one.held}`), one.rejected > 0 && badge("bad", `${number(one.rejected)} rejected`), one.health === "stale" && badge("warn", "health: stale"), one.served_from && !["postgres", "postgresql", "database", "source"].includes(one.served_from) && badge("warn", `from ${one.served_from}`)),
+      h("span", { class: "badges" }, isGone ? badge("bad", "gone", `last seen ${clock(one.seen_at)}`) : badge(one.state === "serving" ? "good" : "warn", one.state), one.pinned && badge("warn", one.pinned.message), one.draining && badge("drain", "drains"), one.held && badge("bad", `holds ${one.held}`), one.rejected > 0 && badge("bad", `${number(one.rejected)} rejected`), one.health === "stale" && badge("warn", "health: stale"), one.served_from && !["postgres", "postgresql", "database", "source"].includes(one.served_from) && badge("warn", `from ${one.served_from}`)),
       h("p", { class: "quiet" }, facts.join(" · ")),
       may("admin") && !isGone && h("div", { class: "actions" }, one.draining ? button("Take part again", () => drain(one, false), { kind: "small" }) : button("Drain", () => drain(one, true), { kind: "small", icon: "drain" }), button("Restart workers", () => restart(one), { kind: "small" })),
     ),

@@ -1,0 +1,1 @@
+`fenglingctl pin`, `freeze` and `unpin` have a gateway, or with `--all` every gateway, serve one revision whatever is committed: over restarts, and with PostgreSQL down. What is newer is read all the same, and status, readiness, metrics and the console say how far behind it is. Last-known-good files of small configurations are kept longer for it.
