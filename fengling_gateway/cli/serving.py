@@ -108,6 +108,8 @@ def reload_command(
         click.echo(views.reload_line(answer.document))
     else:
         print_value(answer.document, output)
+    if pinned := answer.document.get("pinned"):
+        note(f"pinned, and not waited for: {', '.join(pinned)}")
     if answer.document.get("complete") is False:
         note(answer.document.get("reason", "only this node is known"))
     if answer.status == 504:

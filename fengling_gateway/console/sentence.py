@@ -119,7 +119,7 @@ def _draining(summary: Summary) -> Iterator[Sentence]:
 
 
 def _pinned(summary: Summary) -> Iterator[Sentence]:
-    if summary.get("pinned"):
+    if summary["pinned"]:
         yield Sentence("warn", f"Pinned: {_some(summary['pinned'])}", "fleet")
 
 

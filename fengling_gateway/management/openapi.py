@@ -161,6 +161,7 @@ _RELOADED: Final[Schema] = {
         "held": {"type": ["string", "null"], "description": "What is read and not served."},
         "behind": {"type": "array", "items": TEXT},
         "complete": {"type": "boolean"},
+        "pinned": {"type": "array", "items": TEXT, "description": "Nodes not waited for."},
         "took_ms": {"type": "number"},
         "looking": {"type": "boolean"},
     },

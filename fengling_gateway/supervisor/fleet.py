@@ -38,10 +38,14 @@ def held_positions(states: States, revision: int, *own: Position | None) -> list
 
 
 def behind(states: States, position: Position, content_hash: str, own: str) -> list[str]:
-    """Return the workers of other live nodes that serve neither the position nor a later one."""
+    """
+    Return the workers of other live nodes that serve neither the position nor a later one.
+
+    Those of `pinned` nodes are not among them: they are told not to.
+    """
     found = []
     for name, state in sorted(states.items()):
-        if name == own or not state.get("live"):
+        if name == own or not state.get("live") or state.get("pinned"):
             continue
         # Another version may write canonical bodies in another way: it is held to its own.
         same = state.get("version") == __version__
@@ -51,6 +55,13 @@ def behind(states: States, position: Position, content_hash: str, own: str) -> l
             if counted and not _serves(worker, position, wanted):
                 found.append(f"{name}/{worker['worker']}")
     return found
+
+
+def pinned(states: States) -> list[str]:
+    """Return the live nodes that somebody has pinned."""
+    return [
+        name for name, state in sorted(states.items()) if state.get("live") and state.get("pinned")
+    ]
 
 
 def _serves(worker: dict[str, Any], position: Position, content_hash: str | None) -> bool:

@@ -276,6 +276,8 @@ class SupervisorView:
                 return
             behind = fleet.behind(states, position, content_hash, self._supervisor.settings.node)
             answer["behind"] = own + behind
+            if pinned := fleet.pinned(states):
+                answer["pinned"] = pinned
             if not behind or self._clock.seconds() >= until:
                 return
             await _sleep(self._clock, FLEET_POLL_SECONDS)

@@ -70,6 +70,13 @@ class ConvergenceTests(SynchronousTestCase):
         assert found.served == ("a/1", "a/2", "b/1")
         assert found.shown() == {"served": 3, "workers": 3, "behind": [], "complete": True}
 
+    def test_pinned_nodes_are_not_waited_for(self) -> None:
+        """They are told not to follow."""
+        pinned = {**node(worker(0, 7)), "pinned": {"revision": 7, "message": "pinned at 7"}}
+        found = self.seen(n1=node(worker(0)), n2=pinned)
+        self.assertTrue(found.is_reached)
+        self.assertEqual(found.behind, ())
+
     def test_those_behind_are_named(self) -> None:
         """With less, nothing, or another database's; also if they do not move."""
         workers = [

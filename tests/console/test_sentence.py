@@ -30,6 +30,7 @@ def summary(**different: Any) -> dict[str, Any]:
         "switches": [],
         "deserted": {"count": 0, "named": []},
         "draining": [],
+        "pinned": [],
         "stale": [],
         "prober": PROBER,
         **different,
@@ -110,6 +111,7 @@ UNHEALTHY = {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["orders-1"]}
         ),
         ({"switches": ["route/a"]}, "warn", "Switched off: route/a", "switches"),
         ({"draining": ["n1"]}, "warn", "Draining: n1", "fleet"),
+        ({"pinned": ["n1 (pinned at 7)"]}, "warn", "Pinned: n1 (pinned at 7)", "fleet"),
     ],
 )
 def test_what_is_wrong_is_said(different: dict[str, Any], mood: str, text: str, about: str) -> None:

@@ -202,6 +202,16 @@ def test_what_gateways_do_otherwise_is_told(everything: Everything) -> None:
     assert value["stale"] == ["b"]
 
 
+def test_pinned_gateway_is_named_and_not_behind(everything: Everything) -> None:
+    """One that is gone is not named."""
+    pinned = {"pinned": {"revision": 7, "message": "pinned at 7"}}
+    old = {"workers": [{**WORKER, "revision": 7}], **pinned}
+    value = everything.gateways(a={}, b=old, gone={**old, "live": False})
+    assert value["pinned"] == ["b (pinned at 7)"]
+    assert value["convergence"]["behind"] == []
+    assert "Pinned: b (pinned at 7)" in [one["text"] for one in value["sentences"]]
+
+
 def test_gateway_of_another_version_is_summed_up_as_far_as_it_can_be_read(
     everything: Everything,
 ) -> None:

@@ -224,7 +224,13 @@ class ClusterTests:
             wait_until(lambda g=gateway: all_serve(g, at))  # type: ignore[misc]
             assert '"v1"' in served(gateway)
         assert other.manage("status")["pinned"]["by"] == f"test on {one.node}"
-        last = switch(two, "v2")
+        done(one, "unpin")
+        last = switch(two, "v1")
+        reloaded = ctl(one, "reload", "--wait", "all")
+        assert reloaded.status == 0, reloaded
+        assert f"pinned, and not waited for: {other.node}" in reloaded.err
+        wait_until(lambda: all_serve(one, last))
+        assert all_serve(other, at)
         two.run("UPDATE fengling.route SET priority = 3")
         done(other, "unpin", "--all")
         for gateway in (one, other):

@@ -19,6 +19,7 @@ STATUS: dict[str, Any] = {
     "version": "1.2.3",
     "position": {"epoch": "e", "revision": 412, "token": "t"},
     "held": {"revision": 413, "message": "held"},
+    "pinned": {"revision": 412, "behind": 3, "message": "pinned at 412, 3 revisions behind"},
     "rejected": [
         {"kind": "route", "id": "bad", "serving": "nothing", "problems": [{"code": "bad_path"}]}
     ],
@@ -124,6 +125,8 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     found = rendered()
     assert found["fengling_config_revision", ()] == 412
     assert found["fengling_config_held", ()] == 1
+    assert found["fengling_config_pinned", ()] == 1
+    assert found["fengling_config_pinned_behind", ()] == 3
     assert found["fengling_config_rejected_entities", (("kind", "route"),)] == 250
     assert found["fengling_config_rejected_entities", (("kind", "service"),)] == 0
     rejected = (("code", "bad_path"), ("id", "bad"), ("kind", "route"), ("serving", "nothing"))
