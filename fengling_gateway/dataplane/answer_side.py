@@ -258,6 +258,10 @@ class AnswerSide(RequestSide):
         )
         if plane.tell_ended is not None and (plane.tells_all or error is not None):
             plane.tell_ended(self._ended(status, seconds, error))
+        if self._traced is not None:
+            plane.tracing.exchange_ended(
+                self._ended(status, seconds, error), self._traced, route_path=self._route_path
+            )
 
     def _ended(self, status: int, seconds: float, error: ForwardError | None) -> Ended:
         """Return what is told of it now that it is over."""

@@ -71,6 +71,10 @@ class DebuggedExchange(Exchange):
         asked: str,
     ) -> None:
         super().__init__(plane, downstream, head, peer)
+        if plane.tracing is not None and self._traced is None:
+            self._trace_pairs, self._traced = plane.tracing.sampler.begin(
+                head.traceparent, head.tracestate, is_forced=True
+            )
         self._debug_id = asked
         self._extra: list[Pair] | None = None  # of the revision; None until it is told
         self._chosen_at = self._dialed_at = _NOT_YET

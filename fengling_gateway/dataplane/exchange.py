@@ -82,6 +82,8 @@ class Exchange(AnswerSide):
         if earlier is not None and self._route_id != route.id:
             earlier = None  # this one's guards have found nothing out
         self._route_id = route.id
+        if self._traced is not None:
+            self._route_path = route.path
         plan: Any = route.plan
         if plan.split is not None:
             plan = self._branch_of(plan)

@@ -19,7 +19,9 @@ cdef class ExchangeBase:
     cdef public bint is_request_ended
     cdef public int status
     cdef Peer _peer
-    cdef str _route_id, _service_id, _tenant
+    cdef str _route_id, _route_path, _service_id, _tenant
+    cdef list _trace_pairs
+    cdef object _traced
     cdef Admission _admission
     cdef object _plan, _service, _upstream
     cdef UpstreamPool _pool

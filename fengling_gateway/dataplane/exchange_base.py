@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fengling_gateway.balancing.instance import InstanceState
 from fengling_gateway.balancing.service import Service
@@ -90,12 +90,15 @@ class ExchangeBase:
         "_received",
         "_revision",
         "_route_id",
+        "_route_path",
         "_sent",
         "_service",
         "_service_id",
         "_started",
         "_tenant",
         "_total_deadline",
+        "_trace_pairs",
+        "_traced",
         "_trailers",
         "_tried",
         "_tunnel",
@@ -139,6 +142,13 @@ class ExchangeBase:
         self._tenant: str | None = None
         self._received = 0
         self._sent = 0
+        self._route_path = ""
+        self._traced: Any = None
+        self._trace_pairs = NO_PAIRS
+        if plane.tracing is not None:
+            self._trace_pairs, self._traced = plane.tracing.sampler.begin(
+                head.traceparent, head.tracestate
+            )
         self._asked: InstanceState | None = None
         self._tried: list[Tried] | None = None
         self._connected_at = self._first_byte_at = 0.0

@@ -320,6 +320,15 @@ class DataPlane:
         self._state.identities.want_keys = want
 
     @property
+    def tracing(self) -> Any:
+        """Decides which requests are recorded, and is told of them; None: none. Set once."""
+        return self._state.tracing
+
+    @tracing.setter
+    def tracing(self, tracing: Any) -> None:
+        self._state.trace_with(tracing)
+
+    @property
     def debug_id_in(self) -> Callable[[bytes], str | None]:
         """Returns the id in the value of a good debug header, else None. Set once, from outside."""
         return self._state.debug_id_in

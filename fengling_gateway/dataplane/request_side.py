@@ -150,6 +150,10 @@ class RequestSide(ExchangeBase):
             pairs.append((self._revision.tenant_header, self._tenant.encode()))
         if self._admission is not None:
             pairs += self._admission.identity
+        if self._traced is not None:
+            pairs += self._traced.pairs(0 if self._tried is None else len(self._tried))
+        elif self._trace_pairs:
+            pairs += self._trace_pairs
         if head.expects_continue and not self.is_request_ended:
             pairs.append((b"Expect", b"100-continue"))
         edits = self._plan.request_headers

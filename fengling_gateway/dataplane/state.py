@@ -116,6 +116,7 @@ class PlaneState:
         "sweeper",
         "tell_ended",
         "tells_all",
+        "tracing",
         "trust",
         "tunnels",
         "via",
@@ -159,6 +160,7 @@ class PlaneState:
         self.debug_id_in: Callable[[bytes], str | None] = lambda _: None
         self.tell_ended: Callable[[Ended], None] | None = None
         self.tells_all = False
+        self.tracing: Any = None
         self._look = look
         self.passive = PassiveHealth(self)
         self.pools: set[Any] = set()
@@ -208,13 +210,21 @@ class PlaneState:
         self.identities.issuers = issuers
         self._name_roles()
 
+    def trace_with(self, tracing: Any) -> None:
+        """Record requests, or none; set once, before there are any."""
+        self.tracing = tracing
+        names = self.snapshot.live.identity_headers
+        self.roles = request_roles(names.values(), names["tenant"], traced=tracing is not None)
+
     def _name_roles(self) -> None:
         """Let no client set what only verified credentials may."""
         names = self.snapshot.live.identity_headers
         extra = self.identities.header_names
         if self._identity != (names, extra):
             self._identity = (names, extra)
-            self.roles = request_roles((*names.values(), *sorted(extra)), names["tenant"])
+            self.roles = request_roles(
+                (*names.values(), *sorted(extra)), names["tenant"], traced=self.tracing is not None
+            )
 
     def client_of(self, chain: bytes, peer: str) -> str:
         """Return the address of the client that a trusted peer speaks for."""

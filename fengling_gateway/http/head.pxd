@@ -10,7 +10,8 @@ cdef class RequestHead:
     cdef public list headers, forward
     cdef dict _by_name
     cdef public bytes method, target, path, query, host, host_header, connection, upgrade, trailer, via
-    cdef public bytes authorization, debug, preflight, said_tenant
+    cdef public bytes authorization, debug, preflight, said_tenant, traceparent
+    cdef public tuple tracestate
     cdef public bytes forwarded_for, forwarded_proto, forwarded_host, request_id
     cdef public long long framing
     cdef public int minor

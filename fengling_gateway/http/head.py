@@ -44,7 +44,14 @@ _CONTENT_LENGTH: Final = roles_of.CONTENT_LENGTH
 _TRANSFER_ENCODING: Final = roles_of.TRANSFER_ENCODING
 _CONNECTION: Final = roles_of.CONNECTION
 _FOR_LATER: Final = frozenset(
-    {roles_of.AUTHORIZATION, roles_of.PREFLIGHT, roles_of.TENANT, roles_of.DEBUG}
+    {
+        roles_of.AUTHORIZATION,
+        roles_of.PREFLIGHT,
+        roles_of.TENANT,
+        roles_of.DEBUG,
+        roles_of.TRACEPARENT,
+        roles_of.TRACESTATE,
+    }
 )
 
 
@@ -124,6 +131,8 @@ class RequestHead:
         "said_tenant",
         "takes_trailers",
         "target",
+        "traceparent",
+        "tracestate",
         "trailer",
         "upgrade",
         "via",
@@ -160,6 +169,8 @@ class RequestHead:
         self.preflight: bytes | None = None
         self.said_tenant: bytes | None = None
         self.debug: bytes | None = None
+        self.traceparent: bytes | None = None
+        self.tracestate: tuple[bytes, ...] = ()
 
     # llhttp asks for each of these; finding None is ten times cheaper than not finding it.
     on_url = on_message_begin = on_headers_complete = None
@@ -278,6 +289,12 @@ def _take_for_later(head: RequestHead, role: int, pair: Pair) -> None:
     value = pair[1]
     if role == roles_of.DEBUG:
         head.debug = value
+        return
+    if role == roles_of.TRACEPARENT:
+        head.traceparent = value if head.traceparent is None else b""
+        return
+    if role == roles_of.TRACESTATE:
+        head.tracestate = (*head.tracestate, value)
         return
     if role == roles_of.TENANT:
         head.said_tenant = value if head.said_tenant is None else head.said_tenant + b", " + value

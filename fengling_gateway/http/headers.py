@@ -39,6 +39,8 @@ AUTHORIZATION: Final = 17
 PREFLIGHT: Final = 18
 TENANT: Final = 19
 DEBUG: Final = 20
+TRACEPARENT: Final = 21
+TRACESTATE: Final = 22
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -109,6 +111,8 @@ _NEVER_NOMINATED: Final = frozenset({b"authorization", b"cookie", b"content-type
 def request_roles(
     identity: Iterable[str] = DEFAULT_IDENTITY_HEADERS,
     tenant: str = DEFAULT_IDENTITY_HEADERS[0],
+    *,
+    traced: bool = False,
 ) -> dict[bytes, int]:
     """
     Return the roles of request headers.
@@ -116,6 +120,7 @@ def request_roles(
     Args:
         identity: names that only the gateway may set; a client's are dropped.
         tenant: the one of them that is compared before it is dropped.
+        traced: whether the gateway says itself which trace a request is part of.
     """
     roles = {
         **_FRAMING,
@@ -129,6 +134,8 @@ def request_roles(
         b"access-control-request-method": PREFLIGHT,
         b"x-gateway-debug": DEBUG,
     }
+    if traced:
+        roles[b"traceparent"], roles[b"tracestate"] = TRACEPARENT, TRACESTATE
     for name in identity:
         lower = name.lower().encode("latin-1")
         # The second, so that `is_disguised` knows each spelling of a name that has "_" itself.
