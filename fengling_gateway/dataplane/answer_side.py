@@ -16,6 +16,7 @@ from fengling_gateway.http.response_head import ResponseHead
 from fengling_gateway.http.trailers import forwardable
 from fengling_gateway.http.transforms import NO_EDITS
 from fengling_gateway.records.ended import Attempt, Ended
+from fengling_gateway.tracing.trace_context import TRACEPARENT
 
 _ADMITTING: Final = phases.ADMITTING
 _QUEUED: Final = phases.QUEUED
@@ -285,7 +286,18 @@ class AnswerSide(RequestSide):
             NO_ATTEMPTS if self._asked is None else self._attempts(seconds, error),
             self._received,
             self._sent,
+            self._trace_id(),
         )
+
+    def _trace_id(self) -> bytes | None:
+        """Return the id of its trace, recorded or not."""
+        if self._traced is not None:
+            trace_id: bytes = self._traced.trace_id
+            return trace_id
+        for name, value in self._trace_pairs:
+            if name == TRACEPARENT:
+                return value[3:35]
+        return None
 
     def _attempts(self, seconds: float, error: ForwardError | None) -> tuple[Attempt, ...]:
         """Return the attempts, the last one with what it was answered by or failed of."""

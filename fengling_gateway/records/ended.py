@@ -43,6 +43,8 @@ class Ended(NamedTuple):
         revision: by which it was served.
         attempts: in their order; the last one is what was answered, if anything was.
         received, sent: bytes of bodies, from and to the client.
+        trace_id: of the trace that it is part of, in hex, recorded or not; None: nothing
+            is traced, or it went no further than the gateway.
     """
 
     at: float
@@ -63,3 +65,4 @@ class Ended(NamedTuple):
     attempts: tuple[Attempt, ...]
     received: int
     sent: int
+    trace_id: bytes | None = None

@@ -21,7 +21,7 @@ the first, None is where there is none.
 
 LOCALS: Final = (
     "(at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, "
-    "service, tenant, subject, revision, attempts, received, sent) = one\n"
+    "service, tenant, subject, revision, attempts, received, sent, trace_id) = one\n"
     "    last = attempts[-1] if attempts else NOBODY\n"
 )
 """What expressions may use, beside `HELPERS`."""
@@ -41,6 +41,9 @@ FIELDS: Final = {
     "time": Field("time_of(at)", SAFE, "when it ended, as `2026-11-22T14:05:06.789Z`"),
     "time_common": Field("common_time_of(at)", SAFE, "the same, as `22/Nov/2026:14:05:06 +0000`"),
     "request_id": Field("text(request_id)", TEXT, "also in the answers of failures"),
+    "trace_id": Field(
+        "text(trace_id)", TEXT, "of the trace, recorded or not, where there is tracing"
+    ),
     "client": Field("client", SAFE, "the client's address, by what trusted proxies say"),
     "peer": Field("peer", SAFE, "the address that the connection came from"),
     "listener": Field("listener", SAFE, "by its name in the settings"),

@@ -32,7 +32,18 @@ Line = Callable[[Ended], bytes]
 """Makes a line of an exchange, with its end."""
 
 DEFAULT_FIELDS: Final = (
-    *("time", "request_id", "client", "method", "host", "target", "protocol", "status", "error"),
+    *(
+        "time",
+        "request_id",
+        "trace_id",
+        "client",
+        "method",
+        "host",
+        "target",
+        "protocol",
+        "status",
+        "error",
+    ),
     *("route", "service", "tenant", "subject", "instance", "address", "attempts", "tried"),
     *("received", "sent", "duration_ms", "connect_ms", "first_byte_ms", "user_agent", "revision"),
 )

@@ -71,6 +71,7 @@ def test_json_has_all_of_an_exchange() -> None:
     assert json.loads(written()) == {
         "time": "2026-11-22T14:05:06.789Z",
         "request_id": "8f3a-1",
+        "trace_id": None,
         "client": "198.51.100.7",
         "method": "GET",
         "host": "shop.example",
@@ -122,7 +123,18 @@ def test_what_came_to_no_request_has_a_line_too() -> None:
     )
     assert (one["status"], one["error"]) == (400, "malformed_request")
     assert [name for name, value in one.items() if value is None] == [
-        *("protocol", "method", "host", "target", "path", "query", "route", "service", "tenant"),
+        *(
+            "trace_id",
+            "protocol",
+            "method",
+            "host",
+            "target",
+            "path",
+            "query",
+            "route",
+            "service",
+            "tenant",
+        ),
         *("subject", "revision", "instance", "address", "tried", "connect_ms", "first_byte_ms"),
         *("user_agent", "referer"),
     ]
