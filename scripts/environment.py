@@ -1,4 +1,4 @@
-"""Make .venv hold this checkout and what it needs, at one of three levels.
+"""Make .venv hold this checkout and what it needs, at one of four levels.
 
 Run by scripts/environment.sh with any Python 3.11 or newer; standard library
 only. It does nothing, in a few milliseconds, unless a file that says what to
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".fengling-installed"
-LEVELS = ("embedded", "test", "dev")
+LEVELS = ("embedded", "test", "dev", "mutation")
 """Extras of setup.cfg, each with all of those before it."""
 
 SETUP_FILES = ("setup.py", "setup.cfg", "pyproject.toml", "scripts/environment.py")

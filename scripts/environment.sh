@@ -4,7 +4,7 @@
 #   level=dev
 #   . scripts/environment.sh
 #
-# level is an extra of setup.cfg: embedded, test or dev.
+# level is an extra of setup.cfg: embedded, test, dev or mutation.
 #
 # Afterwards $python is the interpreter of .venv.
 

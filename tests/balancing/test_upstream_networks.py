@@ -175,17 +175,19 @@ class KindTests:
         said = (
             f"stands for 127.0.0.1 ({form}), which is loopback: [upstream] allow does not name it"
         )
-        assert str(NOTHING.refusal(str(written), 80)).endswith(said)
+        assert str(UpstreamNetworks().refusal(str(written), 80)).endswith(said)
 
     def test_refusal_says_what_to_write(self) -> None:
         """Of a cloud's metadata, that a network around it is not enough."""
-        assert NOTHING.refusal("127.0.0.1", 80) == (
+        assert UpstreamNetworks().refusal("127.0.0.1", 80) == (
             "127.0.0.1 is loopback: [upstream] allow does not name it"
         )
-        assert NOTHING.refusal("fd00:ec2::254", 80) == (
+        assert UpstreamNetworks().refusal("fd00:ec2::254", 80) == (
             "fd00:ec2::254 is a cloud's metadata: [upstream] allow does not name it by itself"
         )
-        assert str(NOTHING.refusal("::ffff:a9fe:a9fe", 80)).endswith("does not name it by itself")
+        assert str(UpstreamNetworks().refusal("::ffff:a9fe:a9fe", 80)).endswith(
+            "does not name it by itself"
+        )
 
     @given(four)
     def test_text_and_bytes_of_an_address_are_judged_alike(self, one: IPv4Address) -> None:

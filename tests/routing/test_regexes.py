@@ -67,6 +67,15 @@ class RegexRouteTests:
         assert index.is_settled
         assert not index
 
+    def test_emptied_index_settles(self) -> None:
+        """A builder may still know of it when its routes are gone."""
+        index, route = RegexIndex(), make_route("r", "~/x")
+        index.insert("/x", route)
+        index.settle()
+        index.remove("/x", route)
+        index.settle()
+        assert index.leaf(b"/x") is None
+
     def test_regex_that_comes_back_is_compiled_still(self) -> None:
         """As is one that a second route has."""
         index, route = RegexIndex(), make_route("r", "~/x")

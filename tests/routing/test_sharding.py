@@ -72,12 +72,18 @@ class PutTests:
     def test_shards_are_few_or_many(self) -> None:
         """As many as the items need, whether they come at once or one after the other."""
         for number, shards in [(2000, 64), (8191, 64), (8192, 1024), (9000, 1024)]:
-            assert len(ShardedDict(dict.fromkeys(range(number))).shards) == shards
+            items = ShardedDict(dict.fromkeys(range(number)))
+            assert len(items.shards) == shards
+            assert all(items.shards)
         grown: ShardedDict[int, int] = ShardedDict({})
         for key in range(8192):
             assert len(grown.shards) == 64
             grown[key] = key
         assert len(grown.shards) == 1024
         assert len(grown) == 8192
+        shards = grown.shards
+        del grown[7]
+        grown[7] = 7
+        assert grown.shards is shards
         grown.copy()[7] = 0
         assert dict(grown.items()) == {key: key for key in range(8192)}
