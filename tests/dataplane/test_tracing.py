@@ -10,7 +10,8 @@ from fengling_gateway.tracing.sampling import Sampler, Traced
 from tests.dataplane.rig import OK, Rig
 from tests.dataplane.test_forwarding import RigCase
 
-TRACE, CALLER = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
+TRACE = b"%032x" % 0x0AF7651916CD43DD8448EB211C80319C
+CALLER = b"%016x" % 0xB7AD6B7169203331
 
 
 class Tracing:
