@@ -257,7 +257,9 @@ class AnswerSide(RequestSide):
             self._received,
             self._sent,
         )
-        if plane.tell_ended is not None and (plane.tells_all or error is not None):
+        if plane.tell_ended is not None and (
+            error is not None or seconds >= plane.tells_slower_than
+        ):
             plane.tell_ended(self._ended(status, seconds, error))
         if self._traced is not None:
             plane.tracing.exchange_ended(

@@ -33,6 +33,7 @@ from fengling_gateway.dataplane.memory import (
     whole_memory,
 )
 from fengling_gateway.dataplane.overload import Level, Overload
+from fengling_gateway.dataplane.recipients import ALL, Recipients
 from fengling_gateway.dataplane.record_keeping import AccessLog, AccessLogWriter
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
@@ -72,6 +73,9 @@ class DataPlane:
         reactor: a real one, or a `MemoryReactorClock` with stock transports.
         rng: for balancing and the ids of requests.
         resident: returns the memory of this process; None: reads it.
+
+    Attributes:
+        recipients: of what is told of exchanges that have ended.
     """
 
     def __init__(
@@ -118,6 +122,7 @@ class DataPlane:
             trim=trimmer(),
             changed=self._overload_changed,
         )
+        self.recipients = Recipients(self._state)
         self._access_log: AccessLog | None = None
         if settings.access_log is not None and settings.access_log["path"]:
             self._keep_access_log(settings.access_log)
@@ -232,8 +237,7 @@ class DataPlane:
         self._access_log_writer = writer = AccessLogWriter(settings["path"])
         writer.start()
         self._access_log = AccessLog(settings, writer.put)
-        self._state.tell_ended = self._access_log.ended
-        self._state.tells_all = True
+        self.recipients.add(self._access_log.ended, slower_than=ALL)
 
     def _look(self, now: float) -> None:
         """Look at memory, now and then; while it is short, close what is idle."""

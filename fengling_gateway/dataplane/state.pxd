@@ -15,10 +15,10 @@ cdef class PlaneState:
     cdef public Counters counters
     cdef public Identities identities
     cdef public Sweeper sweeper
-    cdef public bint is_draining, is_shedding, tells_all
+    cdef public bint is_draining, is_shedding
     cdef public long long max_upstream
     cdef public set pools
-    cdef public double wall
+    cdef public double tells_slower_than, wall
     cdef public tuple date, trust, via, via_1_0
     cdef public Revision revision
     cdef public dict roles, tunnels

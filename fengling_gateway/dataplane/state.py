@@ -72,8 +72,9 @@ class PlaneState:
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
         debug_id_in: returns the id in the value of a good debug header, else None; set from outside.
-        tell_ended: is told of exchanges that have ended: of those that have failed, or of
-            all where `tells_all`. None: nobody keeps records.
+        tell_ended: is told of exchanges that have ended: of those that have failed, and
+            those that took `tells_slower_than` seconds or longer; see `Recipients`, which
+            sets both. None: nobody wants to know.
         passive: what requests show of instances, and who is ejected for it.
         pseudonym: what this gateway calls itself in Via headers.
         via, via_1_0: the Via header of a request that has none, and of one of HTTP/1.0.
@@ -115,7 +116,7 @@ class PlaneState:
         "snapshot",
         "sweeper",
         "tell_ended",
-        "tells_all",
+        "tells_slower_than",
         "tracing",
         "trust",
         "tunnels",
@@ -159,7 +160,7 @@ class PlaneState:
         self.max_upstream = NO_BOUND
         self.debug_id_in: Callable[[bytes], str | None] = lambda _: None
         self.tell_ended: Callable[[Ended], None] | None = None
-        self.tells_all = False
+        self.tells_slower_than = float("inf")
         self.tracing: Any = None
         self._look = look
         self.passive = PassiveHealth(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from fengling_gateway.dataplane.recipients import ALL
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.tracing.sampling import Sampler, Traced
 from tests.dataplane.rig import OK, Rig
@@ -36,7 +37,7 @@ class TracingTests(RigCase):
         plane.tracing = tracing
         plane.debug_id_in = lambda value: "0a1b" if value == b"good" else None
         ended: list[Ended] = []
-        plane._state.tell_ended, plane._state.tells_all = ended.append, True
+        plane.recipients.add(ended.append, slower_than=ALL)
         return rig, tracing, ended
 
     def served(self, rig: Rig, raw: bytes) -> bytes:
