@@ -141,7 +141,7 @@ def test_what_is_about_the_whole_gateway_is_refused(gateway: FakeGateway) -> Non
                 refused.add(path.removeprefix("/api/gateway/"))
     assert refused == {
         *("status", "workers", "names", "rejected", "audit"),
-        *("reload", "confirm", "explain", "drain", "restart"),
+        *("reload", "confirm", "explain", "drain", "restart", "pin", "unpin", "debug"),
     }
     assert gateway.asked == []
 

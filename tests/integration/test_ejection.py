@@ -20,8 +20,8 @@ Gateways = Callable[..., GatewayProcess]
 
 
 def total(gateway: GatewayProcess, name: str) -> float:
-    """Return a metric's sum over the workers."""
-    return sum(value for key, value in metrics(gateway).items() if key.startswith(f"{name}{{"))
+    """Return a metric of the host: itself, or the sum over its workers."""
+    return sum(value for key, value in metrics(gateway).items() if key.partition("{")[0] == name)
 
 
 def names(gateway: GatewayProcess) -> set[str]:
