@@ -179,6 +179,8 @@ class _Metrics:
         pinned = self._status.get("pinned")
         yield _single(metrics.PINNED, int(pinned is not None))
         yield _single(metrics.PINNED_BEHIND, (pinned or {}).get("behind") or 0)
+        from_file = self._status.get("served_from") == "last-known-good"
+        yield _single(metrics.FROM_FILE, int(from_file))
         yield _single(metrics.AGE, self._status.get("config_age_s"))
         failures = metrics.FILE_FAILURES.counter()
         failures.add_metric([], self._status.get("last_known_good", {}).get("failures", 0))
@@ -237,7 +239,8 @@ class _Metrics:
 
     def _bus(self) -> Iterator[Metric]:
         redis = self._status.get("redis", {})
-        yield _single(metrics.BUS_CONNECTED, int(bool(redis.get("connected"))))
+        connected = int(bool(redis.get("connected"))) if redis.get("configured") else None
+        yield _single(metrics.BUS_CONNECTED, connected)
         events, dropped = metrics.BUS_EVENTS.counter(), metrics.BUS_DROPPED.counter()
         for name, count in sorted(redis.get("counters", {}).items()):
             if name.startswith(_DROPPED_PREFIX):

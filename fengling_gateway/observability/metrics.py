@@ -363,6 +363,10 @@ PINNED_BEHIND: Final = Declared(
     "fengling_config_pinned_behind",
     "Revisions that are newer than the pinned one; 0 without a pin.",
 )
+FROM_FILE: Final = Declared(
+    "fengling_config_from_last_known_good",
+    "1 while the last-known-good file is served: the source has not been read since the start.",
+)
 AGE: Final = Declared(
     "fengling_config_age_seconds", "Time since the config source was last read successfully."
 )
@@ -409,7 +413,9 @@ SOURCE_COUNTERS: Final = {
     "reconnects": Declared("fengling_config_source_reconnects_total", "Connections made anew."),
 }
 
-BUS_CONNECTED: Final = Declared("fengling_bus_connected", "1 while Redis is used both ways.")
+BUS_CONNECTED: Final = Declared(
+    "fengling_bus_connected", "1 while Redis is used both ways; missing without [redis]."
+)
 BUS_EVENTS: Final = Declared(
     "fengling_bus_events_total", "What happened on the bus, by kind.", ("event",)
 )

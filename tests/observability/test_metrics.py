@@ -31,6 +31,7 @@ STATUS: dict[str, Any] = {
     ],
     "source": {"connected": True, "listening": False, "reads": 7, "rows_read": 100},
     "redis": {
+        "configured": True,
         "connected": False,
         "counters": {
             "announcements_sent": 3,
@@ -140,6 +141,21 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     assert found["fengling_bus_messages_dropped_total", (("reason", "unsigned"),)] == 2
     assert found["fengling_bus_events_total", (("event", "announcements_sent"),)] == 3
     assert found["fengling_build_info", (("version", "1.2.3"),)] == 1
+
+
+def test_serving_from_the_file_is_shown() -> None:
+    """For an alert: what was committed since is not served."""
+    name = "fengling_config_from_last_known_good", ()
+    served = {"last-known-good": 1, "database": 0, "file": 0, "nothing": 0}
+    for served_from, expected in served.items():
+        assert rendered(status={**STATUS, "served_from": served_from})[name] == expected
+
+
+def test_bus_is_shown_where_there_is_one() -> None:
+    """Who has no Redis has not lost it."""
+    assert rendered()["fengling_bus_connected", ()] == 0
+    without = {**STATUS, "redis": {"configured": False, "connected": False, "counters": {}}}
+    assert ("fengling_bus_connected", ()) not in rendered(status=without)
 
 
 def test_certificates_are_shown_with_their_end_and_what_lacks_its_key() -> None:

@@ -1,0 +1,1 @@
+`fengling_config_from_last_known_good` is 1 while a gateway serves from its last-known-good file. `fengling_bus_connected` is missing where there is no `[redis]`, so that an alert on 0 is about a Redis that is lost.
