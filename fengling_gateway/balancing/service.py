@@ -58,6 +58,8 @@ class Service:
     own as long as any is ready.
 
     Attributes:
+        available: how many instances get requests: they are ready, and nothing is known
+            against them. In panic others do, too, and are none of these.
         host_header: what the Host header says upstream: None = what the client
             said, `HOST_OF_INSTANCE` = the instance's authority, else this.
         ejection: when its instances are ejected; None: never.
@@ -71,6 +73,7 @@ class Service:
         "_instances",
         "_overrides",
         "_shared",
+        "available",
         "balancing",
         "connect_timeout",
         "ejection",
@@ -106,6 +109,7 @@ class Service:
         self.tls = None if body["tls"] is None else ServiceTls(**body["tls"])
         self.ejection = ejection
         self.states = states
+        self.available = 0
         # Not those of the states, which are brought up to date only when all is compiled.
         self._instances = instances
         self._overrides = NO_OVERRIDES
@@ -154,6 +158,7 @@ class Service:
         """
         if overrides is not None:
             self._overrides = overrides
+        self.available = 0
         if not self.enabled:
             return
         was = self if previous is None else previous
@@ -231,6 +236,8 @@ class Service:
         """Return who may get new requests: the healthy that are ready, in panic all that are."""
         ready = [pair for pair in group if self._is_ready(pair[0])]
         healthy = [pair for pair in ready if self._is_healthy(*pair)]
+        # (Of a tenant that gets the shared ones, none of its own is healthy.)
+        self.available += len(healthy)
         return healthy if len(healthy) >= PANIC_SHARE * len(ready) else ready
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ place until its route or service is deleted: a counter never goes backwards.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import ceil
 from typing import Any, Final
 
@@ -294,6 +294,15 @@ class Counters:
                 return self._services[OTHER]
             counts = self._services[service] = ServiceCounts()
         return counts
+
+    @property
+    def max_services(self) -> int:
+        """How many services may have histograms of their own."""
+        return self._max_services
+
+    def measured(self) -> Collection[str]:
+        """Return the ids of those that have some."""
+        return self._services.keys()
 
     def make_room(self, exists: Callable[[str, str], bool]) -> None:
         """

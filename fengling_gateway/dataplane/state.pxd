@@ -9,7 +9,7 @@ cdef class Revision:
     cdef public object number
 
 cdef class PlaneState:
-    cdef public object settings, rng, debug_id_in, dial, limit_table, limits, passive, seconds, snapshot, tell_ended, tracing
+    cdef public object availability, settings, rng, debug_id_in, dial, limit_table, limits, passive, seconds, snapshot, tell_ended, tracing
     cdef public str worker_name
     cdef public bytes pseudonym
     cdef public Counters counters

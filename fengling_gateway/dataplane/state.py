@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from fengling_gateway.auth.issuer import Issuer
 from fengling_gateway.balancing.overrides import Overrides
+from fengling_gateway.dataplane.availability import Availability
 from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.dataplane.identities import Identities
 from fengling_gateway.dataplane.passive import PassiveHealth
@@ -61,6 +62,7 @@ class PlaneState:
     The mutable heart of a data plane: what it serves by, its clock and its counters.
 
     Attributes:
+        availability: how many instances services have, and how many get requests.
         snapshot, revision: what the next exchange is served by; replaced whole.
         limit_table: what has been counted of rates and requests at a time; its time
             is that of `seconds`.
@@ -95,6 +97,7 @@ class PlaneState:
         "_request_prefix",
         "_unchecked",
         "_wall_clock",
+        "availability",
         "counters",
         "date",
         "debug_id_in",
@@ -146,6 +149,7 @@ class PlaneState:
         self.rng = rng
         self.dial = dial
         self.counters = Counters(settings.max_metric_pairs)
+        self.availability = Availability(self.counters.max_services)
         self.limit_table = LimitTable(workers=settings.workers, max_keys=settings.max_limit_keys)
         self.limits = settings.head_limits()
         self.pseudonym = settings.via.encode()
@@ -257,6 +261,7 @@ class PlaneState:
         for pool in list(self.pools):
             pool.sweep(now)
         self.limit_table.sweep(self.seconds())
+        self.availability.look(self.snapshot, self.counters.measured())
         if self.passive.due <= now:
             self.passive.reactivate(now)
         if self._unchecked:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from fengling_gateway.model.problems import label
 from fengling_gateway.observability import metrics
+from fengling_gateway.observability.families import by_label, cumulated, parts, single
 from fengling_gateway.observability.sums import NOTHING, Values, together
+from fengling_gateway.observability.upstream_metrics import upstream_metrics
 
 _DROPPED_PREFIX: Final = "messages_dropped:"
-
-_PIECE_SAMPLES: Final = 500
-"""Samples rendered in one go: 3 to 4 ms. Eight workers may have 60,000."""
 
 _SHOWN: Final = 100
 """Of what may be many."""
 
 Counters = Mapping[str, Mapping[str, Any]]
-
-_Family = TypeVar("_Family", CounterMetricFamily, HistogramMetricFamily)
 
 
 def render_metrics(
@@ -79,11 +76,12 @@ class _Metrics:
         build = metrics.BUILD.gauge()
         build.add_metric([str(self._status.get("version", ""))], 1)
         yield build
-        yield from _parts(metrics.REQUESTS.counter, self._requests())
-        yield from _parts(metrics.REQUEST_ERRORS.counter, self._request_errors())
+        yield from parts(metrics.REQUESTS.counter, self._requests())
+        yield from parts(metrics.REQUEST_ERRORS.counter, self._request_errors())
         for name, declared in metrics.SERVICE_HISTOGRAMS.items():
-            yield from _parts(declared.histogram, self._of_services(name))
+            yield from parts(declared.histogram, self._of_services(name))
         yield from self._plain_worker_values()
+        yield from upstream_metrics(self._workers)
         yield self._by_name(metrics.HANDSHAKES_FAILED, "tls_handshakes_failed")
         yield self._by_name(metrics.CREDENTIALS_REFUSED, "credentials_refused")
         yield from self._worker_states()
@@ -113,7 +111,7 @@ class _Metrics:
         unit = "seconds" if name in metrics.TIMES else "bytes"
         for service, histograms in self._host["services"].items():
             *buckets, total = histograms[name]
-            yield [service], _cumulated(self._host["bounds"][unit], buckets), total
+            yield [service], cumulated(self._host["bounds"][unit], buckets), total
 
     def _by_name(self, declared: metrics.Declared, name: str) -> Metric:
         """Return a counter of something that is counted by kind."""
@@ -141,6 +139,7 @@ class _Metrics:
         states: dict[str, int] = {}
         # By name: during a rolling restart there are two of one, and the newer one counts.
         revision: dict[str, int] = {}
+        applied: dict[str, float] = {}
         lag: dict[str, float] = {}
         failed: dict[str, float] = {}
         refused: dict[str, float] = {}
@@ -151,37 +150,41 @@ class _Metrics:
                 revision[worker["worker"]] = worker["revision"]
             failed[worker["worker"]] = len(worker.get("failed") or ())
             refused[worker["worker"]] = worker.get("refused_instances", 0)
+            if worker.get("applied_at") is not None:
+                applied[worker["worker"]] = worker["applied_at"]
             if worker.get("lag_ms") is not None:
                 lag[worker["worker"]] = worker["lag_ms"] / 1000
         workers = metrics.WORKERS.gauge()
         for state, count in sorted(states.items()):
             workers.add_metric([state], count)
         yield workers
-        yield _by_label(metrics.WORKER_REVISION, revision)
-        yield _by_label(metrics.WORKER_LAG, lag)
-        yield _by_label(metrics.WORKER_FAILED, failed)
-        yield _by_label(metrics.WORKER_REFUSED, refused)
+        yield by_label(metrics.WORKER_REVISION, revision)
+        yield by_label(metrics.WORKER_APPLIED, applied)
+        yield by_label(metrics.WORKER_LAG, lag)
+        yield by_label(metrics.WORKER_FAILED, failed)
+        yield by_label(metrics.WORKER_REFUSED, refused)
         deaths = metrics.WORKER_DEATHS.counter()
         deaths.add_metric([], self._status.get("deaths", 0))
         yield deaths
 
     def _config(self) -> Iterator[Metric]:
         position = self._status.get("position")
-        yield _single(metrics.REVISION, None if position is None else position["revision"])
-        yield _by_label(metrics.ENTITIES, self._status.get("entities", {}))
+        yield single(metrics.REVISION, None if position is None else position["revision"])
+        yield by_label(metrics.EPOCH, {} if position is None else {position["epoch"]: 1})
+        yield by_label(metrics.ENTITIES, self._status.get("entities", {}))
         rejected = dict.fromkeys(self._status.get("entities", {}), 0)
         rejected.update(self._status.get("rejected_by_kind", {}))
-        yield _by_label(metrics.REJECTED, rejected)
+        yield by_label(metrics.REJECTED, rejected)
         yield self._rejected_entities()
         expiries = self._status.get("certificates_expire", {})
-        yield _by_label(metrics.CERTIFICATE_EXPIRY, expiries)
-        yield _single(metrics.HELD, int(self._status.get("held") is not None))
+        yield by_label(metrics.CERTIFICATE_EXPIRY, expiries)
+        yield single(metrics.HELD, int(self._status.get("held") is not None))
         pinned = self._status.get("pinned")
-        yield _single(metrics.PINNED, int(pinned is not None))
-        yield _single(metrics.PINNED_BEHIND, (pinned or {}).get("behind") or 0)
+        yield single(metrics.PINNED, int(pinned is not None))
+        yield single(metrics.PINNED_BEHIND, (pinned or {}).get("behind") or 0)
         from_file = self._status.get("served_from") == "last-known-good"
-        yield _single(metrics.FROM_FILE, int(from_file))
-        yield _single(metrics.AGE, self._status.get("config_age_s"))
+        yield single(metrics.FROM_FILE, int(from_file))
+        yield single(metrics.AGE, self._status.get("config_age_s"))
         failures = metrics.FILE_FAILURES.counter()
         failures.add_metric([], self._status.get("last_known_good", {}).get("failures", 0))
         yield failures
@@ -190,14 +193,14 @@ class _Metrics:
         yield dropped
 
     def _overrides(self) -> Iterator[Metric]:
-        yield _single(metrics.DRAINED, int(bool(self._status.get("drained"))))
+        yield single(metrics.DRAINED, int(bool(self._status.get("drained"))))
         off = metrics.SWITCHED_OFF.gauge()
         for switch in self._status.get("switched_off", ())[:_SHOWN]:
             off.add_metric([switch["kind"], label(switch["id"])], 1)
         yield off
         health = self._status.get("health", {})
-        yield _single(metrics.HEALTH_STALE, int(health.get("state") == "stale"))
-        yield _single(metrics.PROBER_AGE, health.get("age_s"))
+        yield single(metrics.HEALTH_STALE, int(health.get("state") == "stale"))
+        yield single(metrics.PROBER_AGE, health.get("age_s"))
 
     def _rejected_entities(self) -> Metric:
         gauge = metrics.REJECTED_ENTITY.gauge()
@@ -210,10 +213,10 @@ class _Metrics:
     def _issuers(self) -> Iterator[Metric]:
         issuers = self._status.get("issuers", {})
         published = {name: one for name, one in issuers.items() if "fetches" in one}
-        yield _by_label(metrics.ISSUER_KEYS, _known(issuers, "keys"))
-        yield _by_label(metrics.ISSUER_FETCHED, _known(published, "fetched_at"))
+        yield by_label(metrics.ISSUER_KEYS, _known(issuers, "keys"))
+        yield by_label(metrics.ISSUER_FETCHED, _known(published, "fetched_at"))
         failing = {name: int(bool(one["failing_since"])) for name, one in published.items()}
-        yield _by_label(metrics.ISSUER_FAILING, failing)
+        yield by_label(metrics.ISSUER_FAILING, failing)
         fetches, failures = (
             metrics.ISSUER_FETCHES.counter(),
             metrics.ISSUER_FETCH_FAILURES.counter(),
@@ -230,8 +233,8 @@ class _Metrics:
 
     def _source(self) -> Iterator[Metric]:
         source = self._status.get("source", {})
-        yield _single(metrics.SOURCE_CONNECTED, int(bool(source.get("connected"))))
-        yield _single(metrics.SOURCE_LISTENING, int(bool(source.get("listening"))))
+        yield single(metrics.SOURCE_CONNECTED, int(bool(source.get("connected"))))
+        yield single(metrics.SOURCE_LISTENING, int(bool(source.get("listening"))))
         for name, declared in metrics.SOURCE_COUNTERS.items():
             counter = declared.counter()
             counter.add_metric([], source.get(name, 0))
@@ -240,7 +243,7 @@ class _Metrics:
     def _bus(self) -> Iterator[Metric]:
         redis = self._status.get("redis", {})
         connected = int(bool(redis.get("connected"))) if redis.get("configured") else None
-        yield _single(metrics.BUS_CONNECTED, connected)
+        yield single(metrics.BUS_CONNECTED, connected)
         events, dropped = metrics.BUS_EVENTS.counter(), metrics.BUS_DROPPED.counter()
         for name, count in sorted(redis.get("counters", {}).items()):
             if name.startswith(_DROPPED_PREFIX):
@@ -264,41 +267,8 @@ class _Metrics:
             if tracing:
                 counter.add_metric([], tracing[name])
             yield counter
-        yield _single(metrics.SPANS_WAITING, tracing.get("waiting"))
-
-
-def _parts(begin: Callable[[], _Family], samples: Iterable[tuple[Any, ...]]) -> Iterator[_Family]:
-    """Yield a metric in parts of some `_PIECE_SAMPLES`; one part where it has none."""
-    family = begin()
-    for sample in samples:
-        family.add_metric(*sample)
-        if len(family.samples) >= _PIECE_SAMPLES:
-            yield family
-            family = begin()
-    yield family
+        yield single(metrics.SPANS_WAITING, tracing.get("waiting"))
 
 
 def _known(issuers: Mapping[str, Any], what: str) -> dict[str, float]:
     return {name: one[what] for name, one in issuers.items() if one[what] is not None}
-
-
-def _cumulated(bounds: list[float], buckets: list[int]) -> list[tuple[str, float]]:
-    total, cumulated = 0, []
-    for bound, count in zip([*bounds, float("inf")], buckets, strict=True):
-        total += count
-        cumulated.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
-    return cumulated
-
-
-def _single(declared: metrics.Declared, value: float | None) -> Metric:
-    gauge = declared.gauge()
-    if value is not None:
-        gauge.add_metric([], value)
-    return gauge
-
-
-def _by_label(declared: metrics.Declared, values: Mapping[str, float]) -> Metric:
-    gauge = declared.gauge()
-    for name, value in values.items():
-        gauge.add_metric([name], value)
-    return gauge

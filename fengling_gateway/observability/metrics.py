@@ -292,12 +292,32 @@ WORKER_REFUSED: Final = Declared(
     _WORKER,
 )
 
+INSTANCES: Final = Declared(
+    "fengling_upstream_instances",
+    "Instances that a service has in the configuration. Services that are switched off there "
+    "are left out; those without a name of their own here count as the service other.",
+    ("service",),
+)
+INSTANCES_AVAILABLE: Final = Declared(
+    "fengling_upstream_instances_available",
+    "Instances of a service that get requests: they are ready (not drained, in maintenance, of "
+    "weight 0, switched off or at a refused address), not reported unhealthy, and not ejected. "
+    "As the worker sees it that has the fewest. Below half of those that are ready, a service "
+    "ignores health and sends to all of them.",
+    ("service",),
+)
+
 WORKERS: Final = Declared("fengling_workers", "Worker processes by state.", ("state",))
 WORKER_DEATHS: Final = Declared(
     "fengling_worker_deaths_total", "Worker processes that ended without being told to."
 )
 WORKER_REVISION: Final = Declared(
     "fengling_config_worker_revision", "The revision that a worker serves.", _WORKER
+)
+WORKER_APPLIED: Final = Declared(
+    "fengling_config_applied_timestamp_seconds",
+    "When a worker began to serve the revision that it serves, in seconds since 1970.",
+    _WORKER,
 )
 WORKER_LAG: Final = Declared(
     "fengling_worker_lag_seconds", "How late a worker's reactor ran what was due.", _WORKER
@@ -309,6 +329,12 @@ WORKER_FAILED: Final = Declared(
 )
 
 REVISION: Final = Declared("fengling_config_revision", "The revision this node has read.")
+EPOCH: Final = Declared(
+    "fengling_config_epoch_info",
+    "1, with the epoch of the config source as a label. Another epoch is another database: it "
+    "was made anew, or another one is in its place.",
+    ("epoch",),
+)
 ENTITIES: Final = Declared("fengling_config_entities", "Entities served, by kind.", ("kind",))
 REJECTED: Final = Declared(
     "fengling_config_rejected_entities", "Entities whose newest version is rejected.", ("kind",)

@@ -34,7 +34,9 @@ def together(all_values: Iterable[Values]) -> dict[str, Any]:
         _add_requests(requests, values["requests"])
         _add_services(services, values["services"])
         for name, value in values.items():
-            if type(value) is int and not name.endswith(GAUGE):
+            if name.endswith(GAUGE):
+                continue
+            if type(value) is int:
                 plain[name] = plain.get(name, 0) + value
             elif type(value) is dict and name not in {"services", "bounds"}:
                 _add_named(by_name.setdefault(name, {}), value)

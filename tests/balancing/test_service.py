@@ -150,7 +150,23 @@ class AvailableTests:
         ready = [one for one in instances if one.state == "ready" and one.weight]
         healthy = [one for one in ready if one.health != "unhealthy"]
         expected = ready if 2 * len(healthy) < len(ready) else healthy
-        assert names(make_service(*instances)) == " ".join(one.id for one in expected)
+        service = make_service(*instances)
+        assert names(service) == " ".join(one.id for one in expected)
+        assert service.available == len(healthy)
+
+    def test_available_ones_of_all_tenants_are_counted_anew_each_time(self) -> None:
+        """Spilling or not; of a service that is switched off there are none."""
+        instances = (
+            make_instance("a"),
+            make_instance("b", tenant_id="t1"),
+            make_instance("c", "unhealthy", tenant_id="t2"),
+        )
+        assert make_service(*instances).available == 2
+        service = make_service(*instances, tenant_spill=True)
+        service.states[1].ejected_until = 1.0
+        service.settle(Random(1))
+        assert service.available == 1
+        assert make_service(*instances, enabled=False).available == 0
 
 
 class TenantTests:

@@ -26,8 +26,8 @@ STATUS: dict[str, Any] = {
     "rejected_by_kind": {"route": 250},
     "entities": {"route": 10, "service": 2},
     "workers": [
-        {"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0},
-        {"worker": "w1", "state": "starting", "revision": None, "lag_ms": None},
+        {"worker": "w0", "state": "serving", "revision": 412, "lag_ms": 2.0, "applied_at": 1.5e9},
+        {"worker": "w1", "state": "starting", "revision": None, "lag_ms": None, "applied_at": None},
     ],
     "source": {"connected": True, "listening": False, "reads": 7, "rows_read": 100},
     "redis": {
@@ -134,6 +134,9 @@ def test_the_state_of_the_configuration_is_shown() -> None:
     assert found["fengling_config_rejected_entity", rejected] == 1
     assert found["fengling_config_source_listening", ()] == 0
     assert found["fengling_config_worker_revision", (("worker", "w0"),)] == 412
+    assert found["fengling_config_applied_timestamp_seconds", (("worker", "w0"),)] == 1.5e9
+    assert ("fengling_config_applied_timestamp_seconds", (("worker", "w1"),)) not in found
+    assert found["fengling_config_epoch_info", (("epoch", "e"),)] == 1
     assert found["fengling_workers", (("state", "starting"),)] == 1
     assert found["fengling_worker_deaths_total", ()] == 4
     assert found["fengling_config_file_failures_total", ()] == 2
@@ -253,6 +256,27 @@ def test_many_samples_come_in_pieces_of_one_metric() -> None:
         assert total == 1500
     headers = [line for line in b"".join(pieces).splitlines() if line.startswith(b"# ")]
     assert len(set(headers)) == len(headers)
+
+
+def test_available_instances_are_those_of_the_worker_that_has_the_fewest() -> None:
+    """Both numbers are of the same worker: while a change spreads, they differ."""
+    found = rendered(
+        {
+            "w0": {
+                **worker_counters(),
+                "instances_now": {"v1": [4, 2], "v2": [1, 1], "v3": [0, 0]},
+            },
+            "w1": {**worker_counters(), "instances_now": {"v1": [3, 1], "v2": [1, 1]}},
+            "w2": worker_counters(),
+        }
+    )
+
+    def of(service: str) -> tuple[float, float]:
+        labels = (("service", service),)
+        name = "fengling_upstream_instances"
+        return found[name, labels], found[f"{name}_available", labels]
+
+    assert [of(service) for service in ("v1", "v2", "v3")] == [(3, 1), (1, 1), (0, 0)]
 
 
 def test_failed_handshakes_are_told_apart() -> None:
