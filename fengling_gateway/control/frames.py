@@ -27,6 +27,9 @@ bytes each, or 250 where ids are as long as they may be.
 MAX_SPANS: Final = 64
 """In one message: some 32 KiB, so that the reactor of a supervisor reads one in a moment."""
 
+MAX_TAPPED: Final = 64
+"""In one message: mostly 45 KiB."""
+
 
 @unique
 class Message(IntEnum):
@@ -111,6 +114,22 @@ class Message(IntEnum):
     `spans`: rows of `tracing.spans.Span`, at most `MAX_SPANS`, of which each is some 500 bytes
     and at most 20 KiB; `dropped`: how many more there were since the last one. Sent when there
     are so many, or after a second; a worker drops what its supervisor does not take in time.
+    """
+    TAP = 22
+    """
+    S→W: tell of requests as they end.
+
+    `id`, by which they are told; `seconds`, after which there is no more of it in any case; `filter`,
+    as of `records.tap_filter.TapFilter`. One whose `id` is known begins anew.
+    """
+    UNTAP = 23
+    """S→W: `id`: nobody looks on any more."""
+    TAPPED = 24
+    """
+    W→S, while somebody looks on: requests that have ended, some 100 ms later.
+
+    `id`; `requests`: documents as of `records.plain.to_json`, at most `MAX_TAPPED`;
+    `left_out`: how many more there were since the last one, by the bounds of `worker.taps`.
     """
 
 

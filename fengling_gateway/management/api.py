@@ -33,10 +33,16 @@ from fengling_gateway.access.parameters import (
 )
 from fengling_gateway.access.problems import ProblemError, request_id, write_problem
 from fengling_gateway.access.tenancy import is_visible
+from fengling_gateway.access.verifiers import as_kept
+from fengling_gateway.auth.compact import TokenError
+from fengling_gateway.auth.operators import Operator
 from fengling_gateway.http.problem import CONTENT_TYPE
 from fengling_gateway.management import listing
 from fengling_gateway.management.gateway import ManagedGateway
 from fengling_gateway.management.openapi import document
+from fengling_gateway.management.tap_request import FIELDS, tap_asked
+from fengling_gateway.management.tap_stream import TapStream
+from fengling_gateway.management.tapped import as_seen_by
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import ADMIN, WRITE
 from fengling_gateway.observability.exposition import render_metrics
@@ -77,8 +83,10 @@ class ManagementApi:
         gateway: ManagedGateway,
         trail: AuditTrail,
         clock: IReactorTime,
+        wall_clock: Callable[[], float],
         refusals: Counter[str],
     ) -> None:
+        self._wall_clock = wall_clock
         self._gateway = gateway
         self._trail = trail
         self._clock = clock
@@ -213,8 +221,18 @@ class ManagementApi:
         _only_get(request)
         access = _may_list(request, name)
         no_other_parameters(request, set())
-        bodies = self._gateway.bodies()
         key = Key(listing.KINDS[name], entity_id)
+        bodies = self._require_visible(access, key)
+        return _json(request, listing.shown(bodies, key, self._gateway.refusal))
+
+    def _require_visible(self, access: Access, key: Key) -> Mapping[Key, bytes]:
+        """
+        Return all bodies that are served, among them that one.
+
+        Raises:
+            ProblemError: it is not, or is another tenant's.
+        """
+        bodies = self._gateway.bodies()
         tenants = access.operator.tenants
         if tenants is not None and not (key in bodies and is_visible(bodies, key, tenants)):
             if key in bodies:
@@ -223,7 +241,7 @@ class ManagementApi:
             raise _nothing(key)
         if key not in bodies:
             raise self._not_served(key)
-        return _json(request, listing.shown(bodies, key, self._gateway.refusal))
+        return bodies
 
     def _not_served(self, key: Key) -> ProblemError:
         rejection = self._gateway.rejection(key)
@@ -319,6 +337,45 @@ class ManagementApi:
             lambda: self._gateway.unpin(everywhere=everywhere, by=access.operator.subject),
         )
         return _json(request, answer)
+
+    @app.route("/api/gateway/tap", methods=["POST"])
+    async def tap(self, request: Any) -> bytes:
+        access = access_of(request)
+        access.require(ADMIN)
+        no_other_parameters(request, set())
+        operator = access.operator
+        fields = json_body(request, FIELDS, required={"seconds"})
+        for kind in ("route", "service"):
+            for one in fields.get(f"{kind}s", ()):
+                self._require_visible(access, Key(kind, one))
+        asked = tap_asked(fields, operator.tenants)
+        # No longer than the credential holds.
+        seconds = max(0.0, min(asked.seconds, operator.expires_at - self._wall_clock()))
+        stream = TapStream(
+            request,
+            clock=self._clock,
+            limit=asked.limit,
+            shown=lambda one: as_seen_by(operator.tenants, one, self._gateway.bodies()),
+            holds=lambda: self._still_may(operator),
+        )
+        stream.end_tap = self._gateway.tap(asked.filter.to_json(), seconds=seconds, audience=stream)
+        record = access.began(asked.what, None)
+        try:
+            stream.begin(seconds)
+            return await stream.finished
+        finally:
+            stream.end_tap()
+            after = {"told": stream.told, "left_out": stream.left_out}
+            access.ended(record, "done", after)
+
+    def _still_may(self, operator: Operator) -> bool:
+        """Whether a credential that was good is so still, and allows no less."""
+        try:
+            kept = self._gateway.management_token(operator.token_id)
+            now = as_kept(operator, kept, self._wall_clock())
+        except TokenError:
+            return False
+        return now.may(ADMIN) and now.tenants == operator.tenants
 
     async def _audited(
         self, access: Access, what: str, change: Callable[[], Any]

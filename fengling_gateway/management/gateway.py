@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from twisted.internet.defer import Deferred
@@ -10,6 +10,16 @@ from twisted.internet.defer import Deferred
 from fengling_gateway.model.entity import Key
 
 Wait = Literal["none", "node", "all"]
+
+
+class Audience(Protocol):
+    """Who looks on at requests."""
+
+    def requests(self, requests: list[dict[str, Any]], left_out: int) -> None:
+        """Requests have ended (`fengling_gateway.records.plain`), and more that are not told."""
+
+    def over(self, why: str) -> None:
+        """Nothing more is told: ``time``, ``stopped`` or ``failed``."""
 
 
 class ManagedGateway(Protocol):
@@ -127,6 +137,20 @@ class ManagedGateway(Protocol):
         Return what each process of this node is doing now: ``supervisor`` and ``workers``.
 
         No value of the configuration or of a request is in it.
+        """
+
+    def tap(
+        self, tap_filter: Mapping[str, Any], *, seconds: float, audience: Audience
+    ) -> Callable[[], None]:
+        """
+        Have requests told as they end, and return what ends that.
+
+        Args:
+            tap_filter: as of `fengling_gateway.records.tap_filter.TapFilter.to_json`.
+            seconds: after which it ends in any case.
+
+        Raises:
+            ValueError: there are as many as there may be.
         """
 
     def ready(self) -> tuple[bool, dict[str, Any]]:

@@ -146,7 +146,9 @@ def management_resource(
 ) -> Gate:
     """Return the root resource: the gate with the API behind it."""
     trail = AuditTrail(clock=clock.seconds, wall_clock=wall_clock)
-    api = ManagementApi(gateway=gateway, trail=trail, clock=clock, refusals=refusals)
+    api = ManagementApi(
+        gateway=gateway, trail=trail, clock=clock, wall_clock=wall_clock, refusals=refusals
+    )
     return Gate(
         inside=api.app.resource(),
         verifiers=tuple(verifiers),

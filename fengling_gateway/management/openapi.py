@@ -29,6 +29,8 @@ from fengling_gateway.access.parameters import (
     TIMEOUT,
 )
 from fengling_gateway.management.listing import KINDS
+from fengling_gateway.management.tap_request import BODY as TAP
+from fengling_gateway.management.tap_stream import CONTENT_TYPE as LINES
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 
 _WORKERS: Final[Schema] = {
@@ -393,6 +395,18 @@ def _writes() -> Schema:
                 problems=("conflict",),
             )
         },
+        "/api/gateway/tap": {
+            "post": _operation(
+                "Requests as they end, of all or of one's tenants, by a filter: what fits everything "
+                "that is said. A line of JSON for each thing that `event` names: began, request, "
+                "left_out (so many requests), alive (nothing to say), ended (why)",
+                ADMIN,
+                OBJECT,
+                body=TAP,
+                media=LINES,
+                problems=("not_served", "conflict"),
+            )
+        },
         "/api/gateway/explain": {
             "post": _operation(
                 "Which route a request would take, and why",
@@ -412,6 +426,7 @@ def _operation(
     *,
     parameters: list[Schema] | None = None,
     body: Schema | None = None,
+    media: str = "application/json",
     problems: tuple[str, ...] = (),
 ) -> Schema:
     codes = ["unauthorized", "insufficient_scope", "forbidden", "tenant_mismatch"]
@@ -425,7 +440,7 @@ def _operation(
         "responses": {
             "200": {
                 "description": "Done",
-                "content": {"application/json": {"schema": answer}},
+                "content": {media: {"schema": answer}},
             },
             **{
                 str(status): problem_answer(names)

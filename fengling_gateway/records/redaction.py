@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from fengling_gateway.http.redacting import REDACTED, names_to_redact, redacted_query
+from fengling_gateway.http.redacting import (
+    REDACTED,
+    SECRET_PARAMETERS,
+    names_to_redact,
+    redacted_query,
+)
 
 ALWAYS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
 """Headers that are never told."""
@@ -39,3 +44,18 @@ class Redaction:
     def header(self, name: bytes, value: bytes) -> bytes:
         """Return what is told of a header, by its name in lower case."""
         return REDACTED if name in self._headers else value
+
+
+def redaction_of(*settings: Mapping[str, Any] | None) -> Redaction:
+    """
+    Return what takes out all that any of these settings takes out.
+
+    Args:
+        settings: ``redact_query`` and ``redact_headers``, as a worker is told of its access log
+            and of tracing; None: nothing was said, and usual credentials are taken out.
+    """
+    said = [one for one in settings if one is not None]
+    query = [name for one in said for name in one.get("redact_query", ())]
+    if len(said) < len(settings):
+        query += SECRET_PARAMETERS
+    return Redaction(query, [name for one in said for name in one.get("redact_headers", ())])

@@ -85,6 +85,8 @@ class LinkUser(Protocol):
         self, link: WorkerLink, spans: list[Any], size: int, dropped: int
     ) -> None: ...
 
+    def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None: ...
+
     def worker_closed(self, link: WorkerLink) -> None: ...
 
     def worker_lost(self, link: WorkerLink) -> None: ...
@@ -171,6 +173,13 @@ class WorkerLink:
         """Tell it what holds beside the configuration; see `Message.OVERRIDES`."""
         self._send(Message.OVERRIDES, values)
 
+    def tap(self, values: dict[str, Any]) -> None:
+        """Have it tell of requests; see `Message.TAP`."""
+        self._send(Message.TAP, values)
+
+    def untap(self, number: int) -> None:
+        self._send(Message.UNTAP, {"id": number})
+
     def drain(self, deadline: float, *, last: bool = False) -> None:
         """Have it finish and exit; `last` when nobody will read its sockets after it."""
         if self.state in (WorkerState.DRAINING, WorkerState.GONE):
@@ -242,6 +251,9 @@ class WorkerLink:
     def _evidence(self, values: dict[str, Any]) -> None:
         self._user.worker_saw(self, values["instances"])
 
+    def _tapped(self, values: dict[str, Any]) -> None:
+        self._user.worker_tapped(self, values)
+
     def _catch_up(self, values: dict[str, Any]) -> None:
         self._user.worker_asked(
             self,
@@ -280,6 +292,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] 
     Message.RENEWED: WorkerLink._renewed,
     Message.KEY_WANTED: WorkerLink._key_wanted,
     Message.EVIDENCE: WorkerLink._evidence,
+    Message.TAPPED: WorkerLink._tapped,
     Message.HEARTBEAT: WorkerLink._heartbeat,
     Message.CLOSED: WorkerLink._closed,
     Message.DRAINED: WorkerLink._drained,

@@ -43,6 +43,7 @@ from fengling_gateway.supervisor.pinning import Pinning
 from fengling_gateway.supervisor.propagation import Mark, Propagation
 from fengling_gateway.supervisor.refused_instances import RefusedInstances
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
+from fengling_gateway.supervisor.taps import Taps
 from fengling_gateway.supervisor.telling import Telling, node_values
 from fengling_gateway.supervisor.workers import SupervisionSettings, Workers
 from fengling_gateway.syncbus.hearsay import Hearsay
@@ -154,6 +155,7 @@ class Supervisor:
             current=lambda: Mark(self.position, self.config.content_hash),
         )
         self.counted = Counted(clock=reactor, links=self.workers.links)
+        self.taps = Taps(clock=reactor, links=self.workers.links)
         self.evidence = Evidence(clock=reactor, publish=self.bus.publish_evidence)
         self.overrides = Overrides(
             clock=reactor,
@@ -256,6 +258,7 @@ class Supervisor:
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
             self._legacies.retire()
         await self.workers.stop(self.settings.drain_deadline)
+        self.taps.stop()
         await self.key_sets.stop()
         self._change_traces.stop()
         if self.spans is not None:
@@ -336,6 +339,7 @@ class Supervisor:
     def worker_configured(self, link: WorkerLink) -> None:
         self.overrides.tell(link)
         link.tell_key_sets(self.key_sets.values())
+        self.taps.tell(link)
 
     def worker_counted(self, link: WorkerLink, counters: dict[str, Any]) -> None:
         self.counted.told(link, counters)
@@ -349,6 +353,9 @@ class Supervisor:
     def worker_traced(self, link: WorkerLink, spans: list[Any], size: int, dropped: int) -> None:
         if self.spans is not None:
             self.spans.add(spans, size, worker=link.name, dropped=dropped)
+
+    def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None:
+        self.taps.told(values)
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
         link.tell_key_sets(self.key_sets.wanted(issuer_id))

@@ -31,6 +31,7 @@ from fengling_gateway.supervisor.certificates import CertificateWatch
 from fengling_gateway.supervisor.contents import Contents
 from fengling_gateway.supervisor.issuer_status import trust_warnings
 from fengling_gateway.supervisor.link import WorkerState
+from fengling_gateway.supervisor.taps import Audience
 from fengling_gateway.supervisor.traffic import together
 from fengling_gateway.supervisor.values import position_values, rejection_values, worker_values
 from fengling_gateway.syncbus.messages import NOWHERE, Command
@@ -400,6 +401,11 @@ class SupervisorView:
                 if answered
             }
         )
+
+    def tap(
+        self, tap_filter: Mapping[str, Any], *, seconds: float, audience: Audience
+    ) -> Callable[[], None]:
+        return self._supervisor.taps.begin(tap_filter, seconds=seconds, audience=audience)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: every worker serves one good configuration. The database is not asked."""

@@ -64,6 +64,9 @@ class WorkersUser(Protocol):
     def worker_traced(self, link: WorkerLink, spans: list[Any], size: int, dropped: int) -> None:
         """Its requests have left spans; see `Message.SPANS`."""
 
+    def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None:
+        """It tells whoever looks on of requests; see `Message.TAPPED`."""
+
     def workers_changed(self) -> None:
         """One has come, gone, or changed its state."""
 
@@ -280,6 +283,9 @@ class Workers:
 
     def worker_traced(self, link: WorkerLink, spans: list[Any], size: int, dropped: int) -> None:
         self._user.worker_traced(link, spans, size, dropped)
+
+    def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None:
+        self._user.worker_tapped(link, values)
 
     def worker_counted(self, link: WorkerLink, counters: dict[str, Any]) -> None:
         self._user.worker_counted(link, counters)

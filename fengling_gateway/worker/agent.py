@@ -85,6 +85,7 @@ class WorkerAgent:
         self._limit_sync: Subscriber | None = None
         self._debug_values: DebugValues | None = None
         self._tracing: WorkerTracing | None = None
+        self._taps: Any = None
         self._slots: frozenset[int] = frozenset()
         self._ready = False
         self._draining = False
@@ -115,6 +116,8 @@ class WorkerAgent:
             _ON_MESSAGE[message](self, json.loads(payload))
 
     def channel_lost(self) -> None:
+        if self._taps is not None:
+            self._taps.stop()
         if not self._draining and self.configuration:
             self._orphaned(self)
         elif not self.configuration:
@@ -174,7 +177,7 @@ class WorkerAgent:
             configuration.get("tracing"),
             clock=self._clock,
             send=self._send,
-            backlog=lambda: 0 if self._channel is None else self._channel.queued,
+            backlog=self._backlog,
         )
         for one in self._on_redis():
             one.start()
@@ -220,6 +223,30 @@ class WorkerAgent:
         is_new = self._applier.override(Overrides.from_json(values))
         if is_new and self._applier.position is not None:
             self._plane.apply(self._applier.snapshot)
+
+    def _tap(self, values: dict[str, Any]) -> None:
+        """Begin to tell of requests; most workers never do."""
+        if self._plane is None:
+            return
+        if self._taps is None:
+            from fengling_gateway.records.redaction import redaction_of
+            from fengling_gateway.worker.taps import WorkerTaps
+
+            told = self.configuration
+            self._taps = WorkerTaps(
+                clock=self._clock,
+                recipients=self._plane.recipients,
+                send=self._send,
+                backlog=self._backlog,
+                redaction=redaction_of(
+                    told.get("data_plane", {}).get("access_log"), told.get("tracing")
+                ),
+            )
+        self._taps.tap(values)
+
+    def _untap(self, values: dict[str, Any]) -> None:
+        if self._taps is not None:
+            self._taps.untap(values)
 
     def _failed(self) -> dict[str, str]:
         """Return what this worker can't make use of, and why."""
@@ -328,6 +355,8 @@ class WorkerAgent:
     def _drained(self) -> None:
         if self._tracing is not None:
             self._tracing.flush()
+        if self._taps is not None:
+            self._taps.flush()
         self._send(Message.DRAINED, {"counters": self._plane.counters()})
         self.stop().addBoth(lambda _: self._done())
 
@@ -340,6 +369,8 @@ class WorkerAgent:
         self._lost_place.found()
         if self._tracing is not None:
             self._tracing.flush()
+        if self._taps is not None:
+            self._taps.stop()
         self._reports.stop()
         stopping = [self._plane.stop(), *(one.stop() for one in self._on_redis())]
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
@@ -350,6 +381,9 @@ class WorkerAgent:
     def _send(self, message: Message, values: dict[str, Any] | None = None) -> None:
         if self._channel is not None:
             self._channel.send(message, values)
+
+    def _backlog(self) -> int:
+        return 0 if self._channel is None else self._channel.queued
 
     def _overload(self) -> str:
         name: str = self._plane.overload.name
@@ -375,6 +409,8 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]]
     Message.KEY_SETS: WorkerAgent._key_sets,
     Message.OVERRIDES: WorkerAgent._override,
     Message.REQUEST: WorkerAgent._request,
+    Message.TAP: WorkerAgent._tap,
+    Message.UNTAP: WorkerAgent._untap,
 }
 
 _ANSWERS: Final[dict[str, Callable[[WorkerAgent, dict[str, Any]], Any]]] = {

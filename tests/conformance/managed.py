@@ -153,7 +153,11 @@ def operations(gateway: GatewayProcess) -> list[tuple[str, str, str]]:
     return found
 
 
-_BODIES = {"confirm": b'{"revision": 1}', "drain": b'{"on": false}'}
+_BODIES = {
+    "confirm": b'{"revision": 1}',
+    "drain": b'{"on": false}',
+    "tap": b'{"seconds": 1}',
+}
 
 
 def ask(

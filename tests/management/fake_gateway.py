@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -69,6 +69,9 @@ class FakeGateway:
         self.fleet_answer: dict[str, Any] = {"complete": True, "workers": [{"worker": "w0"}]}
         self.worker_counters: dict[str, dict[str, Any]] = {}
         self.worker_names: dict[str, list[dict[str, Any]]] = {}
+        self.taps: list[tuple[Mapping[str, Any], float, Any]] = []
+        """Of those who look on: the filter, seconds, and whom to tell."""
+        self.untapped: list[Any] = []
         self.failure: Exception | None = None
 
     def status(self) -> dict[str, Any]:
@@ -172,6 +175,13 @@ class FakeGateway:
 
     def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
         return succeed(self.worker_names)
+
+    def tap(
+        self, tap_filter: Mapping[str, Any], *, seconds: float, audience: Any
+    ) -> Callable[[], None]:
+        self._fail()
+        self.taps.append((tap_filter, seconds, audience))
+        return lambda: self.untapped.append(audience)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         return self.is_ready, {"state": "serving"}
