@@ -42,8 +42,7 @@ class AnswerSide(RequestSide):
     def _answer(self, status: int, pairs: list[Pair], body: bytes) -> None:
         """Answer by ourselves, and be over."""
         seconds = self._finish()
-        self._sent = len(body)
-        answers.send(self.downstream, self.head.method, status, pairs, body)
+        self._sent = answers.send(self.downstream, self.head.method, status, pairs, body)
         self._record(status, seconds, None)
 
     def response_interim(self, response: ResponseHead) -> None:
@@ -205,8 +204,7 @@ class AnswerSide(RequestSide):
         if self._admission is not None:
             pairs += self._admission.pairs
         seconds = self._finish()
-        self._sent = len(body)
-        answers.send(self.downstream, self.head.method, error.status, pairs, body)
+        self._sent = answers.send(self.downstream, self.head.method, error.status, pairs, body)
         self._record(error.status, seconds, error)
 
     def _give_upstream_up(self) -> None:

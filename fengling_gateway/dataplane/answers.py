@@ -58,16 +58,24 @@ def answer_plan(
 
 def send(
     downstream: DownstreamStream, method: bytes, status: int, pairs: list[Pair], body: bytes
-) -> None:
-    """Send an answer that is at hand, without its body where it must have none."""
+) -> int:
+    """
+    Send an answer that is at hand, without its body where it must have none.
+
+    Returns:
+        How many bytes of the body were sent.
+    """
     reason = REASONS.get(status, b"")
+    sent = 0
     if status in {204, 304}:
         downstream.send_head(status, reason, pairs, NO_BODY)
     elif method == b"HEAD":
         length = (b"Content-Length", b"%d" % len(body))
         downstream.send_head(status, reason, [*pairs, length], NO_BODY)
     else:
+        sent = len(body)
         downstream.send_head(status, reason, pairs, len(body))
         if body:
             downstream.send_data(body)
     downstream.send_end(NO_PAIRS)
+    return sent

@@ -302,13 +302,13 @@ class RequestReader(AnswerWriter):
         plane = self._plane
         self._close_after = True
         self._has_sent = False
-        plane.counters.record(("", ""), error.status, 0.0, error)
         request_id = plane.new_request_id()
         pairs, body = answers.problem(plane, plane.revision, error, request_id)
         whole: Any = self  # with the half that answers
-        answers.send(whole, method, error.status, pairs, body)
+        sent = answers.send(whole, method, error.status, pairs, body)
+        plane.counters.record(("", ""), error.status, 0.0, error, -1.0, 0, sent)
         if plane.tell_ended is not None:
-            plane.tell_ended(no_request(self._peer, plane, error, request_id, len(body)))
+            plane.tell_ended(no_request(self._peer, plane, error, request_id, sent))
 
 
 def about(plane: PlaneState, limit: float) -> float:

@@ -159,6 +159,8 @@ class DataPlane:
         counters.memory_now = self._overload.resident_bytes
         counters.memory_limit_now = self._overload.limit_bytes
         if self._access_log is not None:
+            # Who drains says no more after this, and its last lines are to count, too.
+            self._access_log.flush()
             counters.access_log_lines = self._access_log.lines
             counters.access_log_dropped = self._access_log_writer.dropped
         values = {**counters.to_json(), **self._state.limit_table.counters()}

@@ -31,9 +31,10 @@ class _Way:
     Attributes:
         is_cut: whether the gateway has ended it in the sender's place.
         has_ended: whether its sender has ended it.
+        sent: bytes that have gone on, and of what ended it.
     """
 
-    __slots__ = ("_borders", "_end", "_send", "has_ended", "is_cut")
+    __slots__ = ("_borders", "_end", "_to", "has_ended", "is_cut", "sent")
 
     def __init__(
         self, send: Callable[[bytes], None], borders: FrameBorders | None, end: bytes
@@ -43,11 +44,16 @@ class _Way:
             borders: follows the frames, where the protocol has any.
             end: what ends it, between two frames.
         """
-        self._send = send
+        self._to = send
         self._borders = borders
         self._end = end
         self.is_cut = False
         self.has_ended = False
+        self.sent = 0
+
+    def _send(self, data: bytes) -> None:
+        self.sent += len(data)
+        self._to(data)
 
     def relay(self, data: bytes, is_going_away: bool) -> None:
         if self.is_cut:
@@ -83,7 +89,8 @@ class Tunnel:
 
     Attributes:
         farewell: why it is being ended; None while it is not.
-        received, sent: bytes from and to the client.
+        received: bytes from the client; of those that came after it was told to end, some
+            went no further.
     """
 
     __slots__ = (
@@ -99,7 +106,6 @@ class Tunnel:
         "_upstream",
         "farewell",
         "received",
-        "sent",
     )
 
     def __init__(
@@ -129,7 +135,7 @@ class Tunnel:
         self._downstream = downstream
         self._upstream = upstream
         self.farewell: ForwardError | None = None
-        self.received = self.sent = 0
+        self.received = 0
         to_instance, to_client = upstream.send_data, downstream.send_data
         self._is_framed = protocol == b"websocket"
         if self._is_framed:
@@ -143,6 +149,11 @@ class Tunnel:
     def __repr__(self) -> str:
         return f"<Tunnel of {self._exchange!r}>"
 
+    @property
+    def sent(self) -> int:
+        """Bytes to the client."""
+        return self._from_instance.sent
+
     def client_data(self, data: bytes) -> None:
         """Relay what the client says."""
         self.received += len(data)
@@ -152,7 +163,6 @@ class Tunnel:
 
     def instance_data(self, data: bytes) -> None:
         """Relay what the instance says."""
-        self.sent += len(data)
         self._from_instance.relay(data, self.farewell is not None)
         self._downstream.flush()
         self.moved()

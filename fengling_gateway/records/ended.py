@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.forward_error import ForwardError, Phase
 from fengling_gateway.http.head import RequestHead
+
+_ANSWERED: Final = frozenset({Phase.READ_RESPONSE_BODY, Phase.SEND_RESPONSE, Phase.TUNNEL})
+"""Phases of failures after the first byte of an answer."""
 
 
 class Attempt(NamedTuple):
@@ -26,6 +29,13 @@ class Attempt(NamedTuple):
     began: float
     connect: float | None
     seconds: float | None
+
+    @property
+    def first_byte(self) -> float | None:
+        """Seconds until its answer began; None: there was none."""
+        if self.error is None or self.error.phase in _ANSWERED:
+            return self.seconds
+        return None
 
 
 class Ended(NamedTuple):

@@ -86,7 +86,9 @@ FIELDS: Final = {
     ),
     "connect_ms": Field("ms(last.connect)", NUMBER, "waited for a connection, in the last attempt"),
     "first_byte_ms": Field(
-        "ms(last.seconds)", NUMBER, "from the last attempt's beginning to its answer's"
+        "ms(last.seconds if last.error is None else last.first_byte)",
+        NUMBER,
+        "from the last attempt's beginning to its answer's",
     ),
     "user_agent": Field(
         "text(head.header(b'user-agent')) if head else None", TEXT, "of the client"

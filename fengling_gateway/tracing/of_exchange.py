@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from fengling_gateway.http.forward_error import ForwardError, Phase
+from fengling_gateway.http.forward_error import Phase
 from fengling_gateway.records.ended import Attempt as Told
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.tracing.sampling import Traced
 from fengling_gateway.tracing.spans import Attempt, Recorded
 
 _WITHOUT_CONNECTION: Final = frozenset({Phase.CONNECT})
-_ANSWERED: Final = frozenset({Phase.READ_RESPONSE_BODY, Phase.SEND_RESPONSE, Phase.TUNNEL})
-"""Phases of failures after the first byte of an answer."""
 
 
 def recorded_of(
@@ -62,7 +60,7 @@ def _attempt(one: Told, span_id: bytes, started: float, whole: Ended | None) -> 
     began = started + one.began
     settled = began if one.seconds is None else began + one.seconds
     has_connection = one.error is None or one.error.phase not in _WITHOUT_CONNECTION
-    has_answer = one.seconds is not None and _has_answered(one.error)
+    has_answer = one.first_byte is not None
     waited = one.connect or 0.0
     return Attempt(
         span_id=span_id,
@@ -76,7 +74,3 @@ def _attempt(one: Told, span_id: bytes, started: float, whole: Ended | None) -> 
         error=None if one.error is None else one.error.code,
         is_reused=has_connection and one.connect is None,
     )
-
-
-def _has_answered(error: ForwardError | None) -> bool:
-    return error is None or error.phase in _ANSWERED

@@ -56,11 +56,14 @@ def test_lines_say_what_became_of_requests(tmp_path: Path) -> None:
         scene.instance.answers(chunked(b"abc", b"def"))
         assert scene.ask(post(b"123", target=b"/b")).body == b"abcdef"
         assert scene.ask(request(target=b"/hello")).body == b"hi"
+        assert scene.ask(request(method=b"HEAD", target=b"/hello"), method=b"HEAD").status == 200
         assert scene.ask(request(target=b"/gone")).code == "connect_failed"
         with scene.client() as client:
             assert client.send(b"nonsense\r\n\r\n").answer().status == 400
-        lines = read(path, 5)
-    first, second, hello, gone, nonsense = lines
+        lines = read(path, 6)
+        histograms = scene.gateway.ask()["counters"]["services"].values()
+        assert sum(one["sent"][-1] for one in histograms) == sum(one["sent"] for one in lines)
+    first, second, hello, head_only, gone, nonsense = lines
     assert first["target"] == "/a?token=REDACTED&b=c"
     assert (first["method"], first["status"], first["sent"]) == ("GET", 200, 5)
     assert (first["attempts"], first["user_agent"]) == (1, "curl/8")
@@ -70,10 +73,12 @@ def test_lines_say_what_became_of_requests(tmp_path: Path) -> None:
     assert (second["received"], second["sent"], second["error"]) == (3, 6, None)
     assert (hello["route"], hello["service"], hello["instance"]) == ("hello", None, None)
     assert (hello["attempts"], hello["sent"]) == (0, 2)
+    assert (head_only["method"], head_only["sent"]) == ("HEAD", 0)
     assert (gone["status"], gone["error"], gone["instance"]) == (502, "connect_failed", "dead")
+    assert gone["first_byte_ms"] is None
     assert (nonsense["status"], nonsense["method"], nonsense["route"]) == (400, None, None)
     assert nonsense["error"]
-    assert len({one["request_id"] for one in lines}) == 5
+    assert len({one["request_id"] for one in lines}) == 6
 
 
 def test_attempts_before_the_last_are_told(tmp_path: Path) -> None:

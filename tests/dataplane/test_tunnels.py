@@ -317,6 +317,18 @@ class EndTests(TunnelCase):
         upstream.half_close()
         self.assertEqual((client.ended, upstream.ended), ("closed", "closed"))
 
+    def test_what_is_not_passed_on_does_not_count(self) -> None:
+        """To the client, that is: the end counts, and nothing that the instance says after it."""
+        rig = self.rig(route(policies={"timeouts": {"tunnel": 5.0}}))
+        client, upstream = self.open(rig)
+        upstream.deliver(text(b"hello"))
+        rig.advance(5.2)
+        upstream.deliver(text(b"more"))
+        client.half_close()
+        upstream.half_close()
+        [one] = [one for name, one in rig.plane.counters()["services"].items() if name]
+        self.assertEqual(one["sent"][-1], len(client.take()))
+
     def test_frame_under_way_is_not_broken(self) -> None:
         """The close frame waits for its end, and nothing follows."""
         rig = self.rig(route(policies={"timeouts": {"tunnel": 5.0}}))
