@@ -1,1 +1,1 @@
-Metrics tell how many instances each service has and how many of them get requests, which epoch of the config source is served, and since when each worker serves what it serves.
+Metrics tell how many instances each service has and how many of them get requests, what connections of clients and to instances do and how many requests wait for one, which epoch of the config source is served, and since when each worker serves what it serves.

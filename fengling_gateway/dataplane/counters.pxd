@@ -8,8 +8,13 @@ cdef class Histogram:
 
     cpdef add(self, double value)
 
+cdef class PoolCounts:
+    cdef public long long connecting, idle, size, waiting
+    cdef public bint is_used
+
 cdef class ServiceCounts:
     cdef public Histogram first_byte, latency, received, sent
+    cdef public PoolCounts pools
 
 cdef class RouteCounts:
     cdef public list by_class
@@ -26,7 +31,7 @@ cdef class Counters:
     cdef public long long upstream_addresses_refused, upstream_tls_failed
     cdef public long long access_log_dropped, access_log_lines
     cdef public long long accept_pauses, connections_shed, descriptors_short
-    cdef public long long memory_limit_now, memory_now, overload_now
+    cdef public long long memory_limit_now, memory_now, opening_now, overload_now
     cdef public long long health_stale_now, instances_off_now, routes_off_now
     cdef public long long debug_headers_refused, debugged
     cdef public long long ejected_now, ejections, reactivations

@@ -68,20 +68,48 @@ class Histogram:
         return [*self.buckets, self.sum]
 
 
+class PoolCounts:
+    """
+    The connections of one service's pools, kept up by these: nobody goes through them to count.
+
+    Attributes:
+        connecting, idle: that are being opened, and that carry no exchange.
+        size: all, as of `pool.UpstreamPool`.
+        waiting: exchanges that wait for one.
+        is_used: whether there has ever been one.
+    """
+
+    __slots__ = ("connecting", "idle", "is_used", "size", "waiting")
+
+    def __init__(self) -> None:
+        self.connecting = 0
+        self.idle = 0
+        self.size = 0
+        self.waiting = 0
+        self.is_used = False
+
+    def to_json(self) -> list[int]:
+        """Return how many are idle, busy and being opened, and how many exchanges wait."""
+        busy = self.size - self.idle - self.connecting
+        return [self.idle, busy, self.connecting, self.waiting]
+
+
 class ServiceCounts:
     """
-    The exchanges of one service.
+    The exchanges of one service, and its connections.
 
     Attributes:
         latency: from head read to answer sent, in seconds.
         first_byte: from the beginning of the last attempt, which may have had to wait for
             a connection, to the first byte of the answer's head, in seconds.
         received, sent: bytes of bodies, from and to clients.
+        pools: its connections.
     """
 
-    __slots__ = ("first_byte", "latency", "received", "sent")
+    __slots__ = ("first_byte", "latency", "pools", "received", "sent")
 
     def __init__(self) -> None:
+        self.pools = PoolCounts()
         self.latency = Histogram(LATENCY_BOUNDS)
         self.first_byte = Histogram(LATENCY_BOUNDS)
         self.received = Histogram(SIZE_BOUNDS)
@@ -122,6 +150,7 @@ class Counters:
         ejections, reactivations: how often one began to be that, and ceased to.
         descriptors_short: how often a client could not be accepted for want of a descriptor.
         health_stale_now: 1 while what is reported of instances counts no more.
+        opening_now: client connections that have not come to HTTP yet; see `opening`.
         memory_limit_now: bytes that may be used; 0: any number.
         overload_now: the `overload.Level`.
         routes_off_now, instances_off_now: how many somebody has switched off.
@@ -159,6 +188,7 @@ class Counters:
         "instances_off_now",
         "memory_limit_now",
         "memory_now",
+        "opening_now",
         "overload_now",
         "proxy_headers_refused",
         "reactivations",
@@ -203,6 +233,7 @@ class Counters:
         self.instances_off_now = 0
         self.memory_limit_now = 0
         self.memory_now = 0
+        self.opening_now = 0
         self.overload_now = 0
         self.proxy_headers_refused = 0
         self.reactivations = 0
@@ -304,6 +335,12 @@ class Counters:
         """Return the ids of those that have some."""
         return self._services.keys()
 
+    def pools_of(self, service: str) -> PoolCounts:
+        """Return what the connections to a service's instances count by."""
+        pools = self._service_counts(service).pools
+        pools.is_used = True
+        return pools
+
     def make_room(self, exists: Callable[[str, str], bool]) -> None:
         """
         Forget pairs that are gone, where others want their places.
@@ -322,7 +359,7 @@ class Counters:
         in_use = {service for _, service in self.routes} | {"", OTHER}
         self._late &= in_use
         for service in [one for one in self._services if one not in in_use]:
-            if not exists("", service):
+            if not exists("", service) and not self._services[service].pools.size:
                 del self._services[service]
                 self._others.pop(service, None)
 
@@ -333,7 +370,8 @@ class Counters:
         ``requests`` has a row ``[route, service, [by class], {error code: number}]``
         for each pair that counts by itself, and for `OTHER`; ``services`` has `HISTOGRAMS` of
         each service, each its buckets and its sum; ``bounds`` are those of the buckets, of
-        times and of sizes; ``folded_now`` is how many pairs count as `OTHER`, up to `MAX_FOLDED`.
+        times and of sizes; ``pools_now`` has `PoolCounts` of each service that has had
+        connections; ``folded_now`` is how many pairs count as `OTHER`, up to `MAX_FOLDED`.
         """
         plain = {
             name: getattr(self, name)
@@ -354,9 +392,15 @@ class Counters:
             for service, counts in self._services.items()
             if any(counts.latency.buckets)
         }
+        pools = {
+            service: counts.pools.to_json()
+            for service, counts in self._services.items()
+            if counts.pools.is_used
+        }
         return {
             **plain,
             "folded_now": len(self._folded),
+            "pools_now": pools,
             "requests": requests,
             "bounds": {"seconds": LATENCY_BOUNDS, "bytes": SIZE_BOUNDS},
             "services": services,

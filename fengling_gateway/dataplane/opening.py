@@ -88,6 +88,7 @@ class Opening:
         self._transport = transport
         plane = self._plane
         plane.counters.connections_now += 1
+        plane.counters.opening_now += 1
         plane.sweeper.items.add(self)
         self.deadline = plane.sweeper.now + self._listener.header_deadline
         if not self._expects_header:
@@ -206,5 +207,6 @@ class Opening:
             return False
         plane.sweeper.items.discard(self)
         plane.counters.connections_now -= 1
+        plane.counters.opening_now -= 1
         self.deadline = NEVER
         return True

@@ -165,6 +165,7 @@ class DataPlane:
             counters.access_log_dropped = self._access_log_writer.dropped
         values = {**counters.to_json(), **self._state.limit_table.counters()}
         values["credentials_refused"] = dict(self._state.identities.refused)
+        values["tunnels_now"] = len(self._state.tunnels)
         values["instances_now"] = self._state.availability.standings
         counters.make_room(self._state.snapshot.names)
         return values

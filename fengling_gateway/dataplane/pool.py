@@ -29,7 +29,16 @@ class UpstreamPool:
         size: connections that are open or being opened.
     """
 
-    __slots__ = ("_dialing", "_idle", "_instance", "_plane", "_queue", "size")
+    __slots__ = (
+        "_counts",
+        "_dialing",
+        "_idle",
+        "_instance",
+        "_plane",
+        "_queue",
+        "_service_id",
+        "size",
+    )
 
     def __init__(self, instance: InstanceState, plane: PlaneState) -> None:
         self._instance = instance
@@ -37,6 +46,8 @@ class UpstreamPool:
         self._idle: list[UpstreamConnection] = []
         self._dialing: dict[Exchange, UpstreamConnection] = {}
         self._queue: deque[Exchange] = deque()
+        self._service_id = instance.instance.service_id
+        self._counts = plane.counters.pools_of(self._service_id)
         self.size = 0
         plane.pools.add(self)
 
@@ -65,6 +76,7 @@ class UpstreamPool:
         idle = self._idle
         while idle:
             connection = idle.pop()
+            self._counts.idle -= 1
             if not connection.is_alive():
                 connection.discard()
                 continue
@@ -81,6 +93,7 @@ class UpstreamPool:
         elif len(self._queue) < settings.upstream_queue:
             self._queue.append(exchange)
             self._plane.counters.upstream_queued_now += 1
+            self._counts.waiting += 1
             exchange.queued()
         else:
             exchange.upstream_failed(ForwardError.UPSTREAM_BUSY, is_reused=False)
@@ -89,13 +102,16 @@ class UpstreamPool:
         """Forget an exchange that waits for a connection."""
         connection = self._dialing.pop(exchange, None)
         if connection is not None:
+            self._counts.connecting -= 1
             connection.cancel()
         elif exchange in self._queue:
             self._queue.remove(exchange)
             self._plane.counters.upstream_queued_now -= 1
+            self._counts.waiting -= 1
 
     def _dial(self, exchange: Exchange) -> None:
         self.size += 1
+        self._counts.size += 1
         counters = self._plane.counters
         counters.upstream_connects += 1
         counters.upstream_connections_now += 1
@@ -103,6 +119,7 @@ class UpstreamPool:
             self._plane.spare_upstream()
         connection = UpstreamConnection(self, self._plane, self._instance.instance)
         self._dialing[exchange] = connection
+        self._counts.connecting += 1
         exchange.connecting()
         connection.dial(exchange)
 
@@ -111,6 +128,7 @@ class UpstreamPool:
     def connection_made(self, connection: UpstreamConnection, exchange: Exchange) -> None:
         """Give a connection that was opened for `exchange` to it."""
         del self._dialing[exchange]
+        self._counts.connecting -= 1
         if not connection.is_alive():
             # Over already, or it greets: either way what it has said would answer no request.
             connection.discard()
@@ -123,6 +141,7 @@ class UpstreamPool:
         """Tell `exchange` why its connection could not be opened."""
         self._plane.counters.upstream_connects_failed += 1
         if self._dialing.pop(exchange, None) is not None:
+            self._counts.connecting -= 1
             exchange.upstream_failed(error, is_reused=False)
 
     def release(self, connection: UpstreamConnection) -> None:
@@ -143,11 +162,13 @@ class UpstreamPool:
             connection.close()
         else:
             self._idle.append(connection)
+            self._counts.idle += 1
 
     def forget(self, connection: UpstreamConnection) -> None:
         """Lend an idle connection to nobody any more."""
         if connection in self._idle:
             self._idle.remove(connection)
+            self._counts.idle -= 1
 
     def closed(self, connection: UpstreamConnection) -> None:
         """Note that a connection, opened or not, is no more; whoever is queued may have its place."""
@@ -163,6 +184,7 @@ class UpstreamPool:
 
     def _vacate(self) -> None:
         self.size -= 1
+        self._counts.size -= 1
         if self._queue:
             self._dial(self._dequeue())
         elif not self.size:
@@ -173,27 +195,44 @@ class UpstreamPool:
 
     def _dequeue(self) -> Exchange:
         self._plane.counters.upstream_queued_now -= 1
+        self._counts.waiting -= 1
         return self._queue.popleft()
 
     # Ageing
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long, or all where the instance is gone."""
+        if self._instance.instance.service_id != self._service_id:
+            self._move()
         if self._instance.retired:
             self.close_idle()
             return
         for connection in [one for one in self._idle if one.idle_until <= now]:
             self._idle.remove(connection)
+            self._counts.idle -= 1
             connection.close()
+
+    def _move(self) -> None:
+        """Count for the service that the instance belongs to now."""
+        self._service_id = self._instance.instance.service_id
+        counts = self._plane.counters.pools_of(self._service_id)
+        for one, sign in ((self._counts, -1), (counts, 1)):
+            one.connecting += sign * len(self._dialing)
+            one.idle += sign * len(self._idle)
+            one.size += sign * self.size
+            one.waiting += sign * len(self._queue)
+        self._counts = counts
 
     def close_oldest(self) -> bool:
         """Close the connection that has been idle longest; False where none is."""
         if not self._idle:
             return False
+        self._counts.idle -= 1
         self._idle.pop(0).close()
         return True
 
     def close_idle(self) -> None:
         """Close every connection that carries no exchange."""
         while self._idle:
+            self._counts.idle -= 1
             self._idle.pop().close()

@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 
 from fengling_gateway.model.problems import label
 from fengling_gateway.observability import metrics
+from fengling_gateway.observability.connection_metrics import connection_metrics
 from fengling_gateway.observability.families import by_label, cumulated, parts, single
 from fengling_gateway.observability.sums import NOTHING, Values, together
-from fengling_gateway.observability.upstream_metrics import upstream_metrics
 
 _DROPPED_PREFIX: Final = "messages_dropped:"
 
@@ -81,7 +81,7 @@ class _Metrics:
         for name, declared in metrics.SERVICE_HISTOGRAMS.items():
             yield from parts(declared.histogram, self._of_services(name))
         yield from self._plain_worker_values()
-        yield from upstream_metrics(self._workers)
+        yield from connection_metrics(self._workers)
         yield self._by_name(metrics.HANDSHAKES_FAILED, "tls_handshakes_failed")
         yield self._by_name(metrics.CREDENTIALS_REFUSED, "credentials_refused")
         yield from self._worker_states()

@@ -292,6 +292,27 @@ WORKER_REFUSED: Final = Declared(
     _WORKER,
 )
 
+CONNECTION_STATES: Final = ("idle", "serving", "tunnel", "handshake")
+CONNECTIONS_BY_STATE: Final = Declared(
+    "fengling_http_connections_by_state",
+    "Client connections of this host by what they do: idle (between requests, in the midst of a "
+    "head, or closing), serving (a request is under way), tunnel (WebSockets and other "
+    "upgrades), handshake (TLS or a PROXY header is under way).",
+    ("state",),
+)
+POOL_STATES: Final = ("idle", "busy", "connecting")
+POOL_CONNECTIONS: Final = Declared(
+    "fengling_upstream_pool_connections",
+    "Connections from this host to the instances of a service: idle (kept for the next request), "
+    "busy (a request is under way), connecting. Tunnels are left out: they take no place in a "
+    "pool. Services without a name of their own here count as the service other.",
+    ("service", "state"),
+)
+POOL_WAITING: Final = Declared(
+    "fengling_upstream_pool_waiting_requests",
+    "Requests that wait for a connection to an instance, because all that it may have are busy.",
+    ("service",),
+)
 INSTANCES: Final = Declared(
     "fengling_upstream_instances",
     "Instances that a service has in the configuration. Services that are switched off there "

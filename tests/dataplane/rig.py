@@ -281,8 +281,10 @@ class Rig:
         self.settle()
         self._listening.close()
         assert not self.reactor.getDelayedCalls(), self.reactor.getDelayedCalls()
-        assert self.counters()["in_flight_now"] == 0
-        assert self.counters()["connections_now"] == 0
+        counters = self.counters()
+        for name in ("in_flight_now", "connections_now", "opening_now", "tunnels_now"):
+            assert counters[name] == 0, name
+        assert not any(map(any, counters["pools_now"].values())), counters["pools_now"]
 
 
 def make_rig(*more: Entity, **settings: Any) -> Rig:

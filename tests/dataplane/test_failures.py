@@ -691,6 +691,7 @@ class ClientGoneTests(FailureCase):
         drained = rig.plane.start_draining(10.0)
         self.assertRaises(RuntimeError, client.lose)
         self.successResultOf(drained)
+        rig.refuse()  # what could not be given up ends at last
 
     def test_in_the_middle_of_the_answer(self) -> None:
         """The rest of the answer is not fetched."""

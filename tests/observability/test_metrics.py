@@ -258,6 +258,30 @@ def test_many_samples_come_in_pieces_of_one_metric() -> None:
     assert len(set(headers)) == len(headers)
 
 
+def test_connections_of_clients_are_told_by_state() -> None:
+    """Of the host: each is in one state, and all states are shown."""
+    values = {"connections_now": 20, "in_flight_now": 9, "tunnels_now": 4, "opening_now": 3}
+    found = rendered({"w0": {**worker_counters(), **values}, "w1": {**Counters().to_json()}})
+    name = "fengling_http_connections_by_state"
+    states = {dict(labels)["state"]: value for (one, labels), value in found.items() if one == name}
+    assert states == {"idle": 8, "serving": 5, "tunnel": 4, "handshake": 3}
+
+
+def test_connections_to_instances_are_told_by_service() -> None:
+    """Those of all workers."""
+    found = rendered(
+        {
+            "w0": {**worker_counters(), "pools_now": {"a": [5, 2, 1, 7], "other": [1, 0, 0, 0]}},
+            "w1": {**worker_counters(), "pools_now": {"a": [1, 1, 1, 1]}},
+        }
+    )
+    name = "fengling_upstream_pool_connections"
+    of_a = [found[name, (("service", "a"), ("state", one))] for one in metrics.POOL_STATES]
+    assert of_a == [6, 3, 2]
+    assert found[name, (("service", "other"), ("state", "idle"))] == 1
+    assert found["fengling_upstream_pool_waiting_requests", (("service", "a"),)] == 8
+
+
 def test_available_instances_are_those_of_the_worker_that_has_the_fewest() -> None:
     """Both numbers are of the same worker: while a change spreads, they differ."""
     found = rendered(
@@ -337,7 +361,8 @@ def test_every_plain_counter_of_a_data_plane_is_a_metric() -> None:
         "bounds",
         "services",
     }
-    plain.remove("tls_handshakes_failed")  # a metric of its own, by kind
+    # Metrics of their own, by kind, by service and by state.
+    plain -= {"tls_handshakes_failed", "pools_now", "opening_now"}
     assert plain == metrics.WORKER_COUNTERS.keys() | metrics.WORKER_GAUGES.keys()
 
 
