@@ -252,6 +252,10 @@ class Admission:
             self.refused = "other_issuer" if principal.method == "jwt" else "other_method"
             self._refuse(requirement, ForwardError.INVALID_TOKEN, _INVALID)
             return
+        if principal.method == "jwt":
+            plane.identities.tokens_accepted += 1
+        else:
+            plane.identities.keys_accepted += 1
         self._principal = principal
         self._proof = proof
         self.identity = principal.pairs

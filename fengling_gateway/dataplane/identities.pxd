@@ -10,6 +10,7 @@ cdef class Identities:
     cdef dict _waiting
     cdef public object want_keys
     cdef public dict refused
+    cdef public long long keys_accepted, tokens_accepted
     cdef public bint is_asked_again
 
     cpdef verify(self, bytes proof, bint is_key, double now)

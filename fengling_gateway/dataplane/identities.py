@@ -44,6 +44,7 @@ class Identities:
             whether waiting for it may help.
         is_asked_again: whether keys have arrived that requests wait for.
         refused: how many credentials were, by the code of `TokenError`.
+        tokens_accepted, keys_accepted: how many were good, and of a kind that was asked for.
     """
 
     __slots__ = (
@@ -59,7 +60,9 @@ class Identities:
         "_transform",
         "_waiting",
         "is_asked_again",
+        "keys_accepted",
         "refused",
+        "tokens_accepted",
         "want_keys",
     )
 
@@ -67,6 +70,7 @@ class Identities:
         self._tokens = TokenCache()
         self.want_keys: Callable[[str], bool] = _nobody_fetches
         self.refused: dict[str, int] = {}
+        self.tokens_accepted = self.keys_accepted = 0
         self._issuer_rows: Any = None
         self._configured_names: frozenset[str] = frozenset()
         self._offered_names: frozenset[str] = frozenset()

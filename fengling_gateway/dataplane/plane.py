@@ -164,7 +164,13 @@ class DataPlane:
             counters.access_log_lines = self._access_log.lines
             counters.access_log_dropped = self._access_log_writer.dropped
         values = {**counters.to_json(), **self._state.limit_table.counters()}
-        values["credentials_refused"] = dict(self._state.identities.refused)
+        identities = self._state.identities
+        values["credentials_refused"] = dict(identities.refused)
+        values["credentials_accepted"] = {
+            "jwt": identities.tokens_accepted,
+            "api_key": identities.keys_accepted,
+        }
+        values["limit_decisions"] = self._state.limit_table.decisions()
         values["tunnels_now"] = len(self._state.tunnels)
         values["instances_now"] = self._state.availability.standings
         counters.make_room(self._state.snapshot.names)

@@ -31,6 +31,8 @@ class LimitTable:
 
     Attributes:
         ledger: what is to be told of global limits.
+        local_allowed, local_refused, global_allowed, global_refused: requests that a limit has
+            let in or not, whatever the other limits of a request said.
     """
 
     def __init__(self, *, workers: int = 1, max_keys: int = MAX_KEYS) -> None:
@@ -43,6 +45,8 @@ class LimitTable:
         self._most_each = max_keys
         self._known = self._known_before = 0
         self._unaged: list[str] = []
+        self.local_allowed = self.local_refused = 0
+        self.global_allowed = self.global_refused = 0
         self.ledger = Ledger(max_keys)
 
     def __repr__(self) -> str:
@@ -64,7 +68,20 @@ class LimitTable:
         counts = self._counts.get(limit.id)
         if counts is None:
             counts = self._begin(limit, now)
-        return counts.take(key, now)
+        wait = counts.take(key, now)
+        self._decided(limit, wait)
+        return wait
+
+    def _decided(self, limit: Limit, wait: float) -> None:
+        if limit.is_global:
+            if wait == 0.0:
+                self.global_allowed += 1
+            else:
+                self.global_refused += 1
+        elif wait == 0.0:
+            self.local_allowed += 1
+        else:
+            self.local_refused += 1
 
     def take_all(self, limits: Sequence[Limit], keys: Sequence[bytes], now: float) -> float:
         """
@@ -81,12 +98,15 @@ class LimitTable:
             if counts is None:
                 counts = self._begin(limit, now)
             wait = counts.wait(key, now)
+            if wait != 0.0:
+                self._decided(limit, wait)
             if wait < 0.0:
                 return wait
             longest = max(longest, wait)
         if longest == 0.0:
             for limit, key in zip(limits, keys, strict=True):
                 self._counts[limit.id].take(key, now)
+                self._decided(limit, 0.0)
         return longest
 
     def pairs(self, limits: Sequence[Limit], keys: Sequence[bytes], now: float) -> list[Pair]:
@@ -145,6 +165,15 @@ class LimitTable:
         some, self._unaged = self._unaged[:AGED_AT_ONCE], self._unaged[AGED_AT_ONCE:]
         for name in some:
             self._age(name, self._counts[name], now)
+
+    def decisions(self) -> dict[str, int]:
+        """Return what limits have decided, by scope and decision with a blank between them."""
+        return {
+            "local allowed": self.local_allowed,
+            "local refused": self.local_refused,
+            "global allowed": self.global_allowed,
+            "global refused": self.global_refused,
+        }
 
     def counters(self) -> dict[str, int]:
         """

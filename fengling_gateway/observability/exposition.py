@@ -83,7 +83,9 @@ class _Metrics:
         yield from self._plain_worker_values()
         yield from connection_metrics(self._workers)
         yield self._by_name(metrics.HANDSHAKES_FAILED, "tls_handshakes_failed")
+        yield self._by_name(metrics.CREDENTIALS_ACCEPTED, "credentials_accepted")
         yield self._by_name(metrics.CREDENTIALS_REFUSED, "credentials_refused")
+        yield self._limit_decisions()
         yield from self._worker_states()
         yield from self._config()
         yield from self._overrides()
@@ -118,6 +120,13 @@ class _Metrics:
         counter = declared.counter()
         for kind, count in sorted(self._host.get(name, {}).items()):
             counter.add_metric([kind], count)
+        return counter
+
+    def _limit_decisions(self) -> Metric:
+        counter = metrics.LIMIT_REQUESTS.counter()
+        for name, count in self._host.get("limit_decisions", {}).items():
+            scope, _, decision = name.partition(" ")
+            counter.add_metric([decision, scope], count)
         return counter
 
     def _plain_worker_values(self) -> Iterator[Metric]:

@@ -81,12 +81,27 @@ SERVICE_HISTOGRAMS: Final = {
 TIMES: Final = ("latency", "first_byte")
 """Those that count seconds; the others count bytes."""
 
+CREDENTIALS_ACCEPTED: Final = Declared(
+    "fengling_http_credentials_accepted_total",
+    "Requests whose credentials were good, by method: jwt (a token) or api_key. Whoever sent them "
+    "may still have been refused for what they asked.",
+    ("method",),
+)
 CREDENTIALS_REFUSED: Final = Declared(
     "fengling_http_credentials_refused_total",
     "Requests whose token or API key was not good, by reason: malformed, unknown_issuer, "
     "unknown_key, wrong_algorithm, wrong_signature, wrong_claims (audience, lifetime, what is "
     "required), expired, not_yet_valid, revoked, other_issuer, other_method (than the route takes).",
     ("reason",),
+)
+
+LIMIT_REQUESTS: Final = Declared(
+    "fengling_limit_requests_total",
+    "What rate limits have decided: allowed or refused (429, or 503 where Redis is away and the "
+    "limit says deny); by scope: local (the limit of this host) or global (all hosts count "
+    "together, over Redis). A request with several limits counts once for each that let it in, "
+    "or refused it.",
+    ("decision", "scope"),
 )
 
 HANDSHAKES_FAILED: Final = Declared(

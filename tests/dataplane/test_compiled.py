@@ -22,6 +22,7 @@ TESTS = [
     "tests/dataplane/test_guard_attacks.py",
     "tests/dataplane/test_failures.py",
     "tests/dataplane/test_connections.py",
+    "tests/dataplane/test_connection_counts.py",
     "tests/dataplane/test_counters.py",
     "tests/dataplane/test_debug.py",
     "tests/dataplane/test_ejection.py",

@@ -86,6 +86,14 @@ class TokenTests(GuardCase):
         self.assertEqual(head[b"x-tenant-id"], b"blue")
         self.assertNotIn(b"authorization", head)
 
+    def test_good_tokens_are_counted(self) -> None:
+        """Once each, and no bad ones."""
+        rig = self.guarded(auth=REQUIRED)
+        self.assertEqual(rig.counters()["credentials_accepted"], {"jwt": 0, "api_key": 0})
+        rig.ask(with_token(token(key=rsa_key(number=1))))
+        self.passed(rig, with_token())
+        self.assertEqual(rig.counters()["credentials_accepted"], {"jwt": 1, "api_key": 0})
+
     def test_token_is_forwarded_where_the_route_says_so(self) -> None:
         """Some instances look for themselves."""
         head = self.passed(self.guarded(auth={**REQUIRED, "forward": True}), with_token())
@@ -299,7 +307,9 @@ class ApiKeyTests(GuardCase):
     def test_key_says_who_asks(self) -> None:
         """Its client; the key goes no further."""
         for line in (b"X-Api-Key: " + self.key, b"Authorization: Bearer " + self.key):
-            head = self.passed(self.keyed(), get(line))
+            rig = self.keyed()
+            head = self.passed(rig, get(line))
+            self.assertEqual(rig.counters()["credentials_accepted"], {"jwt": 0, "api_key": 1})
             self.assertEqual(head[b"x-user-id"], b"shop")
             self.assertEqual(head[b"x-roles"], b"buyer")
             self.assertEqual(head[b"x-tenant-id"], b"blue")

@@ -210,6 +210,43 @@ class SeveralLimitsTests:
         assert table.pairs(both, [KEY, KEY], T0) == []
 
 
+class DecisionTests:
+    def test_decisions_are_counted(self) -> None:
+        """By what they are; nothing is taken where nobody knows what is left."""
+        table = LimitTable()
+        let_in(table, limit(rate="5/h"), 7, T0)
+        assert table.decisions() == {
+            "local allowed": 5,
+            "local refused": 2,
+            "global allowed": 0,
+            "global refused": 0,
+        }
+        shared = limit(rate="3/h", where="global", on_redis_failure="allow")
+        denying = limit(rate="3/h", where="global", on_redis_failure="deny")
+        let_in(table, shared, 4, T0)
+        let_in(table, denying, 2, T0)
+        assert table.decisions()["global allowed"] == 4
+        assert table.decisions()["global refused"] == 2
+
+    def test_each_limit_of_a_request_decides(self) -> None:
+        """Which of them refused it is what somebody wants to know."""
+        table = LimitTable()
+        one, two = limits({"rate": "3/h"}, {"rate": "2/h", "where": "global"})
+        table.ledger.is_reachable = True
+        for _ in range(4):
+            table.take_all((one, two), [KEY, KEY], T0)
+        assert table.decisions() == {
+            "local allowed": 2,
+            "local refused": 0,
+            "global allowed": 2,
+            "global refused": 2,
+        }
+        table.ledger.is_reachable = False
+        (denying,) = limits({"rate": "2/h", "where": "global", "on_redis_failure": "deny"})
+        table.take_all((one, denying), [KEY, KEY], T0)
+        assert table.decisions()["global refused"] == 3
+
+
 class AtOnceTests:
     def test_so_many_are_under_way_and_no_more(self) -> None:
         """Until one is over."""

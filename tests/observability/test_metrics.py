@@ -321,6 +321,30 @@ def test_refused_credentials_are_told_apart() -> None:
     assert found["fengling_http_credentials_refused_total", labels] == 2
 
 
+def test_accepted_credentials_and_decisions_of_limits_are_told() -> None:
+    """What has been let in is what makes refusals many or few."""
+    values = {
+        **Counters().to_json(),
+        "credentials_accepted": {"jwt": 2, "api_key": 0},
+        "limit_decisions": LimitTable().decisions() | {"global refused": 3},
+    }
+    found = rendered({"w0": values, "w1": values})
+    name = "fengling_http_credentials_accepted_total"
+    assert (found[name, (("method", "jwt"),)], found[name, (("method", "api_key"),)]) == (4, 0)
+    name = "fengling_limit_requests_total"
+    decided = {
+        (dict(labels)["scope"], dict(labels)["decision"]): value
+        for (one, labels), value in found.items()
+        if one == name
+    }
+    assert decided == {
+        ("local", "allowed"): 0,
+        ("local", "refused"): 0,
+        ("global", "allowed"): 0,
+        ("global", "refused"): 6,
+    }
+
+
 def test_pairs_without_series_of_their_own_are_told() -> None:
     """By how many there are, beside what they have counted together."""
     counters = Counters(max_pairs=1)
