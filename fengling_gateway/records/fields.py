@@ -47,9 +47,7 @@ FIELDS: Final = {
     "client": Field("client", SAFE, "the client's address, by what trusted proxies say"),
     "peer": Field("peer", SAFE, "the address that the connection came from"),
     "listener": Field("listener", SAFE, "by its name in the settings"),
-    "scheme": Field(
-        "scheme.decode()", SAFE, "`http` or `https`, as the client came to the gateway"
-    ),
+    "scheme": Field("text(scheme)", TEXT, "`http` or `https`, as the client came to the gateway"),
     "protocol": Field("f'HTTP/1.{head.minor}' if head else None", TEXT, "`HTTP/1.1`"),
     "method": Field("text(head.method) if head else None", TEXT, "as it was sent"),
     "host": Field("text(head.host_header) if head else None", TEXT, "of the Host header"),
