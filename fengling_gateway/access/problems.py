@@ -25,6 +25,7 @@ TITLES: Final = {
     "foreign_origin": (403, "It was not asked for by a page of the console"),
     "not_found": (404, "There is nothing here"),
     "not_served": (404, "It is not served here"),
+    "not_kept": (404, "No such exchange is kept here"),
     "forgotten": (410, "The log no longer has it"),
     "method_not_allowed": (405, "The method is not supported here"),
     "conflict": (409, "It cannot be done in the present state"),

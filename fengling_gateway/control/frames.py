@@ -30,6 +30,9 @@ MAX_SPANS: Final = 64
 MAX_TAPPED: Final = 64
 """In one message: mostly 45 KiB."""
 
+MAX_RECORDS: Final = 32
+"""In one message: some 24 KiB, and never more than 200 KiB."""
+
 
 @unique
 class Message(IntEnum):
@@ -130,6 +133,14 @@ class Message(IntEnum):
 
     `id`; `requests`: documents as of `records.plain.to_json`, at most `MAX_TAPPED`;
     `left_out`: how many more there were since the last one, by the bounds of `worker.taps`.
+    """
+    RECORDS = 25
+    """
+    W→S: exchanges that failed, or were slow, and how many more there were since the last one.
+
+    `records`: of `records.plain.to_json`, with `kind` (`records.notable`) and `worker`, at most
+    `MAX_RECORDS`; `left_out`: the others, by error or kind. Within a second, and never more than
+    a worker's budget of them; it leaves out, too, what its supervisor does not take in time.
     """
 
 

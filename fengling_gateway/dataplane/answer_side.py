@@ -256,7 +256,7 @@ class AnswerSide(RequestSide):
             self._sent,
         )
         if plane.tell_ended is not None and (
-            error is not None or seconds >= plane.tells_slower_than
+            error is not None or status >= 500 or seconds >= plane.tells_slower_than
         ):
             plane.tell_ended(self._ended(status, seconds, error))
         if self._traced is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from fengling_gateway.records.ended import Ended
+from fengling_gateway.records.notable import SERVER_ERROR
 
 if TYPE_CHECKING:
     from fengling_gateway.dataplane.state import PlaneState
@@ -39,7 +40,8 @@ class Recipients:
 
         Args:
             slower_than: seconds that one has to have taken (`ALL`: it need not); of those
-                that have failed all are told (`NEVER`: only these).
+                that have failed, or were answered with 500 or more, all are told (`NEVER`:
+                only these).
         """
         self._wanted[tell] = slower_than
         self._settle()
@@ -60,7 +62,7 @@ class Recipients:
             state.tell_ended = self._tell
 
     def _tell(self, one: Ended) -> None:
-        has_failed, seconds = one.error is not None, one.seconds
+        has_failed, seconds = one.error is not None or one.status >= SERVER_ERROR, one.seconds
         # (A copy: one that is told may have itself removed.)
         for tell, slower_than in tuple(self._wanted.items()):
             if has_failed or seconds >= slower_than:

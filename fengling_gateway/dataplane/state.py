@@ -74,9 +74,9 @@ class PlaneState:
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
         debug_id_in: returns the id in the value of a good debug header, else None; set from outside.
-        tell_ended: is told of exchanges that have ended: of those that have failed, and
-            those that took `tells_slower_than` seconds or longer; see `Recipients`, which
-            sets both. None: nobody wants to know.
+        tell_ended: is told of exchanges that have ended: of those that have failed or were
+            answered with 500 or more, and those that took `tells_slower_than` seconds or
+            longer; see `Recipients`, which sets both. None: nobody wants to know.
         passive: what requests show of instances, and who is ejected for it.
         pseudonym: what this gateway calls itself in Via headers.
         via, via_1_0: the Via header of a request that has none, and of one of HTTP/1.0.

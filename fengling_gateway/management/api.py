@@ -37,7 +37,7 @@ from fengling_gateway.access.verifiers import as_kept
 from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import Operator
 from fengling_gateway.http.problem import CONTENT_TYPE
-from fengling_gateway.management import listing
+from fengling_gateway.management import failures, listing
 from fengling_gateway.management.gateway import ManagedGateway
 from fengling_gateway.management.openapi import document
 from fengling_gateway.management.tap_request import FIELDS, tap_asked
@@ -90,6 +90,7 @@ class ManagementApi:
         self._gateway = gateway
         self._trail = trail
         self._clock = clock
+        self._wall_clock = wall_clock
         self._refusals = refusals
         self._listing = listing.Listing(gateway.refusal)
 
@@ -153,6 +154,27 @@ class ManagementApi:
         _may_run(request)
         no_other_parameters(request, set())
         return _json(request, await maybeDeferred(self._gateway.debug))
+
+    @app.route("/api/gateway/errors", methods=["GET"])
+    async def errors(self, request: Any) -> bytes:
+        asked = failures.Asked(request, access_of(request), self._gateway, self._wall_clock())
+        for _ in asked.looking():
+            await deferLater(self._clock, 0)
+        return _json(request, asked.answer())
+
+    @app.route("/api/gateway/exchanges/<exchange_id>")
+    def exchange(self, request: Any, exchange_id: str) -> bytes:
+        _only_get(request)
+        no_other_parameters(request, set())
+        access = access_of(request)
+        found = failures.exchanges_by_id(access, self._gateway, exchange_id)
+        if found:
+            return _json(request, {"items": found})
+        if failures.is_of_others(self._gateway, exchange_id):
+            access.kept_from()
+            self._refusals["other_tenant"] += 1
+        now = self._wall_clock()
+        raise ProblemError("not_kept", **failures.why_not(access, self._gateway, now))
 
     @app.route("/api/gateway/audit", methods=["GET"])
     def audit(self, request: Any) -> bytes:

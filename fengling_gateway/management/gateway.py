@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from twisted.internet.defer import Deferred
 
 from fengling_gateway.model.entity import Key
+from fengling_gateway.records.ring import Ring
 
 Wait = Literal["none", "node", "all"]
 
@@ -152,6 +153,9 @@ class ManagedGateway(Protocol):
         Raises:
             ValueError: there are as many as there may be.
         """
+
+    def exchanges(self) -> Ring:
+        """Return the exchanges that failed or were slow, as far as they are kept; to be read only."""
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether every worker serves one good configuration and clients may come, and why not."""

@@ -28,10 +28,20 @@ from fengling_gateway.access.parameters import (
     MAX_REVISION,
     TIMEOUT,
 )
+from fengling_gateway.management.failures import (
+    ANY_REQUEST_ID,
+    ERROR,
+    MAX_NUMBER,
+    REQUEST_ID,
+    STATUS,
+    TIME,
+)
 from fengling_gateway.management.listing import KINDS
 from fengling_gateway.management.tap_request import BODY as TAP
 from fengling_gateway.management.tap_stream import CONTENT_TYPE as LINES
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
+from fengling_gateway.records import notable
+from fengling_gateway.records.blame import Fault
 
 _WORKERS: Final[Schema] = {
     "type": "object",
@@ -123,6 +133,105 @@ _DEBUG: Final[Schema] = {
                 "properties": {"worker": TEXT, "state": TEXT, **_PROCESS["properties"]},
             },
         },
+    },
+}
+_NULL_TEXT: Final[Schema] = {"type": ["string", "null"]}
+_NULL_NUMBER: Final[Schema] = {"type": ["number", "null"]}
+_AT: Final[Schema] = {"type": "number", "description": "Seconds since the epoch."}
+_FAULT: Final[Schema] = {
+    "enum": [one.value for one in Fault],
+    "description": "Whose it most likely is; operator: of whoever configures.",
+}
+_ATTEMPT: Final[Schema] = {
+    "type": "object",
+    "required": ["instance", "address", "error", "began_ms", "connect_ms", "ms"],
+    "properties": {
+        "instance": _NULL_TEXT,
+        "address": _NULL_TEXT,
+        "error": {**_NULL_TEXT, "description": "Null: it was answered, or was not to blame."},
+        "began_ms": {"type": "number", "description": "After the request."},
+        "connect_ms": {**_NULL_NUMBER, "description": "Until it had a connection."},
+        "ms": {**_NULL_NUMBER, "description": "Until its answer began, or it failed."},
+    },
+}
+_EXCHANGE: Final[Schema] = {
+    "type": "object",
+    "description": "An exchange that failed (error), was answered with 500 or more, or was slow.",
+    "required": [
+        *("number", "kind", "at", "request_id", "status", "error", "fault", "means", "route"),
+        *("service", "attempts", "duration_ms", "waited_ms"),
+    ],
+    "properties": {
+        "number": {"type": "integer"},
+        "kind": {"enum": list(notable.KINDS)},
+        "at": _AT,
+        "request_id": TEXT,
+        "status": {"type": "integer"},
+        "error": {**_NULL_TEXT, "description": "Its code."},
+        "fault": _FAULT,
+        "means": TEXT,
+        "duration_ms": {"type": "number"},
+        "waited_ms": {"type": "number", "description": "Until the answer's first byte."},
+        "attempts": {"type": "array", "items": _ATTEMPT},
+        **dict.fromkeys(
+            (
+                *("method", "host", "target", "protocol", "user_agent", "route", "service"),
+                *("tenant", "subject", "trace_id", "worker", "peer", "listener"),
+            ),
+            _NULL_TEXT,
+        ),
+    },
+}
+_LEFT_OUT: Final[Schema] = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": "integer"},
+    "description": "By error or kind, how many there were in a flood that are not kept; null for "
+    "who sees some tenants only.",
+}
+_ERRORS: Final[Schema] = {
+    "type": "object",
+    "required": ["items", "next", "count", "summary", "groups", "now", "ring", "left_out"],
+    "properties": {
+        "items": {"type": "array", "items": _EXCHANGE},
+        "next": {"type": ["integer", "null"], "description": "Continue with after=<this>."},
+        "count": {"type": "integer", "description": "That were found, on all pages."},
+        "summary": {
+            "type": "array",
+            "description": "By error, service and instance, most frequent first.",
+            "items": {
+                "type": "object",
+                "required": ["kind", "error", "fault", "means", "count", "first_at", "last_at"],
+                "properties": {
+                    "kind": {"enum": list(notable.KINDS)},
+                    "error": _NULL_TEXT,
+                    "status": {"type": ["integer", "null"]},
+                    "service": _NULL_TEXT,
+                    "instance": _NULL_TEXT,
+                    "fault": _FAULT,
+                    "means": TEXT,
+                    "count": {"type": "integer"},
+                    "first_at": _AT,
+                    "last_at": _AT,
+                    "newest": {**TEXT, "description": "The request id of the newest."},
+                    "routes": {"type": "array", "items": TEXT},
+                },
+            },
+        },
+        "groups": {"type": "integer", "description": "How many, also beyond the summary."},
+        "now": _AT,
+        "ring": {"type": ["object", "null"], "description": "How much is kept."},
+        "left_out": _LEFT_OUT,
+    },
+}
+_EXCHANGES: Final[Schema] = {
+    "type": "object",
+    "required": ["items"],
+    "properties": {
+        "items": {
+            "type": "array",
+            "items": _EXCHANGE,
+            "description": "Newest first: a client may send a request id more than once.",
+        }
     },
 }
 _AUDIT: Final[Schema] = {
@@ -276,6 +385,7 @@ def _reads() -> Schema:
             _DEBUG,
         )
     }
+    paths |= _failures(limit)
     paths["/api/gateway/audit"] = {
         "get": _operation(
             "Who changed what here, and who tried and was refused, the newest first",
@@ -307,6 +417,41 @@ def _reads() -> Schema:
             )
         }
     return paths
+
+
+def _failures(limit: Schema) -> Schema:
+    when = "Seconds since the epoch, or how long ago: 10m."
+    parameters = [
+        parameter("since", whole(TIME), when),
+        parameter("until", whole(TIME), when),
+        parameter("kind", {"enum": list(notable.KINDS)}),
+        parameter("error", whole(ERROR)),
+        parameter("status", whole(STATUS)),
+        *(parameter(name, whole(ID)) for name in ("route", "service", "instance")),
+        parameter("request_id", whole(ANY_REQUEST_ID)),
+        parameter("limit", limit),
+        parameter("after", {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}),
+    ]
+    return {
+        "/api/gateway/errors": {
+            "get": _operation(
+                "Exchanges that failed or were slow on this node, newest first, and whose fault "
+                "that was; who sees some tenants only is told of theirs",
+                READ,
+                _ERRORS,
+                parameters=parameters,
+            )
+        },
+        "/api/gateway/exchanges/{id}": {
+            "get": _operation(
+                "One such exchange, by its request id",
+                READ,
+                _EXCHANGES,
+                parameters=[in_path("id", whole(REQUEST_ID))],
+                problems=("not_kept",),
+            )
+        },
+    }
 
 
 def _writes() -> Schema:

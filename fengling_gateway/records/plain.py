@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.records.fields import document, ms, text
+from fengling_gateway.records.notable import waited
 from fengling_gateway.records.redaction import Redaction
 
 MAX_TARGET: Final = 1024
@@ -25,16 +26,17 @@ def to_json(ended: Ended, redaction: Redaction) -> dict[str, Any]:
     Return what is told of an exchange: at most some 6 KiB, and mostly 700 bytes.
 
     ``at`` is in seconds since the epoch, times that end in ``_ms`` are in milliseconds. What
-    is not there is null. ``attempts`` are as in `fields.document`, oldest first. ``asked``: how
-    many there were.
+    is not there is null. ``waited_ms``: until the first byte of the answer. ``attempts`` are as
+    in `fields.document`, oldest first. ``asked``: how many there were.
     """
     head, error = ended.head, ended.error
     return {
         "request_id": _short(ended.request_id),
         "at": round(ended.at, 3),
         "duration_ms": ms(ended.seconds),
+        "waited_ms": ms(waited(ended)),
         "method": None if head is None else _short(head.method),
-        "scheme": ended.scheme.decode(),
+        "scheme": _short(ended.scheme),
         "host": None if head is None else _short(head.host_header),
         "target": None if head is None else _short(redaction.target(head.target), MAX_TARGET),
         "protocol": None if head is None else f"HTTP/1.{head.minor}",

@@ -538,6 +538,30 @@ class TracingSettings(Section):
         return parse_headers(self.headers)
 
 
+class FailureSettings(Section):
+    """Requests that failed or were slow, kept for a while: fenglingctl errors, fenglingctl why."""
+
+    kept: int = Field(
+        default=10_000,
+        ge=100,
+        le=1_000_000,
+        description="The newest so many, in memory; they survive a restart of workers.",
+    )
+    kept_bytes: Size = Field(
+        default=16 << 20, ge=1 << 20, description="The same in bytes, of some 1.5 KiB a request."
+    )
+    per_second: Annotated[float, Field(ge=0.1, le=10_000, allow_inf_nan=False)] = Field(
+        default=15.0,
+        description="Of one error, so many a second are kept, after ten times as many at once, "
+        "which all workers share; of all errors together four times as many. Others are counted.",
+    )
+    slower_than: Grace = Field(
+        default=10.0,
+        description="Requests whose answer's first byte takes so long are slow: they are kept, "
+        "and logged (request.slow). Tunnels and streams are not for being long. 0s: none are.",
+    )
+
+
 class DebugSettings(Section):
     """For looking closely."""
 
@@ -645,6 +669,7 @@ class GatewaySettings(ProgramSettings):
     log: LogSettings = LogSettings()
     tracing: TracingSettings = TracingSettings()
     access_log: AccessLogSettings = AccessLogSettings()
+    failures: FailureSettings = FailureSettings()
     debug: DebugSettings = DebugSettings()
     transport: TransportSettings = TransportSettings()
 

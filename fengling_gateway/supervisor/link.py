@@ -87,6 +87,10 @@ class LinkUser(Protocol):
 
     def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None: ...
 
+    def worker_failed_requests(
+        self, link: WorkerLink, records: list[Any], left_out: dict[str, int]
+    ) -> None: ...
+
     def worker_closed(self, link: WorkerLink) -> None: ...
 
     def worker_lost(self, link: WorkerLink) -> None: ...
@@ -254,6 +258,9 @@ class WorkerLink:
     def _tapped(self, values: dict[str, Any]) -> None:
         self._user.worker_tapped(self, values)
 
+    def _records(self, values: dict[str, Any]) -> None:
+        self._user.worker_failed_requests(self, values["records"], values["left_out"])
+
     def _catch_up(self, values: dict[str, Any]) -> None:
         self._user.worker_asked(
             self,
@@ -293,6 +300,7 @@ _ON_MESSAGE: Final[dict[Message, Callable[[WorkerLink, dict[str, Any]], None]]] 
     Message.KEY_WANTED: WorkerLink._key_wanted,
     Message.EVIDENCE: WorkerLink._evidence,
     Message.TAPPED: WorkerLink._tapped,
+    Message.RECORDS: WorkerLink._records,
     Message.HEARTBEAT: WorkerLink._heartbeat,
     Message.CLOSED: WorkerLink._closed,
     Message.DRAINED: WorkerLink._drained,

@@ -31,6 +31,7 @@ from fengling_gateway.supervisor.counted import Counted
 from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.distribution import Distribution
 from fengling_gateway.supervisor.evidence import Evidence
+from fengling_gateway.supervisor.failures import Failures, FailureSettings
 from fengling_gateway.supervisor.key_sets import KeySets
 from fengling_gateway.supervisor.last_resort import LastResort
 from fengling_gateway.supervisor.launch import Launched
@@ -72,6 +73,7 @@ class SupervisorSettings:
     """What to do about a revision that is held; ``{revision}`` is its number."""
     reload: ReloadSettings = field(default_factory=ReloadSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
+    failures: FailureSettings = field(default_factory=FailureSettings)
     worker_configuration: dict[str, Any] = field(default_factory=dict, repr=False)
     """What every worker is told beside its name, slot and sockets; it holds keys."""
 
@@ -156,6 +158,7 @@ class Supervisor:
         )
         self.counted = Counted(clock=reactor, links=self.workers.links)
         self.taps = Taps(clock=reactor, links=self.workers.links)
+        self.failures = Failures(clock=reactor, wall=time.time, settings=settings.failures)
         self.evidence = Evidence(clock=reactor, publish=self.bus.publish_evidence)
         self.overrides = Overrides(
             clock=reactor,
@@ -356,6 +359,11 @@ class Supervisor:
 
     def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None:
         self.taps.told(values)
+
+    def worker_failed_requests(
+        self, link: WorkerLink, records: list[Any], left_out: dict[str, int]
+    ) -> None:
+        self.failures.told(records, left_out)
 
     def worker_wants_key(self, link: WorkerLink, issuer_id: str) -> None:
         link.tell_key_sets(self.key_sets.wanted(issuer_id))

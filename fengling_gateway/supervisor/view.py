@@ -24,6 +24,7 @@ from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import READ, WRITE
+from fengling_gateway.records.ring import Ring
 from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.api_keys import ApiKeyWatch
 from fengling_gateway.supervisor.bus import NoBus
@@ -143,6 +144,7 @@ class SupervisorView:
                 "counters": {**bus.counters, "evidence_dropped": supervisor.evidence.dropped},
             },
             "tracing": None if supervisor.spans is None else supervisor.spans.values(),
+            "failures": supervisor.failures.values(),
             "config_age_s": self._config_age(),
             "served_from": supervisor.served_from,
             "last_known_good": {
@@ -406,6 +408,9 @@ class SupervisorView:
         self, tap_filter: Mapping[str, Any], *, seconds: float, audience: Audience
     ) -> Callable[[], None]:
         return self._supervisor.taps.begin(tap_filter, seconds=seconds, audience=audience)
+
+    def exchanges(self) -> Ring:
+        return self._supervisor.failures.ring
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Ready: every worker serves one good configuration. The database is not asked."""

@@ -67,6 +67,11 @@ class WorkersUser(Protocol):
     def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None:
         """It tells whoever looks on of requests; see `Message.TAPPED`."""
 
+    def worker_failed_requests(
+        self, link: WorkerLink, records: list[Any], left_out: dict[str, int]
+    ) -> None:
+        """Requests of its have failed, or were slow; see `Message.RECORDS`."""
+
     def workers_changed(self) -> None:
         """One has come, gone, or changed its state."""
 
@@ -286,6 +291,11 @@ class Workers:
 
     def worker_tapped(self, link: WorkerLink, values: dict[str, Any]) -> None:
         self._user.worker_tapped(link, values)
+
+    def worker_failed_requests(
+        self, link: WorkerLink, records: list[Any], left_out: dict[str, int]
+    ) -> None:
+        self._user.worker_failed_requests(link, records, left_out)
 
     def worker_counted(self, link: WorkerLink, counters: dict[str, Any]) -> None:
         self._user.worker_counted(link, counters)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -22,6 +22,8 @@ from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
 from fengling_gateway.observability.log import Log
 from fengling_gateway.settings import GatewaySettings
+from fengling_gateway.settings.model import FailureSettings
+from fengling_gateway.supervisor import failures
 from fengling_gateway.supervisor.bus import Bus, NoBus
 from fengling_gateway.supervisor.journal import FileJournal
 from fengling_gateway.supervisor.key_fetch import KeyFetch
@@ -38,6 +40,9 @@ from fengling_gateway.tap.programs import StartError
 from fengling_gateway.tap.tracing import make_otlp, span_export, worker_tracing_values
 
 _log = Logger(namespace="fengling.gateway")
+
+NEVER_SLOW_SECONDS: Final = 1e9
+"""(JSON has no infinity.)"""
 
 
 class Assembly:
@@ -180,11 +185,15 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
             heartbeat_timeout=settings.supervision.heartbeat_timeout,
             drain_deadline=settings.drain.deadline,
         ),
+        failures=failures.FailureSettings(
+            kept=settings.failures.kept, kept_bytes=settings.failures.kept_bytes
+        ),
         worker_configuration={
             "data_plane": settings.data_plane().to_json(),
             "redis": None if redis is None else _worker_redis(redis, settings),
             "secrets": {"keys": list(settings.secrets.keys)},
             "tracing": worker_tracing_values(settings.tracing),
+            "failures": worker_failure_values(settings.failures),
             "orphan_grace": settings.supervision.orphan_grace,
             "drain_deadline": settings.drain.deadline,
         },
@@ -201,6 +210,14 @@ def _worker_redis(url: str, settings: GatewaySettings) -> dict[str, Any]:
             "deadline": redis.limit_deadline,
             "batch": redis.limit_batch,
         },
+    }
+
+
+def worker_failure_values(chosen: FailureSettings) -> dict[str, Any]:
+    """Return what workers have to know of which requests are kept."""
+    return {
+        "per_second": chosen.per_second,
+        "slower_than": chosen.slower_than or NEVER_SLOW_SECONDS,
     }
 
 

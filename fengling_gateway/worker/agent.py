@@ -22,10 +22,12 @@ from fengling_gateway.control.channel import Channel
 from fengling_gateway.control.encoding import delta_head
 from fengling_gateway.control.frames import Message
 from fengling_gateway.model.delta import Position
+from fengling_gateway.records.redaction import redaction_of
 from fengling_gateway.worker.accepting import Accepting
 from fengling_gateway.worker.applier import Applied, Outcome
 from fengling_gateway.worker.catching_up import LostPlace
 from fengling_gateway.worker.certificates import Certificates
+from fengling_gateway.worker.failures import WorkerFailures, worker_failures
 from fengling_gateway.worker.issuers import Issuers
 from fengling_gateway.worker.parts import DebugValues, Subscriber, WorkerParts
 from fengling_gateway.worker.reports import Reports
@@ -86,6 +88,7 @@ class WorkerAgent:
         self._debug_values: DebugValues | None = None
         self._tracing: WorkerTracing | None = None
         self._taps: Any = None
+        self._failures: WorkerFailures | None = None
         self._slots: frozenset[int] = frozenset()
         self._ready = False
         self._draining = False
@@ -179,6 +182,7 @@ class WorkerAgent:
             send=self._send,
             backlog=self._backlog,
         )
+        self._keep_failures(configuration)
         for one in self._on_redis():
             one.start()
         self._configured(configuration)
@@ -188,6 +192,23 @@ class WorkerAgent:
             )
         self._reports.start()
         self._reports.catch_up("started", None)
+
+    def _keep_failures(self, configuration: dict[str, Any]) -> None:
+        values = configuration.get("failures")
+        if values is None:
+            return
+        self._failures = worker_failures(
+            values,
+            clock=self._clock,
+            send=self._send,
+            backlog=self._backlog,
+            redaction=redaction_of(
+                configuration["data_plane"].get("access_log"), configuration.get("tracing")
+            ),
+            worker=configuration["worker"],
+            workers=configuration["data_plane"]["workers"],
+        )
+        self._plane.recipients.add(self._failures.ended, slower_than=values["slower_than"])
 
     def _read_slots(self, values: dict[str, Any]) -> None:
         self._slots = frozenset(values["slots"])
@@ -229,7 +250,6 @@ class WorkerAgent:
         if self._plane is None:
             return
         if self._taps is None:
-            from fengling_gateway.records.redaction import redaction_of
             from fengling_gateway.worker.taps import WorkerTaps
 
             told = self.configuration
@@ -353,10 +373,7 @@ class WorkerAgent:
     # The end
 
     def _drained(self) -> None:
-        if self._tracing is not None:
-            self._tracing.flush()
-        if self._taps is not None:
-            self._taps.flush()
+        self._tell_the_rest()
         self._send(Message.DRAINED, {"counters": self._plane.counters()})
         self.stop().addBoth(lambda _: self._done())
 
@@ -367,13 +384,21 @@ class WorkerAgent:
             self._asking.cancel()
             self._asking = None
         self._lost_place.found()
-        if self._tracing is not None:
-            self._tracing.flush()
+        self._tell_the_rest()
         if self._taps is not None:
             self._taps.stop()
         self._reports.stop()
         stopping = [self._plane.stop(), *(one.stop() for one in self._on_redis())]
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)
+
+    def _tell_the_rest(self) -> None:
+        """Tell of requests what still waits."""
+        if self._tracing is not None:
+            self._tracing.flush()
+        if self._failures is not None:
+            self._failures.stop()
+        if self._taps is not None:
+            self._taps.flush()
 
     def _on_redis(self) -> list[Subscriber]:
         return [one for one in (self._subscriber, self._limit_sync) if one is not None]

@@ -16,30 +16,31 @@ class State:
     tells_slower_than = NEVER
 
 
-def ended(seconds: float, error: ForwardError | None = None) -> Ended:
+def ended(seconds: float, error: ForwardError | None = None, status: int = 200) -> Ended:
     values: dict[str, Any] = dict.fromkeys(Ended._fields)
-    return Ended(**{**values, "seconds": seconds, "error": error})
+    return Ended(**{**values, "seconds": seconds, "error": error, "status": status})
 
 
 def tell(state: State, one: Ended) -> None:
     """As an exchange does."""
     if state.tell_ended is not None and (
-        one.error is not None or one.seconds >= state.tells_slower_than
+        one.error is not None or one.status >= 500 or one.seconds >= state.tells_slower_than
     ):
         state.tell_ended(one)
 
 
 FAST, SLOW, FAILED = ended(0.0), ended(2.0), ended(0.1, ForwardError.CONNECT_FAILED)
+BROKEN = ended(0.1, status=500)
 
 
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [
-        ([ALL], [[FAST, SLOW, FAILED]]),
-        ([NEVER], [[FAILED]]),
-        ([1.0], [[SLOW, FAILED]]),
-        ([ALL, 1.0], [[FAST, SLOW, FAILED], [SLOW, FAILED]]),
-        ([NEVER, 1.0], [[FAILED], [SLOW, FAILED]]),
+        ([ALL], [[FAST, SLOW, FAILED, BROKEN]]),
+        ([NEVER], [[FAILED, BROKEN]]),
+        ([1.0], [[SLOW, FAILED, BROKEN]]),
+        ([ALL, 1.0], [[FAST, SLOW, FAILED, BROKEN], [SLOW, FAILED, BROKEN]]),
+        ([NEVER, 1.0], [[FAILED, BROKEN], [SLOW, FAILED, BROKEN]]),
     ],
 )
 def test_each_is_told_what_it_wants(wanted: list[float], told: list[list[Ended]]) -> None:
@@ -50,7 +51,7 @@ def test_each_is_told_what_it_wants(wanted: list[float], told: list[list[Ended]]
     for number, slower_than in enumerate(wanted):
         recipients.add(heard[number].append, slower_than=slower_than)
     assert state.tells_slower_than == min(wanted)
-    for one in (FAST, SLOW, FAILED):
+    for one in (FAST, SLOW, FAILED, BROKEN):
         tell(state, one)
     assert heard == told
 

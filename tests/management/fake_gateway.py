@@ -18,6 +18,7 @@ from fengling_gateway.model.effective import hash_of
 from fengling_gateway.model.entity import Key, canonical
 from fengling_gateway.model.management_tokens import READ
 from fengling_gateway.observability.sums import NOTHING
+from fengling_gateway.records.ring import Ring
 
 NOW = 1_700_000_000.0
 KEY = "k1:" + bytes(range(32)).hex()
@@ -73,6 +74,7 @@ class FakeGateway:
         """Of those who look on: the filter, seconds, and whom to tell."""
         self.untapped: list[Any] = []
         self.failure: Exception | None = None
+        self.ring = Ring(most=1000, most_bytes=1 << 20)
 
     def status(self) -> dict[str, Any]:
         self._fail()
@@ -89,6 +91,9 @@ class FakeGateway:
             "redis": {"connected": True, "counters": {"messages_dropped:unsigned": 2}},
             "config_age_s": 1.5,
         }
+
+    def exchanges(self) -> Ring:
+        return self.ring
 
     def workers(self) -> list[dict[str, Any]]:
         return [{"worker": "w0"}]

@@ -20,6 +20,7 @@ def test_a_document_has_all_of_an_exchange() -> None:
         "request_id": "8f3a-1",
         "at": 1_795_356_306.789,
         "duration_ms": 12.34,
+        "waited_ms": 6.2,
         "method": "GET",
         "scheme": "http",
         "host": "shop.example",
