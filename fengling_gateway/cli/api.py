@@ -6,7 +6,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
@@ -129,6 +129,25 @@ class ManagementApi:
         except urllib.error.HTTPError as error:
             with error:
                 return error.read(_MAX_ANSWER_BYTES).decode(errors="replace")
+        except (OSError, ValueError, HTTPException) as error:
+            raise self._away(error) from error
+
+    def lines(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """
+        Send a request, and yield what is answered line by line, each a document, as it comes.
+
+        Raises:
+            AwayError: nobody answers, or says nothing more.
+        """
+        request = self._request("POST", path, {}, body)
+        try:
+            with self._opener.open(request, timeout=SILENCE_SECONDS) as response:
+                while line := response.readline(_MAX_LINE_BYTES):
+                    yield json.loads(line)
+        except urllib.error.HTTPError as error:
+            with error:
+                answer = self._answer(error.code, error.read(_MAX_ANSWER_BYTES))
+            raise self._refusal(answer) from error
         except (OSError, ValueError, HTTPException) as error:
             raise self._away(error) from error
 

@@ -37,6 +37,7 @@ _COMMANDS: Final = {
     "status": "serving",
     "support-bundle": "support",
     "switch": "fleet",
+    "tap": "tap",
     "token": "tokens",
     "top": "top",
     "unpin": "pins",

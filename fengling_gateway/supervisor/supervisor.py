@@ -261,7 +261,7 @@ class Supervisor:
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
             self._legacies.retire()
         await self.workers.stop(self.settings.drain_deadline)
-        self.taps.stop()
+        await self.taps.stop()
         await self.key_sets.stop()
         self._change_traces.stop()
         if self.spans is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -106,11 +107,17 @@ class Taps:
         for number in self._taps:
             self._tell(link, number)
 
-    def stop(self) -> None:
-        """End all of them, for good."""
+    def stop(self) -> Deferred[None]:
+        """End all of them, for good; fires when whoever looked on could be told."""
         self._is_over = True
+        if not self._taps:
+            return succeed(None)
         for number in list(self._taps):
             self._over(number, "stopped")
+        # In its next turn the reactor writes what it has to; in its last one it would not.
+        told: Deferred[None] = Deferred()
+        self._clock.callLater(0, told.callback, None)
+        return told
 
     def _tell(self, link: WorkerLink, number: int) -> None:
         tap = self._taps[number]

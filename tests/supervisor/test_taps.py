@@ -54,6 +54,7 @@ class TapsTests(SynchronousTestCase):
 
     def tearDown(self) -> None:
         self.taps.stop()
+        self.clock.advance(0)
         assert self.clock.getDelayedCalls() == []
         assert all(link.taps == {} for link in self.links)
 
@@ -111,8 +112,11 @@ class TapsTests(SynchronousTestCase):
     def test_end_with_the_gateway(self) -> None:
         """And none begins after it."""
         audience, _ = self.begin()
-        self.taps.stop()
+        stopped = self.taps.stop()
         assert audience.why == "stopped"
+        self.assertNoResult(stopped)
+        self.clock.advance(0)
+        self.successResultOf(stopped)
         with self.assertRaisesRegex(ValueError, "being stopped"):
             self.begin()
 
