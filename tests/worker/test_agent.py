@@ -21,14 +21,17 @@ from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Messa
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.control.local_channel import LocalChannel
 from fengling_gateway.dataplane.overload import Level
+from fengling_gateway.dataplane.recipients import NEVER, Recipients
 from fengling_gateway.dataplane.tls_certificates import Certificate
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
 from fengling_gateway.model.validation import Accepted, validate
+from fengling_gateway.records.tap_filter import TapFilter
 from fengling_gateway.routing.guards import SWITCHED_OFF
 from fengling_gateway.routing.snapshot import CompileContext
 from fengling_gateway.worker.agent import HEARSAY_SECONDS, WorkerAgent
 from fengling_gateway.worker.applier import Applier
+from tests.records.test_lines import ended
 from tests.support.forge import rsa_jwk
 from tests.support.issued import SHOP
 from tests.tracing.recording import recorded
@@ -112,6 +115,10 @@ class FakePlane:
         self.drained: Deferred[None] = Deferred()
         self.sent_away: list[bool] = []
         self.evidence: dict[str, Any] | None = None
+        self.tell_ended: Any = None
+        self.tells_slower_than = NEVER
+        itself: Any = self
+        self.recipients = Recipients(itself)
 
     def take_evidence(self) -> dict[str, Any] | None:
         found, self.evidence = self.evidence, None
@@ -375,6 +382,45 @@ class WorkerAgentTests(SynchronousTestCase):
         self.turn()
         said = [message for message, _ in self.supervisor.said]
         self.assertLess(said.index(Message.SPANS), said.index(Message.DRAINED))
+
+    def tap(self, number: int = 1) -> None:
+        told = {"id": number, "seconds": 60.0, "filter": TapFilter(routes=["orders"]).to_json()}
+        self.channel.send(Message.TAP, told)
+        self.turn()
+
+    def test_requests_are_told_while_somebody_looks_on(self) -> None:
+        """Before that and after it they cost nothing."""
+        self.configure()
+        self.assertIsNone(self.plane.tell_ended)
+        self.tap()
+        self.plane.tell_ended(ended())
+        self.plane.tell_ended(ended(route="others"))
+        self.clock.advance(1.0)
+        self.turn()
+        [told] = self.supervisor.said_of(Message.TAPPED)
+        self.assertEqual([one["route"] for one in told["requests"]], ["orders"])
+        self.channel.send(Message.UNTAP, {"id": 1})
+        self.turn()
+        self.assertIsNone(self.plane.tell_ended)
+
+    def test_last_requests_are_told_before_the_worker_is_gone(self) -> None:
+        """Also to somebody who begins to look on while it drains."""
+        self.configure()
+        self.channel.send(Message.DRAIN, {"deadline": 1.0, "last": False})
+        self.tap()
+        self.plane.tell_ended(ended())
+        self.plane.drained.callback(None)
+        self.turn()
+        said = [message for message, _ in self.supervisor.said]
+        self.assertLess(said.index(Message.TAPPED), said.index(Message.DRAINED))
+        self.assertIsNone(self.plane.tell_ended)
+
+    def test_nobody_looks_on_at_an_orphan(self) -> None:
+        """It could tell nobody."""
+        self.configure()
+        self.tap()
+        self.channel.close()
+        self.assertIsNone(self.plane.tell_ended)
 
     def test_nothing_is_traced_without_a_setting(self) -> None:
         """Nor looked at."""
