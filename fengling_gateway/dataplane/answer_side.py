@@ -261,7 +261,10 @@ class AnswerSide(RequestSide):
             plane.tell_ended(self._ended(status, seconds, error))
         if self._traced is not None:
             plane.tracing.exchange_ended(
-                self._ended(status, seconds, error), self._traced, route_path=self._route_path
+                self._ended(status, seconds, error),
+                self._traced,
+                route_path=self._route_path,
+                forwarded=self._forwarded(),
             )
 
     def _ended(self, status: int, seconds: float, error: ForwardError | None) -> Ended:
@@ -288,6 +291,12 @@ class AnswerSide(RequestSide):
             self._sent,
             self._trace_id(),
         )
+
+    def _forwarded(self) -> bytes:
+        """Return the target that instances were asked for, if it is not the client's."""
+        if self._asked is None or self._plan.rewrite_path is None:
+            return b""
+        return self._plan.rewrite_path.apply(self.head.target)
 
     def _trace_id(self) -> bytes | None:
         """Return the id of its trace, recorded or not."""

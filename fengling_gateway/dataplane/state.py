@@ -219,7 +219,11 @@ class PlaneState:
         """Record requests, or none; set once, before there are any."""
         self.tracing = tracing
         names = self.snapshot.live.identity_headers
-        self.roles = request_roles(names.values(), names["tenant"], traced=tracing is not None)
+        self.roles = request_roles(names.values(), names["tenant"], trace_trust=self._trace_trust())
+
+    def _trace_trust(self) -> str | None:
+        trust: str | None = None if self.tracing is None else self.tracing.trust
+        return trust
 
     def _name_roles(self) -> None:
         """Let no client set what only verified credentials may."""
@@ -228,7 +232,7 @@ class PlaneState:
         if self._identity != (names, extra):
             self._identity = (names, extra)
             self.roles = request_roles(
-                (*names.values(), *sorted(extra)), names["tenant"], traced=self.tracing is not None
+                (*names.values(), *sorted(extra)), names["tenant"], trace_trust=self._trace_trust()
             )
 
     def client_of(self, chain: bytes, peer: str) -> str:

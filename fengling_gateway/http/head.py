@@ -317,6 +317,10 @@ def _take_from_trusted(head: RequestHead, role: int, pair: Pair) -> None:
         head.forwarded_proto = value
     elif role == roles_of.FORWARDED_HOST:
         head.forwarded_host = value
+    elif role == roles_of.TRUSTED_TRACEPARENT:
+        _take_for_later(head, roles_of.TRACEPARENT, pair)
+    elif role == roles_of.TRUSTED_TRACESTATE:
+        _take_for_later(head, roles_of.TRACESTATE, pair)
     elif role == roles_of.REQUEST_ID:
         if _REQUEST_ID.fullmatch(value):
             head.request_id = value

@@ -41,6 +41,8 @@ TENANT: Final = 19
 DEBUG: Final = 20
 TRACEPARENT: Final = 21
 TRACESTATE: Final = 22
+TRUSTED_TRACEPARENT: Final = 23
+TRUSTED_TRACESTATE: Final = 24
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -108,11 +110,19 @@ _NEVER_NOMINATED: Final = frozenset({b"authorization", b"cookie", b"content-type
 """End-to-end headers that a client's Connection header does not get removed."""
 
 
+_TRACE_ROLES: Final = {
+    "all": (TRACEPARENT, TRACESTATE),
+    "trusted_proxies": (TRUSTED_TRACEPARENT, TRUSTED_TRACESTATE),
+    "none": (DROP, DROP),
+}
+"""Of traceparent and tracestate, by whose word counts."""
+
+
 def request_roles(
     identity: Iterable[str] = DEFAULT_IDENTITY_HEADERS,
     tenant: str = DEFAULT_IDENTITY_HEADERS[0],
     *,
-    traced: bool = False,
+    trace_trust: str | None = None,
 ) -> dict[bytes, int]:
     """
     Return the roles of request headers.
@@ -120,7 +130,9 @@ def request_roles(
     Args:
         identity: names that only the gateway may set; a client's are dropped.
         tenant: the one of them that is compared before it is dropped.
-        traced: whether the gateway says itself which trace a request is part of.
+        trace_trust: whose word counts on the trace that a request is part of, by a name
+            of `_TRACE_ROLES`; the gateway says it to instances then. None: it is nothing
+            to the gateway.
     """
     roles = {
         **_FRAMING,
@@ -134,8 +146,8 @@ def request_roles(
         b"access-control-request-method": PREFLIGHT,
         b"x-gateway-debug": DEBUG,
     }
-    if traced:
-        roles[b"traceparent"], roles[b"tracestate"] = TRACEPARENT, TRACESTATE
+    if trace_trust is not None:
+        roles[b"traceparent"], roles[b"tracestate"] = _TRACE_ROLES[trace_trust]
     for name in identity:
         lower = name.lower().encode("latin-1")
         # The second, so that `is_disguised` knows each spelling of a name that has "_" itself.

@@ -489,7 +489,13 @@ class TracingSettings(Section):
     sample_ratio: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         default=0.0,
         description="Of the traces that begin here, from 0 to 1. Who sends a traceparent has "
-        "decided already.",
+        "decided already, if he is believed: trust.",
+    )
+    trust: Literal["all", "trusted_proxies", "none"] = Field(
+        default="all",
+        description="Whose traceparent and tracestate are believed: everybody's, those that the "
+        "trusted_proxies of the configuration bring, or nobody's. Whoever is believed has what "
+        "he marks as sampled recorded; the traces of others begin here.",
     )
     service_name: Word = Field(
         default="fengling-gateway",

@@ -23,7 +23,11 @@ def worker_tracing_values(tracing: TracingSettings) -> dict[str, Any] | None:
     """Return what workers have to know; None: nothing is traced."""
     if tracing.endpoint is None:
         return None
-    return {"sample_ratio": tracing.sample_ratio, "redact_query": tracing.redact_query}
+    return {
+        "sample_ratio": tracing.sample_ratio,
+        "redact_query": tracing.redact_query,
+        "trust": tracing.trust,
+    }
 
 
 def make_otlp(reactor: Any, settings: GatewaySettings, lookups: Lookups) -> Otlp | None:

@@ -17,7 +17,7 @@ _TOLD_TO_NEW_WORKERS: Final = (
     ),
     *("listeners.tls", "listeners.proxy_protocol", "listeners.limits"),
     *("drain.deadline", "supervision.orphan_grace", "redis.limit_"),
-    *("tracing.sample_ratio", "tracing.redact_query"),
+    *("tracing.sample_ratio", "tracing.redact_query", "tracing.trust"),
     *("failures.per_second", "failures.slower_than"),
 )
 """Keys, or how they begin; what the supervisor uses, too, stays as it was until a restart."""

@@ -21,7 +21,7 @@ def recorded_of(
 
     Args:
         route_path: the template of the route; empty where it came to none.
-        forwarded: what an instance was asked for, if not what the client asked for.
+        forwarded: the target that instances were asked for, if it is not the client's.
     """
     head = ended.head
     assert head is not None, "what was no request is part of no trace"

@@ -29,6 +29,7 @@ class WorkerTracing:
         send: sends a message with its values.
         backlog: how many messages wait to be sent.
         redact: query parameters whose values nobody is to see.
+        trust: whose word on traces counts, as `request_roles` has it.
 
     Attributes:
         sampler: decides about a request when it begins.
@@ -43,6 +44,7 @@ class WorkerTracing:
         backlog: Callable[[], int],
         sampler: Sampler,
         redact: Collection[bytes] = frozenset(),
+        trust: str = "all",
     ) -> None:
         self._clock = clock
         self._send = send
@@ -52,6 +54,7 @@ class WorkerTracing:
         self._untold = 0
         self._timer: Any = None
         self.sampler = sampler
+        self.trust = trust
         self.told = 0
         self.dropped = 0
 
@@ -107,4 +110,5 @@ def worker_tracing(
         backlog=backlog,
         sampler=Sampler(ratio=values["sample_ratio"], rng=Random()),
         redact=names_to_redact(values["redact_query"]),
+        trust=values["trust"],
     )

@@ -9,6 +9,7 @@ from fengling_gateway.dataplane.recipients import ALL
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.tracing.sampling import Sampler, Traced
 from tests.dataplane.rig import OK, Rig
+from tests.dataplane.snapshots import route, setting
 from tests.dataplane.test_forwarding import RigCase
 
 TRACE = b"%032x" % 0x0AF7651916CD43DD8448EB211C80319C
@@ -18,12 +19,17 @@ CALLER = b"%016x" % 0xB7AD6B7169203331
 class Tracing:
     """Decides as workers do; keeps what it is told."""
 
-    def __init__(self, ratio: float) -> None:
+    def __init__(self, ratio: float, trust: str = "all") -> None:
         self.sampler = Sampler(ratio=ratio, rng=Random(1))
+        self.trust = trust
         self.told: list[tuple[Ended, Traced]] = []
+        self.forwarded: list[bytes] = []
 
-    def exchange_ended(self, ended: Ended, traced: Traced, *, route_path: str) -> None:
+    def exchange_ended(
+        self, ended: Ended, traced: Traced, *, route_path: str, forwarded: bytes
+    ) -> None:
         self.told.append((ended, traced))
+        self.forwarded.append(forwarded)
 
 
 def ask(*lines: bytes) -> bytes:
@@ -31,8 +37,10 @@ def ask(*lines: bytes) -> bytes:
 
 
 class TracingTests(RigCase):
-    def traced(self, ratio: float) -> tuple[Rig, Tracing, list[Ended]]:
-        rig, tracing = self.rig(), Tracing(ratio)
+    def traced(
+        self, ratio: float, *configured: Any, trust: str = "all"
+    ) -> tuple[Rig, Tracing, list[Ended]]:
+        rig, tracing = self.rig(*configured), Tracing(ratio, trust)
         plane: Any = rig.plane
         plane.tracing = tracing
         plane.debug_id_in = lambda value: "0a1b" if value == b"good" else None
@@ -82,3 +90,49 @@ class TracingTests(RigCase):
         rig = self.rig()
         line = b"traceparent: 00-%b-%b-01" % (TRACE, CALLER)
         assert line in self.served(rig, ask(line))
+
+    def test_trace_tells_what_the_instance_was_asked_for(self) -> None:
+        """Where the route makes it another path; also by an instance that can't be reached."""
+        rewritten = route(path="/api/{**rest}", policies={"path": {"strip": "/api"}})
+        rig, tracing, _ = self.traced(1.0, rewritten)
+        sent = self.served(rig, ask().replace(b"GET / ", b"GET /api/orders?a=1 "))
+        self.assertTrue(sent.startswith(b"GET /orders?a=1 HTTP/1.1"))
+        rig.ask(ask())  # which no route takes
+        self.assertEqual(tracing.forwarded, [b"/orders?a=1", b""])
+        rig, tracing, _ = self.traced(1.0, rewritten)
+        rig.ask(ask().replace(b"GET / ", b"GET /api "))
+        rig.refuse()
+        self.assertEqual(tracing.forwarded, [b"/"])
+        rig, tracing, _ = self.traced(1.0)
+        self.served(rig, ask())
+        self.assertEqual(tracing.forwarded, [b""])
+
+    def test_whose_word_on_traces_does_not_count_begins_one(self) -> None:
+        """In a new trace, by the ratio; what he said is not passed on."""
+        lines = (b"traceparent: 00-%b-%b-01" % (TRACE, CALLER), b"tracestate: a=b")
+        for trust, is_believed in (
+            (("none", ()), False),
+            (("none", ("198.51.100.7/32",)), False),
+            (("trusted_proxies", ()), False),
+            (("trusted_proxies", ("192.0.2.0/24",)), False),
+            (("trusted_proxies", ("198.51.100.7/32",)), True),
+            (("all", ()), True),
+        ):
+            whose, proxies = trust
+            proxied = setting("trusted_proxies", list(proxies))
+            rig, tracing, ended = self.traced(0.0, proxied, trust=whose)
+            sent = self.served(rig, ask(*lines))
+            with self.subTest(whose, proxies=proxies):
+                self.assertEqual(len(tracing.told), is_believed)
+                self.assertEqual(sent.count(b"traceparent: "), 1)
+                self.assertEqual(ended[0].trace_id == TRACE, is_believed)
+                self.assertEqual(TRACE in sent, is_believed)
+                self.assertEqual(b"tracestate: a=b\r\n" in sent, is_believed)
+
+    def test_several_of_a_trusted_proxy_count_as_none(self) -> None:
+        """As those of anybody who is believed."""
+        proxied = setting("trusted_proxies", ["198.51.100.7/32"])
+        rig, tracing, _ = self.traced(0.0, proxied, trust="trusted_proxies")
+        line = b"traceparent: 00-%b-%b-01" % (TRACE, CALLER)
+        self.assertNotIn(TRACE, self.served(rig, ask(line, line)))
+        self.assertEqual(tracing.told, [])

@@ -77,7 +77,7 @@ def traced(
 ) -> Callable[..., GatewayProcess]:
     """Return a function that starts a gateway, in which half of the instances of /retry are away."""
 
-    def start(ratio: float = 0.0) -> GatewayProcess:
+    def start(ratio: float = 0.0, **more: str) -> GatewayProcess:
         path = tmp_path / "routes.yaml"
         path.write_text(
             "services:\n"
@@ -91,12 +91,15 @@ def traced(
             '- {id: orders, path: "/orders/{id}", service_id: shop}\n'
             "- {id: retry, path: /retry, service_id: half}\n"
             "- {id: none, path: /none, service_id: none}\n"
+            '- {id: api, path: "/api/{**rest}", service_id: shop, '
+            "policies: {path: {strip: /api, prefix: /v2}}}\n"
         )
         tracing = {
             "endpoint": receiver.address,
             "batch_interval": "100ms",
             "sample_ratio": ratio,
             "redact_query": ["token"],
+            **more,
         }
         gateway = gateways(
             source="file", settings={"file": {"path": str(path)}, "tracing": tracing}
@@ -145,6 +148,40 @@ def test_request_is_a_part_of_the_callers_trace(
     assert client.attributes["url.full"] == f"{instance.address}/orders/7?token=REDACTED&x=1"
     assert server.start <= client.start <= client.end <= server.end
     assert not server.is_error
+
+
+def test_attempt_says_what_the_instance_was_asked(
+    traced: Callable[..., GatewayProcess], instance: Instance, receiver: OtlpReceiver
+) -> None:
+    """Where the route rewrites the path; the gateway's own span has the client's."""
+    gateway = traced(1.0)
+    assert gateway.get("/api/orders?token=s3cret&x=1")[0] == 200
+    wait_until(lambda: len(of_requests(receiver)) == 2)
+    server, client = sorted(of_requests(receiver), key=lambda one: one.kind, reverse=True)
+    assert [path for path, *_ in instance.asked] == ["/v2/orders?token=s3cret&x=1"]
+    assert client.attributes["url.full"] == f"{instance.address}/v2/orders?token=REDACTED&x=1"
+    assert server.attributes["url.path"] == "/api/orders"
+
+
+def test_stranger_can_not_have_requests_recorded(
+    traced: Callable[..., GatewayProcess], instance: Instance, receiver: OtlpReceiver
+) -> None:
+    """Where the settings say so: the trace begins here, and what he says goes no further."""
+    gateway = traced(0.0, trust="trusted_proxies")
+    headers = {**sampled(), "tracestate": "a=1"}
+    assert gateway.get("/orders/7", headers=headers)[0] == 200
+    [(_, [value], states)] = instance.asked
+    assert (value[-3:], states) == ("-00", [])
+    assert TRACE not in value
+    routes = Path(gateway.settings["file"]["path"])
+    routes.write_text('settings: {trusted_proxies: ["127.0.0.1"]}\n' + routes.read_text())
+
+    def is_recorded() -> bool:
+        assert gateway.get("/orders/8", headers=headers)[0] == 200
+        return bool(of_requests(receiver))
+
+    wait_until(is_recorded, interval=0.1)
+    assert {one.trace_id for one in of_requests(receiver)} == {TRACE}
 
 
 def test_failures_say_whose_they_are(

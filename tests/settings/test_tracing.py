@@ -16,6 +16,7 @@ class TracingSettingsTests:
         tracing = load("", tmp_path).tracing
         assert tracing.endpoint is None
         assert tracing.sample_ratio == 0.0
+        assert tracing.trust == "all"
 
     def test_everything_can_come_from_the_environment(self, tmp_path: Path) -> None:
         """Headers, which may be secret, also from a file."""
@@ -25,11 +26,13 @@ class TracingSettingsTests:
             tmp_path,
             FENGLING_TRACING__ENDPOINT="http://otel:4318",
             FENGLING_TRACING__SAMPLE_RATIO="0.25",
+            FENGLING_TRACING__TRUST="trusted_proxies",
             FENGLING_TRACING__HEADERS_FILE=str(tmp_path / "headers"),
             FENGLING_TRACING__REDACT_QUERY="token,sid",
         )
         tracing = settings.tracing
         assert tracing.sample_ratio == 0.25
+        assert tracing.trust == "trusted_proxies"
         assert tracing.header_pairs() == [("authorization", "Bearer abc"), ("x-org", "7")]
         assert tracing.redact_query == ["token", "sid"]
         assert tmp_path / "headers" in settings.secret_files

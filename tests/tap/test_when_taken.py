@@ -32,6 +32,7 @@ CHANGED: Final = (
     "10.0.0.53",
     "debug",
     "json",
+    "trusted_proxies",
     "x",
 )
 REDIS: Final = {

@@ -374,7 +374,7 @@ class WorkerAgentTests(SynchronousTestCase):
 
     def test_spans_are_told_before_the_worker_is_gone(self) -> None:
         """The last of them when it has drained."""
-        self.configure(tracing={"sample_ratio": 0.0, "redact_query": []})
+        self.configure(tracing={"sample_ratio": 0.0, "redact_query": [], "trust": "all"})
         self.channel.send(Message.DRAIN, {"deadline": 1.0, "last": False})
         self.turn()
         self.plane.tracing.ended(recorded())

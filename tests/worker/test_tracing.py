@@ -88,8 +88,9 @@ class WorkerTracingTests(SynchronousTestCase):
             return worker_tracing(values, clock=self.clock, send=self.send, backlog=lambda: 0)
 
         self.assertIsNone(made(None))
-        tracing = made({"sample_ratio": 1.0, "redact_query": ["Page"]})
+        tracing = made({"sample_ratio": 1.0, "redact_query": ["Page"], "trust": "none"})
         assert tracing is not None
+        self.assertEqual(tracing.trust, "none")
         self.assertIsNotNone(tracing.sampler.begin(None)[1])
         tracing.ended(recorded())
         tracing.flush()
