@@ -36,6 +36,7 @@ class Looking:
             shortens it at random by up to a fifth.
 
     Attributes:
+        asked: how often somebody has asked for a look, by the reason.
         count: how many looks have begun.
         last_reason: that of the newest.
         began_at: when that began, by the clock.
@@ -61,6 +62,7 @@ class Looking:
         self._waiting_for_next: list[Deferred[None]] = []
         self._poll: Any = None
         self._stopped = False
+        self.asked: dict[str, int] = {}
         self.count = 0
         self.last_reason = ""
         self.began_at = 0.0
@@ -87,7 +89,9 @@ class Looking:
         ended: Deferred[None] = Deferred()
         if self._stopped:
             ended.callback(None)
-        elif self._running is not None:
+            return ended
+        self.asked[reason] = self.asked.get(reason, 0) + 1
+        if self._running is not None:
             self._again = reason
             self._waiting_for_next.append(ended)
         else:

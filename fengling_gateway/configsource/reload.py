@@ -99,6 +99,11 @@ class ReloadLoop:
         return self._looking.count
 
     @property
+    def asked(self) -> dict[str, int]:
+        """How often somebody has asked for a look, by the reason."""
+        return self._looking.asked
+
+    @property
     def last_reason(self) -> str:
         """That of the newest look."""
         return self._looking.last_reason

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from fengling_gateway.control.process import resident_bytes
+
 MAX_THREADS: Final = 16
 MAX_FRAMES: Final = 40
 MAX_CALLS: Final = 100
@@ -50,7 +52,7 @@ def inspect_process(reactor: Any) -> dict[str, Any]:
             "generations": gc.get_stats(),
         },
         "descriptors": _descriptors(),
-        "memory": {"rss_bytes": _rss_bytes()},
+        "memory": {"rss_bytes": resident_bytes()},
         "cpu_seconds": round(sum(os.times()[:2]), 3),
     }
 
@@ -150,11 +152,3 @@ def _descriptors() -> dict[str, Any]:
 def _kind_of(link: str) -> str:
     kind, colon, _ = link.partition(":")
     return kind if colon and not link.startswith("/") else "file"
-
-
-def _rss_bytes() -> int | None:
-    try:
-        pages = int((_PROCESS / "statm").read_bytes().split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * resource.getpagesize()

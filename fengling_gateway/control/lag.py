@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from fengling_gateway.control.histogram import Histogram
+
 _INTERVAL_SECONDS: Final = 0.05
 _SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 
@@ -31,6 +33,9 @@ class LagProbe:
     *Lag* is the whole delay. *Blocked* is lag less the time in which the thread
     waited for a CPU: what is left is what the reactor itself was doing, or was
     waiting for in a system call.
+
+    Attributes:
+        lags: the lag each time that the timer has fired.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class LagProbe:
         self._due = 0.0
         self._waited_before = 0.0
         self._longest = (0.0, 0.0)
+        self.lags = Histogram()
         self.longest_ever_ms = 0.0
         self.longest_blocked_ms = 0.0
 
@@ -61,6 +67,7 @@ class LagProbe:
 
     def _fire(self) -> None:
         late = max(0.0, self._clock.seconds() - self._due)
+        self.lags.add(late)
         blocked = max(0.0, late - (self._waited() - self._waited_before))
         longest_lag, longest_blocked = self._longest
         self._longest = max(longest_lag, late * 1000), max(longest_blocked, blocked * 1000)

@@ -119,7 +119,13 @@ class ManagementApi:
 
     def _rendered(self, counters: Mapping[str, Any]) -> Iterator[bytes]:
         gateway = self._gateway
-        return render_metrics(gateway.status(), counters, self._refusals, gateway.past_counters())
+        return render_metrics(
+            gateway.status(),
+            counters,
+            self._refusals,
+            past=gateway.past_counters(),
+            own=gateway.own_counters(),
+        )
 
     @app.route("/api/gateway/openapi.json", methods=["GET"])
     def openapi(self, request: Any) -> bytes:

@@ -130,6 +130,9 @@ class ManagedGateway(Protocol):
     def past_counters(self) -> Mapping[str, Any]:
         """Return what workers had counted that are gone, together."""
 
+    def own_counters(self) -> Mapping[str, Any]:
+        """Return what the gateway itself has counted, in the shape of what workers tell."""
+
     def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
         """Return the names of instances that each worker that answers knows, by its name."""
 

@@ -13,6 +13,7 @@ from fengling_gateway.model.problems import label
 from fengling_gateway.observability import metrics
 from fengling_gateway.observability.connection_metrics import connection_metrics
 from fengling_gateway.observability.families import by_label, cumulated, parts, single
+from fengling_gateway.observability.process_metrics import process_metrics
 from fengling_gateway.observability.sums import NOTHING, Values, together
 
 _DROPPED_PREFIX: Final = "messages_dropped:"
@@ -28,6 +29,7 @@ def render_metrics(
     counters: Counters,
     refusals: Mapping[str, int],
     past: Values = NOTHING,
+    own: Values = NOTHING,
 ) -> Iterator[bytes]:
     """
     Yield the exposition text in pieces, each the work of a few milliseconds at most.
@@ -37,9 +39,10 @@ def render_metrics(
         counters: of each worker that answered, by its name.
         refusals: at the gate of the management API, by problem code.
         past: what workers had counted that are gone.
+        own: what the supervisor has counted itself.
     """
     begun = ""
-    for metric in _Metrics(status, counters, refusals, past).collect():
+    for metric in _Metrics(status, counters, refusals, past, own).collect():
         text = generate_latest(_Only(metric))
         if metric.name == begun:
             _help, _type, text = text.split(b"\n", 2)
@@ -66,10 +69,12 @@ class _Metrics:
         counters: Counters,
         refusals: Mapping[str, int],
         past: Values,
+        own: Values,
     ) -> None:
         self._status = status
         self._workers = counters
-        self._host = together((past, *counters.values()))
+        self._host = together((past, own, *counters.values()))
+        self._own = own
         self._refusals = refusals
 
     def collect(self) -> Iterator[Metric]:
@@ -88,11 +93,13 @@ class _Metrics:
         yield self._limit_decisions()
         yield from self._worker_states()
         yield from self._config()
+        yield from self._reloads()
         yield from self._overrides()
         yield from self._issuers()
         yield from self._source()
         yield from self._bus()
         yield from self._tracing()
+        yield from process_metrics(self._own, self._workers)
         refusals = metrics.REFUSALS.counter()
         for code, count in sorted(self._refusals.items()):
             refusals.add_metric([code], count)
@@ -200,6 +207,20 @@ class _Metrics:
         dropped = metrics.LOG_DROPPED.counter()
         dropped.add_metric([], self._status.get("log", {}).get("dropped_lines", 0))
         yield dropped
+
+    def _reloads(self) -> Iterator[Metric]:
+        reasons = {**dict.fromkeys(metrics.RELOAD_REASONS, 0), **self._host.get("reloads", {})}
+        reloads = metrics.RELOADS.counter()
+        for reason, count in reasons.items():
+            reloads.add_metric([reason], count)
+        yield reloads
+        for name, declared in metrics.HISTOGRAMS.items():
+            histogram = declared.histogram()
+            found = self._host["histograms"].get(name)
+            if found is not None:
+                *buckets, total = found["values"]
+                histogram.add_metric([], cumulated(found["bounds"], buckets), total)
+            yield histogram
 
     def _overrides(self) -> Iterator[Metric]:
         yield single(metrics.DRAINED, int(bool(self._status.get("drained"))))

@@ -415,6 +415,52 @@ KEY_FILE_FAILURES: Final = Declared(
     "Writes of the file of key sets, with which a host starts while issuers are away, that failed.",
 )
 
+RELOAD_REASONS: Final = (
+    "started",
+    "poll",
+    "notification",
+    "connected",
+    "lost",
+    "changed",
+    "announcement",
+    "worker",
+    "subscribed",
+    "reload",
+    "command",
+    "confirmed",
+    "hangup",
+)
+RELOADS: Final = Declared(
+    "fengling_config_reloads_total",
+    "How often a look at the config source was asked for, by what asked: started, poll (nothing "
+    "else had for a while), notification (PostgreSQL has a new revision), connected and lost (the "
+    "connection that hears notifications was made, or broke), changed (the file was), "
+    "announcement (of another host, on Redis), worker (one of ours has heard that), subscribed "
+    "(Redis can be heard again), reload (somebody asked the management API), command (the same, "
+    "of another node), confirmed (a held revision was), hangup (a signal). Those who ask during a "
+    "look are answered by one more.",
+    ("reason",),
+)
+HISTOGRAMS: Final = {
+    "reload": Declared(
+        "fengling_config_reload_seconds",
+        "From the beginning of a look that found something new to its being sent to the workers: "
+        "reading the config source, and judging what was read.",
+    ),
+    "propagation": Declared(
+        "fengling_config_propagation_seconds",
+        "From the commit of a revision until a worker serves it, once for each worker and "
+        "revision. The commit is by the database's clock: where clocks differ, so do these. What "
+        "was held or pinned, and what a worker starts with, is left out.",
+    ),
+    "reactor_lag": Declared(
+        "fengling_worker_reactor_lag_seconds",
+        "How late workers ran what was due, looked at 20 times a second by each: what requests "
+        "had to wait for the gateway itself, or for a CPU.",
+    ),
+}
+"""By their names in what is told."""
+
 HELD: Final = Declared(
     "fengling_config_held", "1 while a revision is held until somebody confirms it."
 )
@@ -499,6 +545,41 @@ SPANS_WAITING: Final = Declared("fengling_tracing_spans_waiting", "Spans that wa
 SPAN_FAILURES: Final = Declared(
     "fengling_tracing_send_failures_total",
     "Tries to send spans that failed, also if a later one did not.",
+)
+
+_PROCESS: Final = ("process",)
+
+PROCESS_COUNTERS: Final = {
+    "cpu_seconds": Declared(
+        "fengling_process_cpu_seconds_total",
+        "CPU time used by a process (supervisor, w0, w1 ...), in itself and in the kernel. It "
+        "begins anew with a new process of that name, as all metrics of processes do.",
+        _PROCESS,
+    ),
+    "pause_seconds": Declared(
+        "fengling_process_gc_pause_seconds_total",
+        "Time for which a process did nothing but look for garbage.",
+        _PROCESS,
+    ),
+}
+PROCESS_GAUGES: Final = {
+    "resident_bytes": Declared(
+        "fengling_process_resident_memory_bytes", "Resident memory of a process.", _PROCESS
+    ),
+    "open_fds": Declared(
+        "fengling_process_open_fds",
+        "Descriptors that a process has open: connections, files, sockets. Before Linux 6.2, "
+        "numbers above 1000 are some scrapes old.",
+        _PROCESS,
+    ),
+    "max_fds": Declared(
+        "fengling_process_max_fds", "Descriptors that a process may have open.", _PROCESS
+    ),
+}
+COLLECTIONS: Final = Declared(
+    "fengling_process_gc_collections_total",
+    "How often a process has looked for garbage, by Python's generation: 2 looks at everything.",
+    ("process", "generation"),
 )
 
 REFUSALS: Final = Declared(

@@ -28,17 +28,19 @@ def together(all_values: Iterable[Values]) -> dict[str, Any]:
     by_name: dict[str, dict[str, int]] = {}
     requests: dict[tuple[str, str], tuple[list[int], dict[str, int]]] = {}
     services: dict[str, dict[str, list[float]]] = {}
+    histograms: dict[str, dict[str, Any]] = {}
     bounds: Any = {}
     for values in all_values:
         bounds = values.get("bounds", bounds)
         _add_requests(requests, values["requests"])
         _add_services(services, values["services"])
+        _add_histograms(histograms, values.get("histograms", {}))
         for name, value in values.items():
             if name.endswith(GAUGE):
                 continue
             if type(value) is int:
                 plain[name] = plain.get(name, 0) + value
-            elif type(value) is dict and name not in {"services", "bounds"}:
+            elif type(value) is dict and name not in {"services", "bounds", "histograms"}:
                 _add_named(by_name.setdefault(name, {}), value)
     return {
         **plain,
@@ -49,6 +51,7 @@ def together(all_values: Iterable[Values]) -> dict[str, Any]:
         ],
         "bounds": bounds,
         "services": services,
+        "histograms": histograms,
     }
 
 
@@ -117,6 +120,17 @@ def _add_services(
             mine = found[name]
             for index, number in enumerate(one):
                 mine[index] += number
+
+
+def _add_histograms(sums: dict[str, dict[str, Any]], histograms: Mapping[str, Any]) -> None:
+    """Add up those that are of no service, each with its bounds."""
+    for name, one in histograms.items():
+        found = sums.get(name)
+        if found is None:
+            sums[name] = {"bounds": one["bounds"], "values": list(one["values"])}
+            continue
+        for index, number in enumerate(one["values"]):
+            found["values"][index] += number
 
 
 def _add_named(sums: dict[str, int], values: Mapping[str, int]) -> None:

@@ -23,10 +23,12 @@ from fengling_gateway import __version__
 from fengling_gateway.configsource.reading import Held, Reading
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
 from fengling_gateway.control.lag import LagProbe
+from fengling_gateway.control.process import ProcessCosts
 from fengling_gateway.model.delta import Delta, Everything, Position
 from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
 from fengling_gateway.supervisor.change_traces import ChangeTraces
+from fengling_gateway.supervisor.config_times import ConfigTimes
 from fengling_gateway.supervisor.counted import Counted
 from fengling_gateway.supervisor.delta_log import DeltaLog
 from fengling_gateway.supervisor.distribution import Distribution
@@ -148,7 +150,7 @@ class Supervisor:
             log=self.log,
             links=self.workers.links,
             bodies=lambda: self.config.bodies,
-            heard=partial(self.announced, reason="worker heard of a newer revision"),
+            heard=partial(self.announced, reason="worker"),
             push=settings.push,
         )
         self.propagation = Propagation(
@@ -170,6 +172,8 @@ class Supervisor:
         )
         self.refused_instances = RefusedInstances(self.workers.links)
         self.lag = LagProbe(clock=reactor)
+        self.costs = ProcessCosts()
+        self.config_times = ConfigTimes()
         self._hearsay = Hearsay()
         self._expected: Position | None = None
         self._legacies = Legacies()
@@ -234,6 +238,7 @@ class Supervisor:
         self._last_resort.start()
         self.loop.start()
         self.lag.start()
+        self.costs.start()
         self.overrides.start()
         self._telling.start()
         self._has_started = True
@@ -253,6 +258,7 @@ class Supervisor:
     async def _stop(self) -> None:
         self._last_resort.cancel()
         self.lag.stop()
+        self.costs.stop()
         self.loop.stop()
         self.overrides.stop()
         self.evidence.stop()
@@ -349,6 +355,7 @@ class Supervisor:
 
     def worker_gone(self, link: WorkerLink) -> None:
         self.counted.gone(link)
+        self.config_times.gone(link)
 
     def worker_saw(self, link: WorkerLink, instances: dict[str, Any]) -> None:
         self.evidence.seen(instances)
@@ -378,6 +385,7 @@ class Supervisor:
     def worker_applied(self, link: WorkerLink) -> None:
         self.propagation.progressed()
         self.refused_instances.applied(link)
+        self.config_times.applied(link)
         self.narration.applied(link.name, link.served.position, link.served.applied_at)
         self._change_traces.applied(link.name, link.served.position, link.served.applied_at)
         if not self.propagation.behind():
@@ -412,6 +420,9 @@ class Supervisor:
         if self.pinning.pin is None:
             self.key_sets.delta_read(delta, self.config)
             self.distribution.publish(delta)
+            self.config_times.published(
+                delta, reading, seconds=self._clock.seconds() - self.loop.look_began_at
+            )
             self.bus.announce(delta.after)
             self._change_traces.published(
                 delta,
@@ -444,6 +455,7 @@ class Supervisor:
 
     def held(self, held: Held | None) -> None:
         self.narration.held(held)
+        self.config_times.held(held)
         self._telling.soon()
 
     def _restored(self, position: Position, bodies: dict[Key, bytes]) -> None:

@@ -24,6 +24,7 @@ from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import READ, WRITE
+from fengling_gateway.observability.sums import NOTHING as NO_COUNTERS
 from fengling_gateway.records.ring import Ring
 from fengling_gateway.supervisor import fleet
 from fengling_gateway.supervisor.api_keys import ApiKeyWatch
@@ -366,6 +367,16 @@ class SupervisorView:
     def past_counters(self) -> Mapping[str, Any]:
         """Return what workers have counted that are gone, together."""
         return self._supervisor.counted.past.values
+
+    def own_counters(self) -> dict[str, Any]:
+        """Return what the supervisor has counted itself, in the shape of what workers tell."""
+        supervisor = self._supervisor
+        return {
+            **NO_COUNTERS,
+            "reloads": dict(supervisor.loop.asked),
+            "histograms": supervisor.config_times.to_json(),
+            "process_now": supervisor.costs.to_json(),
+        }
 
     def names(self) -> Deferred[dict[str, Any]]:
         """Return the names that every worker that answers has looked up, by worker name."""

@@ -139,8 +139,11 @@ class Process:
     """This process around its agent: signals, the handoff socket, the end."""
 
     def __init__(self, *, reactor: Any, name: str) -> None:
+        from fengling_gateway.control.process import ProcessCosts
         from fengling_gateway.worker.agent import WorkerAgent
 
+        costs = ProcessCosts()
+        costs.start()
         self._reactor = reactor
         self._name = name
         self._agent = WorkerAgent(
@@ -149,6 +152,7 @@ class Process:
             done=self._exit,
             orphaned=self._orphaned,
             configured=self._configured,
+            costs=costs,
         )
 
     def run(self) -> None:

@@ -21,6 +21,7 @@ from fengling_gateway.balancing.overrides import Overrides
 from fengling_gateway.control.channel import Channel
 from fengling_gateway.control.encoding import delta_head
 from fengling_gateway.control.frames import Message
+from fengling_gateway.control.process import ProcessCosts
 from fengling_gateway.model.delta import Position
 from fengling_gateway.records.redaction import redaction_of
 from fengling_gateway.worker.accepting import Accepting
@@ -52,6 +53,7 @@ class WorkerAgent:
             when an orphan's grace period is over.
         orphaned: called when the supervisor is gone.
         configured: called once the sockets are known.
+        costs: of this process; None where it is the supervisor's, which tells them itself.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class WorkerAgent:
         done: Callable[[], None],
         orphaned: Callable[[WorkerAgent], None],
         configured: Callable[[dict[str, Any]], None] = lambda _: None,
+        costs: ProcessCosts | None = None,
     ) -> None:
         self._clock = clock
         self._parts = parts
         self._done = done
         self._orphaned = orphaned
         self._configured = configured
+        self._costs = costs
         self._channel: Channel | None = None
         self._applier = parts.applier()
         self._reports = Reports(
@@ -297,7 +301,14 @@ class WorkerAgent:
         )
 
     def _counters(self, values: dict[str, Any]) -> Any:
-        return self._plane.counters()
+        return self._counted()
+
+    def _counted(self) -> dict[str, Any]:
+        """Return all that is counted here; names that end in ``_now`` are of this moment only."""
+        values = {**self._plane.counters(), "histograms": {"reactor_lag": self._reports.lags()}}
+        if self._costs is not None:
+            values["process_now"] = self._costs.to_json()
+        return values
 
     def _names(self, values: dict[str, Any]) -> Any:
         return self._plane.resolved_names()
@@ -374,7 +385,7 @@ class WorkerAgent:
 
     def _drained(self) -> None:
         self._tell_the_rest()
-        self._send(Message.DRAINED, {"counters": self._plane.counters()})
+        self._send(Message.DRAINED, {"counters": self._counted()})
         self.stop().addBoth(lambda _: self._done())
 
     def stop(self) -> Deferred[None]:

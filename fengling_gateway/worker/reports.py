@@ -75,6 +75,10 @@ class Reports:
             },
         )
 
+    def lags(self) -> dict[str, Any]:
+        """Return how late the reactor has been, fit for JSON; see `Histogram.to_json`."""
+        return self._lag.lags.to_json()
+
     def catch_up(self, reason: str, wanted: Position | None, *, from_nothing: bool = False) -> None:
         """Ask for what is missing: what follows what is served, or everything."""
         position = None if from_nothing else self._applier.position

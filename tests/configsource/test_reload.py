@@ -152,6 +152,15 @@ class ReloadLoopTests(SynchronousTestCase):
         for one in ended:
             self.successResultOf(one)
 
+    def test_reasons_are_counted_by_who_asks(self) -> None:
+        """Also those that one look answers together, and none that comes too late."""
+        for reason in ("notification", "notification", "hangup"):
+            self.loop.look(reason)
+        self.assertEqual(self.loop.asked, {"notification": 2, "hangup": 1})
+        self.loop.stop()
+        self.loop.look("hangup")
+        self.assertEqual(self.loop.asked["hangup"], 1)
+
     def test_poll_looks_without_any_hint(self) -> None:
         """Silence is not trusted: at the latest after five seconds it looks by itself."""
         self.serve(1, route(1))

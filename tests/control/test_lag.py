@@ -31,6 +31,14 @@ class LagProbeTests(SynchronousTestCase):
         self.assertLess(max(self.probe.take_longest_ms()), 0.001)
         self.assertEqual(round(self.probe.longest_ever_ms), 300)
 
+    def test_each_delay_is_counted(self) -> None:
+        """Punctual ticks, too; whoever asks takes nothing away."""
+        self.clock.pump([0.05, 0.05, 0.35])
+        for _ in range(2):
+            found = self.probe.lags.to_json()
+            at_most = dict(zip(found["bounds"], found["values"], strict=False))
+            self.assertEqual((at_most[0.001], at_most[0.5]), (2, 1))
+
     def test_waiting_for_a_cpu_is_lag_and_no_blocking(self) -> None:
         """On a crowded machine the reactor is late without having done anything."""
         self.waited += 0.2

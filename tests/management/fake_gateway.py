@@ -169,6 +169,9 @@ class FakeGateway:
     def past_counters(self) -> dict[str, Any]:
         return dict(NOTHING)
 
+    def own_counters(self) -> dict[str, Any]:
+        return dict(NOTHING)
+
     def debug(self) -> Deferred[dict[str, Any]]:
         process = {
             "pid": 7,

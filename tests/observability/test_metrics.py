@@ -11,9 +11,9 @@ from fengling_gateway.dataplane.counters import Counters
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.limiting.table import LimitTable
 from fengling_gateway.observability import metrics
+from fengling_gateway.observability.catalogue import declarations
 from fengling_gateway.observability.exposition import render_metrics
-from fengling_gateway.observability.metrics import Declared
-from fengling_gateway.observability.sums import together
+from fengling_gateway.observability.sums import NOTHING, together
 
 STATUS: dict[str, Any] = {
     "version": "1.2.3",
@@ -345,6 +345,56 @@ def test_accepted_credentials_and_decisions_of_limits_are_told() -> None:
     }
 
 
+def test_reloads_and_how_long_things_take_are_told() -> None:
+    """What has not happened yet is 0, so that its first time is seen."""
+    own = {
+        **NOTHING,
+        "reloads": {"poll": 3},
+        "histograms": {"reload": {"bounds": [0.1, 1.0], "values": [2, 1, 0, 0.7]}},
+    }
+    lag = {"histograms": {"reactor_lag": {"bounds": [0.1], "values": [5, 1, 0.9]}}}
+    counters = {name: {**worker_counters(), **lag} for name in ("w0", "w1")}
+    found = samples(b"".join(render_metrics(STATUS, counters, {}, own=own)))
+    name = "fengling_config_reloads_total"
+    assert found[name, (("reason", "poll"),)] == 3
+    assert found[name, (("reason", "hangup"),)] == 0
+    name = "fengling_config_reload_seconds"
+    buckets = [found[f"{name}_bucket", (("le", one),)] for one in ("0.1", "1.0", "+Inf")]
+    assert (buckets, found[f"{name}_sum", ()]) == ([2, 3, 3], 0.7)
+    assert found["fengling_worker_reactor_lag_seconds_count", ()] == 12
+    assert ("fengling_config_propagation_seconds_count", ()) not in found
+
+
+def test_processes_tell_what_they_use() -> None:
+    """By name; of what the system does not tell there is nothing."""
+
+    def process(**given: Any) -> dict[str, Any]:
+        costs = {"cpu_seconds": 1.5, "pause_seconds": 0.25, "resident_bytes": 100}
+        return {**costs, "open_fds": 7, "max_fds": 1024, "collections": [9, 3, 1], **given}
+
+    own = {**NOTHING, "process_now": process()}
+    counters = {
+        "w0": {**worker_counters(), "process_now": process(cpu_seconds=2.0, max_fds=None)},
+        "w1": worker_counters(),
+    }
+    found = samples(b"".join(render_metrics(STATUS, counters, {}, own=own)))
+
+    def of(what: str) -> dict[str, float]:
+        return {
+            dict(labels)["process"]: value
+            for (one, labels), value in found.items()
+            if one == f"fengling_process_{what}"
+        }
+
+    assert of("cpu_seconds_total") == {"supervisor": 1.5, "w0": 2.0}
+    assert of("gc_pause_seconds_total") == {"supervisor": 0.25, "w0": 0.25}
+    assert of("resident_memory_bytes") == {"supervisor": 100, "w0": 100}
+    assert of("open_fds") == {"supervisor": 7, "w0": 7}
+    assert of("max_fds") == {"supervisor": 1024}
+    name, labels = "fengling_process_gc_collections_total", {"process": "w0", "generation": "1"}
+    assert found[name, tuple(sorted(labels.items()))] == 3
+
+
 def test_pairs_without_series_of_their_own_are_told() -> None:
     """By how many there are, beside what they have counted together."""
     counters = Counters(max_pairs=1)
@@ -366,13 +416,11 @@ def test_labels_are_escaped() -> None:
 
 def test_every_metric_is_named_and_described_by_the_rules() -> None:
     """Prefix, subsystem, a sentence of help, no metric twice."""
-    declared = [value for value in vars(metrics).values() if isinstance(value, Declared)]
-    for table in (metrics.WORKER_COUNTERS, metrics.WORKER_GAUGES, metrics.SOURCE_COUNTERS):
-        declared += table.values()
+    declared = declarations()
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(access_log|build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log|tracing)[a-z_]*",
+            r"fengling_(access_log|build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log|tracing|process)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one

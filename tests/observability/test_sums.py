@@ -34,6 +34,7 @@ def comparable(values: Any) -> dict[str, Any]:
     """Without order, rounding, and what is no counter."""
     return {
         **{name: value for name, value in values.items() if not name.endswith("_now")},
+        "histograms": values.get("histograms", {}),
         "requests": sorted(values["requests"]),
         "services": {
             service: {name: [round(one, 6) for one in found] for name, found in names.items()}
@@ -54,6 +55,18 @@ def test_gauges_are_not_added_up() -> None:
     """Each worker has its own; also where they are of several things."""
     found = together([{**counted([]).to_json(), "instances_now": {"s": [1, 1]}}])
     assert not [name for name in found if name.endswith("_now")]
+
+
+def test_histograms_of_no_service_are_added_up() -> None:
+    """Each by its own bounds; and the parts stay as they are."""
+    one = {**NOTHING, "histograms": {"lag": {"bounds": [1.0], "values": [1, 2, 3.5]}}}
+    other = {**NOTHING, "histograms": {"reload": {"bounds": [2.0], "values": [1, 0, 0.5]}}}
+    found = together([one, other, one])["histograms"]
+    assert found == {
+        "lag": {"bounds": [1.0], "values": [2, 4, 7.0]},
+        "reload": {"bounds": [2.0], "values": [1, 0, 0.5]},
+    }
+    assert together([one])["histograms"]["lag"]["values"] == [1, 2, 3.5]
 
 
 def test_nothing_is_nothing() -> None:

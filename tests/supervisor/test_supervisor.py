@@ -222,6 +222,7 @@ class SupervisorCase(SynchronousTestCase):
             rng=random.Random(1),
         )
         self.supervisor.start()
+        self.addCleanup(self.supervisor.costs.stop)
 
     def take_spans(self, batch: Batch) -> Deferred[Outcome]:
         self.batches.append(batch)

@@ -749,11 +749,21 @@ class WorkerAgentTests(SynchronousTestCase):
         self.channel.send(Message.REQUEST, {"id": 4, "ask": "names"})
         self.turn()
         answers = self.supervisor.said_of(Message.ANSWER)
-        self.assertEqual(answers[0], {"id": 1, "answer": {"requests": 3}})
+        self.assertEqual((answers[0]["id"], answers[0]["answer"]["requests"]), (1, 3))
         self.assertEqual(answers[1]["answer"]["route"], "r1")
         self.assertIn("KeyError", answers[2]["error"])
         self.assertEqual(answers[3], {"id": 4, "answer": [{"name": "orders"}]})
         self.flushLoggedErrors(KeyError)
+
+    def test_lag_and_what_the_process_uses_are_told_with_the_counters(self) -> None:
+        """The latter by a process of its own only: it would be told twice."""
+        self.configure()
+        self.clock.pump([0.05] * 3)
+        self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters"})
+        self.turn()
+        answer = self.supervisor.said_of(Message.ANSWER)[-1]["answer"]
+        self.assertGreaterEqual(sum(answer["histograms"]["reactor_lag"]["values"][:-1]), 3)
+        self.assertNotIn("process_now", answer)
 
     def test_answer_that_no_frame_can_carry_is_an_error(self) -> None:
         """Sent all the same, it would cost the worker its life."""
