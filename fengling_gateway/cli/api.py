@@ -51,15 +51,22 @@ class RefusedError(CommandError):
         status: the answer's.
         detail: what it says, in a sentence.
         problems: of it, as the API tells them.
+        document: all of it.
     """
 
     def __init__(
-        self, message: str, status: int, detail: str, problems: list[dict[str, Any]]
+        self,
+        message: str,
+        status: int,
+        detail: str,
+        problems: list[dict[str, Any]],
+        document: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.detail = detail
         self.problems = problems
+        self.document = document or {}
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -250,7 +257,7 @@ class ManagementApi:
             )
         elif answer.status >= 500 and problem.get("request_id"):
             message += f" (its log has more under request {problem['request_id']})"
-        return RefusedError(message, answer.status, str(detail), problems)
+        return RefusedError(message, answer.status, str(detail), problems, problem)
 
 
 def problem_line(problem: dict[str, Any]) -> str:

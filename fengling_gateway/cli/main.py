@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "diff": "configuration",
     "doctor": "doctor",
     "drain": "fleet",
+    "errors": "failures",
     "events": "events",
     "explain": "serving",
     "export": "configuration",
@@ -42,6 +43,7 @@ _COMMANDS: Final = {
     "top": "top",
     "unpin": "pins",
     "validate": "validation",
+    "why": "failures",
 }
 """Where each command is. Loaded when it is used: `--help` and scripts wait for no database driver."""
 

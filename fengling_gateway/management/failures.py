@@ -16,6 +16,7 @@ from fengling_gateway.access.parameters import (
 from fengling_gateway.access.tenancy import is_visible
 from fengling_gateway.management.gateway import ManagedGateway
 from fengling_gateway.model.entity import Key
+from fengling_gateway.records.blame import Fault
 from fengling_gateway.records.notable import KINDS
 from fengling_gateway.records.ring import Ring
 from fengling_gateway.records.search import Found, IsVisible, Sought, by_id, look, told
@@ -32,6 +33,8 @@ REQUEST_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._:+=-]{0,127}"
 ANY_REQUEST_ID: Final = r"[!-~]{1,128}"
 """As trusted proxies may say them."""
 
+FAULTS: Final = tuple(one.value for one in Fault)
+
 MAX_NUMBER: Final = 10**15 - 1
 """Of an exchange: some of those of a million years."""
 
@@ -43,7 +46,7 @@ _ANY_REQUEST_ID: Final = re.compile(ANY_REQUEST_ID)
 _STATUS: Final = re.compile(STATUS)
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": HOUR, "d": 86400.0}
 _PARAMETERS: Final = {
-    *("since", "until", "kind", "error", "status", "route", "service", "instance"),
+    *("since", "until", "kind", "error", "fault", "status", "route", "service", "instance"),
     *("request_id", "limit", "after"),
 }
 
@@ -122,6 +125,7 @@ def _sought(request: Any, tenants: frozenset[str] | None, now: float) -> Sought:
         until=None if until is None else _moment(until, now),
         kind=matching("kind", KINDS.__contains__, " or ".join(KINDS)),
         error=matching("error", _ERROR.fullmatch, "the code of an error"),
+        fault=matching("fault", FAULTS.__contains__, " or ".join(FAULTS)),
         statuses=None if status is None else _statuses(status),
         route=matching("route", is_id, "an id"),
         service=matching("service", is_id, "an id"),

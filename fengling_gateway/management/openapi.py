@@ -31,6 +31,7 @@ from fengling_gateway.access.parameters import (
 from fengling_gateway.management.failures import (
     ANY_REQUEST_ID,
     ERROR,
+    FAULTS,
     MAX_NUMBER,
     REQUEST_ID,
     STATUS,
@@ -41,7 +42,6 @@ from fengling_gateway.management.tap_request import BODY as TAP
 from fengling_gateway.management.tap_stream import CONTENT_TYPE as LINES
 from fengling_gateway.model.management_tokens import ADMIN, READ, WRITE
 from fengling_gateway.records import notable
-from fengling_gateway.records.blame import Fault
 
 _WORKERS: Final[Schema] = {
     "type": "object",
@@ -139,7 +139,7 @@ _NULL_TEXT: Final[Schema] = {"type": ["string", "null"]}
 _NULL_NUMBER: Final[Schema] = {"type": ["number", "null"]}
 _AT: Final[Schema] = {"type": "number", "description": "Seconds since the epoch."}
 _FAULT: Final[Schema] = {
-    "enum": [one.value for one in Fault],
+    "enum": list(FAULTS),
     "description": "Whose it most likely is; operator: of whoever configures.",
 }
 _ATTEMPT: Final[Schema] = {
@@ -426,6 +426,7 @@ def _failures(limit: Schema) -> Schema:
         parameter("until", whole(TIME), when),
         parameter("kind", {"enum": list(notable.KINDS)}),
         parameter("error", whole(ERROR)),
+        parameter("fault", {"enum": list(FAULTS)}),
         parameter("status", whole(STATUS)),
         *(parameter(name, whole(ID)) for name in ("route", "service", "instance")),
         parameter("request_id", whole(ANY_REQUEST_ID)),

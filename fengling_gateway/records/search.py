@@ -33,6 +33,7 @@ class Sought:
 
     Attributes:
         since, until: seconds since the epoch, of the exchange's end.
+        fault: whose it was, as of `blame.Fault`.
         statuses: lowest and highest.
         instance: one that was asked.
         tenants: whose exchanges there are for whoever asks; None: all.
@@ -42,6 +43,7 @@ class Sought:
     until: float | None = None
     kind: str | None = None
     error: str | None = None
+    fault: str | None = None
     statuses: tuple[int, int] | None = None
     route: str | None = None
     service: str | None = None
@@ -61,6 +63,7 @@ class Sought:
             and (self.instance is None or self.instance in one.instances)
             and (self.request_id is None or one.request_id == self.request_id)
             and (self.tenants is None or one.tenant in self.tenants)
+            and (self.fault is None or _verdict(one)[0] == self.fault)
         )
 
 
@@ -117,11 +120,11 @@ class Found:
         key = (one.kind, one.error, status, service, instance)
         group = self._groups.get(key)
         if group is None:
-            fault, means = verdict(one.kind, one.error, was_asked=bool(one.instances))
+            fault, means = _verdict(one)
             group = self._groups[key] = {
                 "kind": one.kind,
                 "error": one.error,
-                "status": one.status,
+                "status": status,
                 "service": service,
                 "instance": instance,
                 "fault": fault,
@@ -170,7 +173,7 @@ def told(one: Kept, is_visible: IsVisible | None) -> dict[str, Any]:
     For whoever does not see everything, nothing of what is behind the gateway and not theirs.
     """
     document = one.document()
-    fault, means = verdict(one.kind, one.error, was_asked=bool(one.instances))
+    fault, means = _verdict(one)
     document |= {"number": one.number, "fault": fault, "means": means}
     if is_visible is not None:
         document |= dict.fromkeys(("service", "peer", "listener", "worker"))
@@ -178,6 +181,10 @@ def told(one: Kept, is_visible: IsVisible | None) -> dict[str, Any]:
             document["route"] = None
         document["attempts"] = [_attempt(it, is_visible) for it in document["attempts"]]
     return document
+
+
+def _verdict(one: Kept) -> tuple[str, str]:
+    return verdict(one.kind, one.error, was_asked=bool(one.instances))
 
 
 def _attempt(attempt: Mapping[str, Any], is_visible: IsVisible) -> dict[str, Any]:

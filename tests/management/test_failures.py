@@ -68,6 +68,7 @@ def ids(gateway: FakeGateway, query: str, **more: Any) -> list[str]:
         ("service=shop", "210"),
         ("instance=own", "20"),
         ("kind=slow", "2"),
+        ("fault=client", "3"),
         ("error=no_route&service=shop", ""),
         ("limit=2", "32"),
         ("limit=2&after=3", "10"),
@@ -102,7 +103,7 @@ def test_looking_through_many_lets_others_take_their_turn(gateway: FakeGateway) 
     "query",
     [
         *("since=yesterday", "since=-5", "since=1e9", "until=10y", "error=No", "status=99"),
-        *("status=xxx", "kind=fast", "route=", "instance=a/b", "after=-1", "limit=0"),
+        *("status=xxx", "kind=fast", "fault=mine", "route=", "instance=a/b", "after=-1", "limit=0"),
         *("limit=1001", "tenant=acme", "since=1m&since=2m", f"after={10**16}"),
     ],
 )

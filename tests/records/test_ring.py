@@ -57,6 +57,7 @@ soughts = st.builds(
     until=st.none() | st.integers(0, 20),
     kind=st.none() | st.sampled_from(KINDS),
     error=st.none() | st.sampled_from(CODES),
+    fault=st.none() | st.sampled_from(("client", "instance", "gateway")),
     statuses=st.none() | st.sampled_from(((500, 599), (404, 404))),
     route=st.none() | st.just("r1"),
     service=st.none() | st.just("s1"),
@@ -84,6 +85,12 @@ class Model:
         return kept
 
 
+def whose(one: dict[str, Any]) -> str:
+    if one["error"] is None:
+        return "instance" if one["attempts"] else "gateway"
+    return {"connect_failed": "instance", "no_route": "client"}[one["error"]]
+
+
 def meets(one: dict[str, Any], sought: Sought) -> bool:
     low, high = sought.statuses or (0, 999)
     instances = [each["instance"] for each in one["attempts"]]
@@ -93,6 +100,7 @@ def meets(one: dict[str, Any], sought: Sought) -> bool:
             sought.until is None or one["at"] <= sought.until,
             sought.kind in (None, one["kind"]),
             sought.error in (None, one["error"]),
+            sought.fault in (None, whose(one)),
             low <= one["status"] <= high,
             sought.route in (None, one["route"]),
             sought.service in (None, one["service"]),
