@@ -73,8 +73,8 @@ def page(text: str) -> str:
 def _lines() -> Iterator[str]:
     every = declarations()
     for title, subsystems in GROUPS:
-        yield f"\n## {title}\n"
-        yield "| name | type | labels | |"
+        yield f"\n### {title}\n"
+        yield "| name | type | labels | what it says |"
         yield "| --- | --- | --- | --- |"
         for one in every:
             if subsystem(one) in subsystems:

@@ -41,38 +41,46 @@ class Declared:
 
 _WORKER: Final = ("worker",)
 
-BUILD: Final = Declared("fengling_build_info", "The running version.", ("version",))
+BUILD: Final = Declared(
+    "fengling_build_info", "1, with the running version as a label.", ("version",)
+)
 
 REQUESTS: Final = Declared(
     "fengling_http_requests_total",
-    "Exchanges that have ended, by route, service and class of the answer's status.",
+    "Requests that have ended, by route, service and class of the answer's status; none: "
+    "there was no answer, the client had left. Routes without a series of their own count as "
+    "the route other.",
     ("route", "service", "status"),
 )
 REQUEST_ERRORS: Final = Declared(
     "fengling_http_request_errors_total",
-    "Exchanges that failed, by the failure's name (docs/errors.md).",
+    "Requests that the gateway could not serve as they should be, by the name of the "
+    "failure: docs/errors.md says what each means, and whose fault it is.",
     ("route", "service", "error"),
 )
 SERVICE_HISTOGRAMS: Final = {
     "latency": Declared(
         "fengling_http_request_duration_seconds",
-        "From the end of a request's head to the end of its answer.",
+        "How long requests took: from the end of a request's headers to the end of its answer.",
         ("service",),
     ),
     "first_byte": Declared(
         "fengling_upstream_first_byte_seconds",
-        "From the beginning of the last attempt, which may have had to wait for a connection, to "
-        "the first byte of its answer; of requests that an instance has answered.",
+        "How long instances took to begin their answers: from the beginning of the last attempt, "
+        "which may have had to wait for a connection, to the first byte. Requests that no "
+        "instance has answered are left out.",
         ("service",),
     ),
     "received": Declared(
         "fengling_http_request_body_bytes",
-        "Bytes of the bodies of requests, and of what clients send through tunnels.",
+        "Sizes of the bodies of requests, in bytes; what clients send through tunnels "
+        "(WebSockets) is one body, too.",
         ("service",),
     ),
     "sent": Declared(
         "fengling_http_response_body_bytes",
-        "Bytes of the bodies of answers, and of what clients are sent through tunnels.",
+        "Sizes of the bodies of answers, in bytes; what clients are sent through tunnels "
+        "(WebSockets) is one body, too.",
         ("service",),
     ),
 }
@@ -114,7 +122,7 @@ HANDSHAKES_FAILED: Final = Declared(
 
 WORKER_REQUESTS: Final = Declared(
     "fengling_worker_requests_total",
-    "Exchanges that have ended, by the worker that served them: how they share the load.",
+    "Requests that have ended, by the worker that served them: how workers share the load.",
     _WORKER,
 )
 
@@ -165,7 +173,7 @@ WORKER_COUNTERS: Final = {
     ),
     "dns_stale_uses": Declared(
         "fengling_dns_stale_uses_total",
-        "Connections to the last good address of a name that was not resolved again in time.",
+        "Connections to the last known address of a name that could not be resolved again in time.",
     ),
     "limit_keys_forgotten": Declared(
         "fengling_limit_keys_forgotten_total",
@@ -174,25 +182,29 @@ WORKER_COUNTERS: Final = {
     ),
     "limit_requests_told": Declared(
         "fengling_limit_told_requests_total",
-        "Requests within global rate limits that the other workers were told of.",
+        "Requests let in by global rate limits that the other workers of the cluster were told of.",
     ),
     "limit_requests_untold": Declared(
         "fengling_limit_untold_requests_total",
-        "Requests within global rate limits that no other worker was told of.",
+        "Requests let in by global rate limits that the other workers of the cluster were never "
+        "told of: they came while Redis was away, or were too many.",
     ),
     "limit_calls": Declared(
-        "fengling_limit_redis_calls_total", "Calls by which workers count together."
+        "fengling_limit_redis_calls_total",
+        "Calls to Redis by which workers count global rate limits together.",
     ),
     "limit_calls_failed": Declared(
         "fengling_limit_redis_calls_failed_total",
-        "Those that were not answered as they should; they are repeated for a while.",
+        "Such calls that failed; they are repeated for a while.",
     ),
     "limit_outages": Declared(
         "fengling_limit_redis_outages_total",
-        "How often Redis did not answer for redis.limit_deadline.",
+        "How often Redis has not answered for redis.limit_deadline: then on_redis_failure decides.",
     ),
     "retries": Declared(
-        "fengling_upstream_retries_total", "Attempts after the first of an exchange."
+        "fengling_upstream_retries_total",
+        "Attempts after the first one of a request: an instance was asked because the attempt "
+        "before had failed.",
     ),
     "debugged": Declared(
         "fengling_http_debugged_requests_total",
@@ -204,26 +216,28 @@ WORKER_COUNTERS: Final = {
     ),
     "ejections": Declared(
         "fengling_upstream_ejections_total",
-        "How often a worker ceased to send to an instance because of its failures in a row.",
+        "How often a worker has stopped sending to an instance because requests to it failed one "
+        "after the other.",
     ),
     "reactivations": Declared(
         "fengling_upstream_reactivations_total",
-        "How often such an instance was tried again, or was gone.",
+        "How often an ejected instance was tried again, or has left the configuration.",
     ),
     "upstream_connects": Declared(
         "fengling_upstream_connects_total",
-        "Connections to instances begun, made or not.",
+        "Connections to instances that were begun, whether or not they came about.",
     ),
     "upstream_connects_failed": Declared(
         "fengling_upstream_connects_failed_total",
         "Connections to instances that could not be made.",
     ),
     "upstream_reused": Declared(
-        "fengling_upstream_reused_total", "Attempts over a kept connection."
+        "fengling_upstream_reused_total", "Attempts over a connection that was open already."
     ),
     "upstream_discarded": Declared(
         "fengling_upstream_discarded_total",
-        "Connections to instances not kept because of what came over them.",
+        "Connections to instances that were closed, rather than kept for the next request, "
+        "because of what had happened on them.",
     ),
     "upstream_tls_failed": Declared(
         "fengling_upstream_tls_failed_total",
@@ -231,8 +245,8 @@ WORKER_COUNTERS: Final = {
     ),
     "upstream_addresses_refused": Declared(
         "fengling_upstream_addresses_refused_total",
-        "Addresses of names that a connection would have been opened to, had [upstream] allow "
-        "them; the log says which.",
+        "Addresses that the name of an instance stands for, and that this host must not connect "
+        "to ([upstream] allow); the log says which.",
     ),
     "upstream_bytes_received": Declared(
         "fengling_upstream_received_bytes_total", "Bytes received from instances."
@@ -245,23 +259,25 @@ WORKER_COUNTERS: Final = {
 WORKER_GAUGES: Final = {
     "folded_now": Declared(
         "fengling_http_folded_pairs",
-        "Pairs of route and service that count as the route other (limits.max_metric_pairs).",
+        "Pairs of a route and a service that have no series of their own, and count as the route "
+        "other; limits.max_metric_pairs says how many have.",
         _WORKER,
     ),
     "limit_keys_now": Declared(
         "fengling_limit_keys",
-        "Clients (or other keys of rate limits) that are known.",
+        "Clients, or whatever else rate limits count by, that a worker knows at present.",
         _WORKER,
     ),
     "limits_alone_now": Declared(
         "fengling_limit_alone",
-        "1 while a worker's global rate limits do what their on_redis_failure says.",
+        "1 while Redis is away, and a worker's global rate limits do what their on_redis_failure "
+        "says.",
         _WORKER,
     ),
     "overload_now": Declared(
         "fengling_worker_overload_level",
-        "What is done without because memory is short: 0 nothing, 1 new requests and idle "
-        "connections, 2 new connections, too.",
+        "What a worker does because memory is short: 0 nothing; 1 it refuses requests and closes "
+        "idle connections; 2 it accepts no connections, either.",
         _WORKER,
     ),
     "memory_now": Declared(
@@ -273,7 +289,11 @@ WORKER_GAUGES: Final = {
         _WORKER,
     ),
     "connections_now": Declared("fengling_http_connections", "Client connections open.", _WORKER),
-    "in_flight_now": Declared("fengling_http_requests_in_flight", "Exchanges under way.", _WORKER),
+    "in_flight_now": Declared(
+        "fengling_http_requests_in_flight",
+        "Requests under way, tunnels (WebSockets) among them.",
+        _WORKER,
+    ),
     "routes_off_now": Declared(
         "fengling_http_routes_switched_off", "Routes that somebody has switched off.", _WORKER
     ),
@@ -284,7 +304,8 @@ WORKER_GAUGES: Final = {
     ),
     "health_stale_now": Declared(
         "fengling_upstream_health_stale",
-        "1 while nobody has probed for so long that unhealthy instances count as unknown.",
+        "1 while a worker ignores what is reported of instances, because nobody has probed them "
+        "for too long: an unhealthy one counts as unknown.",
         _WORKER,
     ),
     "ejected_now": Declared(
@@ -293,10 +314,14 @@ WORKER_GAUGES: Final = {
         _WORKER,
     ),
     "upstream_connections_now": Declared(
-        "fengling_upstream_connections", "Connections to instances, kept ones included.", _WORKER
+        "fengling_upstream_connections",
+        "Open connections to instances, idle ones and tunnels included.",
+        _WORKER,
     ),
     "upstream_queued_now": Declared(
-        "fengling_upstream_queued_requests", "Exchanges waiting for a connection.", _WORKER
+        "fengling_upstream_queued_requests",
+        "Requests that wait for a connection to an instance.",
+        _WORKER,
     ),
 }
 
@@ -343,7 +368,11 @@ INSTANCES_AVAILABLE: Final = Declared(
     ("service",),
 )
 
-WORKERS: Final = Declared("fengling_workers", "Worker processes by state.", ("state",))
+WORKERS: Final = Declared(
+    "fengling_workers",
+    "Worker processes by state: starting, serving, stalled (silent for too long), draining.",
+    ("state",),
+)
 WORKER_DEATHS: Final = Declared(
     "fengling_worker_deaths_total", "Worker processes that ended without being told to."
 )
@@ -356,63 +385,81 @@ WORKER_APPLIED: Final = Declared(
     _WORKER,
 )
 WORKER_LAG: Final = Declared(
-    "fengling_worker_lag_seconds", "How late a worker's reactor ran what was due.", _WORKER
+    "fengling_worker_lag_seconds",
+    "How late a worker ran what was due, at worst in the second before its newest heartbeat.",
+    _WORKER,
 )
 WORKER_FAILED: Final = Declared(
     "fengling_config_worker_failed_entities",
-    "Valid entities that a worker can't make use of, as a certificate without its key; up to 100.",
+    "Valid entities that a worker can't use, such as a certificate whose key is missing; up "
+    "to 100. The status names them.",
     _WORKER,
 )
 
-REVISION: Final = Declared("fengling_config_revision", "The revision this node has read.")
+REVISION: Final = Declared(
+    "fengling_config_revision",
+    "The revision of the configuration that this node serves; "
+    "fengling_config_worker_revision has each worker's.",
+)
 EPOCH: Final = Declared(
     "fengling_config_epoch_info",
     "1, with the epoch of the config source as a label. Another epoch is another database: it "
     "was made anew, or another one is in its place.",
     ("epoch",),
 )
-ENTITIES: Final = Declared("fengling_config_entities", "Entities served, by kind.", ("kind",))
+ENTITIES: Final = Declared(
+    "fengling_config_entities",
+    "Entities of the configuration that are served, by kind: route, service, instance and so on.",
+    ("kind",),
+)
 REJECTED: Final = Declared(
-    "fengling_config_rejected_entities", "Entities whose newest version is rejected.", ("kind",)
+    "fengling_config_rejected_entities",
+    "Entities whose newest version is not valid, by kind. The last good version is served, "
+    "if there is one.",
+    ("kind",),
 )
 REJECTED_ENTITY: Final = Declared(
     "fengling_config_rejected_entity",
-    "1 for each entity whose newest version is rejected and each code of a problem with it; "
-    "of the first 100.",
+    "1 for each entity whose newest version is not valid and each code of what is wrong with "
+    "it; serving says what is served instead. Of the first 100.",
     ("kind", "id", "code", "serving"),
 )
 CERTIFICATE_EXPIRY: Final = Declared(
     "fengling_config_certificate_expiry_timestamp_seconds",
-    "When a certificate that is served expires; of the first 100 that do.",
+    "When a certificate that is served expires, in seconds since 1970; of the 100 that "
+    "expire first.",
     ("id",),
 )
 _ISSUER: Final = ("issuer",)
 
 ISSUER_KEYS: Final = Declared(
     "fengling_issuer_keys",
-    "Keys that tokens of an issuer can be verified by, where they are not a secret; of the first "
-    "100 issuers, as all metrics of issuers.",
+    "Keys by which an issuer's tokens can be verified now; issuers with a shared secret are "
+    "left out. Of the first 100 issuers, as all metrics of issuers.",
     _ISSUER,
 )
 ISSUER_FETCHED: Final = Declared(
     "fengling_issuer_keys_fetched_timestamp_seconds",
-    "When the keys that an issuer publishes were fetched last.",
+    "When the keys that an issuer publishes were last fetched, in seconds since 1970.",
     _ISSUER,
 )
 ISSUER_FAILING: Final = Declared(
-    "fengling_issuer_failing", "1 while the keys of an issuer can't be fetched.", _ISSUER
+    "fengling_issuer_failing",
+    "1 while the keys of an issuer can't be fetched; those from before are still used.",
+    _ISSUER,
 )
 ISSUER_FETCHES: Final = Declared(
-    "fengling_issuer_fetches_total", "Fetches of an issuer's keys that have begun.", _ISSUER
+    "fengling_issuer_fetches_total", "How often fetching an issuer's keys was begun.", _ISSUER
 )
 ISSUER_FETCH_FAILURES: Final = Declared(
     "fengling_issuer_fetch_failures_total",
-    "Fetches of an issuer's keys that have failed, by what failed.",
+    "How often fetching an issuer's keys has failed, by what went wrong.",
     ("issuer", "reason"),
 )
 KEY_FILE_FAILURES: Final = Declared(
     "fengling_issuer_file_failures_total",
-    "Writes of the file of key sets, with which a host starts while issuers are away, that failed.",
+    "How often the file could not be written by which this host knows issuers' keys when it "
+    "starts while they are down.",
 )
 
 RELOAD_REASONS: Final = (
@@ -455,17 +502,19 @@ HISTOGRAMS: Final = {
     ),
     "reactor_lag": Declared(
         "fengling_worker_reactor_lag_seconds",
-        "How late workers ran what was due, looked at 20 times a second by each: what requests "
-        "had to wait for the gateway itself, or for a CPU.",
+        "How late workers ran what was due, looked at 20 times a second in each: so long "
+        "requests wait for a worker that is busy, or has no CPU.",
     ),
 }
 """By their names in what is told."""
 
 HELD: Final = Declared(
-    "fengling_config_held", "1 while a revision is held until somebody confirms it."
+    "fengling_config_held",
+    "1 while a revision is held back, because it removes too much, until somebody confirms it.",
 )
 PINNED: Final = Declared(
-    "fengling_config_pinned", "1 while this node serves a pinned revision, whatever is newer."
+    "fengling_config_pinned",
+    "1 while this node serves a pinned revision, whatever is newer, until somebody unpins it.",
 )
 PINNED_BEHIND: Final = Declared(
     "fengling_config_pinned_behind",
@@ -476,7 +525,7 @@ FROM_FILE: Final = Declared(
     "1 while the last-known-good file is served: the source has not been read since the start.",
 )
 AGE: Final = Declared(
-    "fengling_config_age_seconds", "Time since the config source was last read successfully."
+    "fengling_config_age_seconds", "Seconds since the config source was last read successfully."
 )
 FILE_FAILURES: Final = Declared(
     "fengling_config_file_failures_total",
@@ -487,7 +536,7 @@ LOG_DROPPED: Final = Declared(
     "Lines of the supervisor's log that could not be written, or not as fast as they came.",
 )
 DRAINED: Final = Declared(
-    "fengling_node_drained", "1 while somebody has this node send clients elsewhere."
+    "fengling_node_drained", "1 while somebody has drained this node: it sends clients elsewhere."
 )
 SWITCHED_OFF: Final = Declared(
     "fengling_node_switched_off",
@@ -496,39 +545,55 @@ SWITCHED_OFF: Final = Declared(
 )
 HEALTH_STALE: Final = Declared(
     "fengling_health_stale",
-    "1 while nobody has probed instances for [health] stale_after, and reports on them count no "
-    "more.",
+    "1 while no console has probed instances for [health] stale_after: what was reported of "
+    "them is ignored.",
 )
 PROBER_AGE: Final = Declared(
     "fengling_health_prober_age_seconds",
-    "Since the last sign of a console that probes instances.",
+    "Seconds since the last sign of a console that probes instances.",
 )
 
 SOURCE_CONNECTED: Final = Declared(
     "fengling_config_source_connected", "1 while the config source answers."
 )
 SOURCE_LISTENING: Final = Declared(
-    "fengling_config_source_listening", "1 while notifications are known to arrive."
+    "fengling_config_source_listening",
+    "1 while notifications of changes arrive from PostgreSQL; else changes are found by "
+    "polling only.",
 )
 SOURCE_COUNTERS: Final = {
-    "reads": Declared("fengling_config_source_reads_total", "Reads of the config source."),
+    "reads": Declared(
+        "fengling_config_source_reads_total", "How often the config source was read."
+    ),
     "reads_ahead": Declared(
         "fengling_config_source_reads_ahead_total",
-        "Changes that were read by the listening thread itself.",
+        "Changes that the thread which hears notifications has read itself, at once.",
     ),
-    "full_reads": Declared("fengling_config_source_full_reads_total", "Reads of everything."),
-    "rows_read": Declared("fengling_config_source_rows_total", "Rows read."),
-    "reconnects": Declared("fengling_config_source_reconnects_total", "Connections made anew."),
+    "full_reads": Declared(
+        "fengling_config_source_full_reads_total",
+        "How often the whole configuration was read, and not only what had changed.",
+    ),
+    "rows_read": Declared("fengling_config_source_rows_total", "Rows read from the config source."),
+    "reconnects": Declared(
+        "fengling_config_source_reconnects_total",
+        "How often the connection that hears notifications was made anew.",
+    ),
 }
 
 BUS_CONNECTED: Final = Declared(
     "fengling_bus_connected", "1 while Redis is used both ways; missing without [redis]."
 )
 BUS_EVENTS: Final = Declared(
-    "fengling_bus_events_total", "What happened on the bus, by kind.", ("event",)
+    "fengling_bus_events_total",
+    "What has happened between this node and Redis, by kind: messages sent and heard, "
+    "connections made and lost.",
+    ("event",),
 )
 BUS_DROPPED: Final = Declared(
-    "fengling_bus_messages_dropped_total", "Messages that were not believed.", ("reason",)
+    "fengling_bus_messages_dropped_total",
+    "Messages from Redis that were ignored, by why: of a wrong signature, of another "
+    "cluster, too old and so on.",
+    ("reason",),
 )
 
 SPANS_SENT: Final = Declared(
@@ -558,7 +623,7 @@ PROCESS_COUNTERS: Final = {
     ),
     "pause_seconds": Declared(
         "fengling_process_gc_pause_seconds_total",
-        "Time for which a process did nothing but look for garbage.",
+        "Time that a process has spent looking for garbage, and did nothing else.",
         _PROCESS,
     ),
 }
