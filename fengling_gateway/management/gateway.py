@@ -128,7 +128,7 @@ class ManagedGateway(Protocol):
         """Return the counters of each worker that answers, by its name."""
 
     def past_counters(self) -> Mapping[str, Any]:
-        """Return what workers had counted that are gone, together."""
+        """Return what workers have counted that `counters` has just not told of, together."""
 
     def own_counters(self) -> Mapping[str, Any]:
         """Return what the gateway itself has counted, in the shape of what workers tell."""

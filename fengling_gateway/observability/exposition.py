@@ -38,7 +38,7 @@ def render_metrics(
         status: of this node, as the management API shows it.
         counters: of each worker that answered, by its name.
         refusals: at the gate of the management API, by problem code.
-        past: what workers had counted that are gone.
+        past: what workers have counted that are gone, or are not among `counters`.
         own: what the supervisor has counted itself.
     """
     begun = ""

@@ -7,7 +7,7 @@ was counted before (`Past`), and what its successor counts begins there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 Values = Mapping[str, Any]
@@ -81,6 +81,11 @@ class Past:
         last = self._last.pop(worker, None)
         if last is not None:
             self.values = self._bounded(together((self.values, last)))
+
+    def beside(self, shown: Collection[str]) -> Values:
+        """Return what those have counted, living or gone, that are not among these."""
+        silent = [values for worker, values in self._last.items() if worker not in shown]
+        return together((self.values, *silent)) if silent else self.values
 
     def _bounded(self, values: dict[str, Any]) -> dict[str, Any]:
         """Forget routes and services that nobody living counts, where there are too many."""

@@ -32,6 +32,7 @@ class Counted:
     def __init__(self, *, clock: IReactorTime, links: Callable[[], Iterable[WorkerLink]]) -> None:
         self._links = links
         self.past = Past()
+        self._shown: frozenset[str] = frozenset()
         self._loop = LoopingCall(self.gather)
         self._loop.clock = clock
 
@@ -53,6 +54,15 @@ class Counted:
         asked = DeferredList([one.ask("counters") for one in links], consumeErrors=True)
         return asked.addCallback(self._gathered, links)
 
+    def unshown(self) -> Values:
+        """
+        Return what is to be added to what was gathered last.
+
+        That is of those that are gone, of those that did not answer, and of those that drain
+        while another worker has their name: a host's counters never go back.
+        """
+        return self.past.beside(self._shown)
+
     def told(self, link: WorkerLink, values: Values) -> None:
         self.past.told(_key(link), values)
 
@@ -63,11 +73,13 @@ class Counted:
         self, results: list[tuple[bool, Any]], links: list[WorkerLink]
     ) -> dict[str, Values]:
         found: dict[str, Values] = {}
+        shown: dict[str, str] = {}
         for link, (answered, values) in zip(links, results, strict=True):
             # (One that has gone meanwhile is in the past, with what it said last.)
             if answered and link.state is not WorkerState.GONE:
-                found[link.name] = values
+                found[link.name], shown[link.name] = values, _key(link)
                 self.told(link, values)
+        self._shown = frozenset(shown.values())
         return found
 
 

@@ -365,8 +365,8 @@ class SupervisorView:
         return self._supervisor.counted.gather()
 
     def past_counters(self) -> Mapping[str, Any]:
-        """Return what workers have counted that are gone, together."""
-        return self._supervisor.counted.past.values
+        """Return what workers have counted that `counters` has just not told of, together."""
+        return self._supervisor.counted.unshown()
 
     def own_counters(self) -> dict[str, Any]:
         """Return what the supervisor has counted itself, in the shape of what workers tell."""

@@ -43,7 +43,7 @@ class CountedTests(SynchronousTestCase):
 
     def retries(self) -> int:
         found = self.successResultOf(self.counted.gather())
-        total: int = together([self.counted.past.values, *found.values()])["retries"]
+        total: int = together([self.counted.unshown(), *found.values()])["retries"]
         return total
 
     def replace(self, old: Link, new: Link) -> None:
@@ -71,6 +71,30 @@ class CountedTests(SynchronousTestCase):
         self.links[0].retries = 100
         self.replace(self.links[0], Link("w0", 3))
         assert self.retries() == 12
+
+    def test_silent_worker_counts_by_what_it_told_last(self) -> None:
+        """A counter that goes back and comes again would look like a burst of requests."""
+        assert self.retries() == 12
+        self.links[1].answers = False
+        self.links[0].retries = 6
+        assert self.retries() == 13
+        self.links[1].answers = True
+        assert self.retries() == 13
+
+    def test_worker_that_drains_counts_beside_its_successor(self) -> None:
+        """They have one name, and only one of them is shown by it."""
+        old = self.links[0]
+        old.state = WorkerState.DRAINING
+        self.links.append(Link("w0", 3, 1))
+        assert self.retries() == 13
+        assert self.successResultOf(self.counted.gather())["w0"]["retries"] == 1
+        old.retries = 9
+        assert self.retries() == 17
+        self.links.remove(old)
+        old.state = WorkerState.GONE
+        link: Any = old
+        self.counted.gone(link)
+        assert self.retries() == 17
 
     def test_worker_that_does_not_answer_is_left_out(self) -> None:
         """And so is one that has not begun."""
