@@ -1,0 +1,1 @@
+`etc/prometheus` has a scrape configuration, recording rules and alerts with what to do about each, and `etc/grafana` dashboards for traffic, the way of changes, and processes; `docs/monitoring.md` says how to set them up in five minutes.
