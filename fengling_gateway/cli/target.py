@@ -93,6 +93,28 @@ def console_options(command: F) -> F:
     return collect(command, options, "console", _console)
 
 
+class Watched(NamedTuple):
+    """Return a console and a gateway, of which a command asks one."""
+
+    console: Callable[[], NamedConsole]
+    management: Callable[[], ManagementApi]
+
+
+def watched_options(command: F) -> F:
+    """Add what names a console, and a gateway; the command gets both as ``watched``."""
+    options = (
+        click.option("--console", metavar="URL", help=CONSOLE_HELP),
+        click.option("--management", metavar="URL", help=MANAGEMENT_HELP),
+        click.option(
+            "--token-file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
+        ),
+        context_option,
+    )
+    return collect(command, options, "watched", _watched)
+
+
 def database_option(command: F) -> F:
     """Add what names a database; the command gets its DSN as ``dsn``."""
     options = (
@@ -159,6 +181,15 @@ def _console(console: str | None, token_file: Path | None, context: str | None) 
     chosen = read_context(context, os.environ)
     url = console or console_named(chosen)
     return NamedConsole(url, console_api(url or DEFAULT_CONSOLE, token_file, chosen))
+
+
+def _watched(
+    console: str | None, management: str | None, token_file: Path | None, context: str | None
+) -> Watched:
+    return Watched(
+        lambda: _console(console, token_file, context),
+        lambda: _management_api(management, token_file, context),
+    )
 
 
 def console_named(context: Mapping[str, str]) -> str | None:

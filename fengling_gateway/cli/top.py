@@ -1,4 +1,4 @@
-"""``fenglingctl top``: all gateways and their workers, over a console."""
+"""``fenglingctl top``: all gateways and their workers, over a console, or the routes of one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fengling_gateway.cli.api import AwayError, RefusedError
+from fengling_gateway.cli.api import AwayError, ManagementApi, RefusedError
 from fengling_gateway.cli.errors import CommandError, answer_no
 from fengling_gateway.cli.output import cell, console, lay_out, output_option, print_value
-from fengling_gateway.cli.target import NamedConsole, console_options
+from fengling_gateway.cli.target import NamedConsole, Watched, watched_options
+from fengling_gateway.cli.top_routes import (
+    RoutesWanted,
+    routes_options,
+    screen_of_routes,
+    seen_routes,
+)
 from fengling_gateway.observability.plain import plain
 
 _MOODS: Final = {"good": "green", "wait": "", "warn": "yellow", "bad": "red"}
@@ -29,8 +35,9 @@ SENTENCES: Final = 3
 """What is wrong, at most: the table is below it."""
 
 
-@click.command("top", short_help="Watch all gateways.")
-@console_options
+@click.command("top", short_help="Watch all gateways, or the routes of one.")
+@routes_options
+@watched_options
 @click.option("--once", is_flag=True, help="Print it once, and end.")
 @click.option(
     "--every",
@@ -40,25 +47,38 @@ SENTENCES: Final = 3
     show_default=True,
     help="Seconds between two looks.",
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
 @output_option
-def top_command(console: NamedConsole, once: bool, seconds: float, output: str) -> None:
+def top_command(
+    watched: Watched,
+    routes: RoutesWanted | None,
+    once: bool,
+    seconds: float,
+    as_json: bool,
+    output: str,
+) -> None:
     """
     Watch all gateways: what each worker serves, how much it does, and what is wrong.
 
-    Ctrl-C ends it. Exit status with --once: 1 if something is wrong.
+    With --routes, which routes of one gateway are busy, fail or are slow. Their latency is that of
+    their service: routes have none of their own. Of a route that is split there is a row for each
+    service.
+
+    Ctrl-C ends it. Exit status with --once: 1 if something is wrong with the gateways.
     """
-    if output != "table":
-        print_value(_seen(console), output)
+    shown = _All(watched.console()) if routes is None else _Routes(watched.management(), routes)
+    if as_json or output != "table":
+        print_value(shown.look(), "json" if as_json else output)
         return
     out = _out()
     if once or not out.is_terminal:
-        seen = _seen(console)
-        out.print(_screen(seen, out.width))
-        if seen["summary"]["sentences"][0]["mood"] == "bad":
+        seen = shown.look()
+        out.print(shown.screen(seen, out.width))
+        if shown.is_wrong(seen):
             answer_no()
         return
     try:
-        _watch(console, out, seconds)
+        _watch(shown, out, seconds)
     except KeyboardInterrupt:
         return
 
@@ -67,36 +87,69 @@ def _out() -> Console:
     return console()
 
 
-def _watch(named: NamedConsole, out: Console, seconds: float) -> None:
+class _All:
+    """All gateways, over a console."""
+
+    whose = "console"
+
+    def __init__(self, named: NamedConsole) -> None:
+        self._api = named.api
+
+    def look(self) -> dict[str, Any]:
+        return {"summary": self._api.get("summary"), "fleet": self._api.get("fleet")}
+
+    def screen(self, seen: Mapping[str, Any], width: int, lost: str | None = None) -> Group:
+        return _screen(seen, width, lost)
+
+    def is_wrong(self, seen: Mapping[str, Any]) -> bool:
+        return bool(seen["summary"]["sentences"][0]["mood"] == "bad")
+
+
+class _Routes:
+    """The routes of a gateway."""
+
+    whose = "gateway"
+
+    def __init__(self, api: ManagementApi, wanted: RoutesWanted) -> None:
+        self._api = api
+        self._wanted = wanted
+
+    def look(self) -> Any:
+        return seen_routes(self._api, self._wanted)
+
+    def screen(self, seen: Mapping[str, Any], width: int, lost: str | None = None) -> Group:
+        return screen_of_routes(seen, self._wanted.sort, width, lost)
+
+    def is_wrong(self, seen: Mapping[str, Any]) -> bool:
+        return False
+
+
+def _watch(shown: _All | _Routes, out: Console, seconds: float) -> None:
     """
-    Show all anew again and again; while the console is away, what was last seen.
+    Show all anew again and again; while whoever is asked is away, what was last seen.
 
     Raises:
         CommandError: it was never there, or takes the token no more.
     """
-    seen = _seen(named)
+    seen = shown.look()
     seen_at = time.monotonic()
-    with Live(_screen(seen, out.width), console=out, screen=True, auto_refresh=False) as live:
+    with Live(shown.screen(seen, out.width), console=out, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(seconds)  # noqa: TID251 - a command has nothing else to do
             lost = None
             try:
-                seen, seen_at = _seen(named), time.monotonic()
+                seen, seen_at = shown.look(), time.monotonic()
             except (AwayError, RefusedError) as error:
-                lost = _lost(error, time.monotonic() - seen_at)
-            live.update(_screen(seen, out.width, lost), refresh=True)
+                lost = _lost(error, time.monotonic() - seen_at, shown.whose)
+            live.update(shown.screen(seen, out.width, lost), refresh=True)
 
 
-def _lost(error: CommandError, seconds: float) -> str:
+def _lost(error: CommandError, seconds: float, whose: str = "console") -> str:
     """Say what keeps us from seeing more; what will not pass is raised."""
     if isinstance(error, RefusedError) and error.status < 500:
         raise error
     why = error.reason if isinstance(error, AwayError) else error.message
-    return f"the console does not answer ({why}); this was {_span(seconds)} ago"
-
-
-def _seen(named: NamedConsole) -> dict[str, Any]:
-    return {"summary": named.api.get("summary"), "fleet": named.api.get("fleet")}
+    return f"the {whose} does not answer ({why}); this was {_span(seconds)} ago"
 
 
 def _screen(seen: Mapping[str, Any], width: int, lost: str | None = None) -> Group:

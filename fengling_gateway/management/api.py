@@ -38,7 +38,7 @@ from fengling_gateway.auth.compact import TokenError
 from fengling_gateway.auth.operators import Operator
 from fengling_gateway.http.problem import CONTENT_TYPE
 from fengling_gateway.management import failures, listing
-from fengling_gateway.management.gateway import ManagedGateway
+from fengling_gateway.management.gateway import ROUTE_SORTS, ManagedGateway
 from fengling_gateway.management.openapi import document
 from fengling_gateway.management.tap_request import FIELDS, tap_asked
 from fengling_gateway.management.tap_stream import TapStream
@@ -154,6 +154,16 @@ class ManagementApi:
         known = await maybeDeferred(self._gateway.names)
         workers = [{"worker": name, "names": names} for name, names in sorted(known.items())]
         return _json(request, {"workers": workers})
+
+    @app.route("/api/gateway/traffic/routes", methods=["GET"])
+    async def route_traffic(self, request: Any) -> bytes:
+        access_of(request).require_all_tenants()
+        no_other_parameters(request, {"sort", "limit"})
+        sort: Any = query_value(
+            request, "sort", "rate", ROUTE_SORTS.__contains__, "rate, errors or latency"
+        )
+        limit = page_limit(request)
+        return _json(request, await maybeDeferred(self._gateway.route_traffic, sort, limit))
 
     @app.route("/api/gateway/debug", methods=["GET"])
     async def debug(self, request: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 from twisted.internet.defer import Deferred
 
@@ -11,6 +11,8 @@ from fengling_gateway.model.entity import Key
 from fengling_gateway.records.ring import Ring
 
 Wait = Literal["none", "node", "all"]
+RouteSort = Literal["rate", "errors", "latency"]
+ROUTE_SORTS: Final = get_args(RouteSort)
 
 
 class Audience(Protocol):
@@ -141,6 +143,14 @@ class ManagedGateway(Protocol):
         Return what each process of this node is doing now: ``supervisor`` and ``workers``.
 
         No value of the configuration or of a request is in it.
+        """
+
+    def route_traffic(self, sort: RouteSort, limit: int) -> Deferred[dict[str, Any]]:
+        """
+        Return what routes have served of late, the first so many by rate, errors or latency.
+
+        ``items`` has a row for each route and service of it; ``windows`` the seconds that they are of;
+        ``routes``, how many such rows there would be.
         """
 
     def tap(

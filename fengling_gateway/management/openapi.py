@@ -37,6 +37,7 @@ from fengling_gateway.management.failures import (
     STATUS,
     TIME,
 )
+from fengling_gateway.management.gateway import ROUTE_SORTS
 from fengling_gateway.management.listing import KINDS
 from fengling_gateway.management.tap_request import BODY as TAP
 from fengling_gateway.management.tap_stream import CONTENT_TYPE as LINES
@@ -88,6 +89,59 @@ _PAGE: Final[Schema] = {
     "properties": {
         "items": {"type": "array", "items": OBJECT},
         "next": {"type": ["string", "null"], "description": "Continue with after=<this>."},
+    },
+}
+_WINDOW: Final[Schema] = {
+    "type": "object",
+    "required": ["requests_per_s", "errors_per_s", "error_ratio", "by_class", "p50_ms", "p95_ms"],
+    "properties": {
+        "requests_per_s": {"type": "number"},
+        "errors_per_s": {
+            "type": "number",
+            "description": "Answers with 5xx, and what failed after its head was sent.",
+        },
+        "error_ratio": {"type": ["number", "null"], "description": "Null: no requests."},
+        "by_class": {
+            "type": "object",
+            "additionalProperties": {"type": "integer"},
+            "description": "Requests by the first digit of their answer's status.",
+        },
+        **{
+            f"p{share}_ms": {
+                "type": ["number", "null"],
+                "description": "Of the route's service: routes have no histogram of their own.",
+            }
+            for share in (50, 95, 99)
+        },
+    },
+}
+_ROUTE_TRAFFIC: Final[Schema] = {
+    "type": "object",
+    "required": ["node", "windows", "routes", "items"],
+    "properties": {
+        "node": TEXT,
+        "windows": {
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "description": "How many seconds each is really of.",
+        },
+        "routes": {"type": "integer", "description": "That had requests in the last 60 s."},
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["route", "service", "last_10s", "last_60s"],
+                "properties": {
+                    "route": {
+                        "type": ["string", "null"],
+                        "description": "Null: what came to none. `other`: those beyond the cap.",
+                    },
+                    "service": {"type": ["string", "null"]},
+                    "last_10s": _WINDOW,
+                    "last_60s": _WINDOW,
+                },
+            },
+        },
     },
 }
 _PROCESS: Final[Schema] = {
@@ -374,6 +428,19 @@ def _reads() -> Schema:
             parameters=[
                 parameter("limit", limit),
                 parameter("after", {**whole(KEY), "example": "route/orders"}),
+            ],
+        )
+    }
+    paths["/api/gateway/traffic/routes"] = {
+        "get": _operation(
+            "What routes of this node have served in the last 10 s and 60 s, the first by rate, by "
+            "errors a second, or by the 95th percentile of their service's latency; of a route that "
+            "is split, a row for each service",
+            READ,
+            _ROUTE_TRAFFIC,
+            parameters=[
+                parameter("sort", {"enum": list(ROUTE_SORTS), "default": "rate"}),
+                parameter("limit", limit),
             ],
         )
     }

@@ -14,8 +14,9 @@ def as_seen_by(
     """
     Return a request of a tenant's, as of `fengling_gateway.records.plain`, to somebody of it.
 
-    Routes, services and instances that are nobody's, or another's, are not his to see; of such
-    attempts he sees that there were some, how long they took and what they failed by.
+    Routes, services and instances that are nobody's, or another's, are not his to see, nor what is
+    in front of the gateway; of attempts at such instances he sees how long they took, and what
+    they failed by.
     """
     if tenants is None:
         return one
@@ -33,4 +34,5 @@ def as_seen_by(
         "route": one["route"] if sees("route", one["route"]) else None,
         "service": one["service"] if sees("service", one["service"]) else None,
         "attempts": attempts,
+        **dict.fromkeys(("peer", "listener")),
     }

@@ -76,6 +76,10 @@ class Past:
         """Note what a living worker has counted so far."""
         self._last[worker] = values
 
+    def everything(self) -> list[Values]:
+        """Return what was told last, by those that are gone and by those that live; none of it changes."""
+        return [self.values, *self._last.values()]
+
     def gone(self, worker: str) -> None:
         """Keep what a worker has counted: it will tell no more."""
         last = self._last.pop(worker, None)

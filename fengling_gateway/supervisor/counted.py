@@ -27,10 +27,13 @@ class Counted:
 
     Attributes:
         past: of those that are gone.
+        gathered: called when workers have been asked, with what all have told last; see
+            `Past.everything`. Set from outside.
     """
 
     def __init__(self, *, clock: IReactorTime, links: Callable[[], Iterable[WorkerLink]]) -> None:
         self._links = links
+        self.gathered: Callable[[list[Values]], None] = lambda _: None
         self.past = Past()
         self._shown: frozenset[str] = frozenset()
         self._loop = LoopingCall(self.gather)
@@ -80,6 +83,7 @@ class Counted:
                 found[link.name], shown[link.name] = values, _key(link)
                 self.told(link, values)
         self._shown = frozenset(shown.values())
+        self.gathered(self.past.everything())
         return found
 
 

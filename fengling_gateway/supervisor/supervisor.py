@@ -45,6 +45,7 @@ from fengling_gateway.supervisor.overrides import Overrides
 from fengling_gateway.supervisor.pinning import Pinning
 from fengling_gateway.supervisor.propagation import Mark, Propagation
 from fengling_gateway.supervisor.refused_instances import RefusedInstances
+from fengling_gateway.supervisor.route_traffic import RouteTraffic
 from fengling_gateway.supervisor.sockets import ListenerAddress, ListenerSockets
 from fengling_gateway.supervisor.taps import Taps
 from fengling_gateway.supervisor.telling import Telling, node_values
@@ -159,6 +160,8 @@ class Supervisor:
             current=lambda: Mark(self.position, self.config.content_hash),
         )
         self.counted = Counted(clock=reactor, links=self.workers.links)
+        self.route_traffic = RouteTraffic(clock=reactor, gather=self.counted.gather)
+        self.counted.gathered = self.route_traffic.gathered
         self.taps = Taps(clock=reactor, links=self.workers.links)
         self.failures = Failures(clock=reactor, wall=time.time, settings=settings.failures)
         self.evidence = Evidence(clock=reactor, publish=self.bus.publish_evidence)
@@ -263,6 +266,7 @@ class Supervisor:
         self.overrides.stop()
         self.evidence.stop()
         self.counted.stop()
+        self.route_traffic.stop()
         self._telling.now()
         if self._has_started:  # whoever stops this one means its predecessor's workers, too
             self._legacies.retire()

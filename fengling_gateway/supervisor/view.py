@@ -415,6 +415,10 @@ class SupervisorView:
             }
         )
 
+    def route_traffic(self, sort: Any, limit: int) -> Deferred[dict[str, Any]]:
+        found = Deferred.fromCoroutine(self._supervisor.route_traffic.busiest(sort, limit))
+        return found.addCallback(lambda values: {"node": self._supervisor.settings.node, **values})
+
     def tap(
         self, tap_filter: Mapping[str, Any], *, seconds: float, audience: Audience
     ) -> Callable[[], None]:

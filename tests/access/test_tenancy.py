@@ -140,7 +140,7 @@ def test_what_is_about_the_whole_gateway_is_refused(gateway: FakeGateway) -> Non
             if answer.status == 403:
                 refused.add(path.removeprefix("/api/gateway/"))
     assert refused == {
-        *("status", "workers", "names", "rejected", "audit"),
+        *("status", "workers", "names", "rejected", "audit", "traffic/routes"),
         *("reload", "confirm", "explain", "drain", "restart", "pin", "unpin", "debug"),
     }
     assert gateway.asked == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fengling_gateway.cli import top
+from fengling_gateway.cli import top, top_routes
 from fengling_gateway.cli.api import ConsoleApi
 from fengling_gateway.cli.target import NamedConsole
 from tests.cli.conftest import Run, document
@@ -216,7 +216,7 @@ def watched(console: StubGateway, monkeypatch: pytest.MonkeyPatch, looks: int) -
     out = Console(file=io.StringIO(), width=80, force_terminal=True)
     named = NamedConsole(console.url, ConsoleApi(console.url, lambda: "abc"))
     with pytest.raises(_EnoughError):
-        top._watch(named, out, 1.0)
+        top._watch(top._All(named), out, 1.0)
     assert isinstance(out.file, io.StringIO)
     return out.file.getvalue()
 
@@ -241,3 +241,89 @@ def test_watching_ends_with_the_token(
     console.answers[SUMMARY] = [(200, summary()), (401, {"detail": "it has expired"})]
     with pytest.raises(Exception, match="it has expired"):
         watched(console, monkeypatch, looks=9)
+
+
+WINDOW = {
+    "requests_per_s": 1234.5,
+    "errors_per_s": 61.7,
+    "error_ratio": 0.05,
+    "by_class": {**dict.fromkeys(("none", "1xx", "2xx", "3xx"), 0), "4xx": 3, "5xx": 617},
+    "p50_ms": 1.25,
+    "p95_ms": 42.0,
+    "p99_ms": 1250.0,
+}
+QUIET = {
+    **WINDOW,
+    "requests_per_s": 0.02,
+    "error_ratio": None,
+    "p50_ms": None,
+    "p95_ms": None,
+    "p99_ms": None,
+}
+
+
+def routes(**different: Any) -> dict[str, Any]:
+    items = [
+        {"route": "orders", "service": "shop", "last_10s": WINDOW, "last_60s": WINDOW},
+        {"route": None, "service": None, "last_10s": QUIET, "last_60s": QUIET},
+    ]
+    windows = {"last_10s": 10.0, "last_60s": 60.0}
+    return {"node": "n1", "windows": windows, "routes": 7, "items": items, **different}
+
+
+def screen_of(seen: dict[str, Any], width: int, sort: str = "rate") -> list[str]:
+    out = Console(file=io.StringIO(), width=width)
+    out.print(top_routes.screen_of_routes(seen, sort, width))
+    assert isinstance(out.file, io.StringIO)
+    return [line.rstrip() for line in out.file.getvalue().splitlines()]
+
+
+def test_routes_are_a_table() -> None:
+    """What of it is of which window, and what comes first, is above."""
+    lines = screen_of(routes(), 120)
+    assert lines[0] == "n1: 7 rows with requests in the last minute"
+    assert lines[1].startswith("the first 2, by requests a second; ")
+    words = [line.split() for line in lines]
+    assert [
+        *("orders", "shop", "1,234", "1,234", "5.0", "5.0", "3", "617", "1.2", "42", "1,250"),
+    ] in words
+    assert [*("–", "–", "0.02", "0.02", "–", "–", "3", "617", "–", "–", "–")] in words
+
+
+def test_routes_fit_into_80_columns() -> None:
+    """Long names are folded, and numbers whole."""
+    long = "a-route-with-quite-a-long-name.example"
+    seen = routes()
+    seen["items"][0].update(route=long, service=long)
+    lines = screen_of(seen, 80)
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    assert "".join(line.split()[0] for line in lines[6:] if line[:1] not in " –─").startswith("a-")
+
+
+def test_no_requests_are_no_table() -> None:
+    assert screen_of(routes(items=[], routes=0), 80) == [
+        "n1: 0 rows with requests in the last minute"
+    ]
+
+
+def test_routes_are_asked_of_a_gateway(run: Run, gateway: StubGateway) -> None:
+    """By what is to come first; for programs it is as it was told."""
+    gateway.answers["GET", "traffic/routes"] = (200, routes())
+    result = run("top", "--routes", "--once")
+    assert (result.exit_code, "orders" in result.stdout) == (0, True)
+    assert document(run("top", "--routes", "--sort", "errors", "-n", "5", "--json")) == routes()
+    assert document(run("top", "--routes", "-o", "json")) == routes()
+    assert [path.partition("?")[2] for _, path, _ in gateway.asked] == [
+        "sort=rate&limit=20",
+        "sort=errors&limit=5",
+        "sort=rate&limit=20",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [("--sort", "rate"), ("-n", "5"), ("--routes", "-n", "0")])
+def test_what_is_for_routes_is_only_for_them(
+    run: Run, gateway: StubGateway, arguments: Any
+) -> None:
+    result = run("top", *arguments)
+    assert (result.exit_code, gateway.asked) == (2, [])

@@ -184,6 +184,10 @@ class FakeGateway:
     def names(self) -> Deferred[dict[str, list[dict[str, Any]]]]:
         return succeed(self.worker_names)
 
+    def route_traffic(self, sort: str, limit: int) -> Deferred[dict[str, Any]]:
+        self.asked.append(("route_traffic", sort, limit))
+        return succeed({"node": "n1", "windows": {}, "routes": 0, "items": []})
+
     def tap(
         self, tap_filter: Mapping[str, Any], *, seconds: float, audience: Any
     ) -> Callable[[], None]:

@@ -183,7 +183,7 @@ class TapTests(SynchronousTestCase):
         self.tell(request(1), request(2, route="r2"))
         first, second = (one["request"] for one in client.events()[1:])
         assert (first["route"], second["route"]) == ("r1", None)
-        assert first["service"] is None
+        assert (first["service"], first["peer"], first["listener"]) == (None, None, None)
         assert first["attempts"] == [{"instance": None, "address": None, "ms": 1.0}]
 
     def test_what_is_not_there_or_anothers_is_not_asked_for(self) -> None:
