@@ -31,7 +31,8 @@ def looked(
     snapshot: Snapshot, *, most: int, measured: frozenset[str] = frozenset()
 ) -> dict[str, list[int]]:
     availability = Availability(most)
-    availability.look(snapshot, measured)
+    for _ in range(1 + len(snapshot.services) // SERVICES_AT_ONCE):
+        availability.look(snapshot, measured)
     return availability.standings
 
 

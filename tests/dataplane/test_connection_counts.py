@@ -99,6 +99,23 @@ class PoolCountsTests(RigCase):
         assert rig.counters()["pools_now"] == {"a": [0, 0, 1, 0], "other": [0, 0, 1, 0]}
 
 
+class ClientCountsTests(RigCase):
+    def test_connection_that_has_not_come_to_http_is_told_apart(self) -> None:
+        """Until its PROXY header is there, or it leaves."""
+        rig = self.rig(listeners={"http": {"proxy_protocol": ["198.51.100.0/24"]}})
+
+        def counted() -> tuple[int, int]:
+            counters = rig.counters()
+            return counters["connections_now"], counters["opening_now"]
+
+        client, other = rig.client(), rig.client()
+        assert counted() == (2, 2)
+        client.deliver(b"PROXY UNKNOWN\r\n")
+        assert counted() == (2, 1)
+        other.lose()
+        assert counted() == (1, 0)
+
+
 class MovedInstanceTests(EjectionCase):
     def test_connections_go_with_an_instance_to_its_new_service(self) -> None:
         """They are lent on there."""
