@@ -6,6 +6,10 @@ same requests but for the first segment of the path, over kept connections. What
 a feature adds is the median of the differences within pairs of rounds: CPU of the
 worker's process, user and system, by its own clock, over the requests answered.
 Where other workers are told later, the time until they have been is in it.
+
+What is written down of requests is a whole gateway's: there are two of them then, with
+it and without it, which get the very same requests, and the CPU is that of a gateway's
+worker and of its supervisor, which sends spans.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from benchmarks.harness.children import (
     run_with_children,
     undisturbed,
 )
+from benchmarks.harness.collector import start_collector
 from benchmarks.harness.cores import divide_available
 from benchmarks.harness.features import PLAIN, Credentials, Feature, features, is_on
 from benchmarks.harness.guarded import Guarded, route, start_guarded
@@ -46,6 +51,9 @@ _LONGEST_SECONDS: Final = 2
 """Of a round in which every token is sent once."""
 
 _WITHIN: Final = "\nwhat has a limit is within it"
+_COUNTED_SECONDS: Final = 20.0
+"""Within which what was seen of the first requests has to be counted, and sent where it is to go."""
+
 _FIRST_ROUNDS: Final = 5
 """Of those where every token is new: signing them takes longer than verifying."""
 
@@ -61,12 +69,20 @@ class Pair(NamedTuple):
         return self.guarded - self.plain
 
 
+class Gateways(NamedTuple):
+    """That of the plain rounds, and that of the feature's; often the same."""
+
+    plain: Guarded
+    guarded: Guarded
+
+
 @dataclass(slots=True)
 class Measured:
     """A feature, its route, and what was seen."""
 
     feature: Feature
     prefix: str
+    gateways: Gateways
     pairs: list[Pair] = field(default_factory=list)
     requests: int = 0
     failed: int = 0
@@ -90,44 +106,60 @@ class Measured:
 
 
 class Bench:
-    """Measures features of one gateway."""
+    """Measures features of gateways."""
 
     def __init__(
-        self, options: argparse.Namespace, children: Children, load: LoadGenerator, gateway: Guarded
+        self, options: argparse.Namespace, children: Children, load: LoadGenerator
     ) -> None:
         self._options = options
         self._directory = children.directory
         self._load = load
-        self._gateway = gateway
         self._tokens = 0
 
     def warm_up(self, measured: Measured) -> None:
         """See that it is on, and let all there is to remember be remembered."""
-        if not is_on(measured.feature, measured.prefix, self._gateway.port):
-            raise StartError(f"{measured.feature.name} is not on: {self._gateway.child.log_tail()}")
-        if not measured.feature.is_new_each_time:
-            for prefix in (PLAIN, measured.prefix):
-                self._run(measured, prefix, 0, _WARM_UP_SECONDS)
+        feature, gateway = measured.feature, measured.gateways.guarded
+        if not is_on(feature, measured.prefix, gateway.port):
+            raise StartError(f"{feature.name} is not on: {gateway.child.log_tail()}")
+        if not feature.is_new_each_time:
+            for is_plain in (True, False):
+                self._run(measured, 0, is_plain, _WARM_UP_SECONDS)
         measured.requests = 0
+        if feature.counted:
+            self._wait_until_counted(feature.counted, measured.gateways)
+
+    def _wait_until_counted(self, name: str, gateways: Gateways) -> None:
+        """
+        See that the gateway with the feature counts, and the other does not.
+
+        Raises:
+            StartError: that is not so.
+        """
+        if gateways.plain.metrics().get(name):
+            raise StartError(f"{name} is not 0 where it should be")
+        gateways.guarded.child.wait_until(
+            lambda: gateways.guarded.metrics().get(name, 0) > 0, _COUNTED_SECONDS
+        )
 
     def measure(self, measured: Measured, number: int) -> None:
         """One pair of rounds; which of the two comes first alternates."""
         first = self._tokens
         costs = {}
-        prefixes = (PLAIN, measured.prefix) if number % 2 else (measured.prefix, PLAIN)
-        for prefix in prefixes:
-            costs[prefix] = self._run(measured, prefix, first)
+        for is_plain in (True, False) if number % 2 else (False, True):
+            costs[is_plain] = self._run(measured, first, is_plain)
         self._tokens += self._options.tokens
-        measured.pairs.append(Pair(costs[PLAIN], costs[measured.prefix]))
+        measured.pairs.append(Pair(costs[True], costs[False]))
 
     def _run(
-        self, measured: Measured, prefix: str, first: int, seconds: float = _ROUND_SECONDS
+        self, measured: Measured, first: int, is_plain: bool, seconds: float = _ROUND_SECONDS
     ) -> float:
         """CPU per request of one round."""
+        prefix = PLAIN if is_plain else measured.prefix
+        gateway = measured.gateways.plain if is_plain else measured.gateways.guarded
         script = self._script(measured.feature, prefix, first)
-        before = process_cpu_seconds(self._gateway.worker_pid)
+        before = _cpu_seconds(measured.feature, gateway)
         load = self._load.start_script(
-            self._gateway.port,
+            gateway.port,
             script,
             seconds=_LONGEST_SECONDS,
             connections=self._options.connections,
@@ -137,7 +169,7 @@ class Bench:
             load.interrupt()
         outcome = load.outcome(within_seconds=30)
         time.sleep(measured.feature.settles_seconds)
-        used = process_cpu_seconds(self._gateway.worker_pid) - before
+        used = _cpu_seconds(measured.feature, gateway) - before
         measured.failed += outcome.failed
         measured.requests += outcome.requests
         return used * 1e6 / max(1, outcome.requests)
@@ -148,8 +180,16 @@ class Bench:
         if is_new or not path.exists():
             count = self._options.tokens if is_new else feature.different
             heads = feature.heads(prefix, first if is_new else 0, count)
-            path.write_text(wrk_script(heads, is_once=is_new))
+            path.write_text(wrk_script(heads, is_once=is_new, flags=feature.flags))
         return path
+
+
+def _cpu_seconds(feature: Feature, gateway: Guarded) -> float:
+    """What the processes have used that the feature has work for."""
+    pids = (
+        {gateway.worker_pid, gateway.child.pid} if feature.is_of_gateway else {gateway.worker_pid}
+    )
+    return sum(map(process_cpu_seconds, pids))
 
 
 def format_rows(rows: Iterable[report.Row]) -> str:
@@ -235,23 +275,44 @@ def run(options: argparse.Namespace, children: Children) -> list[dict[str, Any]]
     print(f"{report.machine()}\n{cores.describe()}; load by {load.describe()}")
     known = Credentials.make()
     chosen = choose(options.only, features(known))
-    found = [Measured(feature, f"v{number:02d}") for number, feature in enumerate(chosen, 1)]
+    prefixes = {
+        feature.name: PLAIN if feature.is_of_gateway else f"v{number:02d}"
+        for number, feature in enumerate(chosen, 1)
+    }
     secret = children.directory / "shared"
     secret.write_text(known.secret)
-    routes = [route(one.prefix, one.feature.policies) for one in found]
+    routes = [route(prefixes[one.name], one.policies) for one in chosen if not one.is_of_gateway]
     entities = {**known.entities(str(secret)), "routes": [route(PLAIN, {}), *routes]}
     with _valkey(children) as redis:
         upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
-        ports = tuple(upstream.ports.values())
-        gateway = start_guarded(
-            children, entities, upstream_ports=ports, redis=redis, cpus=cores.proxy
-        )
+        collector = start_collector(children, cpus=cores.others)
+        gateways: dict[str, Guarded] = {}
+
+        def gateway(settings: str) -> Guarded:
+            """The one with these settings, of those that have been started."""
+            if settings not in gateways:
+                gateways[settings] = start_guarded(
+                    children,
+                    entities,
+                    upstream_ports=tuple(upstream.ports.values()),
+                    redis=redis,
+                    cpus=cores.proxy,
+                    name=f"gateway-{len(gateways)}",
+                    more=settings.replace("{collector}", collector),
+                )
+            return gateways[settings]
+
+        found = [
+            Measured(one, prefixes[one.name], Gateways(gateway(one.beside), gateway(one.settings)))
+            for one in chosen
+        ]
         print(
             f"{options.connections} keep-alive connections, {options.rounds} pairs of rounds of "
             f"{_ROUND_SECONDS:g} s, {options.tokens} tokens a round where each is new\n"
         )
-        _measure(Bench(options, children, load, gateway), found, options.rounds)
-        children.stop(gateway.child)
+        _measure(Bench(options, children, load), found, options.rounds)
+        for one in gateways.values():
+            children.stop(one.child)
     return [measured.row() for measured in found]
 
 

@@ -20,6 +20,9 @@ _CLIENTS: Final = 1000
 _MANY_TOKENS: Final = 5000
 """More than a worker knows without taking a digest."""
 
+_NO_TRACE: Final = "x-benchmark"
+"""A header that says nothing, as long as traceparent: the trace begins at the gateway."""
+
 _PLENTY: Final = {"rate": "1000000/s"}
 _NETWORKS: Final = ["127.0.0.0/8", *(f"10.{n}.0.0/16" for n in range(50)), "2001:db8::/32"]
 
@@ -39,6 +42,11 @@ class Feature:
         refused_from: an address from which all are.
         limit_us: what it may add to a request; None: that is only shown.
         settles_seconds: for how long it goes on working after the last answer.
+        settings: it is none of a route but of a whole gateway with these settings, which is
+            compared with one that has those of `beside`.
+        last: the header of requests that is new in each, in place of ``traceparent``; as long.
+        flags: of that.
+        counted: a metric that is above 0 by it and not without it, once there were requests.
     """
 
     name: str
@@ -51,11 +59,24 @@ class Feature:
     refused_from: str = ""
     limit_us: float | None = None
     settles_seconds: float = 0.0
+    settings: str = ""
+    beside: str = ""
+    counted: str = ""
+    last: str = "traceparent"
+    flags: str = "01"
+
+    @property
+    def is_of_gateway(self) -> bool:
+        """Whether all routes of a gateway have it, or none."""
+        return self.settings != self.beside
 
     def heads(self, prefix: str, first: int, count: int) -> list[str]:
         """Beginnings of so many requests to the route `prefix`."""
         made = heads(count, lambda number: self.header(first + number))
-        return [head.replace("GET /v1/", f"GET /{prefix}/", 1) for head in made]
+        return [
+            head.replace("GET /v1/", f"GET /{prefix}/", 1).replace("traceparent", self.last)
+            for head in made
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +182,41 @@ def features(known: Credentials) -> list[Feature]:
             refused_from="127.0.0.2",
         ),
         Feature("security_headers", {"security_headers": {}}, shows="X-Content-Type-Options"),
+        *_observers(),
+    ]
+
+
+def _observers() -> list[Feature]:
+    """What is written down of requests, by a gateway for all of them."""
+    log = '[access_log]\npath = "{directory}/access.log"\n'
+    tracing = '[tracing]\nendpoint = "http://{collector}"\nsample_ratio = '
+    return [
+        Feature(
+            "metrics",
+            {},
+            beside="[metrics]\ncount_requests = false\n",
+            counted="fengling_http_requests_total",
+            limit_us=2.0,
+        ),
+        Feature(
+            "access_log", {}, settings=log, counted="fengling_access_log_lines_total", limit_us=5.0
+        ),
+        Feature(
+            "access_log_combined",
+            {},
+            settings=f'{log}format = "combined"\n',
+            counted="fengling_access_log_lines_total",
+        ),
+        Feature("tracing_0", {}, settings=f"{tracing}0.0\n", last=_NO_TRACE, limit_us=1.5),
+        Feature("tracing_0_traced_by_clients", {}, settings=f"{tracing}0.0\n", flags="00"),
+        Feature(
+            "tracing_1",
+            {},
+            settings=f"{tracing}0.01\n",
+            last=_NO_TRACE,
+            counted="fengling_tracing_spans_sent_total",
+            limit_us=3.0,
+        ),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ token_keys = ["{token_key}"]
 [[listeners]]
 name = "http"
 address = "127.0.0.1:{port}"
-"""
+{more}"""
 
 Entities = Mapping[str, Sequence[Mapping[str, Any]]]
 """Lists of them by kind, as in a file of configuration."""
@@ -45,11 +46,31 @@ Entities = Mapping[str, Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A running gateway, the port of its traffic, and the process of its worker."""
+    """
+    A running gateway.
+
+    Attributes:
+        port: of its traffic; ``management_port``: of its metrics.
+        worker_pid: of the process of its worker; ``child`` is its supervisor.
+    """
 
     child: Child
     port: int
+    management_port: int
     worker_pid: int
+
+    def metrics(self) -> dict[str, float]:
+        """Return the samples of its /metrics; those of one name are added up."""
+        url = f"http://127.0.0.1:{self.management_port}/metrics"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            text = answer.read().decode()
+        found: dict[str, float] = {}
+        for line in text.splitlines():
+            if not line.startswith("#"):
+                sample, _, value = line.rpartition(" ")
+                name = sample.partition("{")[0]
+                found[name] = found.get(name, 0.0) + float(value)
+        return found
 
 
 def start_guarded(
@@ -59,14 +80,20 @@ def start_guarded(
     upstream_ports: Sequence[int],
     redis: str | None = None,
     cpus: frozenset[int] | None = None,
+    name: str = "guarded",
+    more: str = "",
 ) -> Guarded:
     """
     Start a gateway on a file with these entities and a service ``s`` for its routes.
 
+    Args:
+        name: of its process and its directory.
+        more: sections of its settings; ``{directory}`` is its own.
+
     Raises:
         StartError: it ended, or is not ready in time.
     """
-    directory = children.directory / "guarded.d"
+    directory = children.directory / f"{name}.d"
     directory.mkdir()
     configuration = directory / "configuration.yaml"
     configuration.write_text(json.dumps({"services": [_service(upstream_ports)], **entities}))
@@ -75,13 +102,13 @@ def start_guarded(
     settings = directory / "gateway.toml"
     settings.touch(mode=0o600)
     settings.write_text(
-        settings_text(directory, configuration, ports, redis=redis, token_key=token_key)
+        settings_text(directory, configuration, ports, redis=redis, token_key=token_key, more=more)
     )
     command = [beside_python("fengling-gateway") or "fengling-gateway", "--config", str(settings)]
-    child = children.start("guarded", command, cpus=cpus, environment=as_installed())
+    child = children.start(name, command, cpus=cpus, environment=as_installed())
     node = Node(child, port=ports[0], management_port=ports[1], token=read_token(token_key))
     child.wait_until(node.is_ready, _READY_SECONDS)
-    return Guarded(child, node.port, node.workers()[0]["pid"])
+    return Guarded(child, *ports, node.workers()[0]["pid"])
 
 
 def settings_text(
@@ -91,8 +118,9 @@ def settings_text(
     *,
     redis: str | None,
     token_key: str,
+    more: str = "",
 ) -> str:
-    """Its TOML file; `ports` are those of traffic and of management."""
+    """Its TOML file; `ports` are those of traffic and of management, `more` follows the rest."""
     return _SETTINGS.format(
         name=secrets.token_hex(4),
         directory=directory,
@@ -102,6 +130,7 @@ def settings_text(
         token_key=token_key,
         port=ports[0],
         management_port=ports[1],
+        more=more.replace("{directory}", str(directory)),
     )
 
 

@@ -86,7 +86,7 @@ end
 
 function request()
   count = count + 1{stop}
-  return format("%s00-4bf92f3577b34da6a3ce%012x-00f0%012x-01\\r\\n\\r\\n",
+  return format("%s00-4bf92f3577b34da6a3ce%012x-00f0%012x-{flags}\\r\\n\\r\\n",
                 heads[count % size + 1], count, count)
 end
 """
@@ -107,7 +107,11 @@ end
 
 
 def wrk_script(
-    beginnings: Sequence[str] | None = None, *, pause_ms: int = 0, is_once: bool = False
+    beginnings: Sequence[str] | None = None,
+    *,
+    pause_ms: int = 0,
+    is_once: bool = False,
+    flags: str = "01",
 ) -> str:
     """
     The realistic traffic as a script for wrk.
@@ -116,9 +120,10 @@ def wrk_script(
         beginnings: of the requests, as `heads` makes them.
         pause_ms: how long a connection waits before each of its requests; 0: not at all.
         is_once: whether the load ends when each has been sent (to wrk with one thread).
+        flags: at the end of the last header, of a ``traceparent``: 00, the client records nothing.
     """
     lines = heads() if beginnings is None else beginnings
     quoted = ",\n".join(f'  "{head}"'.replace("\r\n", "\\r\\n") for head in lines)
     how = {"start": "", "stop": _WRK_STOP} if is_once else {"start": _WRK_START, "stop": ""}
-    script = _WRK_SCRIPT.format(heads=quoted, **how)
+    script = _WRK_SCRIPT.format(heads=quoted, flags=flags, **how)
     return script + (_WRK_PACE.format(milliseconds=pause_ms) if pause_ms else "")

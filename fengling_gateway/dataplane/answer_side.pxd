@@ -39,5 +39,7 @@ cdef class AnswerSide(RequestSide):
     @cython.locals(plane=PlaneState, head=RequestHead, peer=Peer, admission=Admission)
     cdef _ended(self, int status, double seconds, error)
 
+    cdef _trace_id(self)
+
     @cython.locals(began=double, end=double)
     cdef tuple _attempts(self, double seconds, error)

@@ -15,7 +15,7 @@ from fengling_gateway.http.headers import RESPONSE_ROLES, Pair
 from fengling_gateway.http.response_head import ResponseHead
 from fengling_gateway.http.trailers import forwardable
 from fengling_gateway.http.transforms import NO_EDITS
-from fengling_gateway.records.ended import Attempt, Ended
+from fengling_gateway.records.ended import Attempt, Ended, attempt_of, ended_of
 from fengling_gateway.tracing.trace_context import TRACEPARENT
 
 _ADMITTING: Final = phases.ADMITTING
@@ -246,15 +246,16 @@ class AnswerSide(RequestSide):
     def _record(self, status: int, seconds: float, error: ForwardError | None) -> None:
         plane = self._plane
         began = self._first_byte_at
-        plane.counters.record(
-            (self._route_id, self._service_id),
-            status,
-            seconds,
-            error,
-            began - self._attempt_at if began else -1.0,
-            self._received,
-            self._sent,
-        )
+        if plane.counts_requests:
+            plane.counters.record(
+                (self._route_id, self._service_id),
+                status,
+                seconds,
+                error,
+                began - self._attempt_at if began else -1.0,
+                self._received,
+                self._sent,
+            )
         if plane.tell_ended is not None and (
             error is not None or status >= 500 or seconds >= plane.tells_slower_than
         ):
@@ -270,26 +271,28 @@ class AnswerSide(RequestSide):
     def _ended(self, status: int, seconds: float, error: ForwardError | None) -> Ended:
         """Return what is told of it now that it is over."""
         plane, head, peer, admission = self._plane, self.head, self._peer, self._admission
-        return Ended(
-            plane.wall_now(),
-            seconds,
-            head,
-            self.request_id,
-            peer.listener.name,
-            head.forwarded_proto or peer.listener.scheme,
-            head.peer,
-            peer.name,
-            status,
-            error,
-            self._route_id,
-            self._service_id,
-            self._tenant,
-            None if admission is None else admission.subject,
-            self._revision.number,
-            NO_ATTEMPTS if self._asked is None else self._attempts(seconds, error),
-            self._received,
-            self._sent,
-            self._trace_id(),
+        return ended_of(
+            (
+                plane.wall_now(),
+                seconds,
+                head,
+                self.request_id,
+                peer.listener.name,
+                head.forwarded_proto or peer.listener.scheme,
+                head.peer,
+                peer.name,
+                status,
+                error,
+                self._route_id,
+                self._service_id,
+                self._tenant,
+                None if admission is None else admission.subject,
+                self._revision.number,
+                NO_ATTEMPTS if self._asked is None else self._attempts(seconds, error),
+                self._received,
+                self._sent,
+                self._trace_id(),
+            )
         )
 
     def _forwarded(self) -> bytes:
@@ -315,13 +318,15 @@ class AnswerSide(RequestSide):
         blamed = error if error is not None and error.blames_instance else None
         if blamed is not None and not end:
             end = self._started + seconds
-        last = Attempt(
-            asked.instance.id,
-            asked.instance.address,
-            blamed,
-            began - self._started,
-            self._connected_at - began if self._connected_at else None,
-            end - began if end else None,
+        last = attempt_of(
+            (
+                asked.instance.id,
+                asked.instance.address,
+                blamed,
+                began - self._started,
+                self._connected_at - began if self._connected_at else None,
+                end - began if end else None,
+            )
         )
         if self._tried is None:
             return (last,)

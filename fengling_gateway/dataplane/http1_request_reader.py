@@ -306,7 +306,8 @@ class RequestReader(AnswerWriter):
         pairs, body = answers.problem(plane, plane.revision, error, request_id)
         whole: Any = self  # with the half that answers
         sent = answers.send(whole, method, error.status, pairs, body)
-        plane.counters.record(("", ""), error.status, 0.0, error, -1.0, 0, sent)
+        if plane.counts_requests:
+            plane.counters.record(("", ""), error.status, 0.0, error, -1.0, 0, sent)
         if plane.tell_ended is not None:
             plane.tell_ended(no_request(self._peer, plane, error, request_id, sent))
 

@@ -49,6 +49,7 @@ class DataPlaneSettings:
         workers: how many share it, and the limits of routes.
         max_metric_pairs: of a route and a service that have series of their own
             in /metrics; later ones are counted together, see `counters`.
+        count_requests: whether exchanges are counted by route and service.
         access_log: ``path`` (``stdout`` or of a file), ``format``, ``fields``, ``statuses``
             (pairs, lowest and highest), ``slower_than``, ``sample``, ``routes``,
             ``redact_query``, ``redact_headers``; None, or an empty path: there is none.
@@ -93,6 +94,7 @@ class DataPlaneSettings:
     max_limit_keys: int = 100_000
     workers: int = 1
     max_metric_pairs: int = 2000
+    count_requests: bool = True
     access_log: Mapping[str, Any] | None = None
     worker_header: bool = False
     transports: Literal["fast", "stock"] = "fast"

@@ -15,7 +15,7 @@ cdef class PlaneState:
     cdef public Counters counters
     cdef public Identities identities
     cdef public Sweeper sweeper
-    cdef public bint is_draining, is_shedding
+    cdef public bint counts_requests, is_draining, is_shedding
     cdef public long long max_upstream
     cdef public set pools
     cdef public double tells_slower_than, wall

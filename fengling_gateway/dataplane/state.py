@@ -74,6 +74,7 @@ class PlaneState:
         wall: seconds since the Unix epoch, as of the last sweep.
         seconds: the reactor's clock, read at the beginning and end of an exchange.
         debug_id_in: returns the id in the value of a good debug header, else None; set from outside.
+        counts_requests: whether exchanges are counted by route and service.
         tell_ended: is told of exchanges that have ended: of those that have failed or were
             answered with 500 or more, and those that took `tells_slower_than` seconds or
             longer; see `Recipients`, which sets both. None: nobody wants to know.
@@ -99,6 +100,7 @@ class PlaneState:
         "_wall_clock",
         "availability",
         "counters",
+        "counts_requests",
         "date",
         "debug_id_in",
         "dial",
@@ -150,6 +152,7 @@ class PlaneState:
         self.dial = dial
         self.counters = Counters(settings.max_metric_pairs)
         self.availability = Availability(self.counters.max_services)
+        self.counts_requests = settings.count_requests
         self.limit_table = LimitTable(workers=settings.workers, max_keys=settings.max_limit_keys)
         self.limits = settings.head_limits()
         self.pseudonym = settings.via.encode()

@@ -37,6 +37,8 @@ def redacted_query(query: bytes, names: Collection[bytes]) -> bytes:
 
 def _redacted(pair: bytes, names: Collection[bytes]) -> bytes:
     name, equals, value = pair.partition(b"=")
-    if value and unquote_to_bytes(name.replace(b"+", b" ")).strip().lower() in names:
-        return name + equals + REDACTED
-    return pair
+    if b"%" in name or b"+" in name:
+        written = unquote_to_bytes(name.replace(b"+", b" ")).strip().lower()
+    else:
+        written = name.strip().lower()
+    return name + equals + REDACTED if value and written in names else pair

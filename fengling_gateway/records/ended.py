@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from fengling_gateway.http.forward_error import ForwardError, Phase
 from fengling_gateway.http.head import RequestHead
@@ -76,3 +78,10 @@ class Ended(NamedTuple):
     received: int
     sent: int
     trace_id: bytes | None = None
+
+
+ended_of: Final[Callable[[tuple[Any, ...]], Ended]] = partial(tuple.__new__, Ended)
+"""Makes one of all its values, in their order: in a third of the time that its name takes."""
+
+attempt_of: Final[Callable[[tuple[Any, ...]], Attempt]] = partial(tuple.__new__, Attempt)
+"""The same of an attempt."""

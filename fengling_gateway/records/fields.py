@@ -2,29 +2,30 @@
 The fields of records: what each is called, what it says, and how it is had of an `Ended`. Pure.
 
 A field is an expression in Python, in terms of `LOCALS`: a line is made by one
-function that is put together of them (`lines`), because with a call for each field it
+function that is put together of them (`line_source`), because with a call for each field it
 would take three times as long.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from fengling_gateway.records.ended import Attempt
+from fengling_gateway.records.ended import Attempt, Ended
 
-SAFE, TEXT, NUMBER, LIST = "safe", "text", "number", "list"
+SAFE, TEXT, NUMBER, SECONDS, LIST = "safe", "text", "number", "seconds", "list"
 """
-Kinds of values: text that can't hold anything odd, any text, a number, a list for JSON. But for
-the first, None is where there is none.
+Kinds of values: text that can't hold anything odd, any text, a number, seconds (written as
+milliseconds), a list for JSON. But for the first, None is where there is none.
 """
 
 LOCALS: Final = (
-    "(at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, "
-    "service, tenant, subject, revision, attempts, received, sent, trace_id) = one\n"
-    "    last = attempts[-1] if attempts else NOBODY\n"
+    f"({', '.join(Ended._fields)}) = one",
+    "last = attempts[-1] if attempts else NOBODY",
 )
-"""What expressions may use, beside `HELPERS`."""
+"""What expressions may use, beside the functions of this module and of the line's maker."""
 
 NOBODY: Final = Attempt(None, None, None, 0.0, None, None)  # type: ignore[arg-type]
 
@@ -48,7 +49,7 @@ FIELDS: Final = {
     "peer": Field("peer", SAFE, "the address that the connection came from"),
     "listener": Field("listener", SAFE, "by its name in the settings"),
     "scheme": Field("text(scheme)", TEXT, "`http` or `https`, as the client came to the gateway"),
-    "protocol": Field("f'HTTP/1.{head.minor}' if head else None", TEXT, "`HTTP/1.1`"),
+    "protocol": Field("PROTOCOLS[head.minor] if head else None", TEXT, "`HTTP/1.1`"),
     "method": Field("text(head.method) if head else None", TEXT, "as it was sent"),
     "host": Field("text(head.host_header) if head else None", TEXT, "of the Host header"),
     "target": Field(
@@ -79,20 +80,24 @@ FIELDS: Final = {
     ),
     "received": Field("received", NUMBER, "bytes of the request's body, or of a tunnel's"),
     "sent": Field("sent", NUMBER, "bytes of the answer's body, or of a tunnel's"),
-    "duration_ms": Field(
-        "ms(seconds)", NUMBER, "from the end of the head to the end of the answer"
-    ),
-    "connect_ms": Field("ms(last.connect)", NUMBER, "waited for a connection, in the last attempt"),
+    "duration_ms": Field("seconds", SECONDS, "from the end of the head to the end of the answer"),
+    "connect_ms": Field("last.connect", SECONDS, "waited for a connection, in the last attempt"),
     "first_byte_ms": Field(
-        "ms(last.seconds if last.error is None else last.first_byte)",
-        NUMBER,
+        "last.seconds if last.error is None else last.first_byte",
+        SECONDS,
         "from the last attempt's beginning to its answer's",
     ),
     "user_agent": Field(
-        "text(head.header(b'user-agent')) if head else None", TEXT, "of the client"
+        "text(value_of(head.headers, b'user-agent')) if head else None", TEXT, "of the client"
     ),
-    "referer": Field("text(head.header(b'referer')) if head else None", TEXT, "of the request"),
+    "referer": Field(
+        "text(value_of(head.headers, b'referer')) if head else None", TEXT, "of the request"
+    ),
 }
+
+_PLAIN: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
+
+PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 
 HEADER: Final = "header:"
 """What fields that are a request's header begin with: ``header:X-Version``."""
@@ -107,6 +112,25 @@ def ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
+quoted: Final = json.encoder.encode_basestring_ascii
+"""Writes text as JSON has it."""
+
+
+def listed(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def plain(value: str) -> str:
+    """Return text as a quoted field has it."""
+    return value if _PLAIN.fullmatch(value) else "".join(map(_escaped, value))
+
+
+def _escaped(character: str) -> str:
+    if _PLAIN.fullmatch(character):
+        return character
+    return "".join(f"\\x{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
 def document(one: Attempt) -> dict[str, Any]:
     """Return an attempt as JSON has it."""
     return {
@@ -117,6 +141,9 @@ def document(one: Attempt) -> dict[str, Any]:
         "connect_ms": ms(one.connect),
         "ms": ms(one.seconds),
     }
+
+
+_MILLISECONDS: Final = [f"{number:03d}Z" for number in range(1000)]
 
 
 class Times:
@@ -131,7 +158,7 @@ class Times:
         if second != self._second:
             self._second = second
             self._written = _written(second, "%Y-%m-%dT%H:%M:%S.")
-        return f"{self._written}{int((at - second) * 1000):03d}Z"
+        return f"{self._written}{_MILLISECONDS[int((at - second) * 1000)]}"
 
     def common_time_of(self, at: float) -> str:
         second = int(at)

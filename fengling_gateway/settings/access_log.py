@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 from pydantic import Field, field_validator
 
 from fengling_gateway.http.redacting import SECRET_PARAMETERS
-from fengling_gateway.records.lines import DEFAULT_FIELDS, LineError, make_line
+from fengling_gateway.records.line_source import DEFAULT_FIELDS, LineError
+from fengling_gateway.records.lines import make_line
 from fengling_gateway.records.redaction import Redaction
 from fengling_gateway.settings.section import Section
 from fengling_gateway.settings.values import HIDDEN, Grace, Name, may_hold_secret, refuse

@@ -98,18 +98,31 @@ class FeatureTests:
             plain = feature.heads(features.PLAIN, 0, 2)
             own = feature.heads("v07", 0, 2)
             if feature.name != "jwt_first_es256":  # whose signatures are never the same
-                assert [head.replace("/v07/", "/v00/", 1) for head in own] == plain
+                own_names = [
+                    head.replace("/v07/", "/v00/", 1).replace(feature.last, "traceparent")
+                    for head in own
+                ]
+                assert [one.replace(feature.last, "traceparent") for one in plain] == own_names
             assert list(map(len, own)) == list(map(len, plain))
 
     def test_names_are_those_that_others_read(self):
-        """The rows that the budget of the project names, and limits on two of them."""
+        """The rows that the budget of the project names, and limits on some of them."""
         names = {feature.name for feature in FEATURES}
         assert names >= {
             "jwt_cached", "jwt_first", "api_key", "rate_limit_local", "rate_limit_redis",
             "concurrency", "cors", "access", "security_headers",
         }  # fmt: skip
         limits = {one.name: one.limit_us for one in FEATURES if one.limit_us is not None}
-        assert limits == {"jwt_cached": 3.0, "rate_limit_local": 2.0}
+        assert limits == {
+            "jwt_cached": 3.0, "rate_limit_local": 2.0,
+            "metrics": 2.0, "access_log": 5.0, "tracing_0": 1.5, "tracing_1": 3.0,
+        }  # fmt: skip
+
+    def test_what_is_of_a_gateway_is_of_no_route(self):
+        """Its routes are like those of the gateway that is compared with."""
+        for feature in FEATURES:
+            assert not (feature.is_of_gateway and feature.policies)
+            assert not (feature.beside and feature.settings)
 
     def test_unknown_feature_is_named(self):
         """A misspelt name does not silently measure nothing."""
@@ -145,7 +158,8 @@ class ScriptTests:
 class PolicyBenchTests:
     def measured(self, name="cors", pairs=((20.0, 21.0), (20.0, 23.0), (40.0, 42.0)), **kwargs):
         feature = next(one for one in FEATURES if one.name == name)
-        return policy.Measured(feature, "v01", [policy.Pair(*pair) for pair in pairs], **kwargs)
+        found = [policy.Pair(*pair) for pair in pairs]
+        return policy.Measured(feature, "v01", policy.Gateways(None, None), found, **kwargs)
 
     def test_what_is_added_is_the_median_of_differences(self):
         """Within a pair: a slow moment of the machine is in both of its rounds."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fengling_gateway.records.lines import DEFAULT_FIELDS
+from fengling_gateway.records.line_source import DEFAULT_FIELDS
 from tests.conformance.client import post, request
 from tests.conformance.instance import CLOSE, RESET, RecordingInstance, chunked, head, ok
 from tests.conformance.scene import staged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.http.redacting import names_to_redact, redacted_query
+from fengling_gateway.records import line_source
 from fengling_gateway.records.ended import Attempt, Ended
 from fengling_gateway.records.fields import FIELDS
 from fengling_gateway.records.filters import Filter
-from fengling_gateway.records.lines import DEFAULT_FIELDS, LineError, make_line
+from fengling_gateway.records.line_source import DEFAULT_FIELDS, TEMPLATES, LineError
+from fengling_gateway.records.lines import make_line
 from fengling_gateway.records.redaction import Redaction
 
 NOTHING_HIDDEN = Redaction((), ())
@@ -29,10 +33,7 @@ class Head:
         self.method, self.minor = b"GET", 1
         self.host_header: bytes | None = b"shop.example"
         self.target = target
-        self._headers = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-
-    def header(self, name: bytes) -> bytes | None:
-        return self._headers.get(name)
+        self.headers = [(name.replace("_", "-").encode(), value) for name, value in headers.items()]
 
 
 def ended(**different: Any) -> Ended:
@@ -202,6 +203,21 @@ def test_names_of_headers_never_become_code(name: str) -> None:
     assert json.loads(line(ended())) == {f"header:{name}": None}
 
 
+class KnownLinesTests:
+    def test_they_are_up_to_date(self) -> None:
+        """Made by python -m fengling_gateway.records.line_source."""
+        path = Path(line_source.__file__).with_name("known_lines.py")
+        assert path.read_text() == line_source.known_source()
+
+    @pytest.mark.parametrize("form", ["json", *TEMPLATES])
+    def test_they_are_used(self, form: str) -> None:
+        """Of any other line the function is made when it is asked for."""
+        line: Any = make_line(form, DEFAULT_FIELDS, NOTHING_HIDDEN)
+        assert line.__module__ == "fengling_gateway.records.known_lines"
+        line = make_line("json", ("status",), NOTHING_HIDDEN)
+        assert line.__module__ != "fengling_gateway.records.known_lines"
+
+
 class RedactionTests:
     @pytest.mark.parametrize(
         ("target", "told"),
@@ -223,6 +239,25 @@ class RedactionTests:
         assert Redaction(["Token"], ()).target(target) == told
         line = make_line("{target}", (), Redaction(["Token"], ()))
         assert line(ended(head=Head(target))) == told + b"\n"
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from([b"", b"t", b"Token", b"%74oken", b"+token", b"page", b"to%6ben+"]),
+                st.sampled_from([b"=", b"", b"=="]),
+                st.sampled_from([b"", b"x", b"token=y", b"%26"]),
+                st.sampled_from([b"&", b";", b"&&", b"?"]),
+            ),
+            max_size=4,
+        )
+    )
+    def test_short_way_changes_nothing(
+        self, parts: list[tuple[bytes, bytes, bytes, bytes]]
+    ) -> None:
+        """Most targets are told as they are without a closer look."""
+        query = b"".join(map(b"".join, parts))
+        told = redacted_query(query, names_to_redact(["token"]))
+        assert Redaction(["Token"], ()).target(b"/a?" + query) == b"/a?" + told
 
     def test_some_headers_are_not_told(self) -> None:
         """Credentials never."""

@@ -520,6 +520,7 @@ class DataPlaneTests:
         limits = set(type(load_settings(None, ENOUGH).limits).model_fields)
         others = {
             "access_log",
+            "count_requests",
             "worker_header",
             "transports",
             "tls_transport",

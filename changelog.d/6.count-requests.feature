@@ -1,0 +1,1 @@
+`[metrics] count_requests = false` leaves counting by route and service away.
