@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fengling_gateway.http.headers import value_of
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.records.fields import document, ms, text
 from fengling_gateway.records.notable import waited
@@ -61,7 +62,7 @@ def to_json(ended: Ended, redaction: Redaction) -> dict[str, Any]:
 
 def _told(ended: Ended, name: bytes, redaction: Redaction) -> str | None:
     assert ended.head is not None, "the caller has looked"
-    value = ended.head.header(name)
+    value = value_of(ended.head.headers, name)
     return None if value is None else _short(redaction.header(name, value))
 
 
