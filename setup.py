@@ -36,6 +36,7 @@ COMPILED_MODULES: tuple[str, ...] = (
     "fengling_gateway.records.filters",
     "fengling_gateway.records.known_lines",
     "fengling_gateway.records.redaction",
+    "fengling_gateway.tracing.sampling",
     "fengling_gateway.dataplane.admission",
     "fengling_gateway.dataplane.credentials",
     "fengling_gateway.dataplane.identities",

@@ -11,21 +11,27 @@ from __future__ import annotations
 from binascii import hexlify
 from collections.abc import Sequence
 from random import Random
+from struct import Struct
 from typing import Final
 
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.tracing.trace_context import (
     NO_SPAN,
+    NO_TRACE,
     TRACEPARENT,
     TRACESTATE,
     UNSAMPLED,
     context_pairs,
+    is_well_formed,
     parse_traceparent,
     parse_tracestate,
     traceparent,
 )
 
 _LOW: Final = (1 << 64) - 1
+
+AHEAD: Final = 64
+"""Traces that are begun at once: a third of what each costs alone, and no 20 µs together."""
 
 
 def ratio_bound(ratio: float) -> int:
@@ -73,22 +79,40 @@ class Traced:
         return context_pairs(value, self.state)
 
 
+Began = tuple[list[Pair], Traced | None]
+
+
 class Sampler:
     """
     Decides, and makes ids.
 
+    Traces that begin here are begun ahead, some at a time.
+
     Args:
         ratio: of the traces that begin here, from 0 to 1.
         rng: of the ids; they are no secret.
+        ahead: how many are begun at a time.
     """
 
-    def __init__(self, *, ratio: float, rng: Random) -> None:
-        self._bound = ratio_bound(ratio)
+    __slots__ = ("_ahead", "_bits", "_bound", "_format", "_ids_of", "_ready", "_values_of")
+
+    def __init__(self, *, ratio: float, rng: Random, ahead: int = AHEAD) -> None:
+        bound = ratio_bound(ratio)
+        # As the digits of an id are compared; above all of them, where there is no bound.
+        self._bound = b"%016x" % bound if bound <= _LOW else b"g"
         self._bits = rng.getrandbits
+        self._ahead = ahead
+        self._ready: list[Began] = []
+        self._ids_of = Struct("32s16s" * ahead).unpack
+        self._format = b"00-%b-%b-00" * ahead
+        self._values_of = Struct("55s" * ahead).unpack
+
+    def __repr__(self) -> str:
+        return f"<Sampler {len(self._ready)} ready>"
 
     def begin(
         self, value: bytes | None, states: Sequence[bytes] = (), *, is_forced: bool = False
-    ) -> tuple[list[Pair], Traced | None]:
+    ) -> Began:
         """
         Decide about a request.
 
@@ -105,10 +129,10 @@ class Sampler:
         if value is None:
             return self._root(is_forced)
         if not is_forced and UNSAMPLED.fullmatch(value) is not None:
-            # Nothing of it is changed, so nothing of its tracestate may be either.
-            if not states:
+            # Nothing of it is changed, so nothing of its tracestate may be either, if it is one.
+            if not states or not is_well_formed(states):
                 return [(TRACEPARENT, value)], None
-            return [(TRACEPARENT, value), *((TRACESTATE, one) for one in states)], None
+            return [(TRACEPARENT, value), *[(TRACESTATE, one) for one in states]], None
         parent = parse_traceparent(value)
         if parent is None:
             return self._root(is_forced)
@@ -119,19 +143,39 @@ class Sampler:
         ours = traceparent(parent.trace_id, parent.span_id, is_sampled=False)
         return context_pairs(ours, state), None
 
-    def _root(self, is_forced: bool) -> tuple[list[Pair], Traced | None]:
-        number = self._bits(192)
-        trace, span = number >> 64, number & _LOW
-        if not trace or not span:
-            return self._root(is_forced)  # ids of zeros are none
-        ids = hexlify(number.to_bytes(24, "big"), b"-", -16)
-        if is_forced or trace & _LOW < self._bound:
-            return [], Traced(ids[:32], ids[33:], b"", b"")
-        # Whoever comes next need not decide anew, and would otherwise record half a trace.
-        return [(TRACEPARENT, b"00-" + ids + b"-00")], None
+    def _root(self, is_forced: bool) -> Began:
+        while not self._ready:
+            self._ready = self._roots()
+        began = self._ready.pop()
+        if is_forced and began[1] is None:
+            return [], _recorded(began[0][0][1])
+        return began
+
+    def _roots(self) -> list[Began]:
+        """Begin some traces; none may have an id of zeros."""
+        number, bound = self._ahead, self._bound
+        ids = hexlify(self._bits(192 * number).to_bytes(24 * number, "big"))
+        # What is not recorded is told, too: else whoever comes next would decide anew, and
+        # record half a trace.
+        values = self._values_of(self._format % self._ids_of(ids))
+        if NO_SPAN in ids:
+            values = tuple([one for one in values if _is_good(one)])
+        return [
+            ([(TRACEPARENT, one)], None) if one[19:35] >= bound else ([], _recorded(one))
+            for one in values
+        ]
 
     def _new_span_id(self) -> bytes:
         while True:
             span_id = b"%016x" % self._bits(64)
             if span_id != NO_SPAN:
                 return span_id
+
+
+def _recorded(value: bytes) -> Traced:
+    """Return what is recorded of a trace that begins with a traceparent's ids."""
+    return Traced(value[3:35], value[36:52], b"", b"")
+
+
+def _is_good(value: bytes) -> bool:
+    return value[3:35] != NO_TRACE and value[36:52] != NO_SPAN

@@ -1,16 +1,16 @@
 """
-The headers traceparent and tracestate (W3C Trace Context, level 1).
+The headers traceparent and tracestate (W3C Trace Context, level 1; keys as level 2 has them).
 
 A traceparent that cannot be read counts as none, and its tracestate with it. A
 tracestate that cannot be read is left out, whole, and changes nothing else. Both
-are sent on untouched as long as nothing is recorded here; once a traceparent is
-changed, it is of version 00, in which all flags but one are zero.
+are sent on otherwise untouched as long as nothing is recorded here; once a traceparent
+is changed, it is of version 00, in which all flags but one are zero.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from fengling_gateway.http.headers import Pair
@@ -36,10 +36,14 @@ _TRACEPARENT: Final = re.compile(
 UNSAMPLED: Final = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f][02468ace]")
 """A good traceparent of our version that is not sampled."""
 
-_MEMBER: Final = re.compile(
-    rb"((?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}))"
+_MEMBER_PATTERN: Final = (
+    rb"([a-z0-9][a-z0-9_*/@-]{0,255})"
     rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
+_MEMBER: Final = re.compile(_MEMBER_PATTERN)
+_PLACE_PATTERN: Final = rb"[ \t]*+(?:" + _MEMBER_PATTERN + rb"[ \t]*+)?"
+_MEMBERS: Final = re.compile(_PLACE_PATTERN + rb"(?:," + _PLACE_PATTERN + rb")*+")
+"""Nothing is tried twice: what a client sends is as long as a head may be."""
 
 
 class Parent(NamedTuple):
@@ -95,6 +99,12 @@ def parse_tracestate(values: Iterable[bytes]) -> bytes:
         members.append(member)
     state = b",".join(members)
     return state if len(state) <= MAX_STATE_BYTES else b",".join(_shortened(members))
+
+
+def is_well_formed(values: Sequence[bytes]) -> bool:
+    """Whether tracestate headers can be read; whether a key is there twice is not looked at."""
+    given = values[0] if len(values) == 1 else b",".join(values)
+    return given.count(b",") < MAX_MEMBERS and _MEMBERS.fullmatch(given) is not None
 
 
 def _shortened(members: list[bytes]) -> list[bytes]:

@@ -240,7 +240,8 @@ def test_each_attempt_is_told(
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        ({**sampled(flags="00"), "tracestate": "A=,"}, (f"00-{TRACE}-{CALLER}-00", ["A=,"])),
+        ({**sampled(flags="00"), "tracestate": "a=1 ,"}, (f"00-{TRACE}-{CALLER}-00", ["a=1 ,"])),
+        ({**sampled(flags="00"), "tracestate": "A=,"}, (f"00-{TRACE}-{CALLER}-00", [])),
         ({"traceparent": "nonsense", "tracestate": "a=1"}, (None, [])),
         ({"tracestate": "a=1"}, (None, [])),
         ({}, (None, [])),

@@ -1,5 +1,6 @@
 """
-A model of the grammar of Trace Context, level 1, read character by character.
+A model of the grammar of Trace Context, level 1, read character by character; of keys, that of
+level 2, which has what was two parts around an @ as one in which it may be anywhere.
 
 It follows the rules of the specification by their names, and has nothing of how they
 are implemented: no regular expressions, no splitting.
@@ -10,7 +11,7 @@ from __future__ import annotations
 _HEXDIGLC = "0123456789abcdef"
 _LCALPHA = "abcdefghijklmnopqrstuvwxyz"
 _DIGIT = "0123456789"
-_KEY_CHARS = _LCALPHA + _DIGIT + "_-*/"
+_KEY_CHARS = _LCALPHA + _DIGIT + "_-*/@"
 _OWS = " \t"
 
 
@@ -55,8 +56,12 @@ class _Reader:
         return self.text[begin : self.at]
 
 
-def tracestate(values: list[str]) -> list[tuple[str, str]] | None:
-    """Return the keys and values of a combined header; None where it is malformed."""
+def tracestate(values: list[str], *, unique: bool = True) -> list[tuple[str, str]] | None:
+    """
+    Return the keys and values of a combined header; None where it is malformed.
+
+    `unique`: whether a key that is there twice makes it so.
+    """
     reader = _Reader(",".join(values))
     found: list[tuple[str, str]] = []
     count = 0
@@ -74,7 +79,7 @@ def tracestate(values: list[str]) -> list[tuple[str, str]] | None:
     except _MalformedError:
         return None
     keys = [key for key, _ in found]
-    if count > 32 or len(set(keys)) != len(keys):
+    if count > 32 or (unique and len(set(keys)) != len(keys)):
         return None
     return found
 
@@ -91,18 +96,10 @@ def _list_member(reader: _Reader) -> tuple[str, str] | None:
 
 
 def _key(reader: _Reader) -> str:
-    first = reader.some(_KEY_CHARS)
-    if reader.peek() != "@":
-        if not 1 <= len(first) <= 256 or first[0] not in _LCALPHA:
-            raise _MalformedError
-        return first
-    reader.at += 1
-    system = reader.some(_KEY_CHARS)
-    if not 1 <= len(first) <= 241 or first[0] not in _LCALPHA + _DIGIT:
+    key = reader.some(_KEY_CHARS)
+    if not 1 <= len(key) <= 256 or key[0] not in _LCALPHA + _DIGIT:
         raise _MalformedError
-    if not 1 <= len(system) <= 14 or system[0] not in _LCALPHA:
-        raise _MalformedError
-    return f"{first}@{system}"
+    return key
 
 
 def _value(reader: _Reader) -> str:

@@ -84,14 +84,15 @@ class SamplerTests:
         assert [name for name, _ in traced.pairs(0)] == [b"traceparent"]
 
     def test_unrecorded_parent_is_passed_on_untouched(self) -> None:
-        """Also what nobody can read of its tracestate, since nothing of either is changed."""
-        pairs, traced = sampler(1.0).begin(UNSAMPLED, [b"A=1", b"b=2,,"])
+        """Line by line, also more than needs to be sent on; but nothing that is no tracestate."""
+        long = b"c=" + b"v" * 200 + b",d=" + b"v" * 200 + b",e=" + b"v" * 200
+        states = [b"a=1, b=2", b"", b"b=3,,", long]
+        pairs, traced = sampler(1.0).begin(UNSAMPLED, states)
         assert traced is None
-        assert pairs == [
-            (b"traceparent", UNSAMPLED),
-            (b"tracestate", b"A=1"),
-            (b"tracestate", b"b=2,,"),
-        ]
+        assert pairs == [(b"traceparent", UNSAMPLED), *((b"tracestate", one) for one in states)]
+        pairs, traced = sampler(1.0).begin(UNSAMPLED, [b"a=1", b"A=1"])
+        assert traced is None
+        assert pairs == [(b"traceparent", UNSAMPLED)]
 
     def test_unrecorded_parent_of_a_later_version_is_written_as_ours(self) -> None:
         """With nothing of what we don't know."""
@@ -119,7 +120,7 @@ class SamplerTests:
     def test_ids_of_zeros_are_not_used(self) -> None:
         """They would be no ids."""
         low, good = 5, (7 << 64) + 5
-        one = Sampler(ratio=1.0, rng=Bits(low, 7 << 64, good, 0, 9))
+        one = Sampler(ratio=1.0, ahead=1, rng=Bits(low, 7 << 64, good, 0, 9))
         traced = recorded(one.begin(None))
         assert (int(traced.trace_id, 16), int(traced.span_id, 16)) == (7, 5)
         assert recorded(one.begin(GOOD)).span_id == b"0000000000000009"
@@ -144,13 +145,13 @@ class RatioTests:
     @pytest.mark.parametrize(("low", "is_recorded"), [((1 << 63) - 1, True), (1 << 63, False)])
     def test_bound_itself_is_not_recorded(self, low: int, is_recorded: bool) -> None:
         """A ratio of 0.5 records exactly half of all ids."""
-        _, traced = Sampler(ratio=0.5, rng=Bits((low << 64) + 1)).begin(None)
+        _, traced = Sampler(ratio=0.5, ahead=1, rng=Bits((low << 64) + 1)).begin(None)
         assert (traced is not None) == is_recorded
 
     @given(st.floats(0, 1), st.integers(1, (1 << 128) - 1), st.integers(1, (1 << 64) - 1))
     def test_low_half_of_the_trace_id_decides(self, ratio: float, trace: int, span: int) -> None:
         """So that whoever sees the trace can tell."""
-        _, traced = Sampler(ratio=ratio, rng=Bits((trace << 64) + span)).begin(None)
+        _, traced = Sampler(ratio=ratio, ahead=1, rng=Bits((trace << 64) + span)).begin(None)
         assert (traced is not None) == (trace % (1 << 64) < round(ratio * (1 << 64)))
 
     @given(st.floats(0, 1), st.floats(0, 1), st.integers(1, (1 << 64) - 1))
