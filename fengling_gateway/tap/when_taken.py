@@ -16,7 +16,7 @@ _TOLD_TO_NEW_WORKERS: Final = (
         "transport.tls",
     ),
     *("listeners.tls", "listeners.proxy_protocol", "listeners.limits"),
-    *("drain.deadline", "supervision.orphan_grace", "redis.limit_"),
+    *("drain.deadline", "supervision.orphan_grace", "redis.limit_", "metrics.count_requests"),
     *("tracing.sample_ratio", "tracing.redact_query", "tracing.trust"),
     *("failures.per_second", "failures.slower_than"),
 )
