@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from heapq import nsmallest
+from typing import Any, Final
 
 from prometheus_client.core import Metric
 
@@ -12,6 +13,12 @@ from fengling_gateway.observability.families import by_label, parts
 
 Values = Mapping[str, Any]
 Workers = Mapping[str, Values]
+
+MAX_SERVICES: Final = 400
+"""With series of their own: each worker names some 200 or 300, and mostly the same ones."""
+
+OTHER: Final = "other"
+"""Stands for services that have none, as workers call them, too."""
 
 
 def connection_metrics(workers: Workers) -> Iterator[Metric]:
@@ -49,6 +56,10 @@ def _pools(all_values: Iterable[Values]) -> dict[str, list[int]]:
             sums = found.setdefault(name, [0] * len(counts))
             for index, number in enumerate(counts):
                 sums[index] += number
+    for name in [one for one in found if one != OTHER][MAX_SERVICES:]:
+        sums = found.setdefault(OTHER, [0] * len(found[name]))
+        for index, number in enumerate(found.pop(name)):
+            sums[index] += number
     return found
 
 
@@ -71,7 +82,12 @@ def _worst_standings(workers: Workers) -> dict[str, list[int]]:
             other = worst.get(name)
             if other is None or _share(standing) < _share(other):
                 worst[name] = standing
-    return worst
+    if len(worst) <= MAX_SERVICES:
+        return worst
+    # The others are whole, or nearly so; who does not name them counts them among its others.
+    others = worst.pop(OTHER, None)
+    kept = nsmallest(MAX_SERVICES, worst.items(), key=lambda one: _share(one[1]))
+    return dict(kept) if others is None else {**dict(kept), OTHER: others}
 
 
 def _share(standing: list[int]) -> float:

@@ -303,6 +303,37 @@ def test_available_instances_are_those_of_the_worker_that_has_the_fewest() -> No
     assert [of(service) for service in ("v1", "v2", "v3")] == [(3, 1), (1, 1), (0, 0)]
 
 
+def test_services_of_many_workers_that_differ_are_bounded() -> None:
+    """What connections they have is never lost, and whoever lacks instances is named."""
+    counters = {
+        f"w{worker}": {
+            **Counters().to_json(),
+            "pools_now": {f"s{worker}-{one}": [1, 0, 0, 0] for one in range(200)},
+            "instances_now": {
+                **{f"s{worker}-{one}": [2, 2] for one in range(200)},
+                f"short-{worker}": [2, 1],
+                "other": [600, 600],
+            },
+        }
+        for worker in range(3)
+    }
+    found = rendered(counters)
+
+    def of(name: str) -> dict[str, float]:
+        return {
+            dict(labels)["service"]: value
+            for (one, labels), value in found.items()
+            if one == name and dict(labels).get("state", "idle") == "idle"
+        }
+
+    idle = of("fengling_upstream_pool_connections")
+    assert (len(idle), sum(idle.values()), idle["other"]) == (401, 600, 200)
+    available = of("fengling_upstream_instances_available")
+    assert len(available) == 401
+    assert [available[f"short-{worker}"] for worker in range(3)] == [1, 1, 1]
+    assert available["other"] == of("fengling_upstream_instances")["other"] == 600
+
+
 def test_failed_handshakes_are_told_apart() -> None:
     """A refused certificate is another matter than a port scan."""
     counters = Counters()
