@@ -1,0 +1,1 @@
+`fenglingctl tap` shows the requests of a gateway as they end, by route, service, status, duration, client, method or path: for admins, redacted, bounded, and on record. While nobody looks on it costs nothing. Programs ask `POST /api/gateway/tap`, which answers with lines of JSON.

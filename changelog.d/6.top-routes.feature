@@ -1,0 +1,1 @@
+`fenglingctl top --routes` shows which routes of a gateway are busy, fail or are slow in the last 10 and 60 s (`--sort rate`, `errors` or `latency`); so does `/api/gateway/traffic/routes`. `--json` is the same as `-o json`.
