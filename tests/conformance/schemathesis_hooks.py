@@ -14,9 +14,9 @@ checks.AUTH_REJECTION_STATUSES |= {429}
 
 
 @schemathesis.hook
-def map_body(context: Any, body: Any) -> Any:
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Have an answer that would take minutes end at once."""
+    body = case.body
     seconds = body.get("seconds") if isinstance(body, dict) else None
     if type(seconds) in (int, float) and 1 < seconds <= 600:
-        return {**body, "seconds": 1}
-    return body
+        case.body = {**body, "seconds": 1}
