@@ -164,7 +164,8 @@ def dashboard(uid: str, title: str, rows: dict[str, list[Json]], *, services: bo
         "annotations": {
             "list": [
                 {
-                    **query(changed),
+                    "datasource": SOURCE,
+                    "expr": query(changed)["expr"],
                     "name": "configuration changed",
                     "enable": True,
                     "iconColor": "purple",

@@ -61,9 +61,11 @@ def place(
     try:
         with fleet_with_database(postgres, _migrated_template, directory, valkey.url) as fleet:
             place = Monitored(fleet, valkey.url, issuer, traces)
-            place.start()
-            yield place
-            place.close()
+            try:
+                place.start()
+                yield place
+            finally:
+                place.close()
     finally:
         issuer.stop()
         traces.stop()
