@@ -398,6 +398,8 @@ class WorkerAgent:
         self._tell_the_rest()
         if self._taps is not None:
             self._taps.stop()
+        if self._failures is not None:
+            self._plane.recipients.remove(self._failures.ended)
         self._reports.stop()
         stopping = [self._plane.stop(), *(one.stop() for one in self._on_redis())]
         return DeferredList(stopping, consumeErrors=True).addCallback(lambda _: None)

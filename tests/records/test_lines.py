@@ -218,6 +218,12 @@ class KnownLinesTests:
         assert line.__module__ != "fengling_gateway.records.known_lines"
 
 
+def test_what_a_proxy_says_of_the_scheme_is_written_as_text() -> None:
+    """It is trusted, but what it passes on may be anybody's."""
+    for scheme, read in ((b'h"ttp', 'h"ttp'), (b"\xff", "\\xff")):
+        assert json.loads(written(names=["scheme"], scheme=scheme)) == {"scheme": read}
+
+
 class RedactionTests:
     @pytest.mark.parametrize(
         ("target", "told"),

@@ -23,6 +23,7 @@ from fengling_gateway.control.local_channel import LocalChannel
 from fengling_gateway.dataplane.overload import Level
 from fengling_gateway.dataplane.recipients import NEVER, Recipients
 from fengling_gateway.dataplane.tls_certificates import Certificate
+from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.entity import Key, add_hash, entity_hash
 from fengling_gateway.model.validation import Accepted, validate
@@ -382,6 +383,21 @@ class WorkerAgentTests(SynchronousTestCase):
         self.turn()
         said = [message for message, _ in self.supervisor.said]
         self.assertLess(said.index(Message.SPANS), said.index(Message.DRAINED))
+
+    def test_failures_are_told_before_the_worker_is_gone(self) -> None:
+        """What fails because of its end is nobody's business any more."""
+        failures = {"per_second": 15.0, "slower_than": 10.0}
+        self.configure(failures=failures, data_plane={"workers": 1})
+        self.assertEqual(self.plane.tells_slower_than, 10.0)
+        self.channel.send(Message.DRAIN, {"deadline": 1.0, "last": False})
+        self.turn()
+        self.plane.tell_ended(ended(error=ForwardError.CONNECT_FAILED))
+        self.plane.drained.callback(None)
+        self.turn()
+        said = [message for message, _ in self.supervisor.said]
+        self.assertLess(said.index(Message.RECORDS), said.index(Message.DRAINED))
+        self.assertIsNone(self.plane.tell_ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def tap(self, number: int = 1) -> None:
         told = {"id": number, "seconds": 60.0, "filter": TapFilter(routes=["orders"]).to_json()}
