@@ -110,7 +110,8 @@ def print_story(one: Mapping[str, Any], now: float) -> None:
 
 def _headline(one: Mapping[str, Any]) -> str:
     if one["method"] is None:
-        return f"What {one['client']} sent was no request: {one['error']} ({one['status']})"
+        sender = one["client"] or "somebody"
+        return f"What {sender} sent was no request: {one['error']} ({one['status']})"
     asked = f"{one['method']} {one['target']} of {one['host'] or '(no host)'}"
     if one["kind"] == SLOW:
         return f"{asked} was slow: {duration(one['waited_ms'])} until its answer began"
@@ -126,12 +127,12 @@ def _verdict(one: Mapping[str, Any]) -> str:
 def _facts(one: Mapping[str, Any], now: float) -> Iterator[tuple[str, Any]]:
     yield "ended", f"{clock_time(one['at'], day=True)} ({ago(one['at'], now)})"
     yield "took", _phases(one)
-    who = [one["client"]]
-    if one.get("peer") and one["peer"] != one["client"]:
+    who = [one["client"]] if one["client"] else []
+    if one["peer"] and one["peer"] != one["client"]:
         who.append(f"by {one['peer']}")
     who += [f"as {one['subject']}"] if one["subject"] else []
     who += [f"of tenant {one['tenant']}"] if one["tenant"] else []
-    yield "client", ", ".join(who)
+    yield "client", ", ".join(who) or None
     yield "agent", one["user_agent"]
     place = [f"listener {one['listener']}"] if one["listener"] else []
     place += [f"worker {one['worker']}"] if one["worker"] else []

@@ -16,10 +16,11 @@ from fengling_gateway.access.parameters import (
 from fengling_gateway.access.tenancy import is_visible
 from fengling_gateway.management.gateway import ManagedGateway
 from fengling_gateway.model.entity import Key
+from fengling_gateway.model.management_tokens import ADMIN
 from fengling_gateway.records.blame import Fault
 from fengling_gateway.records.notable import KINDS
 from fengling_gateway.records.ring import Ring
-from fengling_gateway.records.search import Found, IsVisible, Sought, by_id, look, told
+from fengling_gateway.records.search import Found, IsVisible, Sight, Sought, by_id, look, told
 
 TIME: Final = r"[0-9]{1,12}(?:\.[0-9]{1,6})?(?:ms|[smhd])?"
 """Seconds since the epoch, or with a unit how long ago."""
@@ -60,12 +61,11 @@ class Asked:
         limit = page_limit(request)
         self._ring = gateway.exchanges()
         self._tenants = access.operator.tenants
-        self._is_visible = _sight(gateway, self._tenants)
+        sight = _sight(gateway, access)
+        self._is_visible = sight.is_visible
         self._sought = _sought(request, self._tenants, now)
         self._now = now
-        self._found = Found(
-            after=int(after) if after else None, limit=limit, is_visible=self._is_visible
-        )
+        self._found = Found(after=int(after) if after else None, limit=limit, sight=sight)
 
     def looking(self) -> Iterator[None]:
         """Look; each turn of the iteration is one where others may take theirs."""
@@ -92,8 +92,7 @@ def exchanges_by_id(
     access: Access, gateway: ManagedGateway, request_id: str
 ) -> list[dict[str, Any]]:
     """Return what is told of the exchanges with a request id, newest first."""
-    tenants = access.operator.tenants
-    sight = _sight(gateway, tenants)
+    sight, tenants = _sight(gateway, access), access.operator.tenants
     return [told(one, sight) for one in by_id(gateway.exchanges(), request_id, tenants)]
 
 
@@ -152,9 +151,14 @@ def _statuses(text: str) -> tuple[int, int]:
     return int(text), int(text)
 
 
-def _sight(gateway: ManagedGateway, tenants: frozenset[str] | None) -> IsVisible | None:
-    if tenants is None:
-        return None
+def _sight(gateway: ManagedGateway, access: Access) -> Sight:
+    """Return what somebody may see: who asked for what is for admins, as with taps."""
+    tenants = access.operator.tenants
+    sees_people = access.operator.may(ADMIN)
+    return Sight(None if tenants is None else _visible(gateway, tenants), sees_people)
+
+
+def _visible(gateway: ManagedGateway, tenants: frozenset[str]) -> IsVisible:
     bodies: Mapping[Key, bytes] = gateway.bodies()
     seen: dict[Key, bool] = {}
 

@@ -504,7 +504,8 @@ def _failures(limit: Schema) -> Schema:
         "/api/gateway/errors": {
             "get": _operation(
                 "Exchanges that failed or were slow on this node, newest first, and whose fault "
-                "that was; who sees some tenants only is told of theirs",
+                "that was; who sees some tenants only is told of theirs, and who is no admin "
+                "neither who asked nor queries",
                 READ,
                 _ERRORS,
                 parameters=parameters,

@@ -26,6 +26,28 @@ IsVisible = Callable[[str, str], bool]
 """Whether an entity, by its kind and id, is one that whoever asks may see."""
 
 
+_OF_PEOPLE: Final = ("client", "peer", "subject", "user_agent")
+_BEHIND: Final = ("service", "peer", "listener", "worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """
+    What somebody may see of exchanges.
+
+    Attributes:
+        is_visible: for whoever does not see all entities: then there is nothing of what is behind
+            the gateway, and not theirs.
+        sees_people: otherwise there is nothing of who asked, and no query.
+    """
+
+    is_visible: IsVisible | None = None
+    sees_people: bool = True
+
+
+ALL_OF_IT: Final = Sight()
+
+
 @dataclass(frozen=True, slots=True)
 class Sought:
     """
@@ -74,15 +96,14 @@ class Found:
     Args:
         after: the number of an exchange that the page begins after; None: at the newest.
         limit: exchanges on the page.
-        is_visible: for whoever is not to see all there is.
+        sight: what whoever asks may see of them.
     """
 
-    def __init__(
-        self, *, after: int | None, limit: int, is_visible: IsVisible | None = None
-    ) -> None:
+    def __init__(self, *, after: int | None, limit: int, sight: Sight = ALL_OF_IT) -> None:
         self._after = after
         self._limit = limit
-        self._is_visible = is_visible
+        self._sight = sight
+        self._is_visible = sight.is_visible
         self._groups: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._last: int | None = None
         self.items: list[dict[str, Any]] = []
@@ -96,7 +117,7 @@ class Found:
         if self._after is not None and one.number >= self._after:
             return
         if len(self.items) < self._limit:
-            self.items.append(told(one, self._is_visible))
+            self.items.append(told(one, self._sight))
             self._last = one.number
         else:
             self.next = self._last
@@ -166,17 +187,18 @@ def by_id(ring: Ring, request_id: str, tenants: frozenset[str] | None) -> list[K
     return found[:MAX_SAME_ID]
 
 
-def told(one: Kept, is_visible: IsVisible | None) -> dict[str, Any]:
-    """
-    Return what is told of an exchange: all of it, whose fault it is, and what that means.
-
-    For whoever does not see everything, nothing of what is behind the gateway and not theirs.
-    """
+def told(one: Kept, sight: Sight) -> dict[str, Any]:
+    """Return what is told of an exchange: all of it, whose fault it is, and what that means."""
     document = one.document()
     fault, means = _verdict(one)
     document |= {"number": one.number, "fault": fault, "means": means}
+    if not sight.sees_people:
+        document |= dict.fromkeys(_OF_PEOPLE)
+        if document["target"] is not None:
+            document["target"] = document["target"].partition("?")[0]
+    is_visible = sight.is_visible
     if is_visible is not None:
-        document |= dict.fromkeys(("service", "peer", "listener", "worker"))
+        document |= dict.fromkeys(_BEHIND)
         if one.route is not None and not is_visible("route", one.route):
             document["route"] = None
         document["attempts"] = [_attempt(it, is_visible) for it in document["attempts"]]

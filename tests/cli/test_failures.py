@@ -230,7 +230,7 @@ def everything() -> list[dict[str, Any]]:
     nothing = dict.fromkeys(
         (
             *("method", "host", "target", "protocol", "user_agent", "route", "service", "tenant"),
-            *("subject", "revision", "listener", "worker", "peer"),
+            *("subject", "revision", "listener", "worker", "peer", "client"),
         )
     )
     found = [exchange(error=error.code) for error in ForwardError]

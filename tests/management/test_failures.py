@@ -92,6 +92,15 @@ def test_answer_says_whose_fault_it_was(gateway: FakeGateway) -> None:
     assert answer["left_out"] == {"no_route": 40}
 
 
+def test_who_asked_is_for_admins(gateway: FakeGateway) -> None:
+    """A viewer is told what failed, and not for whom."""
+    for path in ("errors?limit=1", "exchanges/r-3"):
+        [admins] = json_of(ask(gateway, path, scope=ADMIN).body)["items"]
+        [viewers] = json_of(ask(gateway, path).body)["items"]
+        assert (admins["client"], admins["target"]) == ("198.51.100.7", "/orders?id=7")
+        assert (viewers["client"], viewers["target"]) == (None, "/orders")
+
+
 def test_looking_through_many_lets_others_take_their_turn(gateway: FakeGateway) -> None:
     """A full ring does not keep the reactor."""
     for number in range(LOOKED_AT_ONCE):

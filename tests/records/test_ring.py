@@ -15,7 +15,7 @@ from fengling_gateway.records.notable import KINDS, kind_of, waited
 from fengling_gateway.records.plain import to_json
 from fengling_gateway.records.redaction import Redaction
 from fengling_gateway.records.ring import COUNTED_SECONDS, COUNTED_SPANS, OVERHEAD_BYTES, Ring
-from fengling_gateway.records.search import Found, Sought, by_id, look
+from fengling_gateway.records.search import Found, Sight, Sought, by_id, look, told
 from tests.records.test_lines import FIRST, SECOND, ended
 
 NOTHING_HIDDEN = Redaction((), ())
@@ -211,7 +211,8 @@ def test_who_sees_a_tenant_sees_nothing_behind_the_gateway() -> None:
     ring.add(document(1, tenant="acme", attempts=attempts("shared", "own"), route="r1"))
     ring.add(document(2, tenant="acme", attempts=attempts("shared"), route="own-r"))
     ring.add(document(3, tenant="brix", attempts=attempts("own")))
-    found = Found(after=None, limit=10, is_visible=lambda _, name: name.startswith("own"))
+    sight = Sight(is_visible=lambda _, name: name.startswith("own"))
+    found = Found(after=None, limit=10, sight=sight)
     for _ in look(ring, Sought(tenants=frozenset(("acme",))), found):
         pass
     second, first = found.items
@@ -225,6 +226,17 @@ def test_who_sees_a_tenant_sees_nothing_behind_the_gateway() -> None:
     assert [first[name] for name in hidden] == [None] * 3
     summary = {(one["service"], one["instance"]): one["routes"] for one in found.summary()}
     assert summary == {(None, "own"): [], (None, None): ["own-r"]}
+
+
+def test_who_asked_is_not_for_everybody() -> None:
+    """Nor what for: of a target there is the path."""
+    ring = Ring(most=1, most_bytes=1 << 20)
+    one = ring.add(document(1, subject="alice", target="/orders?of=alice"))
+    seen = told(one, Sight(sees_people=False))
+    assert (seen["target"], seen["route"], seen["service"]) == ("/orders", "orders", "shop")
+    people = ("client", "peer", "subject", "user_agent")
+    assert [seen[name] for name in people] == [None] * 4
+    assert told(ring.add(document(1, target=None)), Sight(sees_people=False))["target"] is None
 
 
 class NotableTests:
