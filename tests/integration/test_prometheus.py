@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -71,13 +73,16 @@ def place(
         traces.stop()
 
 
-@pytest.fixture(scope="module")
-def prometheus(place: Monitored, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Return one with the shipped configuration: another port, and all of it once a second."""
-    directory = tmp_path_factory.mktemp("prometheus")
+@contextmanager
+def scraping(directory: Path, port: int) -> Iterator[Prometheus]:
+    """Lend one with the shipped configuration, for a gateway on another port, once a second."""
+    config = (PROMETHEUS / "prometheus.yml").read_text()
+    for old, new in (("127.0.0.1:8001", f"127.0.0.1:{port}"), (": 15s", ": 1s"), (": 10s", ": 1s")):
+        assert old in config
+        config = config.replace(old, new)
     for path in PROMETHEUS.glob("fengling-*.yml"):
         (directory / path.name).write_text(path.read_text())
-    prometheus = Prometheus(directory, shipped(place.gateway.management_port))
+    prometheus = Prometheus(directory, config)
     try:
         wait_until(prometheus.is_ready, timeout=60)
         wait_until(lambda: prometheus.series('up{job="fengling"} == 1'), timeout=60)
@@ -86,12 +91,16 @@ def prometheus(place: Monitored, tmp_path_factory: pytest.TempPathFactory) -> It
         prometheus.stop()
 
 
-def shipped(port: int) -> str:
-    text = (PROMETHEUS / "prometheus.yml").read_text()
-    for old, new in (("127.0.0.1:8001", f"127.0.0.1:{port}"), (": 15s", ": 1s"), (": 10s", ": 1s")):
-        assert old in text
-        text = text.replace(old, new)
-    return text
+def told(prometheus: Prometheus) -> dict[str, dict[str, Any]]:
+    """Return the alerts that fire, or will if it goes on, by name; one of each."""
+    return {one["labels"]["alertname"]: one for one in prometheus.ask("alerts")["alerts"]}
+
+
+@pytest.fixture(scope="module")
+def prometheus(place: Monitored, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    directory = tmp_path_factory.mktemp("prometheus")
+    with scraping(directory, place.gateway.management_port) as prometheus:
+        yield prometheus
 
 
 def numbers(prometheus: Prometheus, expr: str) -> list[dict[str, Any]]:
@@ -178,11 +187,10 @@ def test_annotations_name_labels_that_there_are(prometheus: Prometheus) -> None:
 def test_what_is_wrong_is_told_and_what_is_right_is_not(prometheus: Prometheus) -> None:
     """A route is rejected; nobody is away or behind."""
 
-    def told() -> dict[str, dict[str, Any]]:
-        return {one["labels"]["alertname"]: one for one in prometheus.ask("alerts")["alerts"]}
-
-    wait_until(lambda: {"FenglingEntityRejected", "FenglingErrors"} <= set(told()), timeout=60)
-    rejected = told()["FenglingEntityRejected"]
+    wait_until(
+        lambda: {"FenglingEntityRejected", "FenglingErrors"} <= set(told(prometheus)), timeout=60
+    )
+    rejected = told(prometheus)["FenglingEntityRejected"]
     assert rejected["annotations"]["summary"].startswith("1 of kind route rejected on 127.0.0.1:")
     wrong = {
         *("FenglingGatewayDown", "FenglingNoGateways", "FenglingWorkersDie", "FenglingSourceAway"),
@@ -190,20 +198,13 @@ def test_what_is_wrong_is_told_and_what_is_right_is_not(prometheus: Prometheus) 
         *("FenglingPinForgotten", "FenglingLogLinesDropped", "FenglingCertificateExpires"),
         *("FenglingWorkerBehind", "FenglingGatewayBehind", "FenglingHealthStale"),
     }
-    assert not wrong & set(told())
+    assert not wrong & set(told(prometheus))
 
 
 def test_gateway_that_is_gone_is_told(prometheus: Prometheus, place: Monitored) -> None:
     """The last of these tests: it stops the gateway."""
     place.rest()
     place.gateway.stop()
-    down: Any = wait_until(
-        lambda: [
-            one
-            for one in prometheus.ask("alerts")["alerts"]
-            if one["labels"]["alertname"] == "FenglingGatewayDown"
-        ],
-        timeout=60,
-    )
-    assert down[0]["labels"]["instance"] == f"127.0.0.1:{place.gateway.management_port}"
-    assert down[0]["labels"]["cluster"] == "default"
+    down = wait_until(lambda: told(prometheus).get("FenglingGatewayDown"), timeout=60)
+    assert down["labels"]["instance"] == f"127.0.0.1:{place.gateway.management_port}"
+    assert down["labels"]["cluster"] == "default"
