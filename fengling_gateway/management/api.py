@@ -396,13 +396,13 @@ class ManagementApi:
             shown=lambda one: as_seen_by(operator.tenants, one, self._gateway.bodies()),
             holds=lambda: self._still_may(operator),
         )
-        stream.end_tap = self._gateway.tap(asked.filter.to_json(), seconds=seconds, audience=stream)
+        end = self._gateway.tap(asked.filter.to_json(), seconds=seconds, audience=stream)
         record = access.began(asked.what, None)
         try:
             stream.begin(seconds)
             return await stream.finished
         finally:
-            stream.end_tap()
+            end()
             after = {"told": stream.told, "left_out": stream.left_out}
             access.ended(record, "done", after)
 

@@ -50,7 +50,6 @@ class TapStream:
 
     Attributes:
         finished: fires when it has ended, with nothing more to write.
-        end_tap: ends what tells it; set by who begins that.
         told, left_out: requests.
     """
 
@@ -74,7 +73,6 @@ class TapStream:
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self.finished: Deferred[bytes] = Deferred()
-        self.end_tap: Callable[[], None] = lambda: None
         self.told = 0
         self.left_out = 0
 
@@ -162,7 +160,6 @@ class TapStream:
         if self._loop.running:
             self._loop.stop()
         self._waiting.clear()
-        self.end_tap()
         if not self.finished.called:
             self.finished.callback(b"")
 

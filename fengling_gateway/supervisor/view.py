@@ -146,6 +146,7 @@ class SupervisorView:
             },
             "tracing": None if supervisor.spans is None else supervisor.spans.values(),
             "failures": supervisor.failures.values(),
+            "taps": {"on": len(supervisor.taps), "begun": supervisor.taps.begun},
             "config_age_s": self._config_age(),
             "served_from": supervisor.served_from,
             "last_known_good": {

@@ -124,6 +124,7 @@ def test_requests_of_all_workers_are_seen(
 ) -> None:
     """Each once, with what became of it, redacted; and two who look on see what each wants."""
     everything, failures = looks_on(), looks_on(statuses=["5xx"], clients=["127.0.0.0/8"])
+    assert gateway.manage("status")["taps"] == {"on": 2, "begun": 2}
     by_every_worker(gateway, "/hello?token=secret")
     seen_by(gateway, failures, "/gone")
     ids = {f"asked-{number}" for number in range(40)}
@@ -139,6 +140,8 @@ def test_requests_of_all_workers_are_seen(
     assert {one["error"] for one in failures.requests} == {"connect_failed"}
     assert set(failures.targets) == {"/gone"}
     assert not any(one["event"] == "left_out" for one in everything.events)
+    everything.close()
+    wait_until(lambda: gateway.manage("status")["taps"] == {"on": 1, "begun": 2})
 
 
 def test_worker_that_is_replaced_goes_on_being_seen(
