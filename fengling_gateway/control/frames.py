@@ -56,7 +56,11 @@ class Message(IntEnum):
     is queued on the sockets, and says `CLOSED`.
     """
     REQUEST = 7
-    """S→W: `id`, `ask` and its arguments; the worker answers with `ANSWER`."""
+    """
+    S→W: `id`, `ask` and its arguments; the worker answers with `ANSWER`.
+
+    `counters` are told in parts (`dataplane.counters_in_parts`): `is_more` asks for the next one.
+    """
     READY = 8
     """W→S, once: a configuration is being served."""
     APPLIED = 9

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection
+from functools import partial
 from math import ceil
 from typing import Any, Final
 
@@ -36,8 +37,8 @@ OTHER: Final = "other"
 MAX_PAIRS: Final = 2000
 """Pairs with a place of their own, unless the host's settings say otherwise."""
 
-PAIRS_PER_HISTOGRAM: Final = 10
-"""A histogram is as long as some ten pairs: there may be a tenth as many."""
+PAIRS_PER_SERVICE: Final = 12
+"""The histograms of a service are as long as many pairs: there may be a twelfth as many."""
 
 MAX_FOLDED: Final = 10_000
 """Pairs without a place of their own that are told apart, to say how many there are."""
@@ -135,6 +136,11 @@ class RouteCounts:
         self.by_class = [0] * 6
         self.errors: dict[ForwardError, int] = {}
         self.service = service
+
+
+def _row(key: tuple[str, str], counts: RouteCounts) -> list[Any]:
+    errors = {error.code: number for error, number in counts.errors.items()}
+    return [*key, list(counts.by_class), errors]
 
 
 class Counters:
@@ -255,7 +261,7 @@ class Counters:
         self.routes: dict[tuple[str, str], RouteCounts] = {}
         self._max_pairs = max_pairs
         self._services = {"": ServiceCounts(), OTHER: ServiceCounts()}
-        self._max_services = len(self._services) + ceil(max_pairs / PAIRS_PER_HISTOGRAM)
+        self._max_services = len(self._services) + ceil(max_pairs / PAIRS_PER_SERVICE)
         self._others: dict[str, RouteCounts] = {}
         self._folded: set[tuple[str, str]] = set()
         # Services with places for pairs and none for histograms. They stay among the others,
@@ -363,12 +369,25 @@ class Counters:
                 del self._services[service]
                 self._others.pop(service, None)
 
-    def to_json(self) -> dict[str, Any]:
+    def rows(self) -> list[Callable[[], list[Any]]]:
         """
-        Return all values.
+        Return what returns the rows of ``requests``, one for each: those may be many.
 
-        ``requests`` has a row ``[route, service, [by class], {error code: number}]``
-        for each pair that counts by itself, and for `OTHER`; ``services`` has `HISTOGRAMS` of
+        A row is ``[route, service, [by class], {error code: number}]``, of each pair that
+        counts by itself, and of `OTHER`.
+        """
+        others = {(OTHER, service): counts for service, counts in self._others.items()}
+        return [partial(_row, *one) for one in (*self.routes.items(), *others.items())]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all values: those of `without_rows`, and ``requests`` as of `rows`."""
+        return {**self.without_rows(), "requests": [row() for row in self.rows()]}
+
+    def without_rows(self) -> dict[str, Any]:
+        """
+        Return all values but ``requests``.
+
+        ``services`` has `HISTOGRAMS` of
         each service, each its buckets and its sum; ``bounds`` are those of the buckets, of
         times and of sizes; ``pools_now`` has `PoolCounts` of each service that has had
         connections; ``folded_now`` is how many pairs count as `OTHER`, up to `MAX_FOLDED`.
@@ -378,15 +397,6 @@ class Counters:
             for name in self.__slots__
             if name != "routes" and not name.startswith("_")
         }
-        others = {(OTHER, service): counts for service, counts in self._others.items()}
-        requests = [
-            [
-                *key,
-                list(counts.by_class),
-                {error.code: number for error, number in counts.errors.items()},
-            ]
-            for key, counts in (*self.routes.items(), *others.items())
-        ]
         services = {
             service: counts.to_json()
             for service, counts in self._services.items()
@@ -401,7 +411,6 @@ class Counters:
             **plain,
             "folded_now": len(self._folded),
             "pools_now": pools,
-            "requests": requests,
             "bounds": {"seconds": LATENCY_BOUNDS, "bytes": SIZE_BOUNDS},
             "services": services,
         }

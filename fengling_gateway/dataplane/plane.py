@@ -23,6 +23,7 @@ from fengling_gateway.dataplane.accepting import (
     ListeningSocket,
     connection_cap,
 )
+from fengling_gateway.dataplane.counters_in_parts import CountersInParts
 from fengling_gateway.dataplane.dialing import NamedInstances
 from fengling_gateway.dataplane.http1_upstream import UpstreamConnection
 from fengling_gateway.dataplane.listener import Listener
@@ -155,6 +156,10 @@ class DataPlane:
 
     def counters(self) -> dict[str, Any]:
         """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
+        return self.counters_in_parts().whole()
+
+    def counters_in_parts(self) -> CountersInParts:
+        """Return the same so that no part of it takes long."""
         counters = self._state.counters
         counters.memory_now = self._overload.resident_bytes
         counters.memory_limit_now = self._overload.limit_bytes
@@ -163,18 +168,23 @@ class DataPlane:
             self._access_log.flush()
             counters.access_log_lines = self._access_log.lines
             counters.access_log_dropped = self._access_log_writer.dropped
-        values = {**counters.to_json(), **self._state.limit_table.counters()}
         identities = self._state.identities
-        values["credentials_refused"] = dict(identities.refused)
-        values["credentials_accepted"] = {
-            "jwt": identities.tokens_accepted,
-            "api_key": identities.keys_accepted,
+        values = {
+            **counters.without_rows(),
+            **self._state.limit_table.counters(),
+            "credentials_refused": dict(identities.refused),
+            "credentials_accepted": {
+                "jwt": identities.tokens_accepted,
+                "api_key": identities.keys_accepted,
+            },
+            "limit_decisions": self._state.limit_table.decisions(),
+            "tunnels_now": len(self._state.tunnels),
+            "instances_now": self._state.availability.standings,
         }
-        values["limit_decisions"] = self._state.limit_table.decisions()
-        values["tunnels_now"] = len(self._state.tunnels)
-        values["instances_now"] = self._state.availability.standings
-        counters.make_room(self._state.snapshot.names)
-        return values
+        # What others want the places of goes when it has been told.
+        return CountersInParts(
+            values, counters.rows(), lambda: counters.make_room(self._state.snapshot.names)
+        )
 
     def totals(self) -> dict[str, Any]:
         """Return the sums of what is counted, for each heartbeat; see `Counters.totals`."""

@@ -125,6 +125,7 @@ class ManagementApi:
             self._refusals,
             past=gateway.past_counters(),
             own=gateway.own_counters(),
+            places=gateway.places,
         )
 
     @app.route("/api/gateway/openapi.json", methods=["GET"])

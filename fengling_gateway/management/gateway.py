@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Protocol, get_args
 from twisted.internet.defer import Deferred
 
 from fengling_gateway.model.entity import Key
+from fengling_gateway.observability.places import Places
 from fengling_gateway.records.ring import Ring
 
 Wait = Literal["none", "node", "all"]
@@ -131,6 +132,10 @@ class ManagedGateway(Protocol):
 
     def past_counters(self) -> Mapping[str, Any]:
         """Return what workers have counted that `counters` has just not told of, together."""
+
+    @property
+    def places(self) -> Places | None:
+        """What has series of its own in the metrics of this host; None: everything."""
 
     def own_counters(self) -> Mapping[str, Any]:
         """Return what the gateway itself has counted, in the shape of what workers tell."""

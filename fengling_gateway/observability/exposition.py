@@ -13,13 +13,17 @@ from fengling_gateway.model.problems import label
 from fengling_gateway.observability import metrics
 from fengling_gateway.observability.connection_metrics import connection_metrics
 from fengling_gateway.observability.families import by_label, cumulated, parts, single
+from fengling_gateway.observability.places import Places
 from fengling_gateway.observability.process_metrics import process_metrics
-from fengling_gateway.observability.sums import NOTHING, Values, together
+from fengling_gateway.observability.sums import NOTHING, Sums, Values
 
 _DROPPED_PREFIX: Final = "messages_dropped:"
 
 _SHOWN: Final = 100
 """Of what may be many."""
+
+_PIECE_ROWS: Final = 500
+"""Looked at in one go: a millisecond."""
 
 Counters = Mapping[str, Mapping[str, Any]]
 
@@ -30,9 +34,10 @@ def render_metrics(
     refusals: Mapping[str, int],
     past: Values = NOTHING,
     own: Values = NOTHING,
+    places: Places | None = None,
 ) -> Iterator[bytes]:
     """
-    Yield the exposition text in pieces, each the work of a few milliseconds at most.
+    Yield the exposition text in pieces, some of them empty, each the work of a few milliseconds.
 
     Args:
         status: of this node, as the management API shows it.
@@ -40,9 +45,22 @@ def render_metrics(
         refusals: at the gate of the management API, by problem code.
         past: what workers have counted that are gone, or are not among `counters`.
         own: what the supervisor has counted itself.
+        places: of the host's series; None: there are as many as are needed.
     """
     begun = ""
-    for metric in _Metrics(status, counters, refusals, past, own).collect():
+    sums = Sums()
+    for values in (past, own, *counters.values()):
+        for _ in sums.add(values):
+            yield b""
+    host = sums.result()
+    if places is not None:
+        rows = []
+        for number, row in enumerate(places.rows(host["requests"]), 1):
+            rows.append(row)
+            if number % _PIECE_ROWS == 0:
+                yield b""
+        host = {**host, "requests": rows, "services": places.services(host["services"])}
+    for metric in _Metrics(status, counters, refusals, host, own).collect():
         text = generate_latest(_Only(metric))
         if metric.name == begun:
             _help, _type, text = text.split(b"\n", 2)
@@ -68,12 +86,12 @@ class _Metrics:
         status: Mapping[str, Any],
         counters: Counters,
         refusals: Mapping[str, int],
-        past: Values,
+        host: Values,
         own: Values,
     ) -> None:
         self._status = status
         self._workers = counters
-        self._host = together((past, own, *counters.values()))
+        self._host = host
         self._own = own
         self._refusals = refusals
 

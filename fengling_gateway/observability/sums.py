@@ -7,7 +7,7 @@ was counted before (`Past`), and what its successor counts begins there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 Values = Mapping[str, Any]
@@ -19,40 +19,66 @@ GAUGE: Final = "_now"
 MAX_PAST: Final = 10_000
 """Pairs of route and service, and services, that are kept of workers that are gone."""
 
+PIECE: Final = 1000
+"""Rows that are added up in one go: half a millisecond."""
+
 NOTHING: Final[Values] = {"requests": [], "services": {}}
 
 
 def together(all_values: Iterable[Values]) -> dict[str, Any]:
     """Return the sums of counters, in the shape of a data plane's; without gauges."""
-    plain: dict[str, int] = {}
-    by_name: dict[str, dict[str, int]] = {}
-    requests: dict[tuple[str, str], tuple[list[int], dict[str, int]]] = {}
-    services: dict[str, dict[str, list[float]]] = {}
-    histograms: dict[str, dict[str, Any]] = {}
-    bounds: Any = {}
+    sums = Sums()
     for values in all_values:
-        bounds = values.get("bounds", bounds)
-        _add_requests(requests, values["requests"])
-        _add_services(services, values["services"])
-        _add_histograms(histograms, values.get("histograms", {}))
+        for _ in sums.add(values):
+            pass
+    return sums.result()
+
+
+class Sums:
+    """The sums of counters, added up piece by piece: a host has many, and more to do."""
+
+    def __init__(self) -> None:
+        self._plain: dict[str, int] = {}
+        self._by_name: dict[str, dict[str, int]] = {}
+        self._requests: dict[tuple[str, str], tuple[list[int], dict[str, int]]] = {}
+        self._services: dict[str, dict[str, list[float]]] = {}
+        self._histograms: dict[str, dict[str, Any]] = {}
+        self._bounds: Any = {}
+
+    def __repr__(self) -> str:
+        return f"<Sums of {len(self._requests)} pairs>"
+
+    def add(self, values: Values) -> Iterator[None]:
+        """Add what one of them has counted; another piece of it with each step."""
+        self._bounds = values.get("bounds", self._bounds)
+        _add_histograms(self._histograms, values.get("histograms", {}))
         for name, value in values.items():
             if name.endswith(GAUGE):
                 continue
             if type(value) is int:
-                plain[name] = plain.get(name, 0) + value
+                self._plain[name] = self._plain.get(name, 0) + value
             elif type(value) is dict and name not in {"services", "bounds", "histograms"}:
-                _add_named(by_name.setdefault(name, {}), value)
-    return {
-        **plain,
-        **by_name,
-        "requests": [
-            [route, service, by_class, errors]
-            for (route, service), (by_class, errors) in requests.items()
-        ],
-        "bounds": bounds,
-        "services": services,
-        "histograms": histograms,
-    }
+                _add_named(self._by_name.setdefault(name, {}), value)
+        _add_services(self._services, values["services"])
+        yield
+        rows = values["requests"]
+        for start in range(0, len(rows), PIECE):
+            _add_requests(self._requests, rows[start : start + PIECE])
+            yield
+
+    def result(self) -> dict[str, Any]:
+        """Return them, in the shape of a data plane's; without gauges."""
+        return {
+            **self._plain,
+            **self._by_name,
+            "requests": [
+                [route, service, by_class, errors]
+                for (route, service), (by_class, errors) in self._requests.items()
+            ],
+            "bounds": self._bounds,
+            "services": self._services,
+            "histograms": self._histograms,
+        }
 
 
 class Past:

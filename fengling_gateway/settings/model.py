@@ -312,8 +312,9 @@ class LimitSettings(ListenerLimitSettings):
         default=2000,
         ge=0,
         le=20_000,
-        description="Pairs of a route and a service with series of their own in /metrics, in each "
-        "worker: the first that are asked for. All others are the route `other`.",
+        description="Pairs of a route and a service with series of their own in /metrics: the first "
+        "that are asked for. All others are the route `other`. A gateway has at most ten times as "
+        "many series in all.",
     )
 
 

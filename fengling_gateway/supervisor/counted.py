@@ -36,6 +36,8 @@ class Counted:
         self.gathered: Callable[[list[Values]], None] = lambda _: None
         self.past = Past()
         self._shown: frozenset[str] = frozenset()
+        self._is_asking = False
+        self._wanted: list[Deferred[dict[str, Values]]] = []
         self._loop = LoopingCall(self.gather)
         self._loop.clock = clock
 
@@ -53,9 +55,26 @@ class Counted:
 
     def gather(self) -> Deferred[dict[str, Values]]:
         """Return the counters of every worker that answers, by its name."""
+        wanted: Deferred[dict[str, Values]] = Deferred()
+        self._wanted.append(wanted)
+        if not self._is_asking:
+            self._ask()
+        return wanted
+
+    def _ask(self) -> None:
+        """Ask for all who want to know by now; whoever comes later is told what is asked later."""
+        wanted, self._wanted = self._wanted, []
+        self._is_asking = True
         links = [one for one in self._links() if one.state is not WorkerState.STARTING]
-        asked = DeferredList([one.ask("counters") for one in links], consumeErrors=True)
-        return asked.addCallback(self._gathered, links)
+        asked = DeferredList([_all_of(one) for one in links], consumeErrors=True)
+        asked.addCallback(self._gathered, links).addBoth(self._tell, wanted)
+
+    def _tell(self, result: Any, wanted: list[Deferred[Any]]) -> None:
+        self._is_asking = False
+        for one in wanted:
+            one.callback(result)
+        if self._wanted:
+            self._ask()
 
     def unshown(self) -> Values:
         """
@@ -85,6 +104,20 @@ class Counted:
         self._shown = frozenset(shown.values())
         self.gathered(self.past.everything())
         return found
+
+
+def _all_of(link: WorkerLink) -> Deferred[Values]:
+    """Return all that a worker has counted, which it tells in parts: it has more to do."""
+
+    def more(part: dict[str, Any], whole: dict[str, Any] | None = None) -> Any:
+        is_whole = not part.pop("is_more", False)
+        if whole is None:
+            whole = part
+        else:
+            whole["requests"] += part["requests"]
+        return whole if is_whole else link.ask("counters", is_more=True).addCallback(more, whole)
+
+    return link.ask("counters").addCallback(more)
 
 
 def _key(link: WorkerLink) -> str:

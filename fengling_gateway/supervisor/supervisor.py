@@ -27,6 +27,7 @@ from fengling_gateway.control.process import ProcessCosts
 from fengling_gateway.model.delta import Delta, Everything, Position
 from fengling_gateway.model.effective import EffectiveConfig, StagedResult
 from fengling_gateway.model.entity import Key
+from fengling_gateway.observability.places import MAX_PAIRS, Places
 from fengling_gateway.supervisor.change_traces import ChangeTraces
 from fengling_gateway.supervisor.config_times import ConfigTimes
 from fengling_gateway.supervisor.counted import Counted
@@ -73,6 +74,7 @@ class SupervisorSettings:
     health_stale_after: float = 60.0
     drain_deadline: float = 30.0
     release_held: str = CONFIRM
+    max_metric_pairs: int = MAX_PAIRS
     """What to do about a revision that is held; ``{revision}`` is its number."""
     reload: ReloadSettings = field(default_factory=ReloadSettings)
     supervision: SupervisionSettings = field(default_factory=SupervisionSettings)
@@ -160,6 +162,7 @@ class Supervisor:
             current=lambda: Mark(self.position, self.config.content_hash),
         )
         self.counted = Counted(clock=reactor, links=self.workers.links)
+        self.places = Places(settings.max_metric_pairs)
         self.route_traffic = RouteTraffic(clock=reactor, gather=self.counted.gather)
         self.counted.gathered = self.route_traffic.gathered
         self.taps = Taps(clock=reactor, links=self.workers.links)

@@ -24,6 +24,7 @@ from fengling_gateway.model.delta import Position
 from fengling_gateway.model.effective import NOTHING
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.management_tokens import READ, WRITE
+from fengling_gateway.observability.places import Places
 from fengling_gateway.observability.sums import NOTHING as NO_COUNTERS
 from fengling_gateway.records.ring import Ring
 from fengling_gateway.supervisor import fleet
@@ -368,6 +369,11 @@ class SupervisorView:
     def past_counters(self) -> Mapping[str, Any]:
         """Return what workers have counted that `counters` has just not told of, together."""
         return self._supervisor.counted.unshown()
+
+    @property
+    def places(self) -> Places:
+        """What has series of its own in the metrics of this host."""
+        return self._supervisor.places
 
     def own_counters(self) -> dict[str, Any]:
         """Return what the supervisor has counted itself, in the shape of what workers tell."""

@@ -176,6 +176,7 @@ def supervisor_settings(settings: GatewaySettings) -> SupervisorSettings:
         # Without Redis the prober's row is all there is to tell, and is read at each poll.
         health_stale_after=max(settings.health.stale_after, 2 * settings.database.poll_interval),
         drain_deadline=settings.drain.deadline,
+        max_metric_pairs=settings.limits.max_metric_pairs,
         release_held=_release_held(settings),
         reload=ReloadSettings(
             poll_interval=settings.database.poll_interval,

@@ -22,6 +22,7 @@ from fengling_gateway.control.channel import Channel
 from fengling_gateway.control.encoding import delta_head
 from fengling_gateway.control.frames import Message
 from fengling_gateway.control.process import ProcessCosts
+from fengling_gateway.dataplane.counters_in_parts import CountersInParts
 from fengling_gateway.model.delta import Position
 from fengling_gateway.records.redaction import redaction_of
 from fengling_gateway.worker.accepting import Accepting
@@ -72,6 +73,7 @@ class WorkerAgent:
         self._orphaned = orphaned
         self._configured = configured
         self._costs = costs
+        self._counters_in_parts: CountersInParts | None = None
         self._channel: Channel | None = None
         self._applier = parts.applier()
         self._reports = Reports(
@@ -301,11 +303,19 @@ class WorkerAgent:
         )
 
     def _counters(self, values: dict[str, Any]) -> Any:
-        return self._counted()
+        """Return what is counted, or more of it; see `Message.REQUEST`."""
+        if not values.get("is_more"):
+            self._counters_in_parts = self._plane.counters_in_parts()
+            return {**self._counters_in_parts.next(), **self._counted_beside()}
+        assert self._counters_in_parts is not None, "nobody asks for more than there is"
+        return self._counters_in_parts.next()
 
     def _counted(self) -> dict[str, Any]:
         """Return all that is counted here; names that end in ``_now`` are of this moment only."""
-        values = {**self._plane.counters(), "histograms": {"reactor_lag": self._reports.lags()}}
+        return {**self._plane.counters(), **self._counted_beside()}
+
+    def _counted_beside(self) -> dict[str, Any]:
+        values: dict[str, Any] = {"histograms": {"reactor_lag": self._reports.lags()}}
         if self._costs is not None:
             values["process_now"] = self._costs.to_json()
         return values

@@ -169,6 +169,8 @@ class FakeGateway:
     def past_counters(self) -> dict[str, Any]:
         return dict(NOTHING)
 
+    places = None
+
     def own_counters(self) -> dict[str, Any]:
         return dict(NOTHING)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 
 from fengling_gateway.control.histogram import SECONDS
 from fengling_gateway.dataplane.counters import (
     LATENCY_BOUNDS,
     MAX_PAIRS,
-    PAIRS_PER_HISTOGRAM,
+    PAIRS_PER_SERVICE,
     SIZE_BOUNDS,
 )
+from fengling_gateway.observability import connection_metrics, places
 from fengling_gateway.observability.catalogue import (
     GROUPS,
     PAGE,
@@ -57,4 +59,12 @@ class DocumentationTests:
     def test_bounds_of_series_are_those_of_the_code(self) -> None:
         """The default, and how it is shared out."""
         assert f"`[limits] max_metric_pairs` ({MAX_PAIRS})" in TEXT
-        assert PAIRS_PER_HISTOGRAM == 10
+        assert (PAIRS_PER_SERVICE, places.PAIRS_PER_SERVICE, places.MAX_PAIRS) == (
+            12,
+            12,
+            MAX_PAIRS,
+        )
+        assert f"a twelfth as many ({ceil(MAX_PAIRS / 12)})" in TEXT
+        assert f"{round(MAX_PAIRS * places.SERIES_PER_PAIR):,} of requests" in TEXT
+        assert f"{MAX_PAIRS // places.PAIRS_PER_ERROR} of errors" in TEXT
+        assert f"at most {connection_metrics.MAX_SERVICES} have gauges" in TEXT

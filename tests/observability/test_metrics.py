@@ -327,9 +327,9 @@ def test_services_of_many_workers_that_differ_are_bounded() -> None:
         }
 
     idle = of("fengling_upstream_pool_connections")
-    assert (len(idle), sum(idle.values()), idle["other"]) == (401, 600, 200)
+    assert (len(idle), sum(idle.values()), idle["other"]) == (201, 600, 400)
     available = of("fengling_upstream_instances_available")
-    assert len(available) == 401
+    assert len(available) == 201
     assert [available[f"short-{worker}"] for worker in range(3)] == [1, 1, 1]
     assert available["other"] == of("fengling_upstream_instances")["other"] == 600
 

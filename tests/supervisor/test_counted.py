@@ -20,18 +20,24 @@ class Link:
         self.name, self.pid, self.retries = name, pid, retries
         self.state = WorkerState.SERVING
         self.asked = 0
+        self.parts = 0  # that follow the first one
         self.answers = True
         self.waits: Deferred[Any] | None = None
 
     def values(self) -> dict[str, Any]:
         return {"retries": self.retries, "requests": [], "services": {}}
 
-    def ask(self, question: str) -> Deferred[Any]:
+    def ask(self, question: str, *, is_more: bool = False) -> Deferred[Any]:
         assert question == "counters"
+        if is_more:
+            self.parts -= 1
+            row = [f"r{self.parts}", "s", [0, 0, 1, 0, 0, 0], {}]
+            return succeed({"requests": [row], "is_more": self.parts > 0})
         self.asked += 1
         if self.waits is not None:
             return self.waits
-        return succeed(self.values()) if self.answers else fail(TimeoutError("no answer"))
+        values = {**self.values(), "is_more": self.parts > 0}
+        return succeed(values) if self.answers else fail(TimeoutError("no answer"))
 
 
 class CountedTests(SynchronousTestCase):
@@ -115,3 +121,25 @@ class CountedTests(SynchronousTestCase):
         found = self.successResultOf(gathering)
         assert set(found) == {"w1"}
         assert self.counted.past.values["retries"] == 5
+
+    def test_workers_tell_in_parts(self) -> None:
+        """Which are put together, one after the other."""
+        self.links[0].parts = 3
+        found = self.successResultOf(self.counted.gather())
+        assert [row[0] for row in found["w0"]["requests"]] == ["r2", "r1", "r0"]
+        assert "is_more" not in found["w0"]
+        assert found["w1"]["requests"] == []
+
+    def test_who_asks_meanwhile_is_told_what_is_asked_later(self) -> None:
+        """What has happened before he asks is in it; all that wait are told the same."""
+        first: Deferred[Any] = Deferred()
+        self.links[0].waits = first
+        early = self.counted.gather()
+        late = [self.counted.gather() for _ in range(2)]
+        assert self.links[0].asked == 1
+        self.links[0].waits = None
+        self.links[0].retries = 50
+        first.callback({"retries": 5, "requests": [], "services": {}})
+        assert self.successResultOf(early)["w0"]["retries"] == 5
+        assert [self.successResultOf(one)["w0"]["retries"] for one in late] == [50, 50]
+        assert self.links[0].asked == 2

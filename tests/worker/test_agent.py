@@ -20,6 +20,7 @@ from fengling_gateway.control.encoding import delta_frames
 from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Message
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.control.local_channel import LocalChannel
+from fengling_gateway.dataplane.counters_in_parts import ROWS, CountersInParts
 from fengling_gateway.dataplane.overload import Level
 from fengling_gateway.dataplane.recipients import NEVER, Recipients
 from fengling_gateway.dataplane.tls_certificates import Certificate
@@ -106,6 +107,8 @@ class FakePlane:
 
     def __init__(self) -> None:
         self.applied: list[Any] = []
+        self.rows = 0
+        self.values: dict[str, Any] = {"retries": 3}
         self.certificates: list[dict[str, Certificate]] = []
         self.issuers: list[dict[str, Issuer]] = []
         self.want_keys: Any = None
@@ -156,8 +159,12 @@ class FakePlane:
     def totals(self) -> dict[str, int]:
         return {"requests": 7}
 
-    def counters(self) -> dict[str, int]:
-        return {"requests": 3}
+    def counters(self) -> dict[str, Any]:
+        return self.counters_in_parts().whole()
+
+    def counters_in_parts(self) -> CountersInParts:
+        rows = [lambda number=number: [number] for number in range(self.rows)]
+        return CountersInParts(self.values, rows, lambda: None)
 
     def resolved_names(self) -> list[dict[str, str]]:
         return [{"name": "orders"}]
@@ -765,7 +772,7 @@ class WorkerAgentTests(SynchronousTestCase):
         self.channel.send(Message.REQUEST, {"id": 4, "ask": "names"})
         self.turn()
         answers = self.supervisor.said_of(Message.ANSWER)
-        self.assertEqual((answers[0]["id"], answers[0]["answer"]["requests"]), (1, 3))
+        self.assertEqual((answers[0]["id"], answers[0]["answer"]["retries"]), (1, 3))
         self.assertEqual(answers[1]["answer"]["route"], "r1")
         self.assertIn("KeyError", answers[2]["error"])
         self.assertEqual(answers[3], {"id": 4, "answer": [{"name": "orders"}]})
@@ -781,10 +788,23 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertGreaterEqual(sum(answer["histograms"]["reactor_lag"]["values"][:-1]), 3)
         self.assertNotIn("process_now", answer)
 
+    def test_counters_are_told_in_parts(self) -> None:
+        """The first has what else there is; who asks anew begins anew."""
+        self.configure()
+        self.plane.rows = ROWS + 1
+        for is_more in (False, False, True):
+            values = {"is_more": True} if is_more else {}
+            self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters", **values})
+        self.turn()
+        parts = [one["answer"] for one in self.supervisor.said_of(Message.ANSWER)]
+        self.assertEqual([len(one["requests"]) for one in parts], [ROWS, ROWS, 1])
+        self.assertEqual([one["is_more"] for one in parts], [True, True, False])
+        self.assertEqual(["histograms" in one for one in parts], [True, True, False])
+
     def test_answer_that_no_frame_can_carry_is_an_error(self) -> None:
         """Sent all the same, it would cost the worker its life."""
         self.configure()
-        self.plane.counters = lambda: {"requests": "x" * MAX_PAYLOAD_BYTES}  # type: ignore[assignment,return-value]
+        self.plane.values = {"retries": "x" * MAX_PAYLOAD_BYTES}
         self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters"})
         self.turn()
         (answer,) = self.supervisor.said_of(Message.ANSWER)
