@@ -29,7 +29,7 @@ GROUPS: Final = (
     ("Workers and processes", ("workers", "worker", "process")),
     ("This node", ("build", "node", "health")),
     ("Redis", ("bus",)),
-    ("Logs and traces", ("access", "log", "tracing")),
+    ("Logs, traces and what is kept of requests", ("access", "failures", "log", "tracing")),
     ("Management API", ("management",)),
 )
 """Titles, each with the subsystems that are in the names of its metrics."""

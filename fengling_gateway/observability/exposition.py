@@ -117,6 +117,7 @@ class _Metrics:
         yield from self._source()
         yield from self._bus()
         yield from self._tracing()
+        yield from self._failures()
         yield from process_metrics(self._own, self._workers)
         refusals = metrics.REFUSALS.counter()
         for code, count in sorted(self._refusals.items()):
@@ -316,6 +317,19 @@ class _Metrics:
                 counter.add_metric([], tracing[name])
             yield counter
         yield single(metrics.SPANS_WAITING, tracing.get("waiting"))
+
+    def _failures(self) -> Iterator[Metric]:
+        failures = self._status.get("failures") or {}
+        yield single(metrics.FAILURES_KEPT, failures.get("kept"))
+        yield single(metrics.FAILURES_KEPT_BYTES, failures.get("bytes"))
+        for declared, name in (
+            (metrics.FAILURES_PUSHED_OUT, "pushed_out"),
+            (metrics.FAILURES_LEFT_OUT, "left_out"),
+        ):
+            counter = declared.counter()
+            if failures:
+                counter.add_metric([], failures[name])
+            yield counter
 
 
 def _known(issuers: Mapping[str, Any], what: str) -> dict[str, float]:

@@ -612,6 +612,21 @@ SPAN_FAILURES: Final = Declared(
     "Tries to send spans that failed, also if a later one did not.",
 )
 
+FAILURES_KEPT: Final = Declared(
+    "fengling_failures_kept",
+    "Requests that failed or were slow and are kept for fenglingctl errors ([failures]).",
+)
+FAILURES_KEPT_BYTES: Final = Declared(
+    "fengling_failures_kept_bytes", "What they take of the supervisor's memory, about."
+)
+FAILURES_PUSHED_OUT: Final = Declared(
+    "fengling_failures_pushed_out_total", "Such requests that newer ones have pushed out."
+)
+FAILURES_LEFT_OUT: Final = Declared(
+    "fengling_failures_left_out_total",
+    "Such requests that were only counted, one of a flood, or because the supervisor was too busy.",
+)
+
 _PROCESS: Final = ("process",)
 
 PROCESS_COUNTERS: Final = {

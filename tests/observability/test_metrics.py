@@ -39,6 +39,7 @@ STATUS: dict[str, Any] = {
             "messages_dropped:unsigned": 2,
         },
     },
+    "failures": {"kept": 3, "bytes": 4000, "pushed_out": 7, "left_out": 11},
     "tracing": {
         "sent": 5,
         "waiting": 2,
@@ -451,7 +452,7 @@ def test_every_metric_is_named_and_described_by_the_rules() -> None:
     assert len({one.name for one in declared}) == len(declared)
     for one in declared:
         assert re.fullmatch(
-            r"fengling_(access_log|build|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log|tracing|process)[a-z_]*",
+            r"fengling_(access_log|build|failures|http|limit|tls|dns|upstream|workers?|node|health|config|issuer|bus|management|log|tracing|process)[a-z_]*",
             one.name,
         ), one
         assert one.help.endswith("."), one
@@ -478,3 +479,12 @@ def test_spans_are_counted() -> None:
     assert found["fengling_tracing_spans_dropped_total", (("reason", "queue_full"),)] == 3
     without = rendered(status={**STATUS, "tracing": None})
     assert not [name for name, _ in without if name.startswith("fengling_tracing_")]
+
+
+def test_what_is_kept_of_failures_is_counted() -> None:
+    """And what is not."""
+    found = rendered()
+    assert found["fengling_failures_kept", ()] == 3
+    assert found["fengling_failures_kept_bytes", ()] == 4000
+    assert found["fengling_failures_pushed_out_total", ()] == 7
+    assert found["fengling_failures_left_out_total", ()] == 11
