@@ -710,9 +710,10 @@ def everything_asked(scene: Scene, gateway: GatewayProcess, _: Outside) -> None:
         if "{id}" not in path:
             manage(scene, gateway, path)
             continue
-        listed = manage(scene, gateway, path.removesuffix("/{id}"))
+        listed_at = path.removesuffix("/{id}").replace("/exchanges", "/errors")
+        listed = manage(scene, gateway, listed_at)
         for one in listed["items"]:
-            identity = one.get("id") or one.get("key")
+            identity = one.get("id") or one.get("key") or one["request_id"]
             manage(scene, gateway, path.replace("{id}", quote(str(identity))))
     manage(scene, gateway, "/api/gateway/workers?node=self")
     manage(scene, gateway, "/api/gateway/confirm", {"revision": 1})
