@@ -50,7 +50,8 @@ class WorkerTracing:
         self._send = send
         self._backlog = backlog
         self._redact = redact
-        self._waiting: list[Span] = []
+        self._waiting: list[Recorded] = []
+        self._spans = 0
         self._untold = 0
         self._timer: Any = None
         self.sampler = sampler
@@ -59,7 +60,7 @@ class WorkerTracing:
         self.dropped = 0
 
     def __repr__(self) -> str:
-        return f"<WorkerTracing {len(self._waiting)} waiting, {self.told} told>"
+        return f"<WorkerTracing {self._spans} waiting, {self.told} told>"
 
     def exchange_ended(
         self, ended: Ended, traced: Traced, *, route_path: str, forwarded: bytes = b""
@@ -69,8 +70,11 @@ class WorkerTracing:
 
     def ended(self, recorded: Recorded) -> None:
         """Tell of a recorded request that has ended."""
-        self._waiting += spans_of(recorded, self._redact)
-        if len(self._waiting) >= MAX_SPANS:
+        # Spans are made when there are several to be made of: between others' requests, the
+        # first one takes several times as long.
+        self._waiting.append(recorded)
+        self._spans += 1 + len(recorded.attempts)
+        if self._spans >= MAX_SPANS:
             self.flush()
         elif self._timer is None:
             self._timer = self._clock.callLater(WAIT_SECONDS, self.flush)
@@ -80,9 +84,10 @@ class WorkerTracing:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
-        waiting, self._waiting = self._waiting, []
-        for start in range(0, len(waiting), MAX_SPANS):
-            self._tell(waiting[start : start + MAX_SPANS])
+        waiting, self._waiting, self._spans = self._waiting, [], 0
+        spans = [span for one in waiting for span in spans_of(one, self._redact)]
+        for start in range(0, len(spans), MAX_SPANS):
+            self._tell(spans[start : start + MAX_SPANS])
 
     def _tell(self, spans: list[Span]) -> None:
         if self._backlog() > MAX_BACKLOG:
