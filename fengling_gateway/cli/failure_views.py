@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
+from rich.cells import cell_len
 from rich.text import Text
 
 from fengling_gateway.cli.next_steps import next_steps
-from fengling_gateway.cli.output import ago, console, print_facts, print_table
+from fengling_gateway.cli.output import ago, cell, console, print_facts, print_table
 from fengling_gateway.observability.plain import plain
 from fengling_gateway.records.notable import ANSWERED, FAILED, SLOW
 
@@ -51,11 +52,21 @@ def print_summary(groups: Rows) -> None:
 
 
 def print_lines(exchanges: Rows, *, gateways: bool) -> None:
-    """Print a line for each exchange; where there are several gateways, with whose it is."""
+    """
+    Print a line for each exchange; where there are several gateways, with whose it is.
+
+    However narrow a terminal is, nothing is folded: an id is to be copied.
+    """
     columns = ["TIME", "STATUS", "ERROR", "REQUEST", "ROUTE", "INSTANCE", "CLIENT", "TOOK"]
     columns += ["GATEWAY", "REQUEST ID"] if gateways else ["REQUEST ID"]
-    rows = [_line(one, gateways=gateways) for one in exchanges]
-    print_table(columns, rows, empty="")
+    rows = [[cell(it) for it in _line(one, gateways=gateways)] for one in exchanges]
+    lines = [[Text(name, style="bold") for name in columns], *rows]
+    widths = [max(cell_len(it.plain) for it in column) for column in zip(*lines, strict=True)]
+    out = console()
+    for line in lines:
+        for it, width in zip(line[:-1], widths, strict=False):
+            it.pad_right(width - cell_len(it.plain))
+        out.print(Text("  ").join(line), soft_wrap=True)
 
 
 def _line(one: Mapping[str, Any], *, gateways: bool) -> list[Any]:
@@ -125,7 +136,7 @@ def _verdict(one: Mapping[str, Any]) -> str:
 
 
 def _facts(one: Mapping[str, Any], now: float) -> Iterator[tuple[str, Any]]:
-    yield "ended", f"{clock_time(one['at'], day=True)} ({ago(one['at'], now)})"
+    yield "ended", f"{clock_time(one['at'])} ({ago(one['at'], now)})"
     yield "took", _phases(one)
     who = [one["client"]] if one["client"] else []
     if one["peer"] and one["peer"] != one["client"]:
@@ -219,14 +230,14 @@ def _advice(one: Mapping[str, Any]) -> Iterator[Text]:
 
 def _short_time(at: float) -> str:
     """Return a time, with its day where that may be another one."""
-    return clock_time(at, day=time.time() - at > _SAME_DAY_SECONDS)
+    is_old = time.time() - at > _SAME_DAY_SECONDS
+    return datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%SZ" if is_old else "%H:%M:%SZ")
 
 
-def clock_time(at: float, *, day: bool = False) -> str:
-    """Return a time in UTC."""
-    moment = datetime.fromtimestamp(at, UTC)
-    date = moment.strftime("%Y-%m-%d ") if day else ""
-    return f"{date}{moment.strftime('%H:%M:%S')}.{int(at * 1000) % 1000:03d}Z"
+def clock_time(at: float) -> str:
+    """Return a time in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+    return f"{moment.isoformat(sep=' ', timespec='milliseconds')}Z"
 
 
 def duration(ms: float) -> str:

@@ -179,7 +179,7 @@ def _remarks(told: Sequence[Told], shown: int) -> Iterator[str]:
         left_out.update(one.answer["left_out"] or {})
         ring = one.answer["ring"]
         if ring is not None and ring["pushed_out"]:
-            yield f"{one.name} keeps what is newer than {clock_time(ring['oldest_at'], day=True)}"
+            yield f"{one.name} keeps what is newer than {clock_time(ring['oldest_at'])}"
     if left_out:
         yield f"of floods, only counted (not by these filters): {_counted(left_out)}"
 
@@ -242,7 +242,7 @@ def _say_why_not(request_id: str, answers: Sequence[Told]) -> None:
     for one in answers:
         ring = one.answer.get("ring")
         if ring is not None and ring["oldest_at"] is not None and ring["pushed_out"]:
-            at = clock_time(ring["oldest_at"], day=True)
+            at = clock_time(ring["oldest_at"])
             note(f"- it is too old: {one.name} keeps what is newer than {at}")
     left_out: Counter[str] = Counter()
     for one in answers:
