@@ -24,7 +24,7 @@ from benchmarks.harness.cores import Cores, divide_available
 from benchmarks.harness.flood_python import NOTHING
 from benchmarks.harness.flooding import Flooding, FloodOutcome, Terms
 from benchmarks.harness.forge import AUDIENCE, FORGERIES, Signer, rsa_signer
-from benchmarks.harness.guarded import Guarded, route, start_guarded
+from benchmarks.harness.guarded import Guarded, route, service, start_guarded
 from benchmarks.harness.load import LoadGenerator, LoadOutcome
 from benchmarks.harness.proc import process_cpu_seconds, waited_seconds
 from benchmarks.harness.quantiles import median
@@ -262,8 +262,11 @@ def run(options: argparse.Namespace, children: Children) -> list[dict[str, Any]]
     upstream = start_upstream(children, ("one", "two"), cpus=cores.others)
     gateway = start_guarded(
         children,
-        {"issuers": [issuer], "routes": [route("v1", required)]},
-        upstream_ports=tuple(upstream.ports.values()),
+        {
+            "issuers": [issuer],
+            "services": [service(upstream.ports.values())],
+            "routes": [route("v1", required)],
+        },
         cpus=cores.proxy,
     )
     print(f"{report.machine()}\n{cores.describe()}")

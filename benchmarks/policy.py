@@ -33,7 +33,7 @@ from benchmarks.harness.children import (
 from benchmarks.harness.collector import start_collector
 from benchmarks.harness.cores import divide_available
 from benchmarks.harness.features import PLAIN, Credentials, Feature, features, is_on
-from benchmarks.harness.guarded import Guarded, route, start_guarded
+from benchmarks.harness.guarded import Guarded, route, service, start_guarded
 from benchmarks.harness.load import LoadGenerator
 from benchmarks.harness.proc import process_cpu_seconds
 from benchmarks.harness.quantiles import median, percentile
@@ -293,8 +293,7 @@ def run(options: argparse.Namespace, children: Children) -> list[dict[str, Any]]
             if settings not in gateways:
                 gateways[settings] = start_guarded(
                     children,
-                    entities,
-                    upstream_ports=tuple(upstream.ports.values()),
+                    {**entities, "services": [service(upstream.ports.values())]},
                     redis=redis,
                     cpus=cores.proxy,
                     name=f"gateway-{len(gateways)}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ _KEY_BYTES: Final = 32
 
 _SETTINGS: Final = """\
 cluster = "bench-{name}"
-workers = 1
+workers = {workers}
 source = "file"
 runtime_dir = "{directory}"
 state_dir = "{directory}"
@@ -51,13 +51,15 @@ class Guarded:
 
     Attributes:
         port: of its traffic; ``management_port``: of its metrics.
-        worker_pid: of the process of its worker; ``child`` is its supervisor.
+        worker_pid: of the process of its first worker; ``child`` is its supervisor.
+        node: the same, as its management API has it.
     """
 
     child: Child
     port: int
     management_port: int
     worker_pid: int
+    node: Node
 
     def metrics(self) -> dict[str, float]:
         """Return the samples of its /metrics; those of one name are added up."""
@@ -77,14 +79,14 @@ def start_guarded(
     children: Children,
     entities: Entities,
     *,
-    upstream_ports: Sequence[int],
     redis: str | None = None,
     cpus: frozenset[int] | None = None,
     name: str = "guarded",
     more: str = "",
+    workers: int = 1,
 ) -> Guarded:
     """
-    Start a gateway on a file with these entities and a service ``s`` for its routes.
+    Start a gateway on a file with these entities.
 
     Args:
         name: of its process and its directory.
@@ -96,19 +98,27 @@ def start_guarded(
     directory = children.directory / f"{name}.d"
     directory.mkdir()
     configuration = directory / "configuration.yaml"
-    configuration.write_text(json.dumps({"services": [_service(upstream_ports)], **entities}))
+    configuration.write_text(json.dumps(entities))
     ports = free_port(), free_port()
     token_key = _key()
     settings = directory / "gateway.toml"
     settings.touch(mode=0o600)
     settings.write_text(
-        settings_text(directory, configuration, ports, redis=redis, token_key=token_key, more=more)
+        settings_text(
+            directory,
+            configuration,
+            ports,
+            redis=redis,
+            token_key=token_key,
+            more=more,
+            workers=workers,
+        )
     )
     command = [beside_python("fengling-gateway") or "fengling-gateway", "--config", str(settings)]
     child = children.start(name, command, cpus=cpus, environment=as_installed())
     node = Node(child, port=ports[0], management_port=ports[1], token=read_token(token_key))
     child.wait_until(node.is_ready, _READY_SECONDS)
-    return Guarded(child, *ports, node.workers()[0]["pid"])
+    return Guarded(child, *ports, node.workers()[0]["pid"], node)
 
 
 def settings_text(
@@ -119,12 +129,14 @@ def settings_text(
     redis: str | None,
     token_key: str,
     more: str = "",
+    workers: int = 1,
 ) -> str:
     """Its TOML file; `ports` are those of traffic and of management, `more` follows the rest."""
     return _SETTINGS.format(
         name=secrets.token_hex(4),
         directory=directory,
         configuration=configuration,
+        workers=workers,
         redis="" if redis is None else f'url = "{redis}"',
         sync_key=_key(),
         token_key=token_key,
@@ -138,7 +150,8 @@ def _key() -> str:
     return f"bench:{secrets.token_hex(_KEY_BYTES)}"
 
 
-def _service(ports: Sequence[int]) -> dict[str, Any]:
+def service(ports: Iterable[int]) -> dict[str, Any]:
+    """The service of `route`, with instances at these ports."""
     instances = [{"id": f"i{port}", "address": f"http://127.0.0.1:{port}"} for port in ports]
     return {"id": "s", "instances": instances}
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection
-from functools import partial
 from math import ceil
 from typing import Any, Final
 
@@ -137,10 +136,12 @@ class RouteCounts:
         self.errors: dict[ForwardError, int] = {}
         self.service = service
 
+    def errors_by_code(self) -> dict[str, int]:
+        return {error.code: number for error, number in self.errors.items()}
+
 
 def _row(key: tuple[str, str], counts: RouteCounts) -> list[Any]:
-    errors = {error.code: number for error, number in counts.errors.items()}
-    return [*key, list(counts.by_class), errors]
+    return [*key, list(counts.by_class), counts.errors_by_code()]
 
 
 class Counters:
@@ -369,19 +370,20 @@ class Counters:
                 del self._services[service]
                 self._others.pop(service, None)
 
-    def rows(self) -> list[Callable[[], list[Any]]]:
-        """
-        Return what returns the rows of ``requests``, one for each: those may be many.
-
-        A row is ``[route, service, [by class], {error code: number}]``, of each pair that
-        counts by itself, and of `OTHER`.
-        """
-        others = {(OTHER, service): counts for service, counts in self._others.items()}
-        return [partial(_row, *one) for one in (*self.routes.items(), *others.items())]
+    def pairs(self) -> tuple[list[tuple[str, str]], list[RouteCounts]]:
+        """Return the pairs that count by themselves, and those of `OTHER`; what each counts by."""
+        others = [(OTHER, service) for service in self._others]
+        return [*self.routes, *others], [*self.routes.values(), *self._others.values()]
 
     def to_json(self) -> dict[str, Any]:
-        """Return all values: those of `without_rows`, and ``requests`` as of `rows`."""
-        return {**self.without_rows(), "requests": [row() for row in self.rows()]}
+        """
+        Return all values: those of `without_rows`, and ``requests``.
+
+        These have a row ``[route, service, [by class], {error code: number}]`` for each pair that
+        counts by itself, and for `OTHER`.
+        """
+        rows = [_row(*one) for one in zip(*self.pairs(), strict=True)]
+        return {**self.without_rows(), "requests": rows}
 
     def without_rows(self) -> dict[str, Any]:
         """

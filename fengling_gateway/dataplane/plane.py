@@ -123,6 +123,7 @@ class DataPlane:
             trim=trimmer(),
             changed=self._overload_changed,
         )
+        self._has_room_by: Snapshot | None = None
         self.recipients = Recipients(self._state)
         self._access_log: AccessLog | None = None
         if settings.access_log is not None and settings.access_log["path"]:
@@ -156,11 +157,26 @@ class DataPlane:
 
     def counters(self) -> dict[str, Any]:
         """Return all counters and gauges, fit for JSON; see `Counters.to_json`."""
-        return self.counters_in_parts().whole()
+        values = {**self._counted_beside(), **self._state.counters.to_json()}
+        self._make_room()
+        return values
 
     def counters_in_parts(self) -> CountersInParts:
         """Return the same so that no part of it takes long."""
         counters = self._state.counters
+        values = {**self._counted_beside(), **counters.without_rows()}
+        return CountersInParts(values, *counters.pairs(), self._make_room)
+
+    def _make_room(self) -> None:
+        """Forget what others want the places of, and what has been told; it is gone by a change."""
+        snapshot = self._state.snapshot
+        if snapshot is not self._has_room_by:
+            self._has_room_by = snapshot
+            self._state.counters.make_room(snapshot.names)
+
+    def _counted_beside(self) -> dict[str, Any]:
+        """Return what others count than the counters; bring those up to date."""
+        counters, identities = self._state.counters, self._state.identities
         counters.memory_now = self._overload.resident_bytes
         counters.memory_limit_now = self._overload.limit_bytes
         if self._access_log is not None:
@@ -168,9 +184,7 @@ class DataPlane:
             self._access_log.flush()
             counters.access_log_lines = self._access_log.lines
             counters.access_log_dropped = self._access_log_writer.dropped
-        identities = self._state.identities
-        values = {
-            **counters.without_rows(),
+        return {
             **self._state.limit_table.counters(),
             "credentials_refused": dict(identities.refused),
             "credentials_accepted": {
@@ -181,10 +195,6 @@ class DataPlane:
             "tunnels_now": len(self._state.tunnels),
             "instances_now": self._state.availability.standings,
         }
-        # What others want the places of goes when it has been told.
-        return CountersInParts(
-            values, counters.rows(), lambda: counters.make_room(self._state.snapshot.names)
-        )
 
     def totals(self) -> dict[str, Any]:
         """Return the sums of what is counted, for each heartbeat; see `Counters.totals`."""

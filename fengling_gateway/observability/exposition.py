@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 from prometheus_client import generate_latest
@@ -21,6 +22,8 @@ _DROPPED_PREFIX: Final = "messages_dropped:"
 
 _SHOWN: Final = 100
 """Of what may be many."""
+
+_CLASSES: Final = itemgetter(2)
 
 _PIECE_ROWS: Final = 500
 """Looked at in one go: a millisecond."""
@@ -162,7 +165,7 @@ class _Metrics:
             yield counter
         served = metrics.WORKER_REQUESTS.counter()
         for worker, values in self._workers.items():
-            served.add_metric([worker], sum(sum(row[2]) for row in values["requests"]))
+            served.add_metric([worker], sum(map(sum, map(_CLASSES, values["requests"]))))
         yield served
         for name, declared in metrics.WORKER_GAUGES.items():
             gauge = declared.gauge()

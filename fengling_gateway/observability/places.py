@@ -10,8 +10,11 @@ that goes back and comes again looks like a burst of requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
 from math import ceil
+from operator import add
 from typing import Any, Final
 
 OTHER: Final = "other"
@@ -27,6 +30,8 @@ SERIES_PER_PAIR: Final = 2.5
 """Of requests, on the average: most pairs have answers of two classes."""
 
 PAIRS_PER_ERROR: Final = 4
+
+_NOTHING: Final = (0, 0, 0, 0, 0, 0)
 
 Row = list[Any]
 """``[route, service, [by class], {error code: number}]``, as of `Counters.to_json`."""
@@ -53,11 +58,13 @@ class Room:
         self._given.add(one)
         return True
 
-    def keep(self, is_present: Callable[[Any], bool]) -> None:
-        """Forget all that are gone, so that others may come; where all have places, nobody waits."""
-        if self._refused:
-            self._given = set(filter(is_present, self._given))
-            self._refused = set(filter(is_present, self._refused))
+    def forget(self, gone: AbstractSet[Hashable]) -> None:
+        """Give their places to others who come."""
+        self._given -= gone
+        self._refused -= gone
+
+    def all(self) -> Iterator[Any]:
+        return chain(self._given, self._refused)
 
 
 class Places:
@@ -73,7 +80,8 @@ class Places:
         self._services = Room(ceil(max_pairs / PAIRS_PER_SERVICE))
         self._series = Room(round(max_pairs * SERIES_PER_PAIR))
         self._errors = Room(max_pairs // PAIRS_PER_ERROR)
-        self._asked: set[str] = set()  # services that had requests when was looked last
+        self._present: set[tuple[str, str]] = set()
+        self._measured: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Places {self._pairs!r}>"
@@ -92,58 +100,72 @@ class Places:
                 sums = shown[name][one]
                 for index, number in enumerate(values):
                     sums[index] += number
-        self._services.keep(lambda service: service in found or service in self._asked)
+        gone, self._measured = self._measured - found.keys(), set(found)
+        self._services.forget(gone - {service for _, service in self._present})
         return shown
 
     def rows(self, found: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows of pairs that have places, without what has none; then those of all others."""
         others: dict[str, Row] = {}
         present = set()
-        for row in found:
-            route, service, by_class, errors = row
+        for route, service, by_class, errors in found:
             key = (route, service)
             present.add(key)
-            other = others.setdefault(self._service(service), _nothing())
             # (What came to no route is always told apart.)
-            if route == OTHER or (route and not self._pairs.has(key)):
-                _add(other, by_class, errors)
-                continue
-            yield [
-                route,
-                service,
-                self._own_classes(key, by_class, other[2]),
-                self._own_errors(key, errors, other[3]),
-            ]
+            if not route or (route != OTHER and self._pairs.has(key)):
+                own_classes, rest = self._own_classes(key, by_class)
+                own_errors, other_errors = self._own_errors(key, errors)
+                yield [route, service, own_classes, own_errors]
+                if not rest and not other_errors:
+                    continue
+                by_class, errors = rest or _NOTHING, other_errors
+            name = self._service(service)
+            other = others.get(name)
+            if other is None:
+                other = others[name] = [OTHER, name, list(_NOTHING), {}]
+            other[2] = list(map(add, other[2], by_class))
+            for error, number in errors.items():
+                other[3][error] = other[3].get(error, 0) + number
         yield from self._of_others(others)
-        self._asked = {service for _, service in present}
-        self._pairs.keep(present.__contains__)
-        for room in (self._series, self._errors):
-            room.keep(lambda one: one[0] in present)
+        self._forget(present)
+
+    def _forget(self, present: set[tuple[str, str]]) -> None:
+        """Forget those that are gone, if any are: their places are for others."""
+        gone, self._present = self._present - present, present
+        if gone:
+            self._pairs.forget(gone)
+            for room in (self._series, self._errors):
+                room.forget({one for one in room.all() if one[0] in gone})
 
     def _service(self, service: str) -> str:
         """Return what a service is called: by its id, or as another."""
         return service if service in {"", OTHER} or self._services.has(service) else OTHER
 
-    def _own_classes(self, key: Hashable, by_class: list[int], other: list[int]) -> list[int]:
-        own = list(by_class)
-        for index, number in enumerate(own):
-            if number and not self._series.has((key, index)):
-                own[index] = 0
-                other[index] += number
-        return own
+    def _own_classes(
+        self, key: tuple[str, str], by_class: Sequence[int]
+    ) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the numbers that have series, and the others: nothing where all have."""
+        has = self._series.has
+        without = [
+            index for index, number in enumerate(by_class) if number and not has((key, index))
+        ]
+        if not without:
+            return by_class, ()
+        own, rest = list(by_class), list(_NOTHING)
+        for index in without:
+            own[index], rest[index] = 0, own[index]
+        return own, rest
 
     def _own_errors(
-        self, key: Hashable, errors: dict[str, int], other: dict[str, int]
-    ) -> dict[str, int]:
-        own = {}
-        for error, number in errors.items():
-            if self._errors.has((key, error)):
-                own[error] = number
-            else:
-                other[error] = other.get(error, 0) + number
-        return own
+        self, key: tuple[str, str], errors: Mapping[str, int]
+    ) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        rest = {
+            error: number for error, number in errors.items() if not self._errors.has((key, error))
+        }
+        own = {error: number for error, number in errors.items() if error not in rest}
+        return own, rest
 
-    def _of_others(self, others: dict[str, Row]) -> Iterator[Row]:
+    def _of_others(self, others: Mapping[str, Row]) -> Iterator[Row]:
         """Yield a row for each service; their errors, of which there are many kinds, in one."""
         errors: dict[str, int] = {}
         for service, (_, _, by_class, by_error) in others.items():
@@ -151,17 +173,6 @@ class Places:
                 errors[error] = errors.get(error, 0) + number
             if service != OTHER and any(by_class):
                 yield [OTHER, service, by_class, {}]
-        _, _, by_class, _ = others.get(OTHER, _nothing())
+        by_class = others[OTHER][2] if OTHER in others else _NOTHING
         if errors or any(by_class):
             yield [OTHER, OTHER, by_class, errors]
-
-
-def _nothing() -> Row:
-    return ["", "", [0] * 6, {}]
-
-
-def _add(row: Row, by_class: Iterable[int], errors: dict[str, int]) -> None:
-    for index, number in enumerate(by_class):
-        row[2][index] += number
-    for error, number in errors.items():
-        row[3][error] = row[3].get(error, 0) + number

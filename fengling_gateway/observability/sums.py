@@ -8,6 +8,7 @@ was counted before (`Past`), and what its successor counts begins there.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from operator import add
 from typing import Any, Final
 
 Values = Mapping[str, Any]
@@ -134,13 +135,14 @@ def _add_requests(
     sums: dict[tuple[str, str], tuple[list[int], dict[str, int]]], rows: Iterable[Any]
 ) -> None:
     for route, service, by_class, errors in rows:
-        found = sums.get((route, service))
+        key = (route, service)
+        found = sums.get(key)
         if found is None:
-            sums[route, service] = (list(by_class), dict(errors))
+            sums[key] = (list(by_class), dict(errors) if errors else {})
             continue
-        for index, number in enumerate(by_class):
-            found[0][index] += number
-        _add_named(found[1], errors)
+        found[0][:] = map(add, found[0], by_class)
+        if errors:
+            _add_named(found[1], errors)
 
 
 def _add_services(

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from fengling_gateway.dataplane.counters_in_parts import rows_of
 from fengling_gateway.observability.sums import Past, Values
 from fengling_gateway.supervisor.link import WorkerLink, WorkerState
 
@@ -110,11 +111,11 @@ def _all_of(link: WorkerLink) -> Deferred[Values]:
     """Return all that a worker has counted, which it tells in parts: it has more to do."""
 
     def more(part: dict[str, Any], whole: dict[str, Any] | None = None) -> Any:
-        is_whole = not part.pop("is_more", False)
+        is_whole, rows = not part.pop("is_more"), rows_of(part.pop("pairs"))
         if whole is None:
-            whole = part
+            whole = {**part, "requests": rows}
         else:
-            whole["requests"] += part["requests"]
+            whole["requests"] += rows
         return whole if is_whole else link.ask("counters", is_more=True).addCallback(more, whole)
 
     return link.ask("counters").addCallback(more)

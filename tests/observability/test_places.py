@@ -92,7 +92,7 @@ def test_place_of_what_is_gone_is_given_to_what_comes() -> None:
     """Not to what has counted as another: that would go back and come again."""
     room = Room(1)
     assert [room.has(one) for one in "ab"] == [True, False]
-    room.keep({"b"}.__contains__)
+    room.forget({"a"})
     assert [room.has(one) for one in "bc"] == [False, True]
 
 

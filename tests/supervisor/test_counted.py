@@ -8,9 +8,19 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from fengling_gateway.dataplane.counters import Counters
+from fengling_gateway.dataplane.counters_in_parts import CountersInParts
 from fengling_gateway.observability.sums import together
 from fengling_gateway.supervisor.counted import GATHER_SECONDS, Counted
 from fengling_gateway.supervisor.link import WorkerState
+
+
+def some_pairs(*routes: str) -> dict[str, Any]:
+    counters = Counters()
+    for route in routes:
+        counters.record((route, "s"), 200, 0.1, None)
+    pairs: dict[str, Any] = CountersInParts({}, *counters.pairs(), lambda: None).next()["pairs"]
+    return pairs
 
 
 class Link:
@@ -27,17 +37,21 @@ class Link:
     def values(self) -> dict[str, Any]:
         return {"retries": self.retries, "requests": [], "services": {}}
 
+    def part(self) -> dict[str, Any]:
+        """As it tells it: the first of some."""
+        values = self.values()
+        del values["requests"]
+        return {**values, "pairs": some_pairs(), "is_more": self.parts > 0}
+
     def ask(self, question: str, *, is_more: bool = False) -> Deferred[Any]:
         assert question == "counters"
         if is_more:
             self.parts -= 1
-            row = [f"r{self.parts}", "s", [0, 0, 1, 0, 0, 0], {}]
-            return succeed({"requests": [row], "is_more": self.parts > 0})
+            return succeed({"pairs": some_pairs(f"r{self.parts}"), "is_more": self.parts > 0})
         self.asked += 1
         if self.waits is not None:
             return self.waits
-        values = {**self.values(), "is_more": self.parts > 0}
-        return succeed(values) if self.answers else fail(TimeoutError("no answer"))
+        return succeed(self.part()) if self.answers else fail(TimeoutError("no answer"))
 
 
 class CountedTests(SynchronousTestCase):
@@ -117,7 +131,7 @@ class CountedTests(SynchronousTestCase):
         old.waits = Deferred()
         gathering = self.counted.gather()
         self.replace(old, Link("w0", 3))
-        old.waits.callback({**old.values(), "retries": 9})
+        old.waits.callback({**old.part(), "retries": 9})
         found = self.successResultOf(gathering)
         assert set(found) == {"w1"}
         assert self.counted.past.values["retries"] == 5
@@ -139,7 +153,7 @@ class CountedTests(SynchronousTestCase):
         assert self.links[0].asked == 1
         self.links[0].waits = None
         self.links[0].retries = 50
-        first.callback({"retries": 5, "requests": [], "services": {}})
+        first.callback({**self.links[0].part(), "retries": 5})
         assert self.successResultOf(early)["w0"]["retries"] == 5
         assert [self.successResultOf(one)["w0"]["retries"] for one in late] == [50, 50]
         assert self.links[0].asked == 2

@@ -20,6 +20,7 @@ from fengling_gateway.control.encoding import delta_frames
 from fengling_gateway.control.frames import MAX_PAYLOAD_BYTES, FrameError, Message
 from fengling_gateway.control.heap import Heap
 from fengling_gateway.control.local_channel import LocalChannel
+from fengling_gateway.dataplane.counters import RouteCounts, ServiceCounts
 from fengling_gateway.dataplane.counters_in_parts import ROWS, CountersInParts
 from fengling_gateway.dataplane.overload import Level
 from fengling_gateway.dataplane.recipients import NEVER, Recipients
@@ -160,11 +161,12 @@ class FakePlane:
         return {"requests": 7}
 
     def counters(self) -> dict[str, Any]:
-        return self.counters_in_parts().whole()
+        return self.values
 
     def counters_in_parts(self) -> CountersInParts:
-        rows = [lambda number=number: [number] for number in range(self.rows)]
-        return CountersInParts(self.values, rows, lambda: None)
+        pairs = [(f"r{number}", "s") for number in range(self.rows)]
+        counts = [RouteCounts(ServiceCounts())] * self.rows
+        return CountersInParts(self.values, pairs, counts, lambda: None)
 
     def resolved_names(self) -> list[dict[str, str]]:
         return [{"name": "orders"}]
@@ -792,14 +794,14 @@ class WorkerAgentTests(SynchronousTestCase):
         """The first has what else there is; who asks anew begins anew."""
         self.configure()
         self.plane.rows = ROWS + 1
-        for is_more in (False, False, True):
+        for is_more in (False, False, True, True):
             values = {"is_more": True} if is_more else {}
             self.channel.send(Message.REQUEST, {"id": 1, "ask": "counters", **values})
         self.turn()
         parts = [one["answer"] for one in self.supervisor.said_of(Message.ANSWER)]
-        self.assertEqual([len(one["requests"]) for one in parts], [ROWS, ROWS, 1])
-        self.assertEqual([one["is_more"] for one in parts], [True, True, False])
-        self.assertEqual(["histograms" in one for one in parts], [True, True, False])
+        self.assertEqual([len(one["pairs"]["routes"]) for one in parts], [0, 0, ROWS, 1])
+        self.assertEqual([one["is_more"] for one in parts], [True, True, True, False])
+        self.assertEqual(["histograms" in one for one in parts], [True, True, False, False])
 
     def test_answer_that_no_frame_can_carry_is_an_error(self) -> None:
         """Sent all the same, it would cost the worker its life."""
