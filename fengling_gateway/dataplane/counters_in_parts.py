@@ -82,9 +82,7 @@ def rows_of(pairs: dict[str, Any]) -> list[tuple[Any, ...]]:
     """
     numbers = iter(array(_NUMBER, b64decode(pairs["classes"])))
     by_class = zip(*[numbers] * 6, strict=True)
-    rows = list(
-        zip(pairs["routes"], pairs["services"], by_class, repeat(_NO_ERRORS))
-    )
+    rows = list(zip(pairs["routes"], pairs["services"], by_class, repeat(_NO_ERRORS)))
     for place, errors in pairs["errors"].items():
         rows[int(place)] = (*rows[int(place)][:3], errors)
     return rows

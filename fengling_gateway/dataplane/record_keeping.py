@@ -25,7 +25,7 @@ _log = Logger()
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 """Of lines that wait to be written: a second of ten thousand requests."""
 
-BLOCK_BYTES: Final = 256 * 1024
+BLOCK_BYTES: Final = 128 * 1024
 """
 What is handed over at once, unless less was said in a moment: some 600 lines.
 
@@ -109,17 +109,19 @@ class AccessLog:
         lines: written, or handed over to be.
     """
 
-    __slots__ = ("_block", "_bytes", "_line", "_takes", "_write", "lines")
+    __slots__ = ("_block", "_bytes", "_filter", "_line", "_write", "lines")
 
     def __init__(self, settings: Mapping[str, Any], write: Write) -> None:
         redaction = Redaction(settings["redact_query"], settings["redact_headers"])
         self._line = make_line(settings["format"], settings["fields"], redaction)
-        self._takes = Filter(
-            statuses=settings["statuses"],
-            slower_than=settings["slower_than"],
-            sample=settings["sample"],
-            routes=settings["routes"] or None,
-        ).takes
+        self._filter = None
+        if settings["sample"] < 1.0 or settings["routes"]:
+            self._filter = Filter(
+                statuses=settings["statuses"],
+                slower_than=settings["slower_than"],
+                sample=settings["sample"],
+                routes=settings["routes"] or None,
+            )
         self._write = write
         self._block: list[bytes] = []
         self._bytes = 0
@@ -129,7 +131,7 @@ class AccessLog:
         return f"<AccessLog {self.lines} lines>"
 
     def ended(self, one: Ended) -> None:
-        if not self._takes(one):
+        if self._filter is not None and not self._filter.takes(one):
             return
         line = self._line(one)
         self._block.append(line)

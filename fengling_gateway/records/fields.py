@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, overload
 
 from fengling_gateway.records.ended import Attempt, Ended
 
-SAFE, TEXT, NUMBER, SECONDS, LIST = "safe", "text", "number", "seconds", "list"
+SAFE, TEXT, BYTES, NAME = "safe", "text", "bytes", "name"
+NUMBER, SECONDS, LIST = "number", "seconds", "list"
 """
-Kinds of values: text that can't hold anything odd, any text, a number, seconds (written as
-milliseconds), a list for JSON. But for the first, None is where there is none.
+Kinds of values: text that can't hold anything odd; any text; any bytes; either of these, or a number, that
+comes again and again, so that what is written of it is remembered; a number; seconds (written as
+milliseconds); a list for JSON. But for the first, None is where there is none.
 """
 
 LOCALS: Final = (
@@ -41,38 +44,34 @@ class Field(NamedTuple):
 FIELDS: Final = {
     "time": Field("time_of(at)", SAFE, "when it ended, as `2026-11-22T14:05:06.789Z`"),
     "time_common": Field("common_time_of(at)", SAFE, "the same, as `22/Nov/2026:14:05:06 +0000`"),
-    "request_id": Field("text(request_id)", TEXT, "also in the answers of failures"),
-    "trace_id": Field(
-        "text(trace_id)", TEXT, "of the trace, recorded or not, where there is tracing"
-    ),
+    "request_id": Field("request_id", BYTES, "also in the answers of failures"),
+    "trace_id": Field("trace_id", BYTES, "of the trace, recorded or not, where there is tracing"),
     "client": Field("client", SAFE, "the client's address, by what trusted proxies say"),
     "peer": Field("peer", SAFE, "the address that the connection came from"),
     "listener": Field("listener", SAFE, "by its name in the settings"),
-    "scheme": Field("text(scheme)", TEXT, "`http` or `https`, as the client came to the gateway"),
-    "protocol": Field("PROTOCOLS[head.minor] if head else None", TEXT, "`HTTP/1.1`"),
-    "method": Field("text(head.method) if head else None", TEXT, "as it was sent"),
-    "host": Field("text(head.host_header) if head else None", TEXT, "of the Host header"),
-    "target": Field(
-        "text(redacted(head.target)) if head else None", TEXT, "path and query, redacted"
-    ),
-    "path": Field("text(head.target.partition(b'?')[0]) if head else None", TEXT, "as it was sent"),
+    "scheme": Field("scheme", NAME, "`http` or `https`, as the client came to the gateway"),
+    "protocol": Field("PROTOCOLS[head.minor] if head else None", NAME, "`HTTP/1.1`"),
+    "method": Field("head.method if head else None", NAME, "as it was sent"),
+    "host": Field("head.host_header if head else None", NAME, "of the Host header"),
+    "target": Field("redacted(head.target) if head else None", BYTES, "path and query, redacted"),
+    "path": Field("head.target.partition(b'?')[0] if head else None", BYTES, "as it was sent"),
     "query": Field(
-        "text(redacted(head.target).partition(b'?')[2]) or None if head else None",
-        TEXT,
+        "redacted(head.target).partition(b'?')[2] or None if head else None",
+        BYTES,
         "without the question mark, redacted",
     ),
-    "status": Field("status", NUMBER, "of the answer; 499: the client left before there was one"),
+    "status": Field("status", NAME, "of the answer; 499: the client left before there was one"),
     "error": Field(
-        "error.code if error else None", TEXT, "its name, of what failed ([errors](errors.md))"
+        "error.code if error else None", NAME, "its name, of what failed ([errors](errors.md))"
     ),
-    "route": Field("route or None", TEXT, "its id"),
-    "service": Field("service or None", TEXT, "its id"),
-    "tenant": Field("tenant", TEXT, "its id"),
+    "route": Field("route or None", NAME, "its id"),
+    "service": Field("service or None", NAME, "its id"),
+    "tenant": Field("tenant", NAME, "its id"),
     "subject": Field("subject", TEXT, "who asked, by token or API key"),
-    "revision": Field("revision", NUMBER, "of the configuration that it was served by"),
-    "instance": Field("last.instance", TEXT, "that was asked last"),
-    "address": Field("last.address", TEXT, "of that instance"),
-    "attempts": Field("len(attempts)", NUMBER, "how many instances were asked"),
+    "revision": Field("revision", NAME, "of the configuration that it was served by"),
+    "instance": Field("last.instance", NAME, "that was asked last"),
+    "address": Field("last.address", NAME, "of that instance"),
+    "attempts": Field("len(attempts)", NAME, "how many instances were asked"),
     "tried": Field(
         "[document(each) for each in attempts[:-1]] if len(attempts) > 1 else None",
         LIST,
@@ -88,19 +87,30 @@ FIELDS: Final = {
         "from the last attempt's beginning to its answer's",
     ),
     "user_agent": Field(
-        "text(value_of(head.headers, b'user-agent')) if head else None", TEXT, "of the client"
+        "value_of(head.headers, b'user-agent') if head else None", NAME, "of the client"
     ),
     "referer": Field(
-        "text(value_of(head.headers, b'referer')) if head else None", TEXT, "of the request"
+        "value_of(head.headers, b'referer') if head else None", BYTES, "of the request"
     ),
 }
 
 _PLAIN: Final = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 
+_PLAIN_BYTES: Final = bytes(set(range(32, 127)) - set(b'"\\'))
+"""What stands for itself wherever it is quoted."""
+
 PROTOCOLS: Final = ("HTTP/1.0", "HTTP/1.1")
 
 HEADER: Final = "header:"
 """What fields that are a request's header begin with: ``header:X-Version``."""
+
+
+@overload
+def text(raw: bytes) -> str: ...
+
+
+@overload
+def text(raw: bytes | None) -> str | None: ...
 
 
 def text(raw: bytes | None) -> str | None:
@@ -114,6 +124,16 @@ def ms(seconds: float | None) -> float | None:
 
 quoted: Final = json.encoder.encode_basestring_ascii
 """Writes text as JSON has it."""
+
+
+def quoted_bytes(raw: bytes) -> str:
+    """Write bytes of a request as JSON has text."""
+    return quoted(text(raw)) if raw.translate(None, _PLAIN_BYTES) else f'"{raw.decode()}"'
+
+
+def plain_bytes(raw: bytes) -> str:
+    """Return bytes of a request as a quoted field has them."""
+    return plain(text(raw)) if raw.translate(None, _PLAIN_BYTES) else raw.decode()
 
 
 def listed(value: Any) -> str:
@@ -143,7 +163,42 @@ def document(one: Attempt) -> dict[str, Any]:
     }
 
 
-_MILLISECONDS: Final = [f"{number:03d}Z" for number in range(1000)]
+_THREE_DIGITS: Final = [f"{number:03d}" for number in range(1000)]
+
+MAX_REMEMBERED: Final = 2000
+MAX_REMEMBERED_CHARACTERS: Final = 256
+
+
+class Written(dict[Any, str]):
+    """
+    What is written of values that come again and again; the others are written anew each time.
+
+    Args:
+        write: writes text.
+        nothing: what is written of None.
+    """
+
+    def __init__(self, write: Callable[[str], str], nothing: str) -> None:
+        self._write = write
+        self._nothing = nothing
+        self[None] = nothing
+
+    def __missing__(self, value: bytes | str | int) -> str:
+        if isinstance(value, int):
+            written = str(value)
+        else:
+            written = self._write(value if isinstance(value, str) else text(value))
+        if len(written) <= MAX_REMEMBERED_CHARACTERS:
+            if len(self) >= MAX_REMEMBERED:  # clients may choose some
+                self.clear()
+                self[None] = self._nothing
+            self[value] = written
+        return written
+
+
+def milliseconds(seconds: float) -> str:
+    microseconds = int(seconds * 1_000_000 + 0.5)
+    return f"{microseconds // 1000}.{_THREE_DIGITS[microseconds % 1000]}"
 
 
 class Times:
@@ -158,7 +213,7 @@ class Times:
         if second != self._second:
             self._second = second
             self._written = _written(second, "%Y-%m-%dT%H:%M:%S.")
-        return f"{self._written}{_MILLISECONDS[int((at - second) * 1000)]}"
+        return f"{self._written}{_THREE_DIGITS[int((at - second) * 1000)]}Z"
 
     def common_time_of(self, at: float) -> str:
         second = int(at)

@@ -14,7 +14,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from fengling_gateway.records.fields import LIST, LOCALS, NUMBER, SAFE, SECONDS, Field, field
+from fengling_gateway.records.fields import (
+    BYTES,
+    LIST,
+    LOCALS,
+    NAME,
+    NUMBER,
+    SAFE,
+    SECONDS,
+    Field,
+    field,
+)
 
 DEFAULT_FIELDS: Final = (
     *("time", "request_id", "trace_id", "client", "method", "host", "target", "protocol", "status"),
@@ -36,8 +46,11 @@ MAKER: Final = "maker"
 
 ARGUMENTS: Final = "redacted, told, time_of, common_time_of"
 
+_WRITTEN: Final = {"null": "Written(quoted, 'null')", "-": "Written(plain, '-')"}
+"""How names are written, by what is written of None."""
+
 _PLACE: Final = re.compile(r"\{([^{}]*)\}")
-_BARE: Final = {NUMBER: "a{0}", SECONDS: "'%.3f' % (a{0} * 1000)"}
+_BARE: Final = {NUMBER: "a{0}", SECONDS: "milliseconds(a{0})"}
 """What is written of values that need no quotes."""
 
 _HEAD: Final = '''\
@@ -48,7 +61,18 @@ Made by: python -m fengling_gateway.records.line_source
 """
 # mypy: ignore-errors
 
-from fengling_gateway.records.fields import NOBODY, PROTOCOLS, document, listed, plain, quoted, text
+from fengling_gateway.records.fields import (
+    NOBODY,
+    PROTOCOLS,
+    Written,
+    document,
+    listed,
+    milliseconds,
+    plain,
+    plain_bytes,
+    quoted,
+    quoted_bytes,
+)
 from fengling_gateway.http.headers import value_of
 '''
 
@@ -71,7 +95,13 @@ def json_source(names: Sequence[str], maker: str = MAKER) -> str:
         texts.append(f"{before}{json.dumps(name)}:{quote}")
         before = f"{quote},"
     texts.append(before.removesuffix(",") + "}\n")
-    return _source(maker, texts, fields, nothing="null", writes={LIST: "listed(a{0})"})
+    return _source(
+        maker,
+        texts,
+        fields,
+        nothing="null",
+        writes={LIST: "listed(a{0})", BYTES: "quoted_bytes(a{0})"},
+    )
 
 
 def text_source(template: str, maker: str = MAKER) -> str:
@@ -88,7 +118,7 @@ def text_source(template: str, maker: str = MAKER) -> str:
     if not template.isprintable():
         raise LineError("it must be printable, and on one line")
     texts[-1] += "\n"
-    writes = {LIST: "plain(listed(a{0}))", "": "plain(a{0})"}
+    writes = {LIST: "plain(listed(a{0}))", BYTES: "plain_bytes(a{0})", "": "plain(a{0})"}
     return _source(maker, texts, fields, nothing="-", writes=writes)
 
 
@@ -129,6 +159,9 @@ def _source(
         if one.kind == SAFE:
             values.append(f"v{number} = {one.expression}")
             continue
+        if one.kind == NAME:
+            values.append(f"v{number} = written[{one.expression}]")
+            continue
         write = {"": "quoted(a{0})", **_BARE, **writes}
         how = write.get(one.kind, write[""]).format(number)
         values += [
@@ -139,7 +172,10 @@ def _source(
     pieces = [f'f"{{v{number}}}" {text}' for number, text in enumerate(others)]
     lines = [*LOCALS, *values, f"return ({' '.join([first, *pieces])}).encode()"]
     body = "\n".join(f"        {line}" for line in lines)
-    return f"def {maker}({ARGUMENTS}):\n    def line(one):\n{body}\n\n    return line\n"
+    return (
+        f"def {maker}({ARGUMENTS}):\n    written = {_WRITTEN[nothing]}\n\n"
+        f"    def line(one):\n{body}\n\n    return line\n"
+    )
 
 
 if __name__ == "__main__":

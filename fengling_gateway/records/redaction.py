@@ -12,8 +12,19 @@ from fengling_gateway.http.redacting import (
     redacted_query,
 )
 
+_AND, _EQUALS, _SEMICOLON, _PERCENT, _PLUS = b"&=;%+"
+
 ALWAYS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
 """Headers that are never told."""
+
+
+_LENGTHS: Final = 32
+_SHAPES: Final = 256 * _LENGTHS
+"""First letters and lengths of names: few are those of a name that is redacted."""
+
+
+def _shape(first: int, length: int) -> int:
+    return first * _LENGTHS + length % _LENGTHS
 
 
 class Redaction:
@@ -25,6 +36,11 @@ class Redaction:
 
     def __init__(self, query: Iterable[str], headers: Iterable[str]) -> None:
         self._query = names_to_redact(query)
+        shapes = bytearray(_SHAPES)
+        for name in filter(None, self._query):
+            for first in {name[0], *name[:1].upper()}:
+                shapes[_shape(first, len(name))] = 1
+        self._shapes = bytes(shapes)
         self._headers = ALWAYS | {name.lower().encode("latin-1") for name in headers}
 
     def __repr__(self) -> str:
@@ -32,16 +48,28 @@ class Redaction:
 
     def target(self, target: bytes) -> bytes:
         """Return a request's target without the values that are not told."""
-        if b"?" not in target or not self._query:
+        begin = target.find(b"?")
+        if begin < 0 or not self._query or not self._may_hold_some(target, begin + 1):
             return target
-        path, mark, query = target.partition(b"?")
-        if b"%" in query or b"+" in query or b";" in query:  # a name may be written otherwise
-            return path + mark + redacted_query(query, self._query)
-        names = self._query
-        for pair in query.lower().split(b"&"):
-            if pair.partition(b"=")[0] in names:
-                return path + mark + redacted_query(query, names)
-        return target
+        return target[: begin + 1] + redacted_query(target[begin + 1 :], self._query)
+
+    def _may_hold_some(self, target: bytes, begin: int) -> bool:
+        """Whether a query has a name that is redacted, or that may be written otherwise."""
+        is_name = True
+        for place in range(begin, len(target)):
+            byte = target[place]
+            if byte == _AND or (byte == _EQUALS and is_name):
+                if (
+                    is_name
+                    and self._shapes[_shape(target[begin], place - begin)]
+                    and target[begin:place].lower() in self._query
+                ):
+                    return True
+                is_name = byte == _AND
+                begin = place + 1
+            elif byte == _SEMICOLON or (is_name and (byte == _PERCENT or byte == _PLUS)):  # noqa: PLR1714, SIM109 # makes no set
+                return True
+        return False
 
     def header(self, name: bytes, value: bytes) -> bytes:
         """Return what is told of a header, by its name in lower case."""
