@@ -49,3 +49,7 @@ class Channel(Protocol):
     @property
     def queued(self) -> int:
         """How many messages and deltas wait to be sent."""
+
+    @property
+    def has_sent_all(self) -> bool:
+        """Whether the other end gets all of it, even if this process ends now; or none of it."""

@@ -43,6 +43,11 @@ class SocketChannel(Protocol):
     def queued(self) -> int:
         return len(self._outbox)
 
+    @property
+    def has_sent_all(self) -> bool:
+        # (A producer is unregistered when the transport has written what it had.)
+        return self._lost or not (self._producing or self._outbox)
+
     def send(self, message: Message, values: dict[str, Any] | None = None) -> None:
         if not self._lost:
             self._outbox.put(message, values)

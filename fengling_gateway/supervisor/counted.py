@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -37,6 +38,8 @@ class Counted:
         self.gathered: Callable[[list[Values]], None] = lambda _: None
         self.past = Past()
         self._shown: frozenset[str] = frozenset()
+        self._leaving: list[WorkerLink] = []
+        self._past_ones: WeakSet[WorkerLink] = WeakSet()
         self._is_asking = False
         self._wanted: list[Deferred[dict[str, Values]]] = []
         self._loop = LoopingCall(self.gather)
@@ -66,6 +69,7 @@ class Counted:
         """Ask for all who want to know by now; whoever comes later is told what is asked later."""
         wanted, self._wanted = self._wanted, []
         self._is_asking = True
+        self._part_with_leaving()
         links = [one for one in self._links() if one.state is not WorkerState.STARTING]
         asked = DeferredList([_all_of(one) for one in links], consumeErrors=True)
         asked.addCallback(self._gathered, links).addBoth(self._tell, wanted)
@@ -87,10 +91,19 @@ class Counted:
         return self.past.beside(self._shown)
 
     def told(self, link: WorkerLink, values: Values) -> None:
-        self.past.told(_key(link), values)
+        if link not in self._past_ones:
+            self.past.told(_key(link), values)
 
     def gone(self, link: WorkerLink) -> None:
-        self.past.gone(_key(link))
+        # The end of a process may be heard of before what it has said in the end: until
+        # somebody asks again, that may come yet, and counts instead of what it said before.
+        self._leaving.append(link)
+
+    def _part_with_leaving(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for link in leaving:
+            self.past.gone(_key(link))
+            self._past_ones.add(link)
 
     def _gathered(
         self, results: list[tuple[bool, Any]], links: list[WorkerLink]

@@ -287,7 +287,8 @@ class WorkerLink:
         self._user.worker_closed(self)
 
     def _drained(self, values: dict[str, Any]) -> None:
-        self.state = WorkerState.DRAINING
+        if self.state is not WorkerState.GONE:  # its end may have been heard of first
+            self.state = WorkerState.DRAINING
         if "counters" in values:  # not where it is of an older version
             self._user.worker_counted(self, values["counters"])
 

@@ -44,6 +44,11 @@ After so long without what was announced it is asked for.
 The supervisor has heard of it, too, and most likely is about to send it.
 """
 
+LAST_WORDS_SECONDS: Final = 1.0
+"""For what the supervisor has not been told in the end; sooner than it loses patience."""
+
+_LOOK_SECONDS: Final = 0.01
+
 
 class WorkerAgent:
     """
@@ -396,7 +401,14 @@ class WorkerAgent:
     def _drained(self) -> None:
         self._tell_the_rest()
         self._send(Message.DRAINED, {"counters": self._counted()})
-        self.stop().addBoth(lambda _: self._done())
+        self._leave(self._clock.seconds() + LAST_WORDS_SECONDS)
+
+    def _leave(self, until: float) -> None:
+        """End, when the supervisor has been told all; what a process has not sent ends with it."""
+        if self._channel is None or self._channel.has_sent_all or self._clock.seconds() >= until:
+            self.stop().addBoth(lambda _: self._done())
+        else:
+            self._clock.callLater(_LOOK_SECONDS, self._leave, until)
 
     def stop(self) -> Deferred[None]:
         """Stop the timers, the subscription and the data plane, which is drained already."""

@@ -177,6 +177,20 @@ class SocketChannelTests(SynchronousTestCase):
         self.channel.resumeProducing()
         self.assertEqual(self.transport.value(), encode_frame(Message.READY))
 
+    def test_all_is_sent_when_the_transport_has_nothing_more_to_write(self) -> None:
+        """Before, a process that ended would take it along."""
+        self.assertTrue(self.channel.has_sent_all)
+        self.channel.makeConnection(self.transport)
+        self.channel.send(Message.READY)
+        self.assertFalse(self.channel.has_sent_all)
+        self.channel.resumeProducing()
+        self.assertFalse(self.channel.has_sent_all, "it is in a buffer yet")
+        self.channel.resumeProducing()
+        self.assertTrue(self.channel.has_sent_all)
+        self.channel.send(Message.READY)
+        self.channel.connectionLost()
+        self.assertTrue(self.channel.has_sent_all, "there is nobody who could be told")
+
     def test_reading_pauses_while_the_user_is_busy(self) -> None:
         """What has arrived and was not handled is bounded; the sender keeps the rest."""
         self.channel.makeConnection(self.transport)

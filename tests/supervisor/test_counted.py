@@ -82,6 +82,17 @@ class CountedTests(SynchronousTestCase):
         self.replace(old, Link("w0", 3, 1))
         assert self.retries() == 14
 
+    def test_last_words_that_come_after_the_end_count_once(self) -> None:
+        """A process's end is heard of by a signal, and what it has said waits in a socket."""
+        assert self.retries() == 12
+        old = self.links[0]
+        link: Any = old
+        self.replace(old, Link("w0", 3))
+        self.counted.told(link, {**old.values(), "retries": 6})
+        assert self.retries() == 13
+        self.counted.told(link, {**old.values(), "retries": 6})
+        assert self.retries() == 13
+
     def test_killed_worker_takes_along_what_it_has_not_told(self) -> None:
         """Which is not much: they are asked now and then."""
         self.counted.start()
@@ -134,7 +145,7 @@ class CountedTests(SynchronousTestCase):
         old.waits.callback({**old.part(), "retries": 9})
         found = self.successResultOf(gathering)
         assert set(found) == {"w1"}
-        assert self.counted.past.values["retries"] == 5
+        assert self.counted.unshown()["retries"] == 5
 
     def test_workers_tell_in_parts(self) -> None:
         """Which are put together, one after the other."""

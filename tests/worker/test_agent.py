@@ -32,7 +32,7 @@ from fengling_gateway.model.validation import Accepted, validate
 from fengling_gateway.records.tap_filter import TapFilter
 from fengling_gateway.routing.guards import SWITCHED_OFF
 from fengling_gateway.routing.snapshot import CompileContext
-from fengling_gateway.worker.agent import HEARSAY_SECONDS, WorkerAgent
+from fengling_gateway.worker.agent import HEARSAY_SECONDS, LAST_WORDS_SECONDS, WorkerAgent
 from fengling_gateway.worker.applier import Applier
 from tests.records.test_lines import ended
 from tests.support.forge import rsa_jwk
@@ -724,6 +724,34 @@ class WorkerAgentTests(SynchronousTestCase):
         self.assertEqual(said[-2:], [Message.CLOSED, Message.DRAINED])
         self.assertEqual(self.ends, ["done"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_it_ends_when_its_last_words_are_sent(self) -> None:
+        """What a process has not sent ends with it: all that it has counted, for one."""
+        is_sent = False
+        self.patch(LocalChannel, "has_sent_all", property(lambda _: is_sent))
+        self.drain()
+        self.assertEqual(self.ends, [])
+        is_sent = True
+        self.clock.advance(LAST_WORDS_SECONDS / 10)
+        self.assertEqual(self.ends, ["done"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_supervisor_that_does_not_listen_is_waited_for_a_moment(self) -> None:
+        """It may hang."""
+        self.patch(LocalChannel, "has_sent_all", False)
+        self.drain()
+        self.clock.pump([LAST_WORDS_SECONDS / 100] * 101)
+        self.assertEqual(self.ends, ["done"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def drain(self) -> None:
+        """Serve something, and then nothing more."""
+        self.configure()
+        self.channel.send_delta(full(1, [a_route(1)]))
+        self.channel.send(Message.DRAIN, {"deadline": 30.0, "last": False})
+        self.turn()
+        self.plane.drained.callback(None)
+        self.turn()
 
     def test_who_counts_limits_with_others_lives_as_long_as_the_worker(self) -> None:
         """While requests are finished, too, and hears of other keys."""
