@@ -62,6 +62,8 @@ def client_address(chain: bytes, peer: str, is_trusted: Callable[[str], bool]) -
     client = peer
     for entry in reversed(chain.decode("latin-1").split(",")):
         text = entry.strip(" \t")
+        if "%" in text:  # a zone: of another host, and any text at all, which logs are not to have
+            return client
         match = _WITH_PORT.fullmatch(text)
         try:
             client = peer_address(str(ip_address(match[1] or match[2] if match else text)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fengling_gateway.http.forwarded import forwarded_pairs, peer_address
+from fengling_gateway.http.forwarded import client_address, forwarded_pairs, peer_address
 from fengling_gateway.http.headers import nominated, valid_value
 from tests.http.test_head import make, parse
 
@@ -44,6 +44,13 @@ def test_request_without_host_has_none_forwarded() -> None:
 def test_mapped_addresses_are_unmapped(host: str, address: str) -> None:
     """A dual-stack listener's IPv4 clients are IPv4 clients."""
     assert peer_address(host) == address
+
+
+@pytest.mark.parametrize("chain", [b"fe80::1%eth0", b'fe80::1%" 200 -', b"[fe80::1%0]:80"])
+def test_zones_are_no_addresses(chain: bytes) -> None:
+    """They may be any text, which would be written into logs as if it were an address."""
+    assert client_address(chain, "192.0.2.1", lambda _: True) == "192.0.2.1"
+    assert client_address(b"10.0.0.1, " + chain, "192.0.2.1", lambda _: True) == "192.0.2.1"
 
 
 def test_nominations_spare_what_is_end_to_end() -> None:
