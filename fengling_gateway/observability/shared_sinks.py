@@ -20,6 +20,7 @@ class SharedFile:
     def __init__(self, path: str) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self._has_failed = False
 
     def __repr__(self) -> str:
         return f"<SharedFile {self._path}>"
@@ -38,10 +39,23 @@ class SharedFile:
             self._descriptor = os.open(self._path, flags, _MODE)
         if not lines:
             return
+        if self._has_failed and self._ends_within_a_line():
+            lines = b"\n" + lines
+        self._has_failed = True
         written = os.write(self._descriptor, lines)
         # (A file takes all of it at once, but for the last block of a full disk.)
         if written < len(lines):
             os.write(self._descriptor, lines[written:])
+        self._has_failed = False
+
+    def _ends_within_a_line(self) -> bool:
+        """Whether somebody's last line has come to a full disk; no, where that can't be seen."""
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+        except OSError:
+            return False
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None

@@ -90,3 +90,31 @@ def test_file_that_can_not_be_opened_is_tried_again(tmp_path: Path) -> None:
     sink.write(b"2\n")
     sink.close()
     assert (tmp_path / "there" / "access.log").read_bytes() == b"2\n"
+
+
+FILLS = """
+import resource, sys
+from fengling_gateway.observability.shared_sinks import SharedFile
+first, second = (SharedFile(sys.argv[1]) for _ in range(2))
+first.write(b"1" * 9 + b"\\n")
+resource.setrlimit(resource.RLIMIT_FSIZE, (24, resource.RLIM_INFINITY))
+for sink in (first, second):
+    try:
+        sink.write(b"2" * 9 + b"\\n" + b"3" * 9 + b"\\n")
+    except OSError as error:
+        print(error.strerror)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+second.write(b"4" * 9 + b"\\n")
+first.write(b"5" * 9 + b"\\n")
+"""
+
+
+def test_line_that_a_full_disk_has_cut_ends_before_the_next_one(tmp_path: Path) -> None:
+    """Whose of several processes it was, and whoever writes next. (A limit stands for the disk.)"""
+    log = tmp_path / "access.log"
+    done = subprocess.run(
+        [sys.executable, "-c", FILLS, str(log)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "File too large\n" * 2
+    whole = [number * 9 for number in ("1", "2")]
+    assert log.read_text().splitlines() == [*whole, "3333", "4" * 9, "5" * 9]
