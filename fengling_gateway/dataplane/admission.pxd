@@ -24,6 +24,7 @@ cdef class Admission:
     cdef public tuple identity
     cdef public list pairs
     cdef public frozenset drops
+    cdef public bytes hides
 
     cpdef list edited(self, list pairs)
     cpdef ask(self, Guards guards, bint is_https, Admission earlier)

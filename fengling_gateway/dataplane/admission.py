@@ -49,6 +49,7 @@ class Admission:
         identity: headers that tell an instance who asks; none for nobody who is known.
         pairs: what its answer says in addition, whatever it is.
         drops: lower-case names of what an instance can't say beside them.
+        hides: the parameter of the query that may hold a token; empty: none does.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class Admission:
         "_route_id",
         "drops",
         "error",
+        "hides",
         "identity",
         "pairs",
         "refused",
@@ -95,6 +97,7 @@ class Admission:
         self.identity: tuple[Pair, ...] = ()
         self.pairs: list[Pair] = NO_PAIRS
         self.drops = _NONE
+        self.hides = b""
 
     def __repr__(self) -> str:
         return f"<Admission error={self.error} principal={self._principal}>"
@@ -124,6 +127,8 @@ class Admission:
         if is_https and guards.https_pairs:
             self.pairs = [*guards.https_pairs]
             self.drops = _HTTPS_ONLY
+        if guards.requirement is not None:
+            self.hides = guards.requirement.query
         if guards.access is not None and not guards.access.takes(self._head.peer):
             self.error = ForwardError.ADDRESS_DENIED
             return

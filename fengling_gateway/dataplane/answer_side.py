@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from fengling_gateway.dataplane import answers, phases
 from fengling_gateway.dataplane.admission import Admission
+from fengling_gateway.dataplane.credentials import hide_proof
 from fengling_gateway.dataplane.request_side import RequestSide
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.tunnel import Tunnel
@@ -271,6 +272,8 @@ class AnswerSide(RequestSide):
     def _ended(self, status: int, seconds: float, error: ForwardError | None) -> Ended:
         """Return what is told of it now that it is over."""
         plane, head, peer, admission = self._plane, self.head, self._peer, self._admission
+        if admission is not None and admission.hides:
+            hide_proof(head, admission.hides)
         return ended_of(
             (
                 plane.wall_now(),

@@ -7,6 +7,7 @@ from typing import Final
 from fengling_gateway.auth.requirement import Requirement
 from fengling_gateway.http.head import RequestHead
 from fengling_gateway.http.headers import Pair, value_of
+from fengling_gateway.http.redacting import redacted_query
 from fengling_gateway.model.clients import PREFIX
 
 _AUTHORIZATION: Final = b"authorization"
@@ -72,6 +73,13 @@ def remove_proof(head: RequestHead, requirement: Requirement) -> None:
         _remove_cookie(head, requirement.cookie)
     if requirement.query:
         _remove_parameter(head, requirement.query)
+
+
+def hide_proof(head: RequestHead, name: bytes) -> None:
+    """Take the value of a parameter out of the target, which is to be told of from now on."""
+    path, mark, query = head.target.partition(b"?")
+    if query:
+        head.target = path + mark + redacted_query(query, (name.lower(),))
 
 
 def _is_repeated(pairs: list[Pair], lower_name: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
+from fengling_gateway.dataplane.recipients import ALL
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.model.key_sets import KeySet, read_key_set
 from tests.auth.test_issuer import issuer
@@ -71,6 +72,37 @@ class GuardCase(FailureCase):
         status = status_of(asking.sent)
         asking.lose()
         return status, head[b"x-gateway-error"], head
+
+
+class ToldTests(GuardCase):
+    """What is told of a request with a token in its query."""
+
+    def told(self, rig: Rig) -> list[Any]:
+        ended: list[Any] = []
+        rig.plane.recipients.add(ended.append, slower_than=ALL)
+        return ended
+
+    def test_refused_token_is_not_told(self) -> None:
+        """It may be a good one that another route, or this one in a moment, lets in."""
+        for more in ({}, {"access": {"allow": ["10.9.9.9"]}}):
+            rig = self.guarded(auth={**REQUIRED, "query": "jwt"}, **more)
+            ended = self.told(rig)
+            self.refused(rig, get(first=b"GET /?a=1&jwt=secret HTTP/1.1"))
+            [one] = ended
+            self.assertEqual(one.head.target, b"/?a=1&jwt=REDACTED")
+
+    def test_token_that_is_forwarded_is_not_told(self) -> None:
+        """The instance has it, and nobody else."""
+        rig = self.guarded(auth={**REQUIRED, "query": "jwt", "forward": True})
+        ended = self.told(rig)
+        raw = token()
+        asking = rig.ask(get(first=b"GET /?jwt=" + raw + b" HTTP/1.1"))
+        upstream = rig.accept()
+        self.assertIn(raw, upstream.take())
+        upstream.deliver(OK)
+        asking.lose()
+        [one] = ended
+        self.assertEqual(one.head.target, b"/?jwt=REDACTED")
 
 
 class TokenTests(GuardCase):
