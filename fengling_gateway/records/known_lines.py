@@ -17,10 +17,9 @@ from fengling_gateway.records.fields import (
     quoted,
     quoted_bytes,
 )
-from fengling_gateway.http.headers import value_of
 
 
-def json(redacted, told, time_of, common_time_of):
+def json(redacted, told, said, time_of, common_time_of):
     written = Written(quoted, 'null')
 
     def line(one):
@@ -59,14 +58,14 @@ def json(redacted, told, time_of, common_time_of):
         v21 = 'null' if a21 is None else milliseconds(a21)
         a22 = last.seconds if last.error is None else last.first_byte
         v22 = 'null' if a22 is None else milliseconds(a22)
-        v23 = written[value_of(head.headers, b'user-agent') if head else None]
+        v23 = written[said(head.headers, b'user-agent') if head else None]
         v24 = written[revision]
         return ('{"time":"' f"{v0}" '","request_id":' f"{v1}" ',"trace_id":' f"{v2}" ',"client":"' f"{v3}" '","method":' f"{v4}" ',"host":' f"{v5}" ',"target":' f"{v6}" ',"protocol":' f"{v7}" ',"status":' f"{v8}" ',"error":' f"{v9}" ',"route":' f"{v10}" ',"service":' f"{v11}" ',"tenant":' f"{v12}" ',"subject":' f"{v13}" ',"instance":' f"{v14}" ',"address":' f"{v15}" ',"attempts":' f"{v16}" ',"tried":' f"{v17}" ',"received":' f"{v18}" ',"sent":' f"{v19}" ',"duration_ms":' f"{v20}" ',"connect_ms":' f"{v21}" ',"first_byte_ms":' f"{v22}" ',"user_agent":' f"{v23}" ',"revision":' f"{v24}" '}\n').encode()
 
     return line
 
 
-def common(redacted, told, time_of, common_time_of):
+def common(redacted, told, said, time_of, common_time_of):
     written = Written(plain, '-')
 
     def line(one):
@@ -88,7 +87,7 @@ def common(redacted, told, time_of, common_time_of):
     return line
 
 
-def combined(redacted, told, time_of, common_time_of):
+def combined(redacted, told, said, time_of, common_time_of):
     written = Written(plain, '-')
 
     def line(one):
@@ -105,9 +104,9 @@ def combined(redacted, told, time_of, common_time_of):
         v6 = written[status]
         a7 = sent
         v7 = '-' if a7 is None else a7
-        a8 = value_of(head.headers, b'referer') if head else None
-        v8 = '-' if a8 is None else plain_bytes(a8)
-        v9 = written[value_of(head.headers, b'user-agent') if head else None]
+        a8 = told(head, b'referer')
+        v8 = '-' if a8 is None else plain(a8)
+        v9 = written[said(head.headers, b'user-agent') if head else None]
         return ('' f"{v0}" ' - ' f"{v1}" ' [' f"{v2}" '] "' f"{v3}" ' ' f"{v4}" ' ' f"{v5}" '" ' f"{v6}" ' ' f"{v7}" ' "' f"{v8}" '" "' f"{v9}" '"\n').encode()
 
     return line

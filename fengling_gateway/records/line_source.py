@@ -44,7 +44,7 @@ TEMPLATES: Final = {
 MAKER: Final = "maker"
 """What the function in a source is called: it takes what `ARGUMENTS` are, and returns a line's."""
 
-ARGUMENTS: Final = "redacted, told, time_of, common_time_of"
+ARGUMENTS: Final = "redacted, told, said, time_of, common_time_of"
 
 _WRITTEN: Final = {"null": "Written(quoted, 'null')", "-": "Written(plain, '-')"}
 """How names are written, by what is written of None."""
@@ -73,7 +73,6 @@ from fengling_gateway.records.fields import (
     quoted,
     quoted_bytes,
 )
-from fengling_gateway.http.headers import value_of
 '''
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fengling_gateway.http.headers import value_of
+from fengling_gateway.http.headers import Pair, value_of
 from fengling_gateway.records import fields, known_lines
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.records.fields import Times, text
@@ -50,12 +50,18 @@ def make_line(form: str, names: Sequence[str], redaction: Redaction) -> Line:
         value = None if head is None else value_of(head.headers, name)
         return None if value is None else text(redaction.header(name, value))
 
+    def hidden(pairs: list[Pair], name: bytes) -> bytes | None:
+        value = value_of(pairs, name)
+        return None if value is None else redaction.header(name, value)
+
     times = Times()
-    line: Line = maker(redaction.target, told, times.time_of, times.common_time_of)
+    # (Nearly everybody wants to know the client's program: that is to cost no more than it has to.)
+    said = hidden if redaction.hides(b"user-agent") else value_of
+    line: Line = maker(redaction.target, told, said, times.time_of, times.common_time_of)
     return line
 
 
 def _maker(source: str) -> Any:
-    known: dict[str, Any] = {**vars(fields), "value_of": value_of}
+    known: dict[str, Any] = {**vars(fields)}
     exec(compile(source, "<line of the access log>", "exec"), known)  # noqa: S102 # see `_source`
     return known[MAKER]

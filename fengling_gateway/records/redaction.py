@@ -14,7 +14,12 @@ from fengling_gateway.http.redacting import (
 
 _AND, _EQUALS, _SEMICOLON, _PERCENT, _PLUS = b"&=;%+"
 
-ALWAYS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
+ALWAYS: Final = frozenset(
+    (
+        *(b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"),
+        *(b"x-api-key", b"x-gateway-debug"),
+    )
+)
 """Headers that are never told."""
 
 
@@ -73,7 +78,14 @@ class Redaction:
 
     def header(self, name: bytes, value: bytes) -> bytes:
         """Return what is told of a header, by its name in lower case."""
-        return REDACTED if name in self._headers else value
+        if name in self._headers:
+            return REDACTED
+        # (A page's address has a query, too.)
+        return self.target(value) if name == b"referer" else value
+
+    def hides(self, name: bytes) -> bool:
+        """Whether nothing is told of a header, by its name in lower case."""
+        return name in self._headers
 
 
 def redaction_of(*settings: Mapping[str, Any] | None) -> Redaction:

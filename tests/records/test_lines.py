@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fengling_gateway.http.forward_error import ForwardError
-from fengling_gateway.http.redacting import names_to_redact, redacted_query
+from fengling_gateway.http.redacting import MAX_PAIRS, names_to_redact, redacted_query
 from fengling_gateway.records import line_source
 from fengling_gateway.records.ended import Attempt, Ended
 from fengling_gateway.records.fields import FIELDS
@@ -274,6 +274,43 @@ class RedactionTests:
         )
         head = Head(authorization=b"Basic x", x_key=b"y", x_other=b"z")
         assert line(ended(head=head)) == b"REDACTED REDACTED z -\n"
+
+    def test_header_with_a_field_of_its_own_is_not_told_either(self) -> None:
+        """Whatever the field is called."""
+        redaction = Redaction((), ["User-Agent", "Referer"])
+        head = Head(user_agent=b"x", referer=b"/y")
+        line = make_line("{user_agent} {referer} {header:Referer}", (), redaction)
+        assert line(ended(head=head)) == b"REDACTED REDACTED REDACTED\n"
+        one = json.loads(make_line("json", DEFAULT_FIELDS, redaction)(ended(head=head)))
+        assert one["user_agent"] == "REDACTED"
+
+    def test_address_of_a_page_is_told_without_secrets(self) -> None:
+        """Credentials in it are as good as those of the request."""
+        line = make_line("{referer} {header:Referer}", (), Redaction(["token"], ()))
+        head = Head(referer=b"https://h.example/p?a=1&token=x")
+        told = b"https://h.example/p?a=1&token=REDACTED"
+        assert line(ended(head=head)) == told + b" " + told + b"\n"
+
+    @pytest.mark.parametrize("name", ["X-Api-Key", "X-Gateway-Debug", "Cookie"])
+    def test_credentials_for_the_gateway_are_never_told(self, name: str) -> None:
+        """Nor whoever asks for them by name."""
+        line = make_line(f"{{header:{name}}}", (), NOTHING_HIDDEN)
+        assert line(ended(head=Head(**{name: b"x"}))) == b"REDACTED\n"
+
+    @pytest.mark.parametrize("pairs", [b";", b"%&", b"token&"])
+    def test_query_of_very_many_parameters_is_not_looked_at(self, pairs: bytes) -> None:
+        """It is not told: looking would take as long as a hundred requests."""
+        redaction = Redaction(["token"], ())
+        assert redaction.target(b"/a?" + pairs * 1999) == b"/a?REDACTED"
+        few = b"/a?" + pairs * (MAX_PAIRS - 1)
+        assert redaction.target(few) == few
+
+
+def test_what_is_not_plain_is_escaped_by_its_bytes() -> None:
+    """Each of them."""
+    agent = 'a"\\ü\x7f€'.encode()
+    line = written("{user_agent}", head=Head(user_agent=agent))
+    assert line == r"a\x22\x5C\xC3\xBC\x7F\xE2\x82\xAC"
 
 
 class FilterTests:
