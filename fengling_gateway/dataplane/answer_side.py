@@ -295,6 +295,7 @@ class AnswerSide(RequestSide):
                 self._received,
                 self._sent,
                 self._trace_id(),
+                peer.tls,
             )
         )
 

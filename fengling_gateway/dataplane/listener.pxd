@@ -13,7 +13,7 @@ cdef class Peer:
     cdef public Listener listener
     cdef public str name
     cdef public bytes address
-    cdef public tuple pairs
+    cdef public tuple pairs, tls
     cdef object _trust
     cdef bint _is_trusted
 

@@ -8,6 +8,7 @@ from typing import Any
 from fengling_gateway.dataplane.rarely import Rarely
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.state import PlaneState
+from fengling_gateway.dataplane.tls_session import TlsSession
 from fengling_gateway.http.headers import Pair
 
 
@@ -78,11 +79,19 @@ class Peer:
         listener: that accepted it.
         name: the client's address; ``address`` is the same as bytes.
         pairs: headers that tell instances more about it.
+        tls: what its handshake has come to; None: it speaks plain HTTP.
     """
 
-    __slots__ = ("_is_trusted", "_trust", "address", "listener", "name", "pairs")
+    __slots__ = ("_is_trusted", "_trust", "address", "listener", "name", "pairs", "tls")
 
-    def __init__(self, listener: Listener, name: str, pairs: tuple[Pair, ...] = ()) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        name: str,
+        pairs: tuple[Pair, ...] = (),
+        tls: TlsSession | None = None,
+    ) -> None:
+        self.tls = tls
         self.listener = listener
         self.name = name
         self.address = name.encode()

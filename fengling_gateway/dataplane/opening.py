@@ -17,6 +17,7 @@ from fengling_gateway.dataplane.listener import Listener, Peer
 from fengling_gateway.dataplane.state import PlaneState
 from fengling_gateway.dataplane.sweeper import NEVER
 from fengling_gateway.dataplane.tls_failures import TIMEOUT, TlsFailure
+from fengling_gateway.dataplane.tls_session import TlsSession
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.headers import Pair
 from fengling_gateway.http.proxy_protocol import read_header
@@ -132,16 +133,17 @@ class Opening:
         if rest:
             following.dataReceived(rest)
 
-    def _shaken_hands(self, certificate: bytes | None) -> Any:
-        """Go on with HTTP over TLS, with a client that has shown this certificate (DER)."""
+    def _shaken_hands(self, session: TlsSession) -> Any:
+        """Go on with HTTP over TLS."""
         self._plane.counters.tls_handshakes += 1
+        certificate = session.certificate
         if certificate is None:
-            return self._become_http(())
-        return self._become_http(((CLIENT_CERT, b":%b:" % b64encode(certificate)),))
+            return self._become_http((), session)
+        return self._become_http(((CLIENT_CERT, b":%b:" % b64encode(certificate)),), session)
 
-    def _become_http(self, pairs: tuple[Pair, ...]) -> Any:
+    def _become_http(self, pairs: tuple[Pair, ...], session: TlsSession | None = None) -> Any:
         self._leave()
-        return self._connect(self, Peer(self._listener, self._name, pairs))
+        return self._connect(self, Peer(self._listener, self._name, pairs, session))
 
     # Ends
 

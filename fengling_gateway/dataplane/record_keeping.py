@@ -171,4 +171,5 @@ def no_request(
         attempts=(),
         received=0,
         sent=sent,
+        tls=peer.tls,
     )

@@ -23,6 +23,7 @@ from fengling_gateway.dataplane.tls_certificates import (
     read_file,
 )
 from fengling_gateway.dataplane.tls_failures import TlsFailure
+from fengling_gateway.dataplane.tls_session import TlsSession
 from fengling_gateway.dataplane.tls_transport import TlsTransport
 
 CIPHERS: Final = ":".join(
@@ -159,7 +160,7 @@ class ServerTls:
     # Handshakes
 
     def layer(
-        self, build: Callable[[bytes | None], Any], failed: Callable[[TlsFailure], None]
+        self, build: Callable[[TlsSession], Any], failed: Callable[[TlsFailure], None]
     ) -> TlsTransport:
         """Return what shakes hands with a client; see `TlsTransport`."""
         return TlsTransport(self.context, server_hostname=None, build=build, failed=failed)

@@ -41,6 +41,7 @@ from fengling_gateway.dataplane.tls_failures import (
     TlsFailure,
     failure_named,
 )
+from fengling_gateway.dataplane.tls_session import TlsSession
 from fengling_gateway.dataplane.tls_transport import Terms
 from fengling_gateway.dataplane.tls_upstream import ClientTls
 
@@ -107,7 +108,7 @@ class _Handshake(Protocol):
 
     def __init__(
         self,
-        build: Callable[[bytes | None], Any],
+        build: Callable[[TlsSession], Any],
         failed: Callable[[TlsFailure], None],
     ) -> None:
         self._build = build
@@ -117,7 +118,11 @@ class _Handshake(Protocol):
         transport: Any = self.transport
         shown = transport.getPeerCertificate()
         der = None if shown is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, shown)
-        following = transport.wrappedProtocol = self._build(der)
+        connection = transport._tlsConnection
+        session = TlsSession(
+            der, connection.get_protocol_version_name(), connection.get_cipher_name()
+        )
+        following = transport.wrappedProtocol = self._build(session)
         following.makeConnection(transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -146,7 +151,7 @@ class StockServerTls(ServerTls):
     context: Any
 
     def layer(
-        self, build: Callable[[bytes | None], Any], failed: Callable[[TlsFailure], None]
+        self, build: Callable[[TlsSession], Any], failed: Callable[[TlsFailure], None]
     ) -> Any:
         """Return what shakes hands with a client; see `TlsTransport`."""
         return _layer(self, _Handshake(build, failed), is_client=False)

@@ -28,6 +28,7 @@ from fengling_gateway.dataplane.tls_failures import (
     TlsFailure,
     failure_of,
 )
+from fengling_gateway.dataplane.tls_session import TlsSession
 
 RECORD_BYTES: Final = 16 * 1024
 """The most that is read in one go: what a record holds."""
@@ -104,7 +105,7 @@ class TlsTransport:
         context: ssl.SSLContext,
         *,
         server_hostname: str | None,
-        build: Callable[[bytes | None], Any],
+        build: Callable[[TlsSession], Any],
         failed: Callable[[TlsFailure], None],
         broke: Callable[[TlsFailure], None] | None = None,
         terms: Terms | None = None,
@@ -112,14 +113,14 @@ class TlsTransport:
         """
         Args:
             server_hostname: whom we have called, for a client; None for a server.
-            build: makes the protocol above, given the peer's certificate (DER),
+            build: makes the protocol above, given what the handshake has come to,
                 if it was asked for and verified.
             failed: told why there will be no connection.
             broke: told why there is none any more, where the peer broke it off
                 or broke the rules.
             terms: that it is opened on; see `is_quiet`.
         """
-        self._build: Callable[[bytes | None], Any] | None = build
+        self._build: Callable[[TlsSession], Any] | None = build
         self._protocol: Any = None
         self._tls = context.wrap_bio(
             _INCOMING,
@@ -208,9 +209,16 @@ class TlsTransport:
         self._is_open = self._can_write = True
         self._failed = None
         build, self._build = self._build, None
-        self._protocol = build(self._tls.getpeercert(True))  # type: ignore[misc]
+        self._protocol = build(self._session())  # type: ignore[misc]
         self._protocol.makeConnection(self)
         return rest
+
+    def _session(self) -> TlsSession:
+        tls = self._tls
+        cipher = tls.cipher()
+        return TlsSession(
+            tls.getpeercert(True), tls.version(), None if cipher is None else cipher[0]
+        )
 
     def _tell_failure(self, failure: TlsFailure) -> None:
         failed, self._failed = self._failed, None

@@ -57,6 +57,7 @@ class Ended(NamedTuple):
         received, sent: bytes of bodies, from and to the client.
         trace_id: of the trace that it is part of, in hex, recorded or not; None: nothing
             is traced, or it went no further than the gateway.
+        tls: the client's certificate (DER), version and cipher; None: it speaks plain HTTP.
     """
 
     at: float
@@ -78,6 +79,7 @@ class Ended(NamedTuple):
     received: int
     sent: int
     trace_id: bytes | None = None
+    tls: tuple[bytes | None, str | None, str | None] | None = None
 
 
 ended_of: Final[Callable[[tuple[Any, ...]], Ended]] = partial(tuple.__new__, Ended)

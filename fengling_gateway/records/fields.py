@@ -51,6 +51,10 @@ FIELDS: Final = {
     "listener": Field("listener", SAFE, "by its name in the settings"),
     "scheme": Field("scheme", NAME, "`http` or `https`, as the client came to the gateway"),
     "protocol": Field("PROTOCOLS[head.minor] if head else None", NAME, "`HTTP/1.1`"),
+    "tls_version": Field(
+        "tls[1] if tls else None", NAME, "as `TLSv1.3`, where the client speaks TLS"
+    ),
+    "tls_cipher": Field("tls[2] if tls else None", NAME, "by its name, as OpenSSL has it"),
     "method": Field("head.method if head else None", NAME, "as it was sent"),
     "host": Field("head.host_header if head else None", NAME, "of the Host header"),
     "target": Field("redacted(head.target) if head else None", BYTES, "path and query, redacted"),

@@ -23,7 +23,7 @@ def json(redacted, told, said, time_of, common_time_of):
     written = Written(quoted, 'null')
 
     def line(one):
-        (at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, service, tenant, subject, revision, attempts, received, sent, trace_id) = one
+        (at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, service, tenant, subject, revision, attempts, received, sent, trace_id, tls) = one
         last = attempts[-1] if attempts else NOBODY
         v0 = time_of(at)
         a1 = request_id
@@ -36,31 +36,32 @@ def json(redacted, told, said, time_of, common_time_of):
         a6 = redacted(head.target) if head else None
         v6 = 'null' if a6 is None else quoted_bytes(a6)
         v7 = written[PROTOCOLS[head.minor] if head else None]
-        v8 = written[status]
-        v9 = written[error.code if error else None]
-        v10 = written[route or None]
-        v11 = written[service or None]
-        v12 = written[tenant]
-        a13 = subject
-        v13 = 'null' if a13 is None else quoted(a13)
-        v14 = written[last.instance]
-        v15 = written[last.address]
-        v16 = written[len(attempts)]
-        a17 = [document(each) for each in attempts[:-1]] if len(attempts) > 1 else None
-        v17 = 'null' if a17 is None else listed(a17)
-        a18 = received
-        v18 = 'null' if a18 is None else a18
-        a19 = sent
+        v8 = written[tls[1] if tls else None]
+        v9 = written[status]
+        v10 = written[error.code if error else None]
+        v11 = written[route or None]
+        v12 = written[service or None]
+        v13 = written[tenant]
+        a14 = subject
+        v14 = 'null' if a14 is None else quoted(a14)
+        v15 = written[last.instance]
+        v16 = written[last.address]
+        v17 = written[len(attempts)]
+        a18 = [document(each) for each in attempts[:-1]] if len(attempts) > 1 else None
+        v18 = 'null' if a18 is None else listed(a18)
+        a19 = received
         v19 = 'null' if a19 is None else a19
-        a20 = seconds
-        v20 = 'null' if a20 is None else milliseconds(a20)
-        a21 = last.connect
+        a20 = sent
+        v20 = 'null' if a20 is None else a20
+        a21 = seconds
         v21 = 'null' if a21 is None else milliseconds(a21)
-        a22 = last.seconds if last.error is None else last.first_byte
+        a22 = last.connect
         v22 = 'null' if a22 is None else milliseconds(a22)
-        v23 = written[said(head.headers, b'user-agent') if head else None]
-        v24 = written[revision]
-        return ('{"time":"' f"{v0}" '","request_id":' f"{v1}" ',"trace_id":' f"{v2}" ',"client":"' f"{v3}" '","method":' f"{v4}" ',"host":' f"{v5}" ',"target":' f"{v6}" ',"protocol":' f"{v7}" ',"status":' f"{v8}" ',"error":' f"{v9}" ',"route":' f"{v10}" ',"service":' f"{v11}" ',"tenant":' f"{v12}" ',"subject":' f"{v13}" ',"instance":' f"{v14}" ',"address":' f"{v15}" ',"attempts":' f"{v16}" ',"tried":' f"{v17}" ',"received":' f"{v18}" ',"sent":' f"{v19}" ',"duration_ms":' f"{v20}" ',"connect_ms":' f"{v21}" ',"first_byte_ms":' f"{v22}" ',"user_agent":' f"{v23}" ',"revision":' f"{v24}" '}\n').encode()
+        a23 = last.seconds if last.error is None else last.first_byte
+        v23 = 'null' if a23 is None else milliseconds(a23)
+        v24 = written[said(head.headers, b'user-agent') if head else None]
+        v25 = written[revision]
+        return ('{"time":"' f"{v0}" '","request_id":' f"{v1}" ',"trace_id":' f"{v2}" ',"client":"' f"{v3}" '","method":' f"{v4}" ',"host":' f"{v5}" ',"target":' f"{v6}" ',"protocol":' f"{v7}" ',"tls_version":' f"{v8}" ',"status":' f"{v9}" ',"error":' f"{v10}" ',"route":' f"{v11}" ',"service":' f"{v12}" ',"tenant":' f"{v13}" ',"subject":' f"{v14}" ',"instance":' f"{v15}" ',"address":' f"{v16}" ',"attempts":' f"{v17}" ',"tried":' f"{v18}" ',"received":' f"{v19}" ',"sent":' f"{v20}" ',"duration_ms":' f"{v21}" ',"connect_ms":' f"{v22}" ',"first_byte_ms":' f"{v23}" ',"user_agent":' f"{v24}" ',"revision":' f"{v25}" '}\n').encode()
 
     return line
 
@@ -69,7 +70,7 @@ def common(redacted, told, said, time_of, common_time_of):
     written = Written(plain, '-')
 
     def line(one):
-        (at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, service, tenant, subject, revision, attempts, received, sent, trace_id) = one
+        (at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, service, tenant, subject, revision, attempts, received, sent, trace_id, tls) = one
         last = attempts[-1] if attempts else NOBODY
         v0 = client
         a1 = subject
@@ -91,7 +92,7 @@ def combined(redacted, told, said, time_of, common_time_of):
     written = Written(plain, '-')
 
     def line(one):
-        (at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, service, tenant, subject, revision, attempts, received, sent, trace_id) = one
+        (at, seconds, head, request_id, listener, scheme, client, peer, status, error, route, service, tenant, subject, revision, attempts, received, sent, trace_id, tls) = one
         last = attempts[-1] if attempts else NOBODY
         v0 = client
         a1 = subject

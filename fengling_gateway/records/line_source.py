@@ -27,7 +27,9 @@ from fengling_gateway.records.fields import (
 )
 
 DEFAULT_FIELDS: Final = (
-    *("time", "request_id", "trace_id", "client", "method", "host", "target", "protocol", "status"),
+    *("time", "request_id", "trace_id", "client", "method", "host", "target", "protocol"),
+    "tls_version",
+    "status",
     *("error", "route", "service", "tenant", "subject", "instance", "address", "attempts", "tried"),
     *("received", "sent", "duration_ms", "connect_ms", "first_byte_ms", "user_agent", "revision"),
 )

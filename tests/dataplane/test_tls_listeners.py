@@ -341,6 +341,32 @@ def _name_of(client: ssl.SSLSocket) -> str:
 
 
 @TLS_TRANSPORTS
+def test_access_log_has_what_was_agreed_on(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    """Of each connection, whoever speaks TLS."""
+    path = tmp_path / "access.log"
+    log = {
+        "path": str(path),
+        "format": "{tls_version} {tls_cipher}",
+        "fields": [],
+        "routes": [],
+        "statuses": [],
+        "slower_than": 1e9,
+        "sample": 1.0,
+        "redact_query": [],
+        "redact_headers": [],
+    }
+    agreed = []
+    with running_site(tmp_path, settings={**kinds, "access_log": log}) as site:
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = site.context(maximum_version=version)
+            with site.connect(context=context) as client:
+                client.sendall(GET)
+                body_of(client)
+                agreed.append(f"{client.version()} {client.cipher()[0]}")  # type: ignore[index]
+        wait_until(lambda: path.exists() and path.read_text().splitlines() == agreed)
+
+
+@TLS_TRANSPORTS
 def test_odd_names_fail_quietly(tmp_path: Path, kinds: dict[str, Any]) -> None:
     """A client that asks for no name at all by many bytes gets an answer, and the log no traceback."""
     with running_site(tmp_path, settings=kinds) as site:

@@ -56,6 +56,7 @@ def ended(**different: Any) -> Ended:
         "attempts": (FIRST, SECOND),
         "received": 0,
         "sent": 512,
+        "tls": (None, "TLSv1.3", "TLS_AES_256_GCM_SHA384"),
     }
     return Ended(**{**usual, **different})
 
@@ -78,6 +79,7 @@ def test_json_has_all_of_an_exchange() -> None:
         "host": "shop.example",
         "target": "/orders?id=7",
         "protocol": "HTTP/1.1",
+        "tls_version": "TLSv1.3",
         "status": 200,
         "error": None,
         "route": "orders",
@@ -120,6 +122,7 @@ def test_what_came_to_no_request_has_a_line_too() -> None:
             route="",
             service="",
             revision=None,
+            tls=None,
         )
     )
     assert (one["status"], one["error"]) == (400, "malformed_request")
@@ -127,6 +130,8 @@ def test_what_came_to_no_request_has_a_line_too() -> None:
         *(
             "trace_id",
             "protocol",
+            "tls_version",
+            "tls_cipher",
             "method",
             "host",
             "target",
