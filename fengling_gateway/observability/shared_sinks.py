@@ -8,6 +8,9 @@ from typing import Final
 
 _MODE: Final = 0o640
 
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+"""(A named pipe that nobody reads is not waited for: it fails.)"""
+
 
 class SharedFile:
     """
@@ -35,8 +38,8 @@ class SharedFile:
         if self._descriptor is not None and not self._is_in_place(self._descriptor):
             self.close()
         if self._descriptor is None:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, _MODE)
+            self._descriptor = os.open(self._path, _FLAGS, _MODE)
+            os.set_blocking(self._descriptor, True)
         if not lines:
             return
         if self._has_failed and self._ends_within_a_line():

@@ -118,3 +118,17 @@ def test_line_that_a_full_disk_has_cut_ends_before_the_next_one(tmp_path: Path) 
     assert done.stdout == "File too large\n" * 2
     whole = [number * 9 for number in ("1", "2")]
     assert log.read_text().splitlines() == [*whole, "3333", "4" * 9, "5" * 9]
+
+
+def test_named_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    """A gateway would wait with its start; when somebody does, it is written as a file is."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    sink = SharedFile(str(path))
+    with pytest.raises(OSError, match="No such device"):
+        sink.write(b"1\n")
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    sink.write(b"2\n")
+    assert os.read(reading, 100) == b"2\n"
+    os.close(reading)
+    sink.close()
