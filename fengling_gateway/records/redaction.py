@@ -80,8 +80,11 @@ class Redaction:
         """Return what is told of a header, by its name in lower case."""
         if name in self._headers:
             return REDACTED
-        # (A page's address has a query, too.)
-        return self.target(value) if name == b"referer" else value
+        if name != b"referer":
+            return value
+        # A page's address has a query, too; and it may be none, with blanks in it.
+        page, mark, query = value.partition(b"?")
+        return page + mark + redacted_query(query, self._query)
 
     def hides(self, name: bytes) -> bool:
         """Whether nothing is told of a header, by its name in lower case."""

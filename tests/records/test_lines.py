@@ -295,6 +295,8 @@ class RedactionTests:
         head = Head(referer=b"https://h.example/p?a=1&token=x")
         told = b"https://h.example/p?a=1&token=REDACTED"
         assert line(ended(head=head)) == told + b" " + told + b"\n"
+        blank = line(ended(head=Head(referer=b"x? token=x&b c")))
+        assert blank == b"x? token=REDACTED&b c x? token=REDACTED&b c\n"
 
     @pytest.mark.parametrize("name", ["X-Api-Key", "X-Gateway-Debug", "Cookie"])
     def test_credentials_for_the_gateway_are_never_told(self, name: str) -> None:
