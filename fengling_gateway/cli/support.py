@@ -14,13 +14,14 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from fengling_gateway import __version__
-from fengling_gateway.cli.api import ManagementApi
+from fengling_gateway.cli.api import PAGE, ManagementApi
 from fengling_gateway.cli.doctor import Subjects, as_document, findings, subject_options
 from fengling_gateway.cli.errors import CommandError, note
 from fengling_gateway.doctor.redaction import (
@@ -36,12 +37,14 @@ LOG_BYTES: Final = 4 * 1024 * 1024
 LOG_LINES: Final = 30_000
 REVISIONS: Final = 200
 _JOURNAL_SECONDS: Final = 30.0
-_PARTS: Final = {
-    "status.json": "status",
-    "workers.json": "workers",
-    "names.json": "names",
-    "debug.json": "debug",
-    "openapi.json": "openapi.json",
+_PARTS: Final[dict[str, tuple[str, dict[str, int]]]] = {
+    "status.json": ("status", {}),
+    "workers.json": ("workers", {}),
+    "errors.json": ("errors", {"limit": PAGE}),
+    "routes.json": ("traffic/routes", {"limit": PAGE}),
+    "names.json": ("names", {}),
+    "debug.json": ("debug", {}),
+    "openapi.json": ("openapi.json", {}),
 }
 _REQUIREMENT_ENDS: Final = " <>=!~[;("
 
@@ -57,11 +60,13 @@ _REQUIREMENT_ENDS: Final = " <>=!~[;("
 @click.option("--unit", default="fengling-gateway", show_default=True, help="Of systemd.")
 def support_bundle_command(file: Path, subjects: Subjects, log: Path | None, unit: str) -> None:
     """
-    Write status, configuration, revisions, doctor's findings, settings, versions and the log's end
-    into FILE.tar.gz, as far as they can be had. No secret is in it.
+    Write status, the newest failures, configuration, revisions, doctor's findings, settings,
+    versions and the log's end into FILE.tar.gz, as far as they can be had. No secret is in it.
 
     What could not be had is named in its manifest.json, with the reason.
     """
+    if file.exists():
+        raise _taken(file)  # before a minute has gone by
     redaction = Redaction(_secrets(subjects))
     parts, missing = _gathered(subjects, log, unit)
     for name, why in missing.items():
@@ -110,11 +115,15 @@ def _makers(
 
 
 def _of_gateway(api: ManagementApi) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    for name, path in _PARTS.items():
-        yield name, lambda path=path: _json(api.get(path))  # type: ignore[misc]
+    for name, (path, query) in _PARTS.items():
+        yield name, partial(_told, api, path, query)
     yield "rejected.json", lambda: _json(list(api.all("rejected")))
     yield "metrics.txt", lambda: api.text("metrics").encode()
     yield "readyz.json", lambda: api.text("readyz").encode()
+
+
+def _told(api: ManagementApi, path: str, query: dict[str, int]) -> bytes:
+    return _json(api.get(path, **query))
 
 
 def _configuration(dsn: str) -> bytes:
@@ -233,6 +242,10 @@ def _write(file: Path, parts: dict[str, bytes]) -> None:
                 member.size, member.mode, member.mtime = len(content), 0o600, int(now)
                 bundle.addfile(member, io.BytesIO(content))
     except FileExistsError as error:
-        raise CommandError(f"{file} is there already; name another file") from error
+        raise _taken(file) from error
     except OSError as error:
         raise CommandError(f"{file}: {error.strerror}") from error
+
+
+def _taken(file: Path) -> CommandError:
+    return CommandError(f"{file} is there already; name another file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from fengling_gateway.settings import GatewaySettings
 
 HIDDEN: Final = "***"
+_SUB_DELIMS: Final = "!$&'()*+,;="
+"""That a password in a URL may have as they are, and need not (RFC 3986, 3.2.1)."""
+
 _MIN_SECRET: Final = 4
 """Shorter ones would be found within words."""
 
@@ -63,6 +67,12 @@ def without_path(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
 
 
+def _written(secret: str) -> set[str]:
+    """Return how a secret may stand in a URL, and within a text of JSON."""
+    in_urls = {quote(secret, safe=safe) for safe in ("", _SUB_DELIMS)}
+    return in_urls | {json.dumps(secret, ensure_ascii=it)[1:-1] for it in (False, True)}
+
+
 class Redaction:
     """
     Takes secrets out of text, whoever has put them there.
@@ -72,7 +82,7 @@ class Redaction:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         found = {one for one in secrets if len(one) >= _MIN_SECRET}
-        forms = found | {quote(one, safe="") for one in found}
+        forms = found.union(*map(_written, found))
         # (The longest first: one may begin with another.)
         self._forms = [one.encode() for one in sorted(forms, key=len, reverse=True)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fengling_gateway.doctor.redaction import Redaction, secrets_of, shown_settings
 from fengling_gateway.settings import load_settings
 from tests.settings.test_settings import ENOUGH
@@ -10,6 +12,16 @@ TRACING = {
     "FENGLING_TRACING__ENDPOINT": "https://otel.example/t0ken/v1/traces",
     "FENGLING_TRACING__HEADERS": "authorization=Bearer%20s3cret,x-org=hush",
 }
+
+
+@pytest.mark.parametrize(
+    "written",
+    ['p"ss\\wörd!', "p%22ss%5Cw%C3%B6rd%21", "p%22ss%5Cw%C3%B6rd!", '{"said": "p\\"ss\\\\wörd!"}'],
+)
+def test_secret_is_found_however_it_is_written(written: str) -> None:
+    """As it is, in URLs with what need not be quoted quoted or not, and in JSON."""
+    said = Redaction(['p"ss\\wörd!'])(written.encode())
+    assert said in (b"***", b'{"said": "***"}')
 
 
 def test_headers_of_traces_are_not_shown() -> None:

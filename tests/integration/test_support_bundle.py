@@ -13,11 +13,13 @@ from fengling_gateway.doctor.redaction import Redaction
 from tests.integration.conftest import Sql
 from tests.integration.ctl import Ctl
 from tests.integration.gateway import SYNC_KEY, TOKEN_KEY, GatewayProcess, admin_token
+from tests.support.wait import wait_until
 
 EVERYTHING = {
-    *("configuration.yaml", "debug.json", "doctor.json", "gateway.log", "manifest.json"),
-    *("metrics.txt", "names.json", "openapi.json", "readyz.json", "rejected.json"),
-    *("revisions.json", "settings.json", "status.json", "versions.json", "workers.json"),
+    *("configuration.yaml", "debug.json", "doctor.json", "errors.json", "gateway.log"),
+    *("manifest.json", "metrics.txt", "names.json", "openapi.json", "readyz.json"),
+    *("rejected.json", "revisions.json", "routes.json", "settings.json", "status.json"),
+    *("versions.json", "workers.json"),
 }
 
 
@@ -47,6 +49,8 @@ class SupportBundleTests:
         sql.add_service("v1", "http://192.0.2.1:1")
         gateway = gateways(database=sql.dsn)
         gateway.wait_ready()
+        gateway.fetch("/nowhere?token=hush")
+        wait_until(lambda: gateway.manage("errors")["items"])
         log = gateway.directory / "gateway.log"
         with log.open("a") as more:
             more.write(f"somebody has put a key here: {TOKEN_KEY}\n")
@@ -62,6 +66,9 @@ class SupportBundleTests:
         assert parts.keys() == EVERYTHING
         assert read(parts["manifest.json"])["missing"] == {}
         assert read(parts["status.json"])["node"] == gateway.node
+        [failed] = read(parts["errors.json"])["items"]
+        assert (failed["error"], failed["target"]) == ("no_route", "/nowhere?token=REDACTED")
+        assert read(parts["routes.json"])["node"] == gateway.node
         assert b"v1" in parts["configuration.yaml"]
         assert [one["id"] for one in read(parts["revisions.json"])] == [2, 1, 0]
         assert read(parts["settings.json"])["management"]["token_keys"] == ["k1:***"]
