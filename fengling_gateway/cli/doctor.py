@@ -161,13 +161,23 @@ def _gateway(api: ManagementApi) -> Iterator[Finding]:
         status = api.get("status")
         after = time.time()
         fleet = api.get("workers")
-    except (AwayError, RefusedError) as error:
-        cure = "see that it runs, and that --management names it"
-        if isinstance(error, RefusedError):
-            cure = "`fenglingctl token create` makes a token for it"
-        yield wrong("gateway.reach", error.message, cure)
+    except CommandError as error:
+        yield _not_asked(error)
         return
     yield from gateway(status, fleet, before=before, after=after)
+
+
+def _not_asked(error: CommandError) -> Finding:
+    """Say why a gateway could not be asked; what else there is to look at is looked at."""
+    cure = "see that it runs, and that --management names it"
+    if isinstance(error, RefusedError):
+        cure = "see its log"
+        if error.status < 500:
+            cure = "`fenglingctl token create` makes a token for it"
+    elif not isinstance(error, AwayError):
+        said, _, rest = error.message.partition("; ")
+        return wrong("gateway.reach", said, rest or "put --management and --token-file right")
+    return wrong("gateway.reach", error.message, cure)
 
 
 def _print(one: Finding) -> None:

@@ -48,7 +48,11 @@ def gateway(
 def _state(status: Mapping[str, Any]) -> Finding:
     state, about = status.get("state"), "gateway.state"
     if status.get("drained"):
-        return note(about, "it is drained: it says that it is not ready", "fenglingctl drain --off")
+        return note(
+            about,
+            "it is drained: it says that it is not ready",
+            f"`fenglingctl drain {status.get('node')} --off` has it take requests again",
+        )
     if state != "serving":
         return wrong(about, f"it is {state}, and does not serve", _LOG)
     return ok(about, "it serves")
@@ -95,7 +99,8 @@ def _positions(status: Mapping[str, Any]) -> Finding:
         return wrong(
             about,
             f"its workers do not all serve revision {revision}: {named}",
-            "ask once more: a change takes milliseconds; if it stays so, `fenglingctl restart`",
+            "ask once more: a change takes milliseconds; if it stays so, "
+            f"`fenglingctl restart {status.get('node')}`",
         )
     return ok(about, f"all its workers serve revision {revision}")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
+import click
 import pytest
 
+from fengling_gateway.cli.main import cli
 from fengling_gateway.doctor.finding import Finding
 from fengling_gateway.doctor.gateway import gateway
 
@@ -96,6 +100,28 @@ class GatewayTests:
         one = look(**values)[f"gateway.{about}"]
         assert (one.state, said in one.said) == (state, True), one
         assert bool(one.cure) == (state != "ok")
+
+    @pytest.mark.parametrize(
+        ("values", "command"),
+        [
+            ({"drained": True}, "fenglingctl drain n1 --off"),
+            ({"workers": [worker(revision=6)]}, "fenglingctl restart n1"),
+            ({"pinned": {"message": "pinned at 5", "by": "ada"}}, "fenglingctl unpin"),
+            ({"held": {"revision": 8, "message": "x"}}, "fenglingctl confirm 8"),
+        ],
+    )
+    def test_commands_of_cures_can_be_run_as_they_stand(
+        self, values: dict[str, Any], command: str
+    ) -> None:
+        """Nobody has to look up what is missing."""
+        assert any(command in one.cure for one in look(**values).values())
+        for one in look(**values).values():
+            for said in re.findall("`fenglingctl ([^`]+)`", one.cure):
+                name, *words = shlex.split(said)
+                found = cli.get_command(click.Context(cli), name)
+                assert found is not None
+                if name != "rollback":  # (of what, is for whoever reads its --help)
+                    found.make_context(name, words)
 
     def test_clock_of_the_gateway_is_compared(self) -> None:
         """By when it read last and how long ago that was."""
