@@ -191,9 +191,10 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 @click.command("why", short_help="Tell why a request failed or was slow.")
 @click.argument("request_id", metavar="REQUEST_ID")
+@click.option("--json", "as_json", is_flag=True, help="The same as -o json.")
 @gateways_options
 @output_option
-def why_command(request_id: str, gateways: list[ManagementApi], output: str) -> None:
+def why_command(request_id: str, as_json: bool, gateways: list[ManagementApi], output: str) -> None:
     """
     Tell why a request failed or was slow: what was asked, who was tried, whose fault it most likely
     was, and what to do next.
@@ -212,8 +213,8 @@ def why_command(request_id: str, gateways: list[ManagementApi], output: str) -> 
         _say_why_not(request_id, answers)
         answer_no()
         return
-    if output != "table":
-        print_value(found, output)
+    if as_json or output != "table":
+        print_value(found, "json" if as_json else output)
         return
     for number, one in enumerate(found):
         if number:

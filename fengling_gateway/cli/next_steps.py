@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from fengling_gateway.cli.target import DEFAULT_MANAGEMENT
 from fengling_gateway.records.notable import ANSWERED, SLOW
 
 
@@ -87,8 +88,8 @@ def _step(name: str, exchange: Mapping[str, Any]) -> Step | None:
         _SLOW: Step(f"errors --slow --since 1h {where}".rstrip(), "what else is slow there"),
         _STATUS: Step("status", "what this gateway serves, and what it misses"),
         _SWITCHES: Step("switch list", "what somebody has switched off, and why"),
-        _TOP: Step("top", "how much there is to do, and where"),
-        _DOCTOR: Step("doctor", "what is wrong around this gateway"),
+        _TOP: Step("top --routes", "which routes have how much to do"),
+        _DOCTOR: Step(f"doctor --management {_url(exchange)}", "what is wrong around this gateway"),
         _SWITCH_OFF: _about(
             instance, f"switch off instance/{instance}", "send it nothing, until it is mended"
         ),
@@ -102,6 +103,12 @@ def _step(name: str, exchange: Mapping[str, Any]) -> Step | None:
         whose = "the gateway's log" if exchange["fault"] == "gateway" else "the instance's own log"
         return Step("", f"{whose} may say more of the request {exchange['request_id']}")
     return steps[name]
+
+
+def _url(exchange: Mapping[str, Any]) -> str:
+    """Return where the gateway is that was asked: doctor looks at nothing that is not named."""
+    gateway = exchange.get("gateway")
+    return f"http://{gateway}" if gateway else DEFAULT_MANAGEMENT
 
 
 def _about(subject: str | None, command: str, purpose: str) -> Step | None:

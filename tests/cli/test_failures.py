@@ -223,6 +223,17 @@ def test_why_as_json_has_all(run: Run, gateway: StubGateway) -> None:
     )
     assert [one["at"] for one in document(run("why", "r-1", "-o", "json"))] == [AT + 1, AT]
     assert "2 requests had this id" in run("why", "r-1").stderr
+    assert len(document(run("why", "r-1", "--json"))) == 2  # as `errors` has it
+
+
+def test_commands_ask_the_gateway_that_was_asked() -> None:
+    """doctor looks at what is named, and routes are a gateway's; `top` alone asks a console."""
+    commands = [
+        one.command for one in next_steps(exchange(error="no_configuration", gateway="h:1"))
+    ]
+    assert "doctor --management http://h:1" in commands
+    commands = [one.command for one in next_steps(exchange(error="overloaded"))]
+    assert "top --routes" in commands
 
 
 def everything() -> list[dict[str, Any]]:
