@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fengling_gateway.cli.api import ManagementApi
-from fengling_gateway.cli.errors import note
+from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.output import output_option, print_value
 from fengling_gateway.cli.target import management_options
 
@@ -38,6 +38,7 @@ def pin_command(
     It holds until `fenglingctl unpin`, over restarts, and with the database down. What is newer is
     read all the same: `fenglingctl status` says how far behind it is. Keys that have been revoked
     since are good again while an older revision is served; tokens for the management API are not.
+    Exit status 1 if --all was asked for and only this gateway is told.
     """
     if here == (revision is not None):
         raise click.UsageError("name a REVISION, or --here")
@@ -86,7 +87,8 @@ def _show(answer: dict[str, Any], output: str) -> None:
             click.echo(
                 f"{others} other{'' if others == 1 else 's'} told; `fenglingctl top` shows it"
             )
-    if answer.get("complete") is False:
-        note(answer["reason"])
     if answer.get("problem"):
         note(answer["problem"])
+    if answer.get("complete") is False:
+        note(answer["reason"])
+        answer_no()  # it was asked of all
