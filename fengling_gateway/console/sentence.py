@@ -73,8 +73,10 @@ def _behind(summary: Summary) -> Iterator[Sentence]:
         verb = "does" if len(behind) == 1 else "do"
         text = f"{count} {verb} not serve revision {_revision(summary)}: {_some(behind)}"
         yield Sentence("bad", text, "fleet")
-    elif not convergence["served"]:
-        yield Sentence("bad", "No worker serves", "fleet")
+    elif not convergence["served"] and len(summary["pinned"]) < summary["nodes"]["live"]:
+        # (Workers that are pinned serve, and are not waited for.)
+        but = " but those that are pinned" if summary["pinned"] else ""
+        yield Sentence("bad", f"No worker serves{but}", "fleet")
 
 
 def _deserted(summary: Summary) -> Iterator[Sentence]:

@@ -207,3 +207,13 @@ def test_of_many_some_are_named() -> None:
     assert sentence(summary(convergence=behind)).text == (
         "2 of 3 workers do not serve revision 8: n1/w1, n2"
     )
+
+
+def test_workers_that_are_pinned_serve() -> None:
+    """What they serve is not waited for; and theirs is not what others have to serve."""
+    nobody = {"served": 0, "workers": 0, "behind": []}
+    pinned = summary(convergence=nobody, nodes={"live": 1, "known": 2}, pinned=["n1 (pinned at 7)"])
+    [only] = sentences(pinned)
+    assert (only.mood, only.text) == ("warn", "Pinned: n1 (pinned at 7)")
+    one_of_two = {**pinned, "nodes": {"live": 2, "known": 2}}
+    assert sentence(one_of_two).text == "No worker serves but those that are pinned"
