@@ -18,7 +18,6 @@ from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.settings_file import read_settings
 from fengling_gateway.cli.target import (
     DATABASE_HELP,
-    MANAGEMENT_HELP,
     context_option,
     database_named,
     management_api,
@@ -55,7 +54,10 @@ def subject_options(command: Callable[..., Any]) -> Any:
         click.option("--redis", metavar="URL", help="Without --config; else FENGLING_REDIS__URL."),
         click.option("--cluster", help="Whose keys in Redis, without --config; else default."),
         click.option(
-            "--management", metavar="URL", help=MANAGEMENT_HELP.partition(", or")[0] + "."
+            "--management",
+            metavar="URL",
+            help="The management API of a gateway; else FENGLING_MANAGEMENT or the context; "
+            "without them no gateway is asked.",
         ),
         click.option(
             "--token-file",

@@ -51,3 +51,10 @@ def test_bundle_asks_nobody_where_its_file_is_there(
     assert result.exit_code == 2
     assert "is there already" in result.stderr
     assert gateway.asked == []
+
+
+@pytest.mark.parametrize("command", ["doctor", "support-bundle"])
+def test_help_says_that_no_gateway_is_asked_unless_it_is_named(run: Run, command: str) -> None:
+    """Other commands ask the one on this host."""
+    said = " ".join(run(command, "--help").stdout.split())
+    assert "without them no gateway is asked" in said
