@@ -52,6 +52,7 @@ COMPILED_MODULES: tuple[str, ...] = (
     "fengling_gateway.dataplane.http1_answer_reader",
     "fengling_gateway.dataplane.http1_upstream",
     "fengling_gateway.dataplane.pool",
+    "fengling_gateway.dataplane.recipients",
     "fengling_gateway.dataplane.record_keeping",
     "fengling_gateway.dataplane.counters",
     "fengling_gateway.dataplane.state",

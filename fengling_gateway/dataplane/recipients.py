@@ -30,6 +30,8 @@ class Recipients:
     def __init__(self, state: PlaneState) -> None:
         self._state = state
         self._wanted: dict[Tell, float] = {}
+        self._of_all: tuple[Tell, ...] = ()
+        self._of_some: tuple[tuple[Tell, float], ...] = ()
 
     def __repr__(self) -> str:
         return f"<Recipients {len(self._wanted)}>"
@@ -53,6 +55,8 @@ class Recipients:
 
     def _settle(self) -> None:
         wanted, state = self._wanted, self._state
+        self._of_all = tuple(tell for tell, slower_than in wanted.items() if slower_than <= ALL)
+        self._of_some = tuple(one for one in wanted.items() if one[1] > ALL)
         state.tells_slower_than = min(wanted.values(), default=NEVER)
         if not wanted:
             state.tell_ended = None
@@ -62,8 +66,11 @@ class Recipients:
             state.tell_ended = self._tell
 
     def _tell(self, one: Ended) -> None:
-        has_failed, seconds = one.error is not None or one.status >= SERVER_ERROR, one.seconds
-        # (A copy: one that is told may have itself removed.)
-        for tell, slower_than in tuple(self._wanted.items()):
-            if has_failed or seconds >= slower_than:
-                tell(one)
+        # (One that is told may have itself removed: there are other tuples then.)
+        for tell in self._of_all:
+            tell(one)
+        if self._of_some:
+            has_failed = one.error is not None or one.status >= SERVER_ERROR
+            for tell, slower_than in self._of_some:
+                if has_failed or one.seconds >= slower_than:
+                    tell(one)

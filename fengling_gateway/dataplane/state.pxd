@@ -29,3 +29,4 @@ cdef class PlaneState:
     cdef long long _next_request
 
     cpdef bytes new_request_id(self)
+    cpdef double wall_now(self) except? -1
