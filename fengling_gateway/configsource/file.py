@@ -138,7 +138,11 @@ class FileSource:
     def _look(self) -> None:
         looked = self._lock.run(self._in_thread, _signature, self._path)
         looked.addCallback(self._compare)
-        looked.addErrback(lambda failure: _log.failure("watching failed", failure=failure))
+        looked.addErrback(
+            lambda failure: _log.failure(
+                "watching failed", failure=failure, log_id="config.watch_failed"
+            )
+        )
         looked.addBoth(lambda _: self._look_again())
 
     def _compare(self, signature: Signature) -> None:
@@ -172,7 +176,12 @@ class FileSource:
             # A wrong number in a confirmation says nothing about the file.
             return failure
         if not failure.check(SourceError):
-            _log.failure("reading {path} failed", failure=failure, path=str(self._path))
+            _log.failure(
+                "reading {path} failed",
+                failure=failure,
+                path=str(self._path),
+                log_id="config.read_failed",
+            )
             failure = Failure(SourceError(f"{self._path}: {failure.getErrorMessage()}"))
         self.state.connected = False
         self.state.last_error = str(failure.value)

@@ -327,7 +327,12 @@ class LastKnownGood:
         try:
             (self._directory / name).unlink(missing_ok=True)
         except OSError as error:
-            _log.warn("can't remove {name}: {error}", name=name, error=str(error))
+            _log.warn(
+                "can't remove {name}: {error}",
+                name=name,
+                error=str(error),
+                log_id="config.file_not_removed",
+            )
 
 
 def _with_parts(meta: dict[str, Any], changes: Iterable[Change]) -> Iterator[bytes]:

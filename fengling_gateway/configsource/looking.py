@@ -108,7 +108,9 @@ class Looking:
         self._running = Deferred.fromCoroutine(self._look(reason))
         self._running.addCallback(lambda _: self._user.look_succeeded())
         self._running.addErrback(self._failed)
-        self._running.addErrback(lambda failure: _log.failure("reload", failure=failure))
+        self._running.addErrback(
+            lambda failure: _log.failure("reload", failure=failure, log_id="config.reload_failed")
+        )
         self._running.addBoth(lambda _: self._ended())
 
     def _ended(self) -> None:
@@ -131,7 +133,7 @@ class Looking:
         if self._stopped:
             return
         if not failure.check(SourceError, TimeoutError):
-            _log.failure("reload: a look failed", failure=failure)
+            _log.failure("reload: a look failed", failure=failure, log_id="config.look_failed")
         error = failure.value
         assert error is not None
         self._user.look_failed(error)

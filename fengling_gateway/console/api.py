@@ -116,6 +116,7 @@ class ConsoleApi:
                 "console: {path} failed (request {request_id})",
                 path=request.path.decode(errors="replace"),
                 request_id=request_id(request),
+                log_id="console.request_failed",
             )
             problem = ProblemError("internal_error")
         elif problem.status >= 500:

@@ -113,7 +113,7 @@ class Console:
         await _ended(parts.fleet.stop)
         await _ended(parts.mirror.stop, *(one.stop for one in (parts.bus,) if one is not None))
         await _ended(parts.store.stop)
-        _log.info("stopped")
+        _log.info("stopped", log_id="console.stopped")
 
     def settings_changed(self, settings: Any) -> None:
         """Take the keys, also where they are the same; all else stays until a restart."""
@@ -164,4 +164,8 @@ async def _ended(*stops: Callable[[], Any]) -> None:
         [maybeDeferred(one) for one in stops], consumeErrors=True
     ):
         if not succeeded:
-            _log.failure("a part of the console did not stop as it should", result)
+            _log.failure(
+                "a part of the console did not stop as it should",
+                result,
+                log_id="console.stop_failed",
+            )

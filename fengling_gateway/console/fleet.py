@@ -238,7 +238,7 @@ class FleetWatch:
             try:
                 told(self.states)
             except Exception:
-                _log.failure("whoever hears of gateways failed")
+                _log.failure("whoever hears of gateways failed", log_id="console.fleet_unheard")
 
 
 def _serves(worker: Mapping[str, Any], position: Position) -> bool:

@@ -287,7 +287,7 @@ class Mirror:
             try:
                 told(applied)
             except Exception:  # (or it would seem that the configuration can't be read)
-                _log.failure("whoever hears of changes failed")
+                _log.failure("whoever hears of changes failed", log_id="console.change_unheard")
 
     def held(self, held: Held | None) -> None:
         """Nothing to do: `is_held` is asked for."""
@@ -332,7 +332,9 @@ class Mirror:
 
     def _compiling_failed(self, failure: Failure) -> None:
         """Show the old one on; the next change has everything compiled anew."""
-        _log.failure("the configuration can't be compiled here", failure)
+        _log.failure(
+            "the configuration can't be compiled here", failure, log_id="console.not_compiled"
+        )
         self._uncompiled.clear()
         self._compiles_to = None
 

@@ -73,7 +73,11 @@ class Inbox:
             try:
                 self._user.message_received(message, payload)
             except Exception:
-                _log.failure("control: {message} was not handled", message=message.name)
+                _log.failure(
+                    "control: {message} was not handled",
+                    message=message.name,
+                    log_id="control.message_failed",
+                )
         self.schedule()
         if not self._queue:
             self.emptied()

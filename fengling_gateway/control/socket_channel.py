@@ -103,7 +103,7 @@ class SocketChannel(Protocol):
             for message, payload in self._decoder.frames():
                 self._inbox.put(message, payload)
         except FrameError as error:
-            _log.error("control: {error}; closing", error=error)
+            _log.error("control: {error}; closing", error=error, log_id="control.broken")
             self.transport.abortConnection()
             return
         self._inbox.deliver_now()

@@ -348,7 +348,7 @@ class Counters:
         pools.is_used = True
         return pools
 
-    def make_room(self, exists: Callable[[str, str], bool]) -> None:
+    def make_room(self, exists: Callable[[str, str], bool]) -> bool:
         """
         Forget pairs that are gone, where others want their places.
 
@@ -357,18 +357,27 @@ class Counters:
 
         Args:
             exists: whether a route names a service; of "", whether there is a service.
+
+        Returns:
+            whether that is all for now: later there may be more, of what is gone and in use yet.
         """
         if not self._folded:
-            return
+            return False
         for key in [key for key in self.routes if key[0] and not exists(*key)]:
             del self.routes[key]
         self._folded = {key for key in self._folded if exists(*key)}
         in_use = {service for _, service in self.routes} | {"", OTHER}
         self._late &= in_use
+        is_all = True
         for service in [one for one in self._services if one not in in_use]:
-            if not exists("", service) and not self._services[service].pools.size:
-                del self._services[service]
-                self._others.pop(service, None)
+            if exists("", service):
+                continue
+            if self._services[service].pools.size:
+                is_all = False
+                continue
+            del self._services[service]
+            self._others.pop(service, None)
+        return is_all
 
     def pairs(self) -> tuple[list[tuple[str, str]], list[RouteCounts]]:
         """Return the pairs that count by themselves, and those of `OTHER`; what each counts by."""

@@ -178,7 +178,11 @@ class AnswerReader(RequestWriter):
             self._part()
         except Exception:
             # Whoever has the connection by now, it is not the one whose answer has ended.
-            _log.failure("{connection} could not be passed on", connection=self)
+            _log.failure(
+                "{connection} could not be passed on",
+                connection=self,
+                log_id="exchange.not_passed_on",
+            )
             self._fail(ForwardError.INTERNAL_ERROR)
         self._tell_end(exchange, NO_PAIRS if decoder is None else decoder.trailers)
 
@@ -187,7 +191,7 @@ class AnswerReader(RequestWriter):
         try:
             exchange.response_ended(trailers)
         except Exception:
-            _log.failure("The end of an answer could not be told")
+            _log.failure("The end of an answer could not be told", log_id="exchange.end_failed")
             exchange.downstream.fault(exchange)
 
     def _fail(self, error: ForwardError) -> None:

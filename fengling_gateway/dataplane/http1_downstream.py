@@ -86,7 +86,11 @@ class DownstreamConnection(RequestReader):
         try:
             self._read(data)
         except Exception:
-            _log.failure("A request on {connection} could not be served", connection=self)
+            _log.failure(
+                "A request on {connection} could not be served",
+                connection=self,
+                log_id="exchange.failed",
+            )
             self._internal_error()
 
     def readConnectionLost(self) -> None:

@@ -130,7 +130,11 @@ class RequestReader(AnswerWriter):
             self._read_heads(raw)
         except Exception:
             # Here, because whoever told of an answer's end has nothing to do with it.
-            _log.failure("A request on {connection} could not be served", connection=self)
+            _log.failure(
+                "A request on {connection} could not be served",
+                connection=self,
+                log_id="exchange.failed",
+            )
             self._internal_error()
 
     def _read_heads(self, data: bytes) -> None:

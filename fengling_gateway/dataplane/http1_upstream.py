@@ -286,7 +286,11 @@ class UpstreamConnection(AnswerReader):
         except HeadError as error:
             self._fail(error.error)
         except Exception:
-            _log.failure("The answer on {connection} could not be relayed", connection=self)
+            _log.failure(
+                "The answer on {connection} could not be relayed",
+                connection=self,
+                log_id="exchange.not_relayed",
+            )
             exchange = self._exchange
             self._fail(ForwardError.INTERNAL_ERROR)
             if exchange is not None:

@@ -160,7 +160,11 @@ class Identities:
             try:
                 exchange.ask_again(True)
             except Exception:
-                _log.failure("{exchange} could not be judged", exchange=exchange)
+                _log.failure(
+                    "{exchange} could not be judged",
+                    exchange=exchange,
+                    log_id="exchange.not_judged",
+                )
                 exchange.downstream.fault(exchange)
 
     def verify(self, proof: bytes, is_key: bool, now: float) -> Principal:

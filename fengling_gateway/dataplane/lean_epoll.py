@@ -71,7 +71,7 @@ def _dispatch(
             else:
                 reactor._doReadOrWrite(selectable, fd, event)
         except Exception as error:
-            _log.failure("{selectable} failed", selectable=selectable)
+            _log.failure("{selectable} failed", selectable=selectable, log_id="reactor.failed")
             reactor._disconnectSelectable(selectable, error, isRead=False)
 
 

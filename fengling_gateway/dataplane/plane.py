@@ -170,9 +170,10 @@ class DataPlane:
     def _make_room(self) -> None:
         """Forget what others want the places of, and what has been told; it is gone by a change."""
         snapshot = self._state.snapshot
-        if snapshot is not self._has_room_by:
+        if snapshot is self._has_room_by:
+            return
+        if self._state.counters.make_room(snapshot.names):
             self._has_room_by = snapshot
-            self._state.counters.make_room(snapshot.names)
 
     def _counted_beside(self) -> dict[str, Any]:
         """Return what others count than the counters; bring those up to date."""
@@ -406,7 +407,12 @@ class DataPlane:
         except Exception as error:
             # Such as a name that can't be verified. Told later, as other failures to
             # connect are: who waits behind this one would else be tried in its midst.
-            _log.error("{connection} can't be opened: {error}", connection=connection, error=error)
+            _log.error(
+                "{connection} can't be opened: {error}",
+                connection=connection,
+                error=error,
+                log_id="accept.not_opened",
+            )
             self._reactor.callLater(0, connection.connect_failed)
             return None
 
@@ -495,7 +501,11 @@ class DataPlane:
             try:
                 connection.break_off(ForwardError.DRAIN_DEADLINE)
             except Exception:
-                _log.failure("{connection} could not be broken off", connection=connection)
+                _log.failure(
+                    "{connection} could not be broken off",
+                    connection=connection,
+                    log_id="connection.not_broken_off",
+                )
 
 
 def _tls_kind(kind: str, state: PlaneState) -> tuple[ClientTls, type[ServerTls]]:

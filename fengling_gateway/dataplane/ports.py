@@ -109,7 +109,9 @@ class FastPort(tcp.Port):
             transport = self.transport(client, protocol, address, self, number, self.reactor)
             protocol.makeConnection(transport)
         except Exception:
-            _log.failure("A client of {port} could not be served", port=self)
+            _log.failure(
+                "A client of {port} could not be served", port=self, log_id="accept.not_served"
+            )
             client.close()
 
     # Running out

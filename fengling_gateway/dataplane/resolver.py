@@ -331,4 +331,4 @@ class Resolver:
             try:
                 told(mine)
             except Exception:
-                _log.failure("{name} was resolved in vain", name=known.name)
+                _log.failure("{name} was resolved in vain", name=known.name, log_id="dns.not_told")

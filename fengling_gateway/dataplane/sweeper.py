@@ -77,5 +77,7 @@ class Sweeper:
             try:
                 item.deadline_passed(now)
             except Exception:
-                _log.failure("A deadline of {item} was not acted upon", item=item)
+                _log.failure(
+                    "A deadline of {item} was not acted upon", item=item, log_id="deadline.failed"
+                )
         self._swept(now)

@@ -481,6 +481,7 @@ class ManagementApi:
             failure=failure,
             path=request.path.decode(),
             request_id=request_id(request),
+            log_id="management.request_failed",
         )
         return _problem(request, ProblemError("internal_error"))
 

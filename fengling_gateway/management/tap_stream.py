@@ -152,7 +152,7 @@ class TapStream:
             self._say(_line({"event": "alive"}))
 
     def _failed(self, failure: Failure) -> None:
-        _log.failure("a tap is ended", failure)
+        _log.failure("a tap is ended", failure, log_id="tap.failed")
         self.over("failed")
 
     def _finish(self) -> None:

@@ -50,7 +50,9 @@ class Counted:
 
     def start(self) -> None:
         self._loop.start(GATHER_SECONDS, now=False).addErrback(
-            lambda failure: _log.failure("counters are gathered no more", failure)
+            lambda failure: _log.failure(
+                "counters are gathered no more", failure, log_id="metrics.not_gathered"
+            )
         )
 
     def stop(self) -> None:

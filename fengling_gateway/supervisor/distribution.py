@@ -126,4 +126,8 @@ class Distribution:
             return
         self.full_deltas += 1
         link.deliver([self._log.full(self._bodies())])
-        _log.debug("supervisor: sent everything to {worker}", worker=link.name)
+        _log.debug(
+            "supervisor: sent everything to {worker}",
+            worker=link.name,
+            log_id="worker.sent_everything",
+        )

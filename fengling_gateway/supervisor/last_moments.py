@@ -40,5 +40,10 @@ class LastMoments:
             moment.cancel()
 
     def _outlived(self, link: WorkerLink) -> None:
-        _log.warn("worker {worker} (pid {pid}) outlived its drain", worker=link.name, pid=link.pid)
+        _log.warn(
+            "worker {worker} (pid {pid}) outlived its drain",
+            worker=link.name,
+            pid=link.pid,
+            log_id="worker.outlived_drain",
+        )
         self._kill(link)

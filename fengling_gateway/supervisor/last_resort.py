@@ -56,7 +56,11 @@ class LastResort:
         self.cancel()
         loading = self._journal.load()
         loading.addCallback(self._loaded)
-        loading.addErrback(lambda failure: _log.failure("last-known-good", failure=failure))
+        loading.addErrback(
+            lambda failure: _log.failure(
+                "last-known-good", failure=failure, log_id="config.file_unread"
+            )
+        )
 
     def _loaded(self, good: tuple[Position, dict[Key, bytes]] | None) -> None:
         if good is not None:
@@ -64,4 +68,7 @@ class LastResort:
                 self._restored(*good)
         elif self._loop.position is None and not self._has_warned:
             self._has_warned = True
-            _log.warn("there is no last-known-good file; waiting for the config source")
+            _log.warn(
+                "there is no last-known-good file; waiting for the config source",
+                log_id="config.no_file",
+            )

@@ -68,7 +68,11 @@ class _WorkerProcess(ProcessProtocol):
         self._exited = exited
         self._streams = {
             1: _Lines(lines),
-            2: _Lines(lambda line: _log.error("{name}: {line}", name=name, line=_text(line))),
+            2: _Lines(
+                lambda line: _log.error(
+                    "{name}: {line}", name=name, line=_text(line), log_id="worker.said"
+                )
+            ),
         }
 
     def connectionMade(self) -> None:

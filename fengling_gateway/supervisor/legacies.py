@@ -32,7 +32,11 @@ class Legacies:
                 legacy.close_sockets_except(sockets.by_listener)
         count = sum(1 for legacy in self._legacies if legacy.sockets)
         if adopted:
-            _log.info("adopted the sockets of {count} workers without a supervisor", count=count)
+            _log.info(
+                "adopted the sockets of {count} workers without a supervisor",
+                count=count,
+                log_id="worker.adopted",
+            )
 
     def retire(self) -> None:
         """Have them drain: ours serve."""

@@ -179,7 +179,12 @@ class PublishedKeys:
             reason, why = error.reason, str(error)
         else:
             reason, why = "internal", "a fault of the gateway's; see its log"
-            _log.failure("issuer {issuer}: fetching failed", issuer=self.id, failure=failure)
+            _log.failure(
+                "issuer {issuer}: fetching failed",
+                issuer=self.id,
+                failure=failure,
+                log_id="issuer.fetch_failed",
+            )
         self.failures[reason] += 1
         if self.failing_since is None:
             self.failing_since = self._wall()
@@ -200,7 +205,12 @@ class PublishedKeys:
     def _ended(self, is_other: Any) -> None:
         self._fetching, self.is_fetching = None, False
         if isinstance(is_other, Failure):
-            _log.failure("issuer {issuer}: what was fetched", issuer=self.id, failure=is_other)
+            _log.failure(
+                "issuer {issuer}: what was fetched",
+                issuer=self.id,
+                failure=is_other,
+                log_id="issuer.not_taken",
+            )
             is_other = False
         if not self._is_stopped:
             self._changed(self, bool(is_other))

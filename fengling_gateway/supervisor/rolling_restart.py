@@ -39,7 +39,9 @@ class RollingRestart:
         self.begun += 1
         self._remaining = iter(self._slots)
         _log.info(
-            "rolling restart begins: {count} workers, one after the other", count=len(self._slots)
+            "rolling restart begins: {count} workers, one after the other",
+            count=len(self._slots),
+            log_id="restart.begun",
         )
         self.proceed()
 
@@ -50,7 +52,7 @@ class RollingRestart:
         slot = next(self._remaining, None)
         if slot is None:
             self._remaining = None
-            _log.info("rolling restart is complete")
+            _log.info("rolling restart is complete", log_id="restart.done")
             if self._again:
                 self._again = False
                 self.begin()
@@ -72,6 +74,7 @@ class RollingRestart:
             _log.error(
                 "rolling restart given up: {reason}; the old workers stay",
                 reason=reason,
+                log_id="restart.given_up",
             )
 
     def stop(self) -> None:

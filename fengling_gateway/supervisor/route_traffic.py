@@ -99,4 +99,4 @@ class RouteTraffic:
 
 def _told(failure: Failure) -> None:
     if not failure.check(CancelledError):
-        _log.failure("what routes have served is not added up", failure)
+        _log.failure("what routes have served is not added up", failure, log_id="traffic.failed")

@@ -229,7 +229,11 @@ class SpanExport:
                 self._drop(len(batch), "stopped")
                 raise
             except Exception:
-                _log.failure("{count} spans could not be sent", count=len(batch))
+                _log.failure(
+                    "{count} spans could not be sent",
+                    count=len(batch),
+                    log_id="tracing.batch_failed",
+                )
                 self._drop(len(batch), "failed")
                 return
             if outcome.status not in RETRY:
@@ -316,7 +320,7 @@ class SpanExport:
 
 def _unless_cancelled(failure: Failure) -> None:
     if not failure.check(CancelledError):
-        _log.failure("spans could not be sent", failure=failure)
+        _log.failure("spans could not be sent", failure=failure, log_id="tracing.failed")
 
 
 def _done() -> Deferred[None]:

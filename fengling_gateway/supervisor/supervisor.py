@@ -230,6 +230,7 @@ class Supervisor:
             node=self.settings.node,
             cluster=self.settings.cluster,
             listeners=", ".join(map(str, self.settings.listeners)),
+            log_id="gateway.started",
         )
         self.counted.start()
         self._legacies.collect(self.settings.runtime_dir, self.sockets)
@@ -257,6 +258,7 @@ class Supervisor:
                 _log.info(
                     "draining: what is under way has {seconds:g} s to end",
                     seconds=self.settings.drain_deadline,
+                    log_id="gateway.draining",
                 )
             self._stopping = Deferred.fromCoroutine(self._stop())
         return self._stopping
@@ -286,7 +288,7 @@ class Supervisor:
             [self.source.stop(), self.bus.stop(), self.journal.stop()], consumeErrors=True
         )
         if self._has_started:
-            _log.info("stopped")
+            _log.info("stopped", log_id="gateway.stopped")
 
     def look(self, reason: str) -> Deferred[None]:
         """Look at the source; see `ReloadLoop.look`."""
@@ -409,7 +411,9 @@ class Supervisor:
             self._legacies.retire()
             count = self.settings.workers
             _log.info(
-                "serving with {workers}", workers=f"{count} worker{'' if count == 1 else 's'}"
+                "serving with {workers}",
+                workers=f"{count} worker{'' if count == 1 else 's'}",
+                log_id="gateway.serving",
             )
         self.propagation.progressed()
         self._telling.soon()

@@ -78,7 +78,9 @@ class SwitchBoard:
             return
         reading = self._reading = self._read()
         reading.addCallbacks(self._found, self._failed)
-        reading.addErrback(lambda failure: _log.failure("switches", failure=failure))
+        reading.addErrback(
+            lambda failure: _log.failure("switches", failure=failure, log_id="switch.failed")
+        )
         reading.addBoth(lambda _: self._ended())
 
     def _ended(self) -> None:

@@ -99,7 +99,7 @@ class Taps:
         try:
             tap.audience.requests(values["requests"], values["left_out"])
         except Exception:
-            _log.failure("tap {number} is ended", number=values["id"])
+            _log.failure("tap {number} is ended", number=values["id"], log_id="tap.failed")
             self._over(values["id"], "failed")
 
     def tell(self, link: WorkerLink) -> None:

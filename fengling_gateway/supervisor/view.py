@@ -564,7 +564,11 @@ class SupervisorView:
         if command.name == "drain" and type(on) is bool:
             self._supervisor.overrides.drain(on, by=command.sender)
         elif command.name == "restart":
-            _log.info("workers are to be replaced, as {by} asks", by=command.sender)
+            _log.info(
+                "workers are to be replaced, as {by} asks",
+                by=command.sender,
+                log_id="restart.asked",
+            )
             self._supervisor.workers.rolling_restart()
 
 

@@ -157,6 +157,7 @@ class Workers:
             worker=link.name,
             pid=link.pid,
             revision=link.served.position.revision if link.served.position else None,
+            log_id="worker.serving",
         )
         if slot.successor is link:
             slot.successor = None
@@ -167,6 +168,7 @@ class Workers:
                     worker=old.name,
                     pid=old.pid,
                     successor=link.pid,
+                    log_id="worker.replaced",
                 )
                 self._drain(old, self._settings.drain_deadline)
             self._restart.proceed()
@@ -189,7 +191,11 @@ class Workers:
         if was is not WorkerState.DRAINING:
             self.deaths += 1
             _log.warn(
-                "worker {worker} (pid {pid}) died: {how}", worker=link.name, pid=link.pid, how=how
+                "worker {worker} (pid {pid}) died: {how}",
+                worker=link.name,
+                pid=link.pid,
+                how=how,
+                log_id="worker.died",
             )
         elif self._stopping is None:
             _log.info(
@@ -197,6 +203,7 @@ class Workers:
                 worker=link.name,
                 pid=link.pid,
                 how=how,
+                log_id="worker.drained",
             )
         if slot.successor is link:
             slot.successor = None
@@ -225,7 +232,10 @@ class Workers:
             slot.current = self._launch(slot)
         except OSError as error:  # no process, no descriptor, no memory: it may pass
             _log.error(
-                "worker w{slot} can't be started: {error}", slot=slot.index, error=str(error)
+                "worker w{slot} can't be started: {error}",
+                slot=slot.index,
+                error=str(error),
+                log_id="worker.not_started",
             )
             self._respawn(slot, 0.0)
 
@@ -236,7 +246,10 @@ class Workers:
         if self._stopping is not None:
             return
         if not self._launcher.can_overlap:
-            _log.warn("the only worker runs in the supervisor's process: nothing to replace")
+            _log.warn(
+                "the only worker runs in the supervisor's process: nothing to replace",
+                log_id="worker.not_replaced",
+            )
             return
         self._restart.begin()
 
@@ -262,11 +275,21 @@ class Workers:
 
     def _stalled(self, link: WorkerLink) -> None:
         link.state = WorkerState.STALLED
-        _log.warn("worker {worker} (pid {pid}) is stalled", worker=link.name, pid=link.pid)
+        _log.warn(
+            "worker {worker} (pid {pid}) is stalled",
+            worker=link.name,
+            pid=link.pid,
+            log_id="worker.stalled",
+        )
         self._assign()
 
     def _hangs(self, link: WorkerLink) -> None:
-        _log.error("worker {worker} (pid {pid}) hangs; killing it", worker=link.name, pid=link.pid)
+        _log.error(
+            "worker {worker} (pid {pid}) hangs; killing it",
+            worker=link.name,
+            pid=link.pid,
+            log_id="worker.killed",
+        )
         self._kill[link]()
 
     def worker_beat(self, link: WorkerLink) -> None:

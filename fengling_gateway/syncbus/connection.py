@@ -161,7 +161,10 @@ class RedisConnection:
         if self.ready and len(self._refusals) < _REFUSALS_LOGGED:
             self._refusals.add(reason)
             self._log.warn(
-                "Redis at {address} refuses: {reason}", address=self._address, reason=reason
+                "Redis at {address} refuses: {reason}",
+                address=self._address,
+                reason=reason,
+                log_id="redis.refused",
             )
 
     async def _keep(self) -> None:
@@ -238,6 +241,7 @@ class RedisConnection:
                 address=self._address,
                 reason=str(error),
                 channel=channel,
+                log_id="redis.not_subscribed",
             )
 
     def _in_time(self, waiting: Deferred[Any], seconds: float, missing: str) -> Deferred[Any]:
@@ -258,6 +262,7 @@ class RedisConnection:
             "connected to Redis at {address} ({purpose})",
             address=self._address,
             purpose=self.purpose,
+            log_id="redis.connected",
         )
         pinging = LoopingCall(self._ping, protocol)
         pinging.clock = self._reactor
@@ -282,6 +287,7 @@ class RedisConnection:
                 address=self._address,
                 purpose=self.purpose,
                 reason=reason,
+                log_id="redis.failed",
             )
         self.last_error = reason
 

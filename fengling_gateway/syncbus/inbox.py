@@ -139,7 +139,9 @@ class Inbox:
         except Exception:
             # A receiver's fault must not cost us the subscription.
             self._counters["receiver_errors"] += 1
-            self._log.failure("a message from the bus could not be acted upon")
+            self._log.failure(
+                "a message from the bus could not be acted upon", log_id="bus.message_failed"
+            )
 
     def _verified(self, message: bytes, kind: _Kind) -> Signed:
         if len(message) > kind.max_bytes:
@@ -194,4 +196,5 @@ class Inbox:
                 "a message on the bus is not believed: {reason} ({dropped} so far)",
                 reason=reason,
                 dropped=self._counters["messages_dropped"],
+                log_id="bus.message_dropped",
             )

@@ -150,7 +150,7 @@ class LimitSync:
         except Exception:
             self._ledger.lose_all()
             self._ledger.failures += 1
-            self._log.failure("limits: telling of what was taken failed")
+            self._log.failure("limits: telling of what was taken failed", log_id="limits.not_told")
         return True
 
     async def _pause(self) -> bool:

@@ -72,7 +72,9 @@ def _start(program: Program, service: ProgramService, reactor: Any, status: _Sta
         status.code = EXIT_BAD_SETTINGS
         reactor.stop()
     except Exception:
-        _log.failure("the {process} could not start", process=program.process)
+        _log.failure(
+            "the {process} could not start", process=program.process, log_id="process.not_started"
+        )
         status.code = 1
         reactor.stop()
 

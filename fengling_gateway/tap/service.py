@@ -105,7 +105,11 @@ class ProgramService(Service):
             settings = reread()
         except SettingsError as error:
             for problem in error.problems:
-                _log.error("settings: {problem}; the old ones stay", problem=str(problem))
+                _log.error(
+                    "settings: {problem}; the old ones stay",
+                    problem=str(problem),
+                    log_id="settings.refused",
+                )
             return
         changed = self._settings.changed_keys(settings)
         if changed:
@@ -119,7 +123,7 @@ class ProgramService(Service):
             )
 
     def _still_stopping(self) -> None:
-        _log.warn("still stopping; only KILL ends it at once")
+        _log.warn("still stopping; only KILL ends it at once", log_id="gateway.still_stopping")
 
     def _reopen_logs(self) -> None:
         _log.info("{outcome}", outcome=self._log.sink.reopen(), log_id="log.reopened")
@@ -158,7 +162,7 @@ class GatewayService(ProgramService):
         self._parts.supervisor.look("hangup")
 
     def _still_stopping(self) -> None:
-        _log.warn("still draining; only KILL ends it at once")
+        _log.warn("still draining; only KILL ends it at once", log_id="gateway.still_draining")
 
     def _restart_workers(self) -> None:
         self._parts.supervisor.workers.rolling_restart()

@@ -150,4 +150,6 @@ def _is_ours(twistd: Mapping[str, Any]) -> bool:
 
 def _log_worker_line(line: bytes) -> None:
     """Pass a line on to a logger that the operator has named."""
-    _log.info("{line}", line=line.decode(errors="backslashreplace").rstrip("\n"))
+    _log.info(
+        "{line}", line=line.decode(errors="backslashreplace").rstrip("\n"), log_id="process.told"
+    )

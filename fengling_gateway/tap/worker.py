@@ -178,6 +178,7 @@ class Process:
         Logger().warn(
             "the supervisor is gone; serving on for {grace} s unless another one takes over",
             grace=grace,
+            log_id="worker.orphaned",
         )
         self._reactor.callLater(grace, self._drain)
 

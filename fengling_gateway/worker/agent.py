@@ -164,7 +164,7 @@ class WorkerAgent:
             self._begin(configuration)
         except Exception:
             # Without them it would be silent until somebody takes it for dead.
-            _log.failure("worker: the settings can't be used")
+            _log.failure("worker: the settings can't be used", log_id="worker.settings_failed")
             self._done()
 
     def _begin(self, configuration: dict[str, Any]) -> None:
@@ -291,7 +291,7 @@ class WorkerAgent:
             answer = _ANSWERS[values["ask"]](self, values)
             self._send(Message.ANSWER, {"id": number, "answer": answer})
         except Exception as error:
-            _log.failure("worker: {ask} failed", ask=values["ask"])
+            _log.failure("worker: {ask} failed", ask=values["ask"], log_id="worker.answer_failed")
             self._send(Message.ANSWER, {"id": number, "error": f"{type(error).__name__}: {error}"})
 
     def _explain(self, values: dict[str, Any]) -> Any:
@@ -458,7 +458,7 @@ class WorkerAgent:
         return found
 
     def _log_failure(self, failure: Failure, what: str) -> None:
-        _log.failure("worker: {what} failed", what=what, failure=failure)
+        _log.failure("worker: {what} failed", what=what, failure=failure, log_id="worker.failed")
 
 
 _ON_MESSAGE: Final[dict[Message, Callable[[WorkerAgent, dict[str, Any]], None]]] = {

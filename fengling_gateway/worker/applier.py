@@ -127,7 +127,11 @@ class Applier:
         """Go on with what is served: a fault of ours must not end the conversation."""
         assert self._head is not None, "a part of a delta that had not begun"
         self._builder = None
-        _log.failure("worker: revision {revision} failed", revision=self._head.after.revision)
+        _log.failure(
+            "worker: revision {revision} failed",
+            revision=self._head.after.revision,
+            log_id="worker.revision_failed",
+        )
 
     def end(self) -> Applied:
         """Swap the snapshot if the delta led where it said; every step has been taken."""
@@ -157,11 +161,18 @@ class Applier:
             self.snapshot = builder.finish()
         except HashMismatch as error:
             _log.error(
-                "worker: revision {revision} {error}", revision=head.after.revision, error=error
+                "worker: revision {revision} {error}",
+                revision=head.after.revision,
+                error=error,
+                log_id="worker.revision_refused",
             )
             return Outcome.OUT_OF_PLACE
         except Exception:
-            _log.failure("worker: revision {revision} failed", revision=head.after.revision)
+            _log.failure(
+                "worker: revision {revision} failed",
+                revision=head.after.revision,
+                log_id="worker.revision_failed",
+            )
             return Outcome.OUT_OF_PLACE
         return Outcome.APPLIED
 

@@ -48,7 +48,11 @@ class _Offer(Protocol):
                 socket.send_fds(handle, [said], descriptors[start:][:MAX_DESCRIPTORS])
                 said = b"."
         except OSError as error:  # gone meanwhile; what it has said may still be there to read
-            _log.info("handoff: the sockets were not taken: {error}", error=str(error))
+            _log.info(
+                "handoff: the sockets were not taken: {error}",
+                error=str(error),
+                log_id="handoff.not_taken",
+            )
 
     def dataReceived(self, data: bytes) -> None:
         if data.strip() == b"drain":
@@ -97,7 +101,12 @@ def listen_for_successor(
         address, _ = _address(path)
         return reactor.listenUNIX(address, factory, mode=0o600)
     except Exception as error:
-        _log.warn("worker: no handoff socket at {path}: {error}", path=path, error=error)
+        _log.warn(
+            "worker: no handoff socket at {path}: {error}",
+            path=path,
+            error=error,
+            log_id="handoff.no_socket",
+        )
         return None
 
 
@@ -106,7 +115,12 @@ def withdraw_offer(runtime_dir: Path, pid: int) -> None:
     try:
         offer_path(runtime_dir, pid).unlink(missing_ok=True)
     except OSError as error:  # the next start finds that nobody listens there
-        _log.info("handoff: the offer of {pid} stays: {error}", pid=pid, error=str(error))
+        _log.info(
+            "handoff: the offer of {pid} stays: {error}",
+            pid=pid,
+            error=str(error),
+            log_id="handoff.offer_stays",
+        )
 
 
 class Legacy:
@@ -124,7 +138,12 @@ class Legacy:
         try:
             self._connection.sendall(b"drain\n")
         except OSError as error:
-            _log.info("handoff: {path} is gone: {error}", path=self._path, error=str(error))
+            _log.info(
+                "handoff: {path} is gone: {error}",
+                path=self._path,
+                error=str(error),
+                log_id="handoff.gone",
+            )
         finally:
             self._connection.close()
 
@@ -154,7 +173,9 @@ def collect_legacies(runtime_dir: Path) -> Iterator[Legacy]:
             path.unlink(missing_ok=True)
         except OSError as error:
             connection.close()
-            _log.warn("handoff: {path}: {error}", path=path, error=str(error))
+            _log.warn(
+                "handoff: {path}: {error}", path=path, error=str(error), log_id="handoff.failed"
+            )
         else:
             yield Legacy(connection, path, _take_offer(connection, path))
 
@@ -195,7 +216,12 @@ def _take_offer(connection: socket.socket, path: Path) -> dict[str, list[socket.
                 raise ValueError(f"{len(descriptors)} of {sum(slots.values())} sockets came")
             descriptors += more
     except Exception as error:
-        _log.warn("handoff: no sockets from {path}: {error}", path=path, error=str(error))
+        _log.warn(
+            "handoff: no sockets from {path}: {error}",
+            path=path,
+            error=str(error),
+            log_id="handoff.no_sockets",
+        )
         for descriptor in descriptors:
             os.close(descriptor)
         return {}
