@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from fengling_gateway.console.call import Answer, Call
@@ -31,12 +31,21 @@ class Summary:
 
     Args:
         health: None where this console does not probe.
+        wall: seconds since the epoch.
     """
 
-    def __init__(self, *, mirror: Mirror, fleet: FleetWatch, health: Health | None) -> None:
+    def __init__(
+        self,
+        *,
+        mirror: Mirror,
+        fleet: FleetWatch,
+        health: Health | None,
+        wall: Callable[[], float],
+    ) -> None:
         self._mirror = mirror
         self._fleet = fleet
         self._health = health
+        self._wall = wall
 
     def summary(self, call: Call) -> Answer:
         call.access.require_all_tenants()
@@ -50,7 +59,7 @@ class Summary:
         convergence = None if position is None else self._fleet.convergence(position).shown()
         live = [state for state in self._fleet.states.values() if state.get("live")]
         switches = _switched_off(live)
-        deserted = deserted_services(mirror.snapshot, frozenset(switches))
+        deserted = deserted_services(mirror.snapshot, frozenset(switches), now=self._wall())
         value = {
             "position": None if position is None else position._asdict(),
             "just_changed": mirror.just_changed,
