@@ -55,14 +55,14 @@ class Summary:
     def value(self) -> dict[str, Any]:
         """Return it as JSON."""
         mirror = self._mirror
-        position, held = mirror.position, mirror.is_held
+        position, settled, held = mirror.position, mirror.settled, mirror.is_held
         convergence = None if position is None else self._fleet.convergence(position).shown()
         live = [state for state in self._fleet.states.values() if state.get("live")]
         switches = _switched_off(live)
         deserted = deserted_services(mirror.snapshot, frozenset(switches), now=self._wall())
         value = {
             "position": None if position is None else position._asdict(),
-            "just_changed": mirror.just_changed,
+            "late": [] if settled is None else self._fleet.convergence(settled).shown()["behind"],
             "listening": mirror.listening,
             "problem": mirror.problem,
             "held": None if held is None else held.describe(),

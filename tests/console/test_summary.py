@@ -37,7 +37,7 @@ class Mirror:
     def __init__(self) -> None:
         self.position: Position | None = Position("e", 8, "t")
         self.problem = ""
-        self.just_changed = False
+        self.settled: Position | None = Position("e", 7, "s")
         self.listening = True
         self.is_held: Held | None = None
         self.config = Config()
