@@ -19,6 +19,7 @@ from fengling_gateway.cli.target import NamedConsole, console_options
 from fengling_gateway.observability.plain import plain
 
 _MOODS: Final = {"good": "green", "wait": "", "warn": "yellow", "bad": "red"}
+_WRONG: Final = ("warn", "bad")
 _COLUMNS: Final = (
     *("NODE", "STATE", "REVISION", "LAG\nMS", "REQ/S", "ERR/S", "P50\nMS", "P99\nMS"),
     *("CONNS", "IN\nFLIGHT", "UP"),
@@ -54,7 +55,7 @@ def top_command(console: NamedConsole, once: bool, seconds: float, output: str) 
     if once or not out.is_terminal:
         seen = _seen(console)
         out.print(_screen(seen, out.width))
-        if seen["summary"]["sentences"][0]["mood"] == "bad":
+        if seen["summary"]["sentences"][0]["mood"] in _WRONG:
             answer_no()
         return
     try:
