@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from fengling_gateway.embedded import guard
+from fengling_gateway.embedded.ports import keep_to_share
 
 pytest_plugins = ["tests.support.servers"]
 
@@ -22,6 +23,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("here", deadline=None, max_examples=60, derandomize=True)
 settings.register_profile("all", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("FENGLING_HYPOTHESIS", "here"))
+
+# One of several processes that run the suite together (scripts/test): "gw0", "gw1"…
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    keep_to_share(int(worker[2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -160,7 +160,8 @@ def apply_command(
 def _read(
     files: tuple[str, ...], ownership: Ownership
 ) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
-    wanted, places = read_files(files)
+    # (Nothing may be what is left of a file that was cut off, and pruning by it deletes all.)
+    wanted, places = read_files(files, may_be_empty=not ownership.prune)
     others = sum(not has_labels(row, ownership.selector) for row in wanted.values())
     if others:
         note(

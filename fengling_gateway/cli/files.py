@@ -13,9 +13,14 @@ from fengling_gateway.configsource.reading import SourceError
 from fengling_gateway.model.entity import Key
 
 
-def read_files(paths: Iterable[str]) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
+def read_files(
+    paths: Iterable[str], *, may_be_empty: bool = True
+) -> tuple[dict[Key, dict[str, Any]], dict[Key, str]]:
     """
     Return the entities of all files, and where each one is; ``-`` is stdin.
+
+    Args:
+        may_be_empty: whether a file may say nothing at all, not even ``{}``.
 
     Raises:
         CommandError: a file can't be used, or an entity is in two files.
@@ -24,7 +29,7 @@ def read_files(paths: Iterable[str]) -> tuple[dict[Key, dict[str, Any]], dict[Ke
     places: dict[Key, str] = {}
     for path in paths:
         try:
-            entities = parse_entities(_content(path))
+            entities = parse_entities(_content(path), may_be_empty=may_be_empty)
         except FileError as error:
             raise CommandError(f"{path}: {'; '.join(error.problems[:10])}") from error
         except SourceError as error:

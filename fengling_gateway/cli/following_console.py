@@ -91,9 +91,10 @@ class ConsoleFollower(Following):
     def _new_ones(self) -> Iterator[Happened]:
         found, known = self._after(self._newest)
         if known is not None and self._is_another(known):
+            newest = found[0] if found else known
             self._held.clear()
-            self._advance(found[0])
-            yield Happened("reset", found[0])
+            self._advance(newest)
+            yield Happened("reset", newest)
             return
         for revision in reversed(found):
             yield self._tell(revision, self._changes(revision))

@@ -25,6 +25,7 @@ from fengling_gateway.cli.top_routes import (
 from fengling_gateway.observability.plain import plain
 
 _MOODS: Final = {"good": "green", "wait": "", "warn": "yellow", "bad": "red"}
+_WRONG: Final = ("warn", "bad")
 _COLUMNS: Final = (
     *("NODE", "STATE", "REVISION", "LAG\nMS", "REQ/S", "ERR/S", "P50\nMS", "P99\nMS"),
     *("CONNS", "IN\nFLIGHT", "UP"),
@@ -102,7 +103,7 @@ class _All:
         return _screen(seen, width, lost)
 
     def is_wrong(self, seen: Mapping[str, Any]) -> bool:
-        return bool(seen["summary"]["sentences"][0]["mood"] == "bad")
+        return seen["summary"]["sentences"][0]["mood"] in _WRONG
 
 
 class _Routes:

@@ -23,6 +23,7 @@ from fengling_gateway.balancing.upstream_networks import UpstreamNetworks
 from fengling_gateway.configsource.judging import SLICE_SECONDS, judge
 from fengling_gateway.configsource.reading import ConfigSource, Held, Reading, RevisionInfo
 from fengling_gateway.configsource.reload import ReloadLoop, ReloadSettings
+from fengling_gateway.console.settling import Settling
 from fengling_gateway.model.delta import Change, Delta, Position
 from fengling_gateway.model.effective import EffectiveConfig, Rejection, StagedResult
 from fengling_gateway.model.entity import Key, add_hash, entity_hash, subtract_hash
@@ -37,9 +38,6 @@ COMPILED_AT_ONCE: Final = 200
 
 LINT_SECONDS: Final = 0.5
 """How long to look for other routes that become odd: somebody is waiting."""
-
-CHANGE_SECONDS: Final = 1.0
-"""Workers serve nearly every change much sooner."""
 
 TRIAL_SECONDS: Final = 20.0
 """After which nothing is tried out anew, where the configuration has changed meanwhile."""
@@ -115,7 +113,7 @@ class Mirror:
         self._compiles_to: int | None = 0
         self._told: list[Callable[[Applied], None]] = []
         self._stopped = False
-        self._changed_at = float("-inf")
+        self._settling = Settling()
         self.snapshot = Snapshot.empty()
         self.problem = ""
 
@@ -141,9 +139,9 @@ class Mirror:
         return self._loop.is_judged
 
     @property
-    def just_changed(self) -> bool:
-        """Whether the newest change may be on its way to workers yet."""
-        return self._clock.seconds() - self._changed_at < CHANGE_SECONDS
+    def settled(self) -> Position | None:
+        """What workers should serve by now, newer changes being on their way; None: nothing yet."""
+        return self._settling.settled(self._clock.seconds())
 
     @property
     def listening(self) -> bool:
@@ -267,7 +265,7 @@ class Mirror:
 
     def delta_read(self, delta: Delta, reading: Reading, result: StagedResult) -> None:
         is_first = delta.before is None
-        self._changed_at = self._clock.seconds()
+        self._settling.changed(delta.after, self._clock.seconds())
         if not delta.is_full and delta.hash_before != self._compiles_to:
             delta = self._whole(delta.after)
         self._compiles_to = delta.hash_after

@@ -64,15 +64,15 @@ def _behind(summary: Summary) -> Iterator[Sentence]:
     convergence = summary["convergence"]
     if convergence is None or summary["fleet_problem"] or not summary["nodes"]["live"]:
         return
-    behind = convergence["behind"]
-    if behind and summary["just_changed"]:
+    late = summary["late"]
+    if late:
+        count = f"{len(late)} of {_counted(convergence['workers'], 'worker')}"
+        verb = "does" if len(late) == 1 else "do"
+        text = f"{count} {verb} not serve revision {_revision(summary)}: {_some(late)}"
+        yield Sentence("bad", text, "fleet")
+    elif convergence["behind"]:
         served = f"{convergence['served']} of {_counted(convergence['workers'], 'worker')}"
         yield Sentence("wait", f"Revision {_revision(summary)} is on its way: {served} serve it")
-    elif behind:
-        count = f"{len(behind)} of {_counted(convergence['workers'], 'worker')}"
-        verb = "does" if len(behind) == 1 else "do"
-        text = f"{count} {verb} not serve revision {_revision(summary)}: {_some(behind)}"
-        yield Sentence("bad", text, "fleet")
     elif not convergence["served"] and len(summary["pinned"]) < summary["nodes"]["live"]:
         # (Workers that are pinned serve, and are not waited for.)
         but = " but those that are pinned" if summary["pinned"] else ""

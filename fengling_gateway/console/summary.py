@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from fengling_gateway.console.call import Answer, Call
@@ -31,12 +31,21 @@ class Summary:
 
     Args:
         health: None where this console does not probe.
+        wall: seconds since the epoch.
     """
 
-    def __init__(self, *, mirror: Mirror, fleet: FleetWatch, health: Health | None) -> None:
+    def __init__(
+        self,
+        *,
+        mirror: Mirror,
+        fleet: FleetWatch,
+        health: Health | None,
+        wall: Callable[[], float],
+    ) -> None:
         self._mirror = mirror
         self._fleet = fleet
         self._health = health
+        self._wall = wall
 
     def summary(self, call: Call) -> Answer:
         call.access.require_all_tenants()
@@ -46,14 +55,14 @@ class Summary:
     def value(self) -> dict[str, Any]:
         """Return it as JSON."""
         mirror = self._mirror
-        position, held = mirror.position, mirror.is_held
+        position, settled, held = mirror.position, mirror.settled, mirror.is_held
         convergence = None if position is None else self._fleet.convergence(position).shown()
         live = [state for state in self._fleet.states.values() if state.get("live")]
         switches = _switched_off(live)
-        deserted = deserted_services(mirror.snapshot, frozenset(switches))
+        deserted = deserted_services(mirror.snapshot, frozenset(switches), now=self._wall())
         value = {
             "position": None if position is None else position._asdict(),
-            "just_changed": mirror.just_changed,
+            "late": [] if settled is None else self._fleet.convergence(settled).shown()["behind"],
             "listening": mirror.listening,
             "problem": mirror.problem,
             "held": None if held is None else held.describe(),

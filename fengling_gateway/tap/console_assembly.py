@@ -105,7 +105,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             tell=lambda beat: None if bus is None else bus.publish_prober(beat.term, beat.holder),
         )
         heard.append(health)
-    summary = Summary(mirror=mirror, fleet=fleet, health=health)
+    summary = Summary(mirror=mirror, fleet=fleet, health=health, wall=time.time)
     editor = Editor(store=store, mirror=mirror)
     committing = Committing(mirror=mirror, fleet=fleet)
     tokens = LocalTokens(TokenRing(settings.management.token_keys), _kept(mirror))

@@ -226,6 +226,28 @@ def test_what_is_typed_while_it_is_saved_stays(page: Page, place: Place) -> None
     wait_until(lambda: place.console.api("GET", "/routes/slow")["path"] == "/slow/{id}")
 
 
+def test_what_is_typed_while_a_save_fails_is_tried_out(page: Page, place: Place) -> None:
+    """It is not what was refused."""
+    place.console.api("POST", "/routes", {"id": "fails", "path": "/fails", "service_id": "hello"})
+    go(page, place, "/routes/fails")
+    saves: list[Any] = []
+
+    def hold(route: Any) -> None:
+        saves.append(route)
+
+    page.route("**/routes/fails?wait=all*", hold, times=1)
+    page.get_by_label("Priority").fill("4")
+    page.get_by_text("nothing odd about it").wait_for()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Saving…").wait_for()
+    page.get_by_label("Priority").fill("5")
+    wait_until(lambda: page.wait_for_timeout(10) or saves)
+    saves[0].fulfill(status=503, json={"title": "Not now", "code": "source_unavailable"})
+    page.get_by_text("nothing odd about it").wait_for()
+    page.get_by_role("button", name="Save").click()
+    wait_until(lambda: place.console.api("GET", "/routes/fails")["priority"] == 5)
+
+
 def test_somebody_types_where_they_are_led(page: Page, place: Place) -> None:
     """What is typed on a page for something new is its id, and no row of shortcuts."""
     go(page, place, "/routes")

@@ -179,6 +179,18 @@ class TestApply:
         assert sql("SELECT id FROM fengling.service ORDER BY id") == [("by-hand",), ("orders",)]
         assert run("apply", str(file), "--prune").exit_code == 2
 
+    @pytest.mark.parametrize("command", ["apply", "diff"])
+    def test_nothing_is_pruned_by_a_file_that_says_nothing(
+        self, run: Run, file: Path, sql: Any, command: str
+    ) -> None:
+        """It may be what is left of one; without ``--prune`` it only says nothing."""
+        run("apply", str(file), "--managed-by", "git:a")
+        arguments = (command, "-", "--managed-by", "git:a")
+        refused = run(*arguments, "--prune", stdin="# routes\n")
+        assert (refused.exit_code, "-: must have sections" in refused.stderr) == (2, True)
+        assert len(sql("SELECT id FROM fengling.service")) == 2
+        assert run(*arguments, stdin="# routes\n").exit_code == 0
+
     def test_what_others_manage_is_left_alone(self, run: Run, file: Path, sql: Any) -> None:
         """Until it is taken over explicitly."""
         run("apply", str(file), "--managed-by", "git:a")

@@ -124,6 +124,21 @@ def test_database_that_was_set_back_and_went_on_is_told(console: PlayedConsole) 
     assert told(console, 2) == [("reset", 4), ("revision", 5)]
 
 
+def test_database_that_is_set_back_while_it_is_read_is_told(console: PlayedConsole) -> None:
+    """There was a newer revision a moment ago, and is none after the one that both have."""
+    usual = console.get
+
+    def get(path: str, **query: Any) -> Any:
+        if path == "revisions" and query["limit"] > 1:
+            console.log.pop(3, None)
+            console.write(2, at=9)
+        return usual(path, **query)
+
+    console.get = get  # type: ignore[method-assign]
+    console.story = [lambda: console.write(3)]
+    assert told(console, 1) == [("reset", 2)]
+
+
 def test_what_was_held_and_is_forgotten_ends_nothing(console: PlayedConsole) -> None:
     """The log may be shortened meanwhile; what is confirmed is told."""
 

@@ -134,7 +134,7 @@ def test_once_is_a_table_and_its_status_says_if_something_is_wrong(
     run: Run, console: StubGateway
 ) -> None:
     """1 for what is bad; what is only odd is 0. Without a terminal it is once, too."""
-    for mood, status in {"good": 0, "warn": 0, "bad": 1}.items():
+    for mood, status in {"good": 0, "wait": 0, "warn": 1, "bad": 1}.items():
         console.answers[SUMMARY] = (200, summary(mood, "a sentence"))
         for words in (("top", "--once"), ("top",)):
             result = run(*words)

@@ -16,6 +16,8 @@ from fengling_gateway.routing.snapshot import CompileContext, Snapshot
 
 SERVICE = ("service", {"id": "s"})
 ROUTE = ("route", {"id": "r", "path": "/r", "service_id": "s"})
+NOW = 1_800_000_000.0
+BEFORE, AFTER = "2026-11-22T10:00:00Z", "2030-01-01T00:00:00Z"
 
 
 def instance(name: str, **fields: Any) -> tuple[str, dict[str, Any]]:
@@ -42,12 +44,13 @@ def snapshot(*rows: tuple[str, dict[str, Any]]) -> Snapshot:
         [SERVICE, ROUTE, instance("a", state="drain"), instance("b", state="maintenance")],
         [SERVICE, ROUTE, instance("a", weight=0)],
         [SERVICE, ("route", {"id": "r", "path": "/r", "split": {"s": 1}})],
+        [SERVICE, ("route", {**ROUTE[1], "valid_from": BEFORE, "valid_to": AFTER})],
     ],
 )
 def test_service_without_instances_for_its_requests_is_named(
     rows: list[tuple[str, dict[str, Any]]],
 ) -> None:
-    assert list(deserted_services(snapshot(*rows), ())) == ["s"]
+    assert list(deserted_services(snapshot(*rows), (), now=NOW)) == ["s"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,8 @@ def test_service_without_instances_for_its_requests_is_named(
         [SERVICE],
         [SERVICE, ROUTE, instance("a"), instance("b", state="drain")],
         [SERVICE, ("route", {**ROUTE[1], "enabled": False})],
+        [SERVICE, ("route", {**ROUTE[1], "valid_from": AFTER})],
+        [SERVICE, ("route", {**ROUTE[1], "valid_to": BEFORE})],
         [("service", {"id": "s", "enabled": False}), ROUTE],
         [
             SERVICE,
@@ -68,18 +73,19 @@ def test_service_without_instances_for_its_requests_is_named(
 def test_what_gets_no_request_or_has_somebody_is_not(
     rows: list[tuple[str, dict[str, Any]]],
 ) -> None:
-    """Disabled by somebody, without a route, or with no share of one."""
-    assert list(deserted_services(snapshot(*rows), ())) == []
+    """Disabled by somebody, without a route that is valid now, or with no share of one."""
+    assert list(deserted_services(snapshot(*rows), (), now=NOW)) == []
 
 
 def test_unhealthy_instances_are_asked_all_the_same() -> None:
     """If there are no others."""
     health = ("instance_health", {"id": "a", "health": "unhealthy"})
-    assert list(deserted_services(snapshot(SERVICE, ROUTE, instance("a"), health), ())) == []
+    found = snapshot(SERVICE, ROUTE, instance("a"), health)
+    assert list(deserted_services(found, (), now=NOW)) == []
 
 
 def test_what_is_switched_off_counts() -> None:
     """An instance as drained, a route as disabled."""
     found = snapshot(SERVICE, ROUTE, instance("a"))
-    assert list(deserted_services(found, {"instance/a"})) == ["s"]
-    assert list(deserted_services(found, {"instance/a", "route/r"})) == []
+    assert list(deserted_services(found, {"instance/a"}, now=NOW)) == ["s"]
+    assert list(deserted_services(found, {"instance/a", "route/r"}, now=NOW)) == []

@@ -21,6 +21,7 @@ from fengling_gateway.console.mirror import (
     Trial,
     UnsteadyError,
 )
+from fengling_gateway.console.settling import CHANGE_SECONDS
 from fengling_gateway.model.entity import Key
 from tests.configsource.test_reload import ScriptedSource, at, rejected, route
 
@@ -118,6 +119,16 @@ class MirrorTests(SynchronousTestCase):
 
 
 class KnowingTests(MirrorTests):
+    def test_workers_have_their_time_for_what_is_read(self) -> None:
+        """Until it has passed, only what was there before is what they should serve."""
+        self.serve(1, route(1))
+        self.assertIsNone(self.mirror.settled)
+        self.clock.advance(CHANGE_SECONDS)
+        self.change(2, route(2))
+        self.assertEqual(self.mirror.settled, at(1))
+        self.clock.advance(CHANGE_SECONDS)
+        self.assertEqual(self.mirror.settled, at(2))
+
     def test_what_is_read_is_known_and_told(self) -> None:
         """First all of it, then what changes; with what is wrong with it."""
         self.assertFalse(self.mirror.is_judged)

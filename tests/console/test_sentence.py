@@ -19,7 +19,7 @@ def sentence(summary: dict[str, Any]) -> Sentence:
 def summary(**different: Any) -> dict[str, Any]:
     return {
         "position": {"revision": 8},
-        "just_changed": False,
+        "late": [],
         "problem": "",
         "fleet_problem": "",
         "nodes": {"live": 1, "known": 1},
@@ -85,7 +85,7 @@ UNHEALTHY = {"healthy": 2, "unhealthy": 1, "unknown": 0, "named": ["orders-1"]}
             "history",
         ),
         (
-            {"convergence": BEHIND},
+            {"convergence": BEHIND, "late": ["n1/w1"]},
             "bad",
             "1 of 2 workers does not serve revision 8: n1/w1",
             "fleet",
@@ -133,10 +133,17 @@ def test_first_of_them_is_where_to_look(different: dict[str, Any], target: str) 
 
 def test_change_is_on_its_way_for_a_moment() -> None:
     """Which is nothing to be alarmed by; and what is wrong beside it comes first."""
-    found = sentences(summary(convergence=BEHIND, just_changed=True))
+    found = sentences(summary(convergence=BEHIND))
     assert found == [("wait", "Revision 8 is on its way: 1 of 2 workers serve it", "", "")]
-    found = sentences(summary(convergence=BEHIND, just_changed=True, draining=["n1"]))
+    found = sentences(summary(convergence=BEHIND, draining=["n1"]))
     assert [one.mood for one in found] == ["warn", "wait"]
+
+
+def test_who_is_late_is_not_hidden_by_newer_changes() -> None:
+    """Those are on their way to others, too."""
+    both = {"served": 0, "workers": 2, "behind": ["n1/w1", "n1/w2"]}
+    found = sentence(summary(convergence=both, late=["n1/w1"]))
+    assert (found.mood, found.text) == ("bad", "1 of 2 workers does not serve revision 8: n1/w1")
 
 
 def test_nothing_is_said_of_probes_where_this_console_does_not_probe() -> None:
@@ -165,7 +172,7 @@ WORST_FIRST: list[tuple[dict[str, Any], str]] = [
     ({"problem": "no answer"}, "can't be read"),
     ({"nodes": {"live": 0, "known": 0}}, "No gateway has told"),
     ({"held": "held: revision 9 removes 3 of 3 routes"}, "Held: revision 9"),
-    ({"convergence": BEHIND}, "does not serve revision 8"),
+    ({"convergence": BEHIND, "late": ["n1/w1"]}, "does not serve revision 8"),
     ({"convergence": {"served": 0, "workers": 0, "behind": []}}, "No worker serves"),
     ({"health": UNHEALTHY}, "is unhealthy"),
     ({"rejected": {"count": 1, "named": ["route a"]}}, "1 entity is rejected"),
@@ -204,7 +211,7 @@ def test_of_many_some_are_named() -> None:
         "500 of 501 instances are unhealthy: a, b, c and 497 more"
     )
     behind = {"served": 1, "workers": 3, "behind": ["n1/w1", "n2"]}
-    assert sentence(summary(convergence=behind)).text == (
+    assert sentence(summary(convergence=behind, late=behind["behind"])).text == (
         "2 of 3 workers do not serve revision 8: n1/w1, n2"
     )
 

@@ -37,7 +37,7 @@ class Mirror:
     def __init__(self) -> None:
         self.position: Position | None = Position("e", 8, "t")
         self.problem = ""
-        self.just_changed = False
+        self.settled: Position | None = Position("e", 7, "s")
         self.listening = True
         self.is_held: Held | None = None
         self.config = Config()
@@ -62,7 +62,7 @@ class Everything:
         self.nodes.states = {"n1": STATE | {"switches": []}}
         self.fleet = FleetWatch(clock=Clock(), nodes=self.nodes)
         mirror: Any = self.mirror
-        self.summary = Summary(mirror=mirror, fleet=self.fleet, health=health)
+        self.summary = Summary(mirror=mirror, fleet=self.fleet, health=health, wall=lambda: 0.0)
 
     def value(self) -> dict[str, Any]:
         self.fleet.start()

@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 
 from fengling_gateway.embedded.owned import OwnedProcess, StartError, environment, scratch_directory
-from fengling_gateway.embedded.ports import free_port
+from fengling_gateway.embedded.ports import free_port, keep_to_share
 from fengling_gateway.embedded.postgres import UNPRIVILEGED_USER, PostgresServer
 from fengling_gateway.embedded.postgres_programs import VERSIONS, can_reach, copied_programs
 from fengling_gateway.embedded.valkey import ValkeyServer
@@ -191,6 +191,20 @@ class PortsTests:
         """A gateway asks for two before it listens on either."""
         ports = [free_port() for _ in range(900)]
         assert len(set(ports)) == len(ports)
+
+    def test_free_ports_of_two_shares_are_never_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever runs the suite beside us gives others; also of more than there are shares."""
+        monkeypatch.setattr("fengling_gateway.embedded.ports._range", [0, 0])
+        given = []
+        for number in (0, 1, 2):
+            keep_to_share(number, 3)
+            given.append({free_port() for _ in range(300)})
+        assert given[0].isdisjoint(given[1])
+        assert given[2].isdisjoint(given[0] | given[1])
+        keep_to_share(99, 100)
+        assert 20_000 <= free_port() <= 32_000
 
 
 class FixtureTests:

@@ -1,4 +1,4 @@
-"""scripts/test: which coverage is enough."""
+"""scripts/test: which coverage is enough, and what several processes run together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ done
 """
 
 
-class CoverageTests:
+class ScriptTests:
     """With a Python that only plays."""
 
     @pytest.fixture(autouse=True)
@@ -64,3 +64,22 @@ class CoverageTests:
         """Nor does a run that does not measure."""
         assert self.run("--coverage", "tests/model", pure=1, everything=1)[0] == 0
         assert self.run(pure=1, everything=1)[0] == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "are_several"),
+        [
+            ((), True),
+            (("-x", "--durations=10"), True),
+            (("tests/model",), False),
+            (("-n", "0"), False),
+            (("--pdb",), False),
+            (("--all",), False),
+            (("--coverage",), False),
+        ],
+    )
+    def test_whole_suite_is_run_by_several_processes(
+        self, arguments: tuple[str, ...], are_several: bool
+    ) -> None:
+        """Unless it is asked otherwise, wants the machine for itself, or is measured."""
+        said = self.run(*arguments, pure=100, everything=100)[1]
+        assert ("-n logical" in said) is are_several

@@ -125,13 +125,17 @@ export class Editing {
     this.sent = { fields: this.fields, comment: this.comment };
     this.changed();
     try {
-      return await this.#send({ wait: "all", timeout: "5s", comment: this.comment, force, take_over: takeOver });
+      const answer = await this.#send({ wait: "all", timeout: "5s", comment: this.comment, force, take_over: takeOver });
+      this.error = null;
+      return answer;
     } catch (error) {
       this.error = error;
       throw error;
     } finally {
       this.isSaving = this.isChecking = false;
-      this.changed();
+      // (What has been typed meanwhile is not what was refused.)
+      if (this.error && this.fields !== this.sent?.fields) this.checkSoon();
+      else this.changed();
     }
   }
 
