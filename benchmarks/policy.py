@@ -199,7 +199,7 @@ def format_rows(rows: Iterable[report.Row]) -> str:
             row["name"],
             report.number(row["added_cpu_us_per_request"], 2),
             _range(row),
-            report.number(row.get("limit_us"), 0),
+            f"{row['limit_us']:g}" if "limit_us" in row else "-",
             report.number(row["plain_cpu_us_per_request"], 1),
             f"{row['added_share']:.1%}",
             str(row["rounds"]),

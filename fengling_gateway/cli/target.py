@@ -58,15 +58,20 @@ def context_option(command: F) -> F:
     )(command)
 
 
+def token_file_option(command: F) -> F:
+    """Add where the token of an API is."""
+    return click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
+    )(command)
+
+
 def management_options(command: F) -> F:
     """Add what names a management API; the command gets ``api``."""
     options = (
         click.option("--management", metavar="URL", help=MANAGEMENT_HELP),
-        click.option(
-            "--token-file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
-        ),
+        token_file_option,
         context_option,
     )
     return collect(command, options, "api", _management_api)
@@ -83,11 +88,7 @@ def console_options(command: F) -> F:
     """Add what names a console; the command gets it as ``console``."""
     options = (
         click.option("--console", metavar="URL", help=CONSOLE_HELP),
-        click.option(
-            "--token-file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
-        ),
+        token_file_option,
         context_option,
     )
     return collect(command, options, "console", _console)
@@ -105,11 +106,7 @@ def watched_options(command: F) -> F:
     options = (
         click.option("--console", metavar="URL", help=CONSOLE_HELP),
         click.option("--management", metavar="URL", help=MANAGEMENT_HELP),
-        click.option(
-            "--token-file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
-        ),
+        token_file_option,
         context_option,
     )
     return collect(command, options, "watched", _watched)

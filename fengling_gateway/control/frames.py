@@ -24,6 +24,13 @@ The largest honest ones are answers about 100,000 routes: counters of some 60
 bytes each, or 250 where ids are as long as they may be.
 """
 
+MAX_BACKLOG: Final = 16
+"""
+Messages that the supervisor has not taken: with more, a worker does not tell what may be left out.
+
+It counts that instead.
+"""
+
 MAX_SPANS: Final = 64
 """In one message: some 32 KiB, so that the reactor of a supervisor reads one in a moment."""
 

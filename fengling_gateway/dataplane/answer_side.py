@@ -257,16 +257,17 @@ class AnswerSide(RequestSide):
                 self._received,
                 self._sent,
             )
-        if plane.tell_ended is not None and (
+        is_wanted = plane.tell_ended is not None and (
             error is not None or status >= 500 or seconds >= plane.tells_slower_than
-        ):
-            plane.tell_ended(self._ended(status, seconds, error))
+        )
+        if not is_wanted and self._traced is None:
+            return
+        ended = self._ended(status, seconds, error)
+        if is_wanted:
+            plane.tell_ended(ended)  # type: ignore[misc]
         if self._traced is not None:
             plane.tracing.exchange_ended(
-                self._ended(status, seconds, error),
-                self._traced,
-                route_path=self._route_path,
-                forwarded=self._forwarded(),
+                ended, self._traced, route_path=self._route_path, forwarded=self._forwarded()
             )
 
     def _ended(self, status: int, seconds: float, error: ForwardError | None) -> Ended:

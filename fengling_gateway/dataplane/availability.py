@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from fengling_gateway.balancing.service import Service
-from fengling_gateway.dataplane.counters import OTHER
+from fengling_gateway.observability.places import OTHER
 from fengling_gateway.routing.snapshot import Snapshot
 
 SERVICES_AT_ONCE: Final = 100

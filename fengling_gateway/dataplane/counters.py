@@ -17,6 +17,7 @@ from math import ceil
 from typing import Any, Final
 
 from fengling_gateway.http.forward_error import ForwardError
+from fengling_gateway.observability.places import MAX_PAIRS, OTHER, PAIRS_PER_SERVICE
 
 LATENCY_BOUNDS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -29,15 +30,6 @@ SIZE_BOUNDS: Final = tuple(float(1 << bits) for bits in range(8, 28, 2))
 
 HISTOGRAMS: Final = ("latency", "first_byte", "received", "sent")
 """Those of a service, as they are told."""
-
-OTHER: Final = "other"
-"""Stands for the routes, and for the services, that have no place of their own."""
-
-MAX_PAIRS: Final = 2000
-"""Pairs with a place of their own, unless the host's settings say otherwise."""
-
-PAIRS_PER_SERVICE: Final = 12
-"""The histograms of a service are as long as many pairs: there may be a twelfth as many."""
 
 MAX_FOLDED: Final = 10_000
 """Pairs without a place of their own that are told apart, to say how many there are."""

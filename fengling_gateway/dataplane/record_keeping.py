@@ -1,4 +1,4 @@
-"""Who is told of exchanges that have ended: the access log."""
+"""The access log: lines of exchanges that have ended, which a thread of its own writes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
 
 BLOCK_BYTES: Final = 128 * 1024
 """
-What is handed over at once, unless less was said in a moment: some 600 lines.
+What is handed over at once, unless less was said in a moment: some 300 lines.
 
-Whoever wakes a thread gives it the interpreter, and gets it back when that thread waits for the
-file: for each some 30 lines that would be half of what a line costs.
+Whoever wakes a thread gives it the interpreter, and on a busy machine the processor to somebody
+else: for every 80 lines, that doubled what a line costs.
 """
 
 Write = Callable[[bytes, int], None]

@@ -10,15 +10,13 @@ from prometheus_client.core import Metric
 
 from fengling_gateway.observability import metrics
 from fengling_gateway.observability.families import by_label, parts
+from fengling_gateway.observability.places import OTHER
 
 Values = Mapping[str, Any]
 Workers = Mapping[str, Values]
 
 MAX_SERVICES: Final = 200
 """With series of their own, of which each has six: each worker names fewer, mostly the same ones."""
-
-OTHER: Final = "other"
-"""Stands for services that have none, as workers call them, too."""
 
 
 def connection_metrics(workers: Workers) -> Iterator[Metric]:

@@ -9,16 +9,13 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from fengling_gateway.control.frames import MAX_RECORDS, Message
+from fengling_gateway.control.frames import MAX_BACKLOG, MAX_RECORDS, Message
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.records.notable import kind_of
 from fengling_gateway.records.plain import to_json
 from fengling_gateway.records.redaction import Redaction
 
 WAIT_SECONDS: Final = 1.0
-
-MAX_BACKLOG: Final = 16
-"""Messages that the supervisor has not taken; with more, it is told of no records."""
 
 BURST_SECONDS: Final = 10
 """So many seconds' worth may come at once, after as long without any."""

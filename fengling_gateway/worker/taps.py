@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from fengling_gateway.control.frames import MAX_TAPPED, Message
+from fengling_gateway.control.frames import MAX_BACKLOG, MAX_TAPPED, Message
 from fengling_gateway.dataplane.recipients import ALL, Recipients
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.records.plain import to_json
@@ -23,9 +23,6 @@ Requests that are told, of each tap: more than anybody reads.
 
 Each costs some 15 µs to tell, so eight taps that take everything cost 2.5 % of a core.
 """
-
-MAX_BACKLOG: Final = 16
-"""Messages that the supervisor has not taken; with more, it is told of no requests."""
 
 Send = Callable[[Message, dict[str, Any]], None]
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from fengling_gateway.control.frames import MAX_SPANS, Message
+from fengling_gateway.control.frames import MAX_BACKLOG, MAX_SPANS, Message
 from fengling_gateway.http.redacting import names_to_redact
 from fengling_gateway.records.ended import Ended
 from fengling_gateway.tracing.of_exchange import recorded_of
@@ -16,9 +16,6 @@ from fengling_gateway.tracing.sampling import Sampler, Traced
 from fengling_gateway.tracing.spans import Recorded, Span, spans_of
 
 WAIT_SECONDS: Final = 1.0
-
-MAX_BACKLOG: Final = 16
-"""Messages that the supervisor has not taken; with more, it is not told of spans."""
 
 
 class WorkerTracing:
