@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from fengling_gateway.model.entity import Key
@@ -46,6 +46,10 @@ class Wants:
         """How many are yet to be written."""
         return len(self._unwritten)
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether an entity is yet to be written."""
+        return key in self._unwritten
+
     def put(self, key: Key, row: Row | None, origin: str) -> None:
         """Want an entity to be so; None: gone."""
         before = self.rows.get(key)
@@ -62,11 +66,6 @@ class Wants:
         self.refused.pop(key, None)
         self._unwritten[key] = origin or self._unwritten.get(key, "")
         self._woken()
-
-    def look_at_all(self, known: Iterable[Key]) -> None:
-        """Have everything compared that is wanted, or was once."""
-        for key in (*known, *self.rows):
-            self.look_at(key)
 
     def take(self, most: int) -> dict[Key, Want]:
         """
@@ -86,15 +85,6 @@ class Wants:
         """Leave an entity as it is until it is wanted otherwise, or looked at again."""
         self.refused[key] = why
         self._unwritten.pop(key, None)
-
-    def unwritten(self, kinds: Iterable[str]) -> dict[Key, Want]:
-        """Return what is yet to be written of some kinds, and stays so."""
-        wanted = frozenset(kinds)
-        return {
-            key: self._want(key, origin)
-            for key, origin in self._unwritten.items()
-            if key.kind in wanted
-        }
 
     def _want(self, key: Key, origin: str) -> Want:
         return self.rows.get(key) or Want(None, origin)

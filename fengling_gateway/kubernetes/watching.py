@@ -74,9 +74,7 @@ class ClusterWatch:
     ) -> None:
         self._synced = synced
         self._is_synced = False
-        self._parts = [
-            _Part(one, tuple(namespaces), reflect, self._listed) for one in watched
-        ]
+        self._parts = [_Part(one, tuple(namespaces), reflect, self._listed) for one in watched]
 
     def __repr__(self) -> str:
         return f"<ClusterWatch of {len(self._parts)}{'' if self._is_synced else ', not synced'}>"

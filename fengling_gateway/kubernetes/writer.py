@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from fengling_gateway.configsource.postgres_connection import problem
 from fengling_gateway.editing.transaction import BusyError, ConflictError
-from fengling_gateway.election.seats import TermOverError
+from fengling_gateway.election.seat import TermOverError
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.writing import RefusedError, Written
 from fengling_gateway.model.entity import Key
@@ -83,32 +83,34 @@ class Writer:
         self._backoff = FIRST_BACKOFF_SECONDS
         self._most = MAX_BATCH
         self._idle: list[Deferred[None]] = []
-        self.wants = Wants(self._plan)
+        self._wants: Wants | None = None
         self.counts = WriterCounts()
         self.problem: str | None = None
 
     def __repr__(self) -> str:
-        return f"<Writer of {len(self.wants)}{', writing' if self._is_writing else ''}>"
+        return f"<Writer of {len(self)}{', writing' if self._is_writing else ''}>"
+
+    def __len__(self) -> int:
+        """How many entities are yet to be written."""
+        return 0 if self._wants is None else len(self._wants)
 
     @property
     def is_idle(self) -> bool:
         """Whether all is written that can be."""
-        return not self._is_writing and (self._term is None or not len(self.wants))
+        return not self._is_writing and not len(self)
 
-    def begin(self, term: int) -> None:
-        """Write, in a term."""
-        self._term = term
-        self._not_before = float("-inf")
-        self._plan()
+    def begin(self, term: int, wants: Wants) -> None:
+        """Write what is wanted, in a term."""
+        self._term, self._wants = term, wants
+        self.wake()
 
     def end(self) -> None:
-        """Write nothing more, and forget what is wanted: that was this term's."""
-        self._term = None
+        """Write nothing more."""
+        self._term = self._wants = None
         for call in (self._call, self._again):
             if call is not None:
                 call.cancel()
         self._call = self._again = None
-        self.wants = Wants(self._plan)
         self._tell_idle()
 
     def when_idle(self) -> Deferred[None]:
@@ -119,20 +121,19 @@ class Writer:
         self._idle.append(idle)
         return idle
 
-    def _plan(self) -> None:
-        if self._term is None or self._is_writing or self._call is not None or not len(self.wants):
+    def wake(self) -> None:
+        """Write what there is to be written, if that may be now; else soon."""
+        if self._is_writing or self._call is not None or not len(self):
             return
         delay = max(0.0, self._not_before - self._clock.seconds())
         self._call = self._clock.callLater(delay, self._write)
 
     def _write(self) -> None:
         self._call = None
-        term = self._term
+        term, wants = self._term, self._wants
         assert term is not None, "or the call would have been cancelled"
-        batch = self.wants.take(self._most)
-        if not batch:
-            self._tell_idle()
-            return
+        assert wants is not None, "as there is a term"
+        batch = wants.take(self._most)
         began = self._clock.seconds()
         self._is_writing = True
         asked = self._write_batch(term, batch)
@@ -156,13 +157,14 @@ class Writer:
         if written.revision is not None:
             self.counts.revisions += 1
             self._not_before = began + BATCH_SECONDS
-        if term != self._term:
+        wants = self._wants
+        if term != self._term or wants is None:
             self._tell_idle()
             return
         for key, why in written.refused.items():
             # (What has changed meanwhile is tried again anyway.)
-            if self.wants.rows.get(key, Want(None, "")).row == batch[key].row:
-                self._refuse(key, why)
+            if key not in wants:
+                self._refuse(wants, key, why)
         self._told(batch, written)
         self._go_on()
 
@@ -171,7 +173,8 @@ class Writer:
         self.counts.failures += 1
         error = failure.value
         assert error is not None, "or nothing would have failed"
-        if term != self._term:
+        wants = self._wants
+        if term != self._term or wants is None:
             self._tell_idle()
             return
         if isinstance(error, TermOverError):
@@ -180,15 +183,15 @@ class Writer:
         if isinstance(error, ConflictError):
             # Somebody wrote the same in between: what there is now is looked at at once.
             self.counts.conflicts += 1
-            self.wants.give_back(batch)
+            wants.give_back(batch)
             self._wait(0.02)
             return
         if isinstance(error, RefusedError) and len(batch) == 1:
             [key] = batch
-            self._refuse(key, problem(error))
+            self._refuse(wants, key, problem(error))
             self._go_on()
             return
-        self.wants.give_back(batch)
+        wants.give_back(batch)
         if isinstance(error, RefusedError):
             # One of them is to blame: smaller and smaller batches, until it is alone.
             self._most = max(1, len(batch) // 2)
@@ -208,22 +211,23 @@ class Writer:
             )
         self.problem = reason
 
-    def _refuse(self, key: Key, why: str) -> None:
-        self.wants.refuse(key, why)
+    def _refuse(self, wants: Wants, key: Key, why: str) -> None:
+        wants.refuse(key, why)
         if self._again is None:
             self._again = self._clock.callLater(REFUSED_AGAIN_SECONDS, self._try_again)
 
     def _try_again(self) -> None:
         self._again = None
-        for key in list(self.wants.refused):
-            self.wants.look_at(key)
+        assert self._wants is not None, "or the call would have been cancelled"
+        for key in list(self._wants.refused):
+            self._wants.look_at(key)
 
     def _wait(self, seconds: float) -> None:
         self._not_before = self._clock.seconds() + seconds * self._rng.uniform(0.5, 1.0)
         self._go_on()
 
     def _go_on(self) -> None:
-        self._plan()
+        self.wake()
         self._tell_idle()
 
     def _tell_idle(self) -> None:
