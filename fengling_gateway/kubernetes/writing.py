@@ -89,16 +89,19 @@ class _Found:
 
 def _read(connection: Any, batch: Mapping[Key, Want]) -> _Found:
     """Read the entities of a batch, and the services that they need, as of one moment."""
-    services = {_service_of(key, want.row) for key, want in batch.items()} - {None}
+    services = {Key("service", one) for want in batch.values() for one in services_of(want.row)}
     with snapshot(connection):
-        rows = read_some(connection, {*batch, *(one for one in services if one is not None)})
+        rows = read_some(connection, services | batch.keys())
         said = {key: one.fields for key, one in table.read_said(connection, batch).items()}
     return _Found(rows, said)
 
 
-def _service_of(key: Key, row: Mapping[str, Any] | None) -> Key | None:
-    name = None if row is None else row.get("service_id")
-    return Key("service", name) if key.kind in ("instance", "route") and name else None
+def services_of(row: Mapping[str, Any] | None) -> set[str]:
+    """Return the services that an instance or a route needs."""
+    if row is None:
+        return set()
+    named = row.get("service_id")
+    return {*(row.get("split") or ()), *([named] if named else ())}
 
 
 def _without_service(merged: Mapping[Key, Merged], found: _Found) -> dict[Key, str]:
@@ -113,9 +116,9 @@ def _without_service(merged: Mapping[Key, Merged], found: _Found) -> dict[Key, s
     for key, one in merged.items():
         if one.change is None or one.change.action == "delete":
             continue
-        service = _service_of(key, one.change.values)
-        if service is not None and service not in made and service not in there:
-            refused[key] = f"{service} is not there"
+        needed = {Key("service", name) for name in services_of(one.change.values)}
+        if missing := sorted(needed - made - there):
+            refused[key] = f"{missing[0]} is not there"
     return refused
 
 
