@@ -1,8 +1,9 @@
-"""The seat of who follows the cluster."""
+"""Who watches Kubernetes: what the election of consoles is about, as far as the cluster is concerned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -16,13 +17,17 @@ _log = Logger()
 
 class DiscoverySeat:
     """
+    A `fengling_gateway.election.seat.Seat`: watching Kubernetes.
+
     Args:
-        status: what is told with each heartbeat, as JSON; called on the candidate's thread.
+        status: returns how it gets on, as JSON, for whoever asks another console; called on the
+            candidate's thread with each heartbeat, so it must only return what is there. None: as
+            it was.
     """
 
-    name = "discovery"
+    name: Final = "kubernetes"
 
-    def __init__(self, status: Callable[[], str]) -> None:
+    def __init__(self, status: Callable[[], str | None] = lambda: None) -> None:
         self._status = status
 
     def try_lock(self, connection: Connection) -> bool:
@@ -38,12 +43,16 @@ class DiscoverySeat:
         return table.beat(connection, term, self._status())
 
     def log_elected(self, term: int) -> None:
-        _log.info("following the cluster, in term {term}", term=term, log_id="kubernetes.elected")
+        _log.info("watching Kubernetes, in term {term}", term=term, log_id="kubernetes.elected")
 
     def log_lost(self, *, was_elected: bool, reason: str) -> None:
         _log.warn(
-            "not following the cluster{told}: {reason}",
+            "not watching Kubernetes{told}: {reason}",
             told=" any more" if was_elected else "",
             reason=reason,
             log_id="kubernetes.lost",
         )
+
+
+SEAT: Final = DiscoverySeat()
+"""Of who has nothing to say about itself."""
