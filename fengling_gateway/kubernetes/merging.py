@@ -24,6 +24,16 @@ MANAGED_BY: Final = "kubernetes"
 _OWNER: Final = Owner(managed_by=MANAGED_BY)
 _ALWAYS: Final = frozenset(("id", "labels", "managed_by"))
 
+_THE_CLUSTERS: Final = {
+    "instance": frozenset(("service_id", "address", "zone")),
+    "route": frozenset(("service_id", "split", "redirect", "respond")),
+    "service": frozenset[str](),
+}
+"""
+Fields that nobody else can know: who goes back to an older revision must not send requests to
+addresses that are somebody else's by now.
+"""
+
 
 class Merged(NamedTuple):
     """
@@ -81,9 +91,10 @@ def _fields(
     there = plain_fields(key, current)
     usual = plain_fields(key, now) if said.keys() - now.keys() else {}
     fields = {}
+    theirs = _THE_CLUSTERS[key.kind]
     for name in {**said, **now}:
-        wish = now.get(name, usual.get(name))
-        fields[name] = merged_value(said.get(name), wish, there.get(name), is_new=name not in said)
+        wish, is_new = now.get(name, usual.get(name)), name not in said or name in theirs
+        fields[name] = merged_value(said.get(name), wish, there.get(name), is_new=is_new)
     return fields
 
 
