@@ -48,7 +48,8 @@ def answer_plan(
     """Return the status, headers and body of a route that answers by itself."""
     pairs: list[Pair]
     if isinstance(plan, RedirectPlan):
-        location = plan.location.fill(head.host_header or b"", head.path, head.query)
+        path = head.path if plan.edit_path is None else plan.edit_path.apply(head.path)
+        location = plan.location.fill(head.host_header or b"", path, head.query, head.host)
         pairs, body = [(b"Location", location)], b""
     else:
         pairs, body = list(plan.headers), plan.body

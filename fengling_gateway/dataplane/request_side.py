@@ -128,7 +128,7 @@ class RequestSide(ExchangeBase):
 
     def _host_upstream(self) -> bytes:
         """Return what the Host header says to the instance."""
-        mode = self._service.host_header
+        mode = self._plan.host_header or self._service.host_header
         if mode:
             return mode
         if mode == HOST_OF_INSTANCE or self.head.host_header is None:

@@ -24,6 +24,7 @@ UNTOUCHABLE: Final = HOP_BY_HOP | {
 }
 """Names no edit may touch: where a message ends and to whom it goes is not up for configuration."""
 
+_PLACES: Final = re.compile(r"(\{path\}|\{query\}|\{host\}|\{hostname\})")
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -157,6 +158,30 @@ class PathEdit:
         return f"<PathEdit strip={self.strip!r} prefix={self.prefix!r}>"
 
 
+class PathReplacement:
+    """Replaces the path of a request target; the query stays."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+
+    def apply(self, target: bytes) -> bytes:
+        """Return the edited `target`: a raw path, with or without its query."""
+        _, mark, query = target.partition(b"?")
+        return self.path + mark + query
+
+    def __repr__(self) -> str:
+        return f"<PathReplacement {self.path!r}>"
+
+
+def compile_path(policy: Mapping[str, Any] | None) -> PathEdit | PathReplacement | None:
+    """Compile a ``path`` policy; None where it changes nothing."""
+    if policy and policy.get("replace"):
+        return PathReplacement(policy["replace"].encode())
+    return PathEdit.compile(policy)
+
+
 _NO_PATH: Final = (b"", b"?")
 """How what is left after stripping begins where no path is left of it."""
 
@@ -168,21 +193,20 @@ def _rooted(prefix: str | None) -> bytes:
 
 class LocationTemplate:
     """
-    The Location of a redirect, with the places ``{path}``, ``{query}`` and ``{host}``.
+    The Location of a redirect, with places for what the request has.
 
-    ``{query}`` stands for the query with its "?", or for nothing.
+    ``{query}`` stands for the query with its "?", or for nothing; ``{host}`` for the Host header,
+    ``{hostname}`` for that without a port.
     """
 
     __slots__ = ("_is_path", "_parts")
 
     def __init__(self, template: str) -> None:
-        self._parts = tuple(
-            part.encode() for part in re.split(r"(\{path\}|\{query\}|\{host\})", template) if part
-        )
+        self._parts = tuple(part.encode() for part in _PLACES.split(template) if part)
         # A template of two slashes means the host that follows.
         self._is_path = self._parts[:1] == (b"{path}",) or bool(re.match(r"/(?!/)", template))
 
-    def fill(self, host: bytes, path: bytes, query: bytes) -> bytes:
+    def fill(self, host: bytes, path: bytes, query: bytes, hostname: bytes = b"") -> bytes:
         """
         Return the Location for a request.
 
@@ -191,11 +215,13 @@ class LocationTemplate:
 
         Args:
             query: without its "?"; empty where there is none.
+            hostname: an address of IPv6 without its brackets.
         """
         places = {
             b"{path}": path,
             b"{query}": b"?" + query if query else b"",
             b"{host}": host,
+            b"{hostname}": b"[%b]" % hostname if b":" in hostname else hostname,
         }
         location = b"".join([places.get(part, part) for part in self._parts])
         return b"/" + location.lstrip(b"/\\") if self._is_path else location

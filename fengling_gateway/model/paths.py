@@ -27,7 +27,7 @@ _LITERAL: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()+,;=:@-]|%[0-9A-Fa-f]{2})*"
 _PARAMETER: Final = re.compile(r"\{(?:\*\*)?([A-Za-z_][A-Za-z0-9_]{0,49})\}")
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?")
 _ENCODED_DOTS: Final = re.compile(r"(?:\.|%2[Ee]){1,2}")
-_PLACEHOLDER: Final = re.compile(r"\{(?:path|query|host)\}")
+_PLACEHOLDER: Final = re.compile(r"\{(?:path|query|host|hostname)\}")
 _LOCATION_TEXT: Final = re.compile(r"[!#-;=?-\[\]_a-z{}~]{1,2000}")
 _LOCATION: Final = re.compile(
     r"(?:https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?|/(?![/\\]).*)"
@@ -155,9 +155,20 @@ def plain_path(value: Any, report: Report) -> Any:
     return path
 
 
+def whole_path(value: Any, report: Report) -> Any:
+    """A literal path, which may be ``/`` alone or have one at its end."""
+    if type(value) is not str:
+        wrong_type(value, "a path like /api/", report)
+        return None
+    if value == "/":
+        return value
+    path = plain_path(value, report)
+    return path + "/" if path and value.endswith("/") else path
+
+
 def location(value: Any, report: Report) -> Any:
     """
-    Where a redirect leads: a URL or a path, with {path}, {query} and {host}.
+    Where a redirect leads: a URL or a path, with {path}, {query}, {host} and {hostname}.
 
     What a client sent must not decide the host: ``{path}`` and ``/{path}`` could
     send it to ``//anywhere``, and are refused.
@@ -169,10 +180,12 @@ def location(value: Any, report: Report) -> Any:
     elif "{" in (rest := _PLACEHOLDER.sub("", value)) or "}" in rest:
         report.add(
             "bad_location",
-            f"must have no placeholder but {{path}}, {{query}} and {{host}}, not {shown(value)}",
+            "must have no placeholder but {path}, {query}, {host} and {hostname}, "
+            f"not {shown(value)}",
         )
     else:
-        example = value.replace("{host}", "h").replace("{path}", "/p").replace("{query}", "?q")
+        example = value.replace("{host}", "h").replace("{hostname}", "h")
+        example = example.replace("{path}", "/p").replace("{query}", "?q")
         if value.startswith("{") or not _LOCATION.fullmatch(example):
             report.add(
                 "bad_location",

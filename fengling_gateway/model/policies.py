@@ -34,9 +34,10 @@ from fengling_gateway.model.names import (
     edited_request_header,
     edited_response_header,
     header_value,
+    literal_host,
     upgrade_protocol,
 )
-from fengling_gateway.model.paths import plain_path
+from fengling_gateway.model.paths import plain_path, whole_path
 from fengling_gateway.model.problems import Report
 from fengling_gateway.model.times import duration
 
@@ -58,6 +59,7 @@ connect_timeout: Final = duration(MIN_TIMEOUT, MAX_CONNECT_TIMEOUT)
 _path_fields: Final = Record(
     Field("strip", or_null(plain_path), None),
     Field("prefix", or_null(plain_path), None),
+    Field("replace", or_null(whole_path), None),
     Field("encoded_slashes", boolean, False),
 )
 
@@ -65,8 +67,14 @@ _path_fields: Final = Record(
 def _path(value: Any, report: Report) -> Any:
     before = len(report.found)
     edit = _path_fields(value, report)
-    if len(report.found) == before and not any(edit.values()):
-        report.add("empty", "must have strip, prefix or encoded_slashes")
+    if len(report.found) == before:
+        if not any(edit.values()):
+            report.add("empty", "must have strip, prefix, replace or encoded_slashes")
+        elif edit["replace"] and (edit["strip"] or edit["prefix"]):
+            report.add("conflict", "must not have strip or prefix beside replace")
+    # (Bodies of before it came have no such key, and stay as they are.)
+    if edit.get("replace") is None:
+        edit.pop("replace", None)
     return edit
 
 
@@ -111,6 +119,7 @@ POLICIES: Final[dict[str, Check]] = {
     "concurrency": or_null(concurrency),
     "cors": or_null(cors),
     "ejection": or_null(ejection),
+    "host_header": or_null(Record(Field("value", literal_host))),
     "limits": or_null(Record(Field("max_request_body", or_null(integer(0, MAX_BODY_LIMIT))))),
     "path": or_null(_path),
     "rate_limit": or_null(rate_limit),

@@ -33,13 +33,16 @@ from fengling_gateway.model.names import (
     slug,
     token,
 )
-from fengling_gateway.model.paths import location, route_path
+from fengling_gateway.model.paths import location, plain_path, route_path
 from fengling_gateway.model.policies import MAX_EDITS, policies
 from fengling_gateway.model.problems import Report
 from fengling_gateway.model.times import beginning, ending
 
 MAX_CONDITIONS: Final = 50
 MAX_SPLIT: Final = 100
+MAX_COUNTS_AS: Final = 2**53 - 1
+"""The largest whole number that everybody who reads JSON has."""
+
 TARGETS: Final = ("service_id", "split", "redirect", "respond")
 
 _PRIORITY: Final = 2**31
@@ -84,6 +87,7 @@ _match_fields: Final = Record(
     Field("cookies", list_of(_condition(token), MAX_CONDITIONS), []),
     Field("client_ip", list_of(network, MAX_HOSTS, as_set=True), []),
     Field("listeners", list_of(slug, MAX_CONDITIONS, as_set=True), []),
+    Field("counts_as", optional(integer(0, MAX_COUNTS_AS)), None),
     Field("claims", unsupported("matching on claims"), None),
 )
 
@@ -93,6 +97,9 @@ def _match(value: Any, report: Report) -> Any:
         return NO_MATCH
     match = _match_fields(value, report)
     match.pop("claims", None)
+    # (Bodies of before it came have no such key, and stay as they are.)
+    if match.get("counts_as") is None:
+        match.pop("counts_as", None)
     return match
 
 
@@ -110,14 +117,32 @@ def _split(value: Any, report: Report) -> Any:
     return weights
 
 
+_redirected_path: Final = Record(
+    Field("strip", optional(plain_path), None),
+    Field("prefix", optional(plain_path), None),
+)
+
+
+def _path_of_redirect(value: Any, report: Report) -> Any:
+    before = len(report.found)
+    edit = _redirected_path(value, report)
+    if len(report.found) == before and not any(edit.values()):
+        report.add("empty", "must have strip or prefix")
+    return edit
+
+
 _redirect: Final = Record(
     Field("status", integer(301, 308), 302),
     Field("location", location),
+    Field("path", optional(_path_of_redirect), None),
 )
 
 
 def _redirect_with_status(value: Any, report: Report) -> Any:
     redirect = _redirect(value, report)
+    # (Bodies of before it came have no such key, and stay as they are.)
+    if redirect.get("path") is None:
+        redirect.pop("path", None)
     if redirect.get("status") in {304, 305, 306}:
         before = len(report.found)
         report.add("not_allowed", "must be one of 301, 302, 303, 307, 308")

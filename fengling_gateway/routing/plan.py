@@ -13,7 +13,13 @@ from typing import Any, Final
 
 from fengling_gateway.balancing.split import Split
 from fengling_gateway.http.headers import Pair
-from fengling_gateway.http.transforms import NO_EDITS, HeaderEdits, LocationTemplate, PathEdit
+from fengling_gateway.http.transforms import (
+    NO_EDITS,
+    HeaderEdits,
+    LocationTemplate,
+    PathEdit,
+    compile_path,
+)
 from fengling_gateway.model.ejection import DEFAULT_EJECTION
 from fengling_gateway.model.names import NEVER_UPGRADED
 from fengling_gateway.routing.guards import (
@@ -65,6 +71,7 @@ class ForwardPlan:
         connect_timeout, first_byte_timeout, idle_timeout: seconds that override
             the service's; None = as the service says.
         guards: what is asked of a request first; None for nothing.
+        host_header: what the Host header says upstream; None = as the service says.
         takes_preflights: whether it is for the guards to answer those of browsers.
         takes_encoded_slashes: whether ``%2F`` may stand in the path; it passes as it is.
         total_timeout: seconds for the whole exchange; None = unlimited. It does
@@ -81,6 +88,7 @@ class ForwardPlan:
         "connect_timeout",
         "first_byte_timeout",
         "guards",
+        "host_header",
         "idle_timeout",
         "max_request_body",
         "request_headers",
@@ -109,11 +117,12 @@ class ForwardPlan:
         self.split: Split | None = None
         self.branches: dict[str, ForwardPlan] | None = None
         path = policies.get("path") or NO_POLICIES
-        self.rewrite_path = PathEdit.compile(path)
+        self.rewrite_path = compile_path(path)
         self.takes_encoded_slashes: bool = path.get("encoded_slashes") or False
         self.request_headers = edits(policies.get("request_headers")).sparing(identity)
         self.response_headers = edits(response_edits(policies))
         self.guards = guards
+        self.host_header = _host_header(policies.get("host_header"))
         self.takes_preflights = takes_preflights(guards)
         self.connect_timeout = _seconds(timeouts.get("connect"))
         self.first_byte_timeout = _seconds(timeouts.get("first_byte"))
@@ -145,9 +154,16 @@ class ForwardPlan:
 
 
 class RedirectPlan:
-    """Answer with a redirect."""
+    """Answer with a redirect; ``edit_path`` is what becomes of the path before, or None."""
 
-    __slots__ = ("guards", "location", "response_headers", "status", "takes_preflights")
+    __slots__ = (
+        "edit_path",
+        "guards",
+        "location",
+        "response_headers",
+        "status",
+        "takes_preflights",
+    )
     takes_encoded_slashes = False
     max_request_body = None
     split = None
@@ -157,6 +173,7 @@ class RedirectPlan:
     ) -> None:
         self.status: int = redirect["status"]
         self.location = LocationTemplate(redirect["location"])
+        self.edit_path = PathEdit.compile(redirect.get("path"))
         self.response_headers = response_headers
         self.guards = guards
         self.takes_preflights = takes_preflights(guards)
@@ -322,6 +339,10 @@ def _is_passed_on(protocol: bytes) -> bool:
     """Whether it is a protocol as HTTP writes them, and none of those that never pass."""
     match = _PROTOCOL.fullmatch(protocol)
     return match is not None and match[1] not in _NEVER
+
+
+def _host_header(policy: Mapping[str, Any] | None) -> bytes | None:
+    return policy["value"].encode() if policy else None
 
 
 def _seconds(value: float | None) -> float | None:

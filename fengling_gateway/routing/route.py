@@ -28,6 +28,7 @@ class Route:
     __slots__ = (
         "asks",
         "conditions",
+        "counts_as",
         "enabled",
         "hosts",
         "id",
@@ -51,10 +52,11 @@ class Route:
         self.path: str = body["path"]
         self.methods = _methods(tuple(body["methods"])) if body["methods"] else None
         self.conditions = conditions
+        self.counts_as: int | None = body["match"].get("counts_as")
         self.valid_from: float | None = body["valid_from"]
         self.valid_to: float | None = body["valid_to"]
         self.plan = plan
-        self.asks = self.methods is not None or self.condition_count > 0
+        self.asks = self.methods is not None or self._own_conditions > 0
 
     def __repr__(self) -> str:
         return f"<Route {self.id} {self.path}>"
@@ -66,7 +68,15 @@ class Route:
 
     @property
     def condition_count(self) -> int:
-        """Conditions beyond host, path and method; a validity period counts as one."""
+        """
+        Conditions beyond host, path and method; a validity period counts as one.
+
+        Where the route says as how many its conditions count, it is that.
+        """
+        return self._own_conditions if self.counts_as is None else self.counts_as
+
+    @property
+    def _own_conditions(self) -> int:
         bounded = self.valid_from is not None or self.valid_to is not None
         return len(self.conditions) + bounded
 

@@ -1,0 +1,119 @@
+"""Which listeners a route is attached to, for each of the parents that it names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fengling_gateway.kubernetes.gateway_api.conditions import ACCEPTED
+from fengling_gateway.kubernetes.gateway_api.gateways import JudgedGateway
+from fengling_gateway.kubernetes.gateway_api.hostnames import intersection
+from fengling_gateway.kubernetes.gateway_api.http_routes import HttpRoute, ParentRef
+from fengling_gateway.kubernetes.gateway_api.listeners import JudgedListener
+from fengling_gateway.kubernetes.gateway_api.objects import Kind
+from fengling_gateway.kubernetes.gateway_api.references import HTTP_ROUTE
+from fengling_gateway.kubernetes.gateway_api.world import Name, Problem, World
+from fengling_gateway.kubernetes.resources import GATEWAY_API
+
+_GATEWAY = Kind(GATEWAY_API, "Gateway")
+
+
+class Attached(NamedTuple):
+    """A listener that a route is attached to, and the hosts that it gets there (None is any)."""
+
+    gateway: JudgedGateway
+    judged: JudgedListener
+    hosts: tuple[str | None, ...]
+
+    @property
+    def is_served(self) -> bool:
+        return self.gateway.serves(self.judged)
+
+
+class Attachment(NamedTuple):
+    """What became of one of a route's parents; attached to nothing it says why in ``outcome``."""
+
+    parent: ParentRef
+    attached: tuple[Attached, ...]
+    outcome: Problem
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.outcome.reason == ACCEPTED
+
+
+def attachments(
+    route: HttpRoute, gateways: Mapping[Name, JudgedGateway], world: World
+) -> tuple[Attachment, ...]:
+    """Return what becomes of each parent that is a Gateway of ours."""
+    return tuple(
+        _attach(route, parent, gateways[parent.gateway], world)
+        for parent in route.parents
+        if parent.kind == _GATEWAY and parent.gateway in gateways
+    )
+
+
+def _attach(
+    route: HttpRoute, parent: ParentRef, gateway: JudgedGateway, world: World
+) -> Attachment:
+    named = [one for one in gateway.listeners if _is_named(one, parent)]
+    if not named:
+        return _refused(parent, "NoMatchingParent", f"the Gateway has no listener{_asked(parent)}")
+    allowing = [one for one in named if _allows(one, gateway, route, world)]
+    if not allowing:
+        names = ", ".join(one.listener.name for one in named)
+        return _refused(
+            parent,
+            "NotAllowedByListeners",
+            f"allowedRoutes doesn't allow HTTPRoutes of namespace "
+            f"{route.metadata.name.namespace}, of listeners {names}",
+        )
+    attached = [
+        Attached(gateway, one, hosts)
+        for one in allowing
+        if (hosts := intersection(one.listener.hostname, route.hostnames))
+    ]
+    if not attached:
+        names = ", ".join(f"{one.listener.name} ({one.listener.hostname})" for one in allowing)
+        return _refused(
+            parent,
+            "NoMatchingListenerHostname",
+            f"none of its hostnames is one of listeners {names}",
+        )
+    return Attachment(parent, tuple(attached), Problem(ACCEPTED, _said(gateway, attached)))
+
+
+def _said(gateway: JudgedGateway, attached: list[Attached]) -> str:
+    """Say which listeners serve it not, of those that it is attached to."""
+    if gateway.refused is not None:
+        return f"accepted, but the Gateway isn't: {gateway.refused.message}"
+    idle = [one.judged.listener.name for one in attached if not one.is_served]
+    return f"accepted, but listeners that are not served: {', '.join(idle)}" if idle else "accepted"
+
+
+def _refused(parent: ParentRef, reason: str, message: str) -> Attachment:
+    return Attachment(parent, (), Problem(reason, message))
+
+
+def _is_named(judged: JudgedListener, parent: ParentRef) -> bool:
+    listener = judged.listener
+    return parent.section in (None, listener.name) and parent.port in (None, listener.port)
+
+
+def _asked(parent: ParentRef) -> str:
+    name = "" if parent.section is None else f" {parent.section}"
+    return name + ("" if parent.port is None else f" with port {parent.port}")
+
+
+def _allows(judged: JudgedListener, gateway: JudgedGateway, route: HttpRoute, world: World) -> bool:
+    if HTTP_ROUTE not in judged.kinds:
+        return False
+    listener, namespace = judged.listener, route.metadata.name.namespace
+    if listener.namespaces == "All":
+        return True
+    if listener.namespaces == "Same":
+        return namespace == gateway.gateway.metadata.name.namespace
+    # (A namespace that is not known yet has no labels that anybody could trust.)
+    labels = world.namespaces.get(namespace)
+    selector = listener.selector if listener.namespaces == "Selector" else None
+    return selector is not None and labels is not None and selector.takes(labels)

@@ -1,0 +1,174 @@
+"""Which listeners of a Gateway are served, and what their status says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from fengling_gateway.kubernetes.gateway_api.conditions import (
+    ACCEPTED,
+    CONFLICTED,
+    PROGRAMMED,
+    RESOLVED_REFS,
+    Condition,
+    condition,
+)
+from fengling_gateway.kubernetes.gateway_api.objects import Gateway, GatewayListener, Kind
+from fengling_gateway.kubernetes.gateway_api.references import HTTP_ROUTE
+from fengling_gateway.kubernetes.gateway_api.world import Problem, Row, Settings
+
+SCHEMES: Final = {"HTTP": "http", "HTTPS": "https"}
+"""The protocols that are supported."""
+
+OWN_CERTIFICATES: Final = "gateway.fengling/certificates"
+"""The option of a listener's ``tls`` that, with the value ``own``, takes the gateways' certificates."""
+
+_OWN: Final = "own"
+
+
+class JudgedListener(NamedTuple):
+    """
+    A listener of a Gateway, and what is to be thought of it.
+
+    Attributes:
+        host_listener: the name of the gateway hosts' listener that it is; empty for none.
+        refused: why it is not accepted; None if it is.
+        unresolved: what it refers to and is not there, or not supported; None for nothing.
+        kinds: of routes that may be attached.
+    """
+
+    listener: GatewayListener
+    host_listener: str
+    refused: Problem | None
+    unresolved: Problem | None
+    kinds: tuple[Kind, ...]
+
+    @property
+    def is_programmed(self) -> bool:
+        """Whether requests to it are served."""
+        has_certificates = self.unresolved is None or self.unresolved.reason == "InvalidRouteKinds"
+        return self.refused is None and has_certificates and bool(self.kinds)
+
+    @property
+    def scheme(self) -> str:
+        return SCHEMES.get(self.listener.protocol, "")
+
+
+def judge_listeners(gateway: Gateway, settings: Settings) -> tuple[JudgedListener, ...]:
+    return tuple(_judge(one, gateway, settings) for one in gateway.listeners)
+
+
+def listener_status(judged: JudgedListener, attached: int, generation: int) -> Row:
+    """Return the status of a listener that so many routes are attached to."""
+    return {
+        "name": judged.listener.name,
+        "supportedKinds": [{"group": kind.group, "kind": kind.kind} for kind in judged.kinds],
+        "attachedRoutes": attached,
+        "conditions": _conditions(judged, generation),
+    }
+
+
+def _judge(listener: GatewayListener, gateway: Gateway, settings: Settings) -> JudgedListener:
+    is_known = listener.protocol in SCHEMES
+    kinds = listener.kinds or (HTTP_ROUTE,)
+    return JudgedListener(
+        listener=listener,
+        host_listener=settings.listeners.get(listener.port, ""),
+        refused=_refusal(listener, gateway, settings),
+        unresolved=_unresolved(listener) if is_known else None,
+        kinds=(HTTP_ROUTE,) if is_known and HTTP_ROUTE in kinds else (),
+    )
+
+
+def _refusal(listener: GatewayListener, gateway: Gateway, settings: Settings) -> Problem | None:
+    if listener.protocol not in SCHEMES:
+        return Problem(
+            "UnsupportedProtocol", f"protocol {listener.protocol} is none of {', '.join(SCHEMES)}"
+        )
+    if listener.port not in settings.listeners:
+        known = ", ".join(map(str, sorted(settings.listeners))) or "none"
+        return Problem(
+            "PortUnavailable",
+            f"gateways have no listener for port {listener.port} (the setting kubernetes.listeners "
+            f"of the console names those for {known})",
+        )
+    return _conflict(listener, gateway.listeners) or _tls_refusal(listener, gateway)
+
+
+def _conflict(
+    listener: GatewayListener, all_listeners: Sequence[GatewayListener]
+) -> Problem | None:
+    others = [
+        one
+        for one in all_listeners
+        if one.name != listener.name and one.port == listener.port and one.protocol in SCHEMES
+    ]
+    for one in others:
+        if one.protocol != listener.protocol:
+            return Problem(
+                "ProtocolConflict", f"listener {one.name} has port {one.port} for {one.protocol}"
+            )
+    for one in others:
+        if one.hostname == listener.hostname:
+            return Problem(
+                "HostnameConflict", f"listener {one.name} has the same port, protocol and hostname"
+            )
+    return None
+
+
+def _tls_refusal(listener: GatewayListener, gateway: Gateway) -> Problem | None:
+    if listener.protocol != "HTTPS":
+        return None
+    tls = listener.tls
+    if tls is not None and tls.mode != "Terminate":
+        return Problem("UnsupportedValue", f"tls.mode {tls.mode} is not supported, only Terminate")
+    if gateway.validates_clients or (tls is not None and tls.has_frontend_validation):
+        # (To serve without asking would let everybody in.)
+        return Problem(
+            "UnsupportedValue",
+            "certificates of clients are not validated here: "
+            "tls.frontend and frontendValidation are not supported",
+        )
+    return None
+
+
+def _unresolved(listener: GatewayListener) -> Problem | None:
+    unknown = [str(kind) for kind in listener.kinds if kind != HTTP_ROUTE]
+    if unknown:
+        return Problem(
+            "InvalidRouteKinds", f"allowedRoutes.kinds: not supported: {', '.join(unknown)}"
+        )
+    tls = listener.tls
+    if listener.protocol != "HTTPS":
+        return None
+    if (
+        tls is not None
+        and tls.options.get(OWN_CERTIFICATES) == _OWN
+        and not tls.has_certificate_refs
+    ):
+        return None
+    return Problem(
+        "InvalidCertificateRef",
+        "Secrets of the cluster are not read: put the certificate in the gateway's table of "
+        "certificates, or in files of its hosts, and instead of tls.certificateRefs write "
+        f"tls.options {OWN_CERTIFICATES}: {_OWN}",
+    )
+
+
+def _conditions(judged: JudgedListener, generation: int) -> list[Condition]:
+    refused, unresolved = judged.refused, judged.unresolved
+    conflict = refused if refused is not None and refused.reason.endswith("Conflict") else None
+    if judged.is_programmed:
+        served = Problem(PROGRAMMED, f"served by the gateways' listener {judged.host_listener}")
+    else:
+        why = refused or unresolved or Problem("", "no kind of route is supported")
+        served = Problem("Invalid", why.message)
+    accepted = refused or Problem(ACCEPTED, "accepted")
+    resolved = unresolved or Problem(RESOLVED_REFS, "all references are resolved")
+    conflicted = conflict or Problem("NoConflicts", "no other listener is in its way")
+    return [
+        condition(ACCEPTED, *accepted, generation, is_true=refused is None),
+        condition(PROGRAMMED, *served, generation, is_true=judged.is_programmed),
+        condition(RESOLVED_REFS, *resolved, generation, is_true=unresolved is None),
+        condition(CONFLICTED, *conflicted, generation, is_true=conflict is not None),
+    ]

@@ -1,0 +1,126 @@
+"""From what is known of the Gateway API's objects to everything that follows from it. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from fengling_gateway.kubernetes.gateway_api.attachment import Attachment, attachments
+from fengling_gateway.kubernetes.gateway_api.gateways import (
+    JudgedGateway,
+    class_status,
+    gateway_status,
+    own_classes,
+    own_gateways,
+)
+from fengling_gateway.kubernetes.gateway_api.http_routes import HttpRoute
+from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
+from fengling_gateway.kubernetes.gateway_api.references import grants_by_namespace
+from fengling_gateway.kubernetes.gateway_api.route_status import is_invalid, route_status
+from fengling_gateway.kubernetes.gateway_api.rows import (
+    Taken,
+    isolating_rows,
+    places_of,
+    rows_of,
+)
+from fengling_gateway.kubernetes.gateway_api.rules import CompiledRule, compile_rules
+from fengling_gateway.kubernetes.gateway_api.world import (
+    Backend,
+    GatewayObjects,
+    Name,
+    Row,
+    Translation,
+    World,
+)
+from fengling_gateway.kubernetes.resources import (
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    HTTP_ROUTES,
+    Resource,
+)
+
+Counts = dict[tuple[Name, str], int]
+"""How many routes are attached, by Gateway and listener."""
+
+
+def translate(known: GatewayObjects, world: World) -> Translation:
+    """
+    Return the routes, the services that they refer to, and every status as it should be.
+
+    An HTTPRoute without a parent of ours has a status without parents: so that `merged_status`
+    takes away what we have written when it had one.
+    """
+    result = Translation({}, {}, {}, {})
+    gateways = own_gateways(known, world.settings)
+    counts: Counts = defaultdict(int)
+    taken: Taken = {}
+    grants = grants_by_namespace(known.reference_grants.values())
+    for route in sorted(known.http_routes.values(), key=lambda one: one.age):
+        found = attachments(route, gateways, world)
+        rules = compile_rules(route, world, grants) if found else ()
+        accepted = [] if is_invalid(rules) else [one for one in found if one.is_accepted]
+        _count(accepted, counts)
+        _add_route(route, found, accepted, rules, taken, world, result)
+    _add_classes(known, world, result)
+    _add_gateways(gateways, counts, world, result)
+    return result
+
+
+def _add_route(
+    route: HttpRoute,
+    found: Sequence[Attachment],
+    accepted: Sequence[Attachment],
+    rules: Sequence[CompiledRule],
+    taken: Taken,
+    world: World,
+    result: Translation,
+) -> None:
+    ref = _ref(HTTP_ROUTES, route.metadata.name)
+    places = places_of(one for attachment in accepted for one in attachment.attached)
+    rows, left_out = rows_of(route, rules, places, taken)
+    result.routes.update(rows)
+    result.origins.update(dict.fromkeys(rows, ref))
+    for rule in rules:
+        result.services.update(_referred(rule.backends.services, rows.values()))
+    result.statuses[ref] = route_status(
+        found, rules, left_out, route.metadata.generation, world.settings.controller
+    )
+
+
+def _referred(services: Mapping[str, Backend], rows: Iterable[Row]) -> dict[str, Backend]:
+    named = {name for row in rows for name in (row["split"] or (row["service_id"],))}
+    return {name: backend for name, backend in services.items() if name in named}
+
+
+def _add_classes(known: GatewayObjects, world: World, result: Translation) -> None:
+    for name, gateway_class in own_classes(known, world.settings.controller).items():
+        result.statuses[ObjectRef(GATEWAY_CLASSES, "", name)] = class_status(gateway_class)
+
+
+def _add_gateways(
+    gateways: Mapping[Name, JudgedGateway], counts: Counts, world: World, result: Translation
+) -> None:
+    for name, judged in gateways.items():
+        ref = _ref(GATEWAYS, name)
+        attached = {
+            one.listener.name: counts.get((name, one.listener.name), 0) for one in judged.listeners
+        }
+        result.statuses[ref] = gateway_status(judged, attached, world.settings)
+        rows = isolating_rows(judged)
+        result.routes.update(rows)
+        result.origins.update(dict.fromkeys(rows, ref))
+
+
+def _count(accepted: Sequence[Attachment], counts: Counts) -> None:
+    """Count a route once for each listener that it is attached to."""
+    attached = {
+        (one.gateway.gateway.metadata.name, one.judged.listener.name)
+        for attachment in accepted
+        for one in attachment.attached
+    }
+    for key in attached:
+        counts[key] += 1
+
+
+def _ref(resource: Resource, name: Name) -> ObjectRef:
+    return ObjectRef(resource, *name)
