@@ -91,8 +91,8 @@ class GatewaySide:
         self._wants = wants
         self._backends = backends
         self._statuses = statuses
-        self._known: dict[Resource, dict[ObjectName, Any]] = {one.resource: {} for one in _SHAPES}
-        self._services: dict[ObjectName, Service] = {}
+        self._known: dict[Resource, dict[Any, Any]] = {one.resource: {} for one in _SHAPES}
+        self._services: dict[tuple[str, str], Service] = {}
         self._is_synced = False
         self._call: Any = None
         self._now = _NOTHING
@@ -209,7 +209,7 @@ class GatewaySide:
         )
 
     def _world(self) -> World:
-        namespaces: Mapping[ObjectName, Namespace] = self._known[resources.NAMESPACES]
+        namespaces: Mapping[Any, Namespace] = self._known[resources.NAMESPACES]
         return World(
             self._services, {one.name: one.labels for one in namespaces.values()}, self._settings
         )
@@ -227,12 +227,10 @@ class GatewaySide:
         }
 
 
-def _name_of(value: Any) -> ObjectName:
-    if isinstance(value, Namespace):
-        return ObjectName("", value.name)
+def _name_of(value: Any) -> Any:
+    """Return what tells a value from others of its resource."""
     metadata = getattr(value, "metadata", None)
-    name: ObjectName = value.name if metadata is None else metadata.name
-    return name if isinstance(name, ObjectName) else ObjectName("", name)
+    return value.name if metadata is None else metadata.name
 
 
 def _with_refusals(status: Mapping[str, Any], refused: list[str]) -> dict[str, Any]:

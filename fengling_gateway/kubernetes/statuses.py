@@ -17,8 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fengling_gateway.kubernetes.api import ApiError
-from fengling_gateway.kubernetes.gateway_api.conditions import merged_status
+from fengling_gateway.kubernetes.errors import ApiError
+from fengling_gateway.kubernetes.gateway_api.merging import merged_status
 from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
 
 _log = Logger()

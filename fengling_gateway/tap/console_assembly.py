@@ -50,6 +50,7 @@ from fengling_gateway.supervisor.web import Web
 from fengling_gateway.syncbus.debug import debug_value
 from fengling_gateway.syncbus.signing import Keyring
 from fengling_gateway.tap.console_health import client_certificates, make_health, resolver
+from fengling_gateway.tap.console_kubernetes import make_discovery
 from fengling_gateway.tap.console_trust import TrustedIssuers
 from fengling_gateway.tap.programs import StartError
 
@@ -105,6 +106,17 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             tell=lambda beat: None if bus is None else bus.publish_prober(beat.term, beat.holder),
         )
         heard.append(health)
+    discovery = None
+    if settings.kubernetes.enabled:
+        discovery = make_discovery(
+            reactor=reactor,
+            settings=settings,
+            store=store,
+            mirror=mirror,
+            lookups=lookups,
+            rng=rng,
+            changed=lambda: events.tell("discovery", {}),
+        )
     summary = Summary(mirror=mirror, fleet=fleet, health=health, wall=time.time)
     editor = Editor(store=store, mirror=mirror)
     committing = Committing(mirror=mirror, fleet=fleet)
@@ -184,7 +196,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
             bus,
             events,
             summary,
-            others=tuple(one for one in (signin, trusted, health) if one is not None),
+            others=tuple(one for one in (signin, trusted, health, discovery) if one is not None),
         ),
         bind=lambda: _bind(settings),
         resource=gate,
