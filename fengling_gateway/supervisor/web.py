@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
 from treq.content import collect
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import (
@@ -27,12 +27,13 @@ from twisted.web.client import (
     HTTPConnectionPool,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from fengling_gateway import __version__
 from fengling_gateway.dataplane.endpoint_names import Names, Refusal, ResolvingReactor
 from fengling_gateway.dataplane.failed_requests import why_failed
+from fengling_gateway.dataplane.ready_body import ReadyBody
 from fengling_gateway.dataplane.resolver import Lookups
 from fengling_gateway.model.problems import shown
 from fengling_gateway.supervisor.key_fetch import MAX_DOCUMENT_BYTES, FetchError
@@ -128,7 +129,7 @@ class Web:
         agent = Agent.usingEndpointFactory(self._reactor, way, pool)
         # (treq's own client, for the sake of names, can't read addresses of IPv6.)
         headers = Headers({name: [value] for name, value in asked.headers.items()})
-        producer = None if asked.body is None else _Body(asked.body)
+        producer = None if asked.body is None else ReadyBody(asked.body)
         url = asked.url.encode("ascii")
         response = await agent.request(asked.method, url, headers, producer)
         _judge_coding(response)
@@ -160,25 +161,6 @@ class _Asked(NamedTuple):
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A body that is there already."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None: ...
-
-    def resumeProducing(self) -> None: ...
-
-    def stopProducing(self) -> None: ...
 
 
 def _trusted(ca_file: Path | None, setting: str) -> Any:
