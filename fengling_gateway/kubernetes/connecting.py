@@ -65,6 +65,7 @@ class _Way:
 
     def _connect(self, names: Names, factory: Any) -> Any:
         uri = self._uri
+        factory.noisy = False  # (it would log each connection)
         reactor = ResolvingReactor(self._reactor, names)
         endpoint: Any = HostnameEndpoint(reactor, uri.host, uri.port, timeout=CONNECT_SECONDS)
         if uri.scheme == b"https":
