@@ -13,13 +13,11 @@ from typing import Any, Final, NamedTuple
 
 from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL.crypto import X509
-from OpenSSL.SSL import Error as TlsError
-from service_identity import VerificationError
 from treq.content import collect
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.interfaces import IConsumer, IStreamClientEndpoint
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import (
@@ -27,18 +25,18 @@ from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
-    RequestTransmissionFailed,
-    ResponseFailed,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from fengling_gateway import __version__
+from fengling_gateway.dataplane.endpoint_names import Names, Refusal, ResolvingReactor
+from fengling_gateway.dataplane.failed_requests import why_failed
+from fengling_gateway.dataplane.ready_body import ReadyBody
 from fengling_gateway.dataplane.resolver import Lookups
 from fengling_gateway.model.problems import shown
 from fengling_gateway.supervisor.key_fetch import MAX_DOCUMENT_BYTES, FetchError
-from fengling_gateway.supervisor.names import Names, Refusal, ResolvingReactor
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Of an answer's head and of what frames its body; 2 KB are usual."""
@@ -122,7 +120,7 @@ class Web:
         except Exception as error:
             if names.refused and isinstance(error, DNSLookupError):
                 raise FetchError("address", f"nothing is sent there: {names.refused}") from None
-            raise (_too_large() if way.has_overflown else _told(error)) from None
+            raise (_too_large() if way.has_overflown else FetchError(*why_failed(error))) from None
         finally:
             way.end()
 
@@ -131,7 +129,7 @@ class Web:
         agent = Agent.usingEndpointFactory(self._reactor, way, pool)
         # (treq's own client, for the sake of names, can't read addresses of IPv6.)
         headers = Headers({name: [value] for name, value in asked.headers.items()})
-        producer = None if asked.body is None else _Body(asked.body)
+        producer = None if asked.body is None else ReadyBody(asked.body)
         url = asked.url.encode("ascii")
         response = await agent.request(asked.method, url, headers, producer)
         _judge_coding(response)
@@ -163,25 +161,6 @@ class _Asked(NamedTuple):
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A body that is there already."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None: ...
-
-    def resumeProducing(self) -> None: ...
-
-    def stopProducing(self) -> None: ...
 
 
 def _trusted(ca_file: Path | None, setting: str) -> Any:
@@ -232,29 +211,6 @@ def _judge_coding(response: Any) -> None:
 
 def _too_large() -> FetchError:
     return FetchError("too_large", f"it answers with more than {MAX_DOCUMENT_BYTES} bytes")
-
-
-def _told(error: Exception) -> FetchError:
-    """Say in one line what has failed."""
-    while isinstance(error, RequestTransmissionFailed | ResponseFailed) and error.reasons:
-        error = error.reasons[0].value
-    if isinstance(error, DNSLookupError):
-        return FetchError("name", "its name can't be resolved")
-    if isinstance(error, TlsError):
-        words = "; ".join(one[-1] for one in error.args[0]) if error.args and error.args[0] else ""
-        if "certificate verify failed" in words:
-            words = (
-                "its certificate has expired, or is of an authority that this host does not know"
-            )
-        return FetchError("tls", f"TLS failed: {words or 'the connection broke'}")
-    if isinstance(error, VerificationError):
-        return FetchError("tls", "TLS failed: its certificate is for another name")
-    if isinstance(error, ConnectError):
-        words = str(error).rstrip(".").rpartition(": ")[2]
-        return FetchError("connect", f"it can't be connected to: {words}")
-    if isinstance(error, ConnectionClosed):
-        return FetchError("broken", "the connection broke before the answer was whole")
-    return FetchError("broken", f"its answer can't be read: {type(error).__name__}")
 
 
 class _Counted(ProtocolWrapper):

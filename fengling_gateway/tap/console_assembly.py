@@ -38,6 +38,7 @@ from fengling_gateway.console.summary import Summary
 from fengling_gateway.console.trying import Trying
 from fengling_gateway.dataplane.dns_files import NameFiles
 from fengling_gateway.dataplane.dns_lookups import Lookups
+from fengling_gateway.dataplane.endpoint_names import Refusal
 from fengling_gateway.health.service import HealthService
 from fengling_gateway.model.management_tokens import READ
 from fengling_gateway.settings import ConsoleSettings
@@ -45,7 +46,6 @@ from fengling_gateway.settings.values import name_server
 from fengling_gateway.signin.desk import Surroundings
 from fengling_gateway.signin.service import OPEN_PATHS as SIGNIN_PATHS
 from fengling_gateway.signin.service import Operation, SignIn
-from fengling_gateway.supervisor.names import Refusal
 from fengling_gateway.supervisor.web import Web
 from fengling_gateway.syncbus.debug import debug_value
 from fengling_gateway.syncbus.signing import Keyring
