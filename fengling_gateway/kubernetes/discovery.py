@@ -53,7 +53,7 @@ class DiscoverySettings:
 class Database(Protocol):
     """Who asks the database, in threads; every Deferred fails as `writing.write` does."""
 
-    def write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[Written]: ...
+    def write(self, term: int, batch: Mapping[Key, Want], force: bool) -> Deferred[Written]: ...
 
     def tell(self, term: int, telling: Telling) -> Deferred[None]: ...
 
@@ -231,7 +231,9 @@ class Discovery:
         """Write what the configuration would not refuse; the rest stays as it is."""
         refused = await self._judge(self._to_judge(batch))
         good = {key: want for key, want in batch.items() if key not in refused}
-        written = await self._database.write(term, good)
+        following = self._following
+        force = following is not None and following.wants.is_withdrawn(good)
+        written = await self._database.write(term, good, force)
         return replace(written, refused={**written.refused, **refused})
 
     def _to_judge(self, batch: Mapping[Key, Want]) -> dict[Key, Row]:

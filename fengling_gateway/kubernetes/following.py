@@ -178,6 +178,10 @@ class Following:
         """Hear of decisions (`table.Decision`), those that were taken back included."""
         for one in decisions:
             name = ObjectName(one.namespace, one.name)
+            if one.state == APPROVED:
+                self.wants.withdrawn.discard(str(name))
+            else:
+                self.wants.withdrawn.add(str(name))
             self.catalog.decided(name, Decided(one.state, one.asked, one.approved, one.number))
             self._untold[name] = None
 

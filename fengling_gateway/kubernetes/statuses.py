@@ -34,9 +34,7 @@ _NOT_FOUND: Final = 404
 class Objects(Protocol):
     """Whoever gets and puts objects: `api.ApiServer`."""
 
-    def get(
-        self, path: str, query: Mapping[str, str] | None = None
-    ) -> Deferred[dict[str, Any]]: ...
+    def get(self, path: str, /) -> Deferred[dict[str, Any]]: ...
 
     def put(self, path: str, body: Mapping[str, Any], /) -> Deferred[dict[str, Any]]: ...
 

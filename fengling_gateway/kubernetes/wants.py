@@ -31,6 +31,8 @@ class Wants:
     Attributes:
         rows: all that is wanted.
         refused: what can't be written as it is wanted, and why.
+        withdrawn: origins that somebody does not want to be routed to any more: what of them
+            goes need not be confirmed once more, however much it is.
     """
 
     def __init__(self, woken: Callable[[], None]) -> None:
@@ -38,6 +40,7 @@ class Wants:
         self._unwritten: dict[Key, str] = {}
         self.rows: dict[Key, Want] = {}
         self.refused: dict[Key, str] = {}
+        self.withdrawn: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Wants: {len(self.rows)}, {len(self._unwritten)} unwritten>"
@@ -75,6 +78,11 @@ class Wants:
         """
         batch = sorted(self._unwritten, key=self._rank)[:most]
         return {key: self._want(key, self._unwritten.pop(key)) for key in batch}
+
+    def is_withdrawn(self, batch: Mapping[Key, Want]) -> bool:
+        """Whether all routes that a batch takes away are such as somebody has decided about."""
+        gone = [want for key, want in batch.items() if want.row is None and key.kind == "route"]
+        return bool(gone) and all(want.origin in self.withdrawn for want in gone)
 
     def give_back(self, batch: Mapping[Key, Want]) -> None:
         """Have it written after all; what is wanted by now counts."""

@@ -49,9 +49,12 @@ class Written:
     refused: Mapping[Key, str] = field(default_factory=dict)
 
 
-def write(connection: Any, term: int, batch: Mapping[Key, Want]) -> Written:
+def write(connection: Any, term: int, batch: Mapping[Key, Want], *, force: bool = False) -> Written:
     """
     Write a batch, as far as it is not so already.
+
+    Args:
+        force: also where it removes so many routes that the revision would be held.
 
     Raises:
         TermOverError: somebody else watches the cluster.
@@ -70,7 +73,7 @@ def write(connection: Any, term: int, batch: Mapping[Key, Want]) -> Written:
     if not changes and not said:
         return Written(left=left, refused=refused)
     signature = transaction.Signature(
-        author=AUTHOR, comment=comment(changes, batch), is_verified=True
+        author=AUTHOR, comment=comment(changes, batch), force=force, is_verified=True
     )
 
     def in_term(cursor: Any) -> None:

@@ -132,8 +132,8 @@ class StoreOfTerms:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[writing.Written]:
-        return self._store.run(writing.write, term, batch).addErrback(_refused)
+    def write(self, term: int, batch: Mapping[Key, Want], force: bool) -> Deferred[writing.Written]:
+        return self._store.run(writing.write, term, batch, force=force).addErrback(_refused)
 
     def tell(self, term: int, telling: Telling) -> Deferred[None]:
         return self._store.run(table.tell, term, telling.seen, telling.gone, telling.results)

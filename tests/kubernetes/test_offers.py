@@ -60,7 +60,7 @@ def test_what_an_approver_sets_goes_before_annotations() -> None:
     [
         ({}, [HTTP], "nothing says which requests it is for"),
         ({"path": "nowhere"}, [HTTP], "route shop.orders: path: "),
-        ({"pth": "/a", "path": "/a"}, [HTTP], 'gateway.fengling/pth: no such annotation'),
+        ({"pth": "/a", "path": "/a"}, [HTTP], "gateway.fengling/pth: no such annotation"),
         ({"path": "/a", "port": "9001"}, [HTTP, ADMIN], "it has no port"),
         ({"path": "/a"}, [ADMIN, ServicePort("x", 1, None)], "gateway.fengling/port is required"),
         ({"path": "/a"}, [], "gateway.fengling/port is required"),
