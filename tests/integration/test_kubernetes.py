@@ -11,6 +11,7 @@ import pytest
 
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
+from fengling_gateway.kubernetes.resources import SERVICES
 from tests.integration.cluster import Followed, followed_cluster
 from tests.integration.gateway import GatewayProcess
 from tests.support.kubernetes_objects import endpoint
@@ -59,3 +60,123 @@ def test_service_is_served_once_it_is_approved(fleet: Followed) -> None:
     wait_until(lambda: gateway.get("/hello")[0] == 404)
     wait_until(lambda: fleet.instances() == {})
     wait_until(lambda: fleet.row()["result"]["state"] == "removed")
+
+
+def test_endpoints_are_followed(fleet: Followed) -> None:
+    """New ones join, those that end drain, those that are gone go, and others' rows stay."""
+    gateway = fleet.gateway()
+    one, two = (port_of(fleet.upstream(name).address) for name in ("v1", "v2"))
+    fleet.service()
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=one)
+    fleet.following(approve=["shop/*"])
+    wait_until(lambda: gateway.get("/hello")[0] == 200)
+    fleet.endpoints(endpoint("127.0.0.1", pod="b"), port=two, suffix="more")
+    wait_until(lambda: names(gateway) == {"v1", "v2"})
+    ending = endpoint("127.0.0.1", pod="a", ready=False, terminating=True)
+    fleet.endpoints(ending, port=one)
+    wait_until(lambda: names(gateway) == {"v2"})
+    assert sorted(fleet.instances().values()) == ["drain", "ready"]
+    fleet.endpoints(port=one)
+    wait_until(lambda: list(fleet.instances().values()) == ["ready"])
+    history = "SELECT author || ': ' || comment FROM fengling.revision ORDER BY id DESC LIMIT 1"
+    assert fleet.sql.value(history) == "kubernetes: shop/orders: 1 instance gone"
+
+
+def test_what_people_change_stays_apart(fleet: Followed) -> None:
+    """A drained pod stays drained, a policy stays; somebody's own rows are left alone and told of."""
+    v1 = port_of(fleet.upstream("v1").address)
+    fleet.service()
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=v1)
+    fleet.following(approve=["shop/*"])
+    wait_until(lambda: fleet.instances() != {})
+    fleet.sql.run("UPDATE fengling.instance SET state = 'drain', weight = 7")
+    fleet.sql.run('UPDATE fengling.route SET policies = \'{"retry": {"attempts": 1}}\'')
+    fleet.endpoints(endpoint("127.0.0.1", pod="a", zone="b"), port=v1)
+    query = "SELECT state || weight || zone FROM fengling.instance"
+    wait_until(lambda: fleet.sql.value(query) == "drain7b")
+    fleet.service(annotations={"path": "/hello", "priority": "3"})
+    wait_until(lambda: fleet.sql.value("SELECT priority FROM fengling.route") == 3)
+    assert fleet.sql.value("SELECT policies -> 'retry' ->> 'attempts' FROM fengling.route") == "1"
+    fleet.sql.run("UPDATE fengling.route SET managed_by = 'ui'")
+    fleet.service(annotations={"path": "/hello", "priority": "4"})
+    wait_until(lambda: "managed by ui" in str(fleet.row()["result"]["problems"]))
+    assert fleet.sql.value("SELECT priority FROM fengling.route") == 3
+
+
+def test_what_somebody_takes_away_comes_back(fleet: Followed) -> None:
+    """Instances are what the cluster says, also after somebody has gone back to an older revision."""
+    v1 = port_of(fleet.upstream("v1").address)
+    fleet.service()
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=v1)
+    fleet.following(approve=["shop/*"])
+    wait_until(lambda: fleet.instances() != {})
+    before = fleet.instances()
+    fleet.sql.run("DELETE FROM fengling.instance")
+    wait_until(lambda: fleet.instances() == before)
+    fleet.sql.run("UPDATE fengling.instance SET address = 'http://127.0.0.1:1'")
+    wait_until(lambda: fleet.instances() == before)
+    fleet.sql.run(
+        "INSERT INTO fengling.instance (id, service_id, address, managed_by)"
+        " VALUES ('shop.orders_old', 'shop.orders', 'http://127.0.0.1:2', 'kubernetes')"
+    )
+    wait_until(lambda: fleet.instances() == before)
+
+
+def test_nothing_is_taken_away_while_the_api_server_is_gone(fleet: Followed) -> None:
+    """Nor when it comes back with other versions; then what there is counts, exactly."""
+    gateway = fleet.gateway()
+    one, two = (port_of(fleet.upstream(name).address) for name in ("v1", "v2"))
+    fleet.service()
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=one)
+    console = fleet.following(approve=["shop/*"])
+    wait_until(lambda: gateway.get("/hello")[0] == 200)
+    before = fleet.instances()
+    fleet.api.stop()
+
+    def problem() -> object:
+        status = fleet.sql.value("SELECT status FROM fengling.discovery")
+        assert isinstance(status, dict)
+        return status["resources"][0]["problem"]
+
+    wait_until(problem)
+    assert fleet.instances() == before
+    assert names(gateway) == {"v1"}
+    fleet.endpoints(endpoint("127.0.0.1", pod="b"), port=two)
+    console.kill()
+    fleet.following(approve=["shop/*"], token_file=str(fleet.directory / "token"))
+    wait_until(problem, timeout=30)
+    assert fleet.instances() == before
+    fleet.api.start(set_back=True)
+    wait_until(lambda: names(gateway) == {"v2"}, timeout=40)
+    assert list(fleet.instances().values()) == ["ready"]
+
+
+def test_another_console_follows_when_one_dies(fleet: Followed) -> None:
+    """From where the first one was, without a revision for what is so already."""
+    v1 = port_of(fleet.upstream("v1").address)
+    fleet.service()
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=v1)
+    first = fleet.following(approve=["shop/*"])
+    wait_until(lambda: fleet.instances() != {})
+    fleet.following(approve=["shop/*"])
+    revision = fleet.sql.revision
+    first.kill()
+    wait_until(lambda: fleet.sql.value("SELECT holder FROM fengling.discovery") == "c2", timeout=30)
+    wait_until(lambda: fleet.sql.value("SELECT status ->> 'is_synced' FROM fengling.discovery"))
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), endpoint("127.0.0.2", pod="b"), port=v1)
+    wait_until(lambda: len(fleet.instances()) == 2)
+    assert fleet.sql.revision == revision + 1
+
+
+def test_service_that_goes_with_most_routes_is_held(fleet: Followed) -> None:
+    """As whatever takes away more than half of all routes: somebody has to confirm it."""
+    gateway = fleet.gateway()
+    v1 = port_of(fleet.upstream("v1").address)
+    fleet.service()
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=v1)
+    fleet.following(approve=["shop/*"])
+    wait_until(lambda: gateway.get("/hello")[0] == 200)
+    fleet.api.delete(SERVICES, "shop", "orders")
+    wait_until(lambda: fleet.sql.value("SELECT count(*) FROM fengling.route") == 0)
+    assert gateway.get("/hello")[0] == 200
+    wait_until(lambda: fleet.row()["gone_at"] is not None)
