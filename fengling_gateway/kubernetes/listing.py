@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 
 from fengling_gateway.kubernetes.bodies import TURN_SECONDS
 from fengling_gateway.kubernetes.errors import BROKEN, SILENT, ApiError
+from fengling_gateway.kubernetes.failures import EXPIRED
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, Resource
 
 T = TypeVar("T")
@@ -25,8 +26,6 @@ PAGE_SLICES: Final = 100
 
 LIST_SECONDS: Final = 300.0
 """For all pages: so long the API server remembers, by default, what the first one was of."""
-
-GONE: Final = 410
 
 
 class Pages(Protocol):
@@ -77,7 +76,7 @@ class Lister:
         try:
             return await self._pages({"limit": self._limit}, new(), take)
         except ApiError as error:
-            if error.status != GONE:
+            if error.status != EXPIRED:
                 raise
         # It takes longer than the server remembers: so all at once, of another version.
         return await self._pages({}, new(), take)
@@ -98,7 +97,8 @@ class Lister:
         items = page.get("items")
         until = self._clock.seconds() + TURN_SECONDS
         for one in items if isinstance(items, list) else ():
-            take(one)
+            if isinstance(one, dict):
+                take(one)
             if self._clock.seconds() >= until:
                 await deferLater(self._clock, 0)
                 until = self._clock.seconds() + TURN_SECONDS

@@ -17,7 +17,6 @@ clean end of a watch that has said something, the version of a list of one objec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from random import Random
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -29,11 +28,13 @@ from twisted.logger import Logger
 from fengling_gateway.kubernetes.api import Watching
 from fengling_gateway.kubernetes.bodies import Event
 from fengling_gateway.kubernetes.errors import SILENT, ApiError, of_status
-from fengling_gateway.kubernetes.known import Change, Known, Listing
-from fengling_gateway.kubernetes.listing import GONE, Lister, Pages
+from fengling_gateway.kubernetes.failures import EXPIRED, Failures
+from fengling_gateway.kubernetes.known import Listing
+from fengling_gateway.kubernetes.listing import Lister, Pages
 from fengling_gateway.kubernetes.resources import Resource
-from fengling_gateway.kubernetes.standing import Standing, State
-from fengling_gateway.kubernetes.versions import Backoff, is_older
+from fengling_gateway.kubernetes.standing import Standing
+from fengling_gateway.kubernetes.telling import ReflectorUser, Telling
+from fengling_gateway.kubernetes.versions import is_older
 
 _log = Logger()
 
@@ -48,12 +49,6 @@ LATE_SECONDS: Final = 30.0
 PACE_SECONDS: Final = 1.0
 """From the beginning of a watch to that of the next one, however soon it ends."""
 
-FORBIDDEN_SECONDS: Final = 30.0
-ABSENT_SECONDS: Final = 60.0
-
-_AT_ONCE: Final = frozenset((400, 401, 403, 404))
-"""What does not pass by itself is warned of at once; anything else when it fails again."""
-
 
 class Server(Pages, Protocol):
     """An API server; `fengling_gateway.kubernetes.api.ApiServer` is one."""
@@ -65,19 +60,6 @@ class Server(Pages, Protocol):
         on_event: Callable[[Event], None],
         on_begun: Callable[[], None],
     ) -> Watching: ...
-
-
-class ReflectorUser(Protocol[T]):
-    """Whom a reflector tells, on the reactor's thread."""
-
-    def listed(self, reflector: Any, objects: list[T]) -> None:
-        """Note that this is all there is now; what was known before and is missing, is gone."""
-
-    def changed(self, reflector: Any, value: T) -> None:
-        """Note that there is a new one, or another one of the same name."""
-
-    def gone(self, reflector: Any, value: T) -> None:
-        """Note that there is none of this name any more; this is its last state."""
 
 
 class Reflector(Generic[T]):
@@ -118,11 +100,11 @@ class Reflector(Generic[T]):
             path=self._path,
             selection=self._selection,
         )
-        self._user = user
         self._rng = rng
-        self._known = Known(partial(self._converted, convert))
+        self._telling = Telling(self, user, convert)
+        self._known = self._telling.known
         self._standing = Standing()
-        self._backoff = Backoff(rng)
+        self._failures = Failures(rng)
         self._version: str | None = None
         self._is_doubtful = False
         self._is_warned = False
@@ -150,6 +132,7 @@ class Reflector(Generic[T]):
     def stop(self) -> Deferred[None]:
         """End whatever is under way; nobody is told anything after this."""
         self._is_stopped = True
+        self._telling.end()
         running, self._running = self._running, None
         if running is None:
             return succeed(None)
@@ -177,6 +160,8 @@ class Reflector(Generic[T]):
                 pause = 0.0
             except ApiError as error:
                 pause = self._failed(error)
+            except CancelledError:
+                raise
             except Exception:
                 pause = self._faulty()
             if pause:
@@ -213,7 +198,7 @@ class Reflector(Generic[T]):
             log_id="kubernetes.listed",
         )
         self._is_telling_list = True
-        self._tell(lambda: self._user.listed(self, self._known.values))
+        self._telling.tell_all()
         self._is_telling_list = False
 
     # Watches
@@ -240,7 +225,7 @@ class Reflector(Generic[T]):
             raise
         self._standing.heard_at = self._clock.seconds()
         self._is_doubtful = self._standing.heard == heard
-        self._backoff.reset()
+        self._failures.reset()
 
     async def _stream(self, seconds: int, query: Mapping[str, str]) -> None:
         watching = self._server.stream(self._path, query, self._take_event, self._begun)
@@ -250,7 +235,7 @@ class Reflector(Generic[T]):
     def _judge_failure(self) -> None:
         """Take a watch that has lasted for a success: what ends it then is the first failure."""
         if self._begun_at is not None and self._clock.seconds() - self._begun_at >= PACE_SECONDS:
-            self._backoff.reset()
+            self._failures.reset()
 
     async def _pace(self) -> None:
         pause = self._watched_at + PACE_SECONDS - self._clock.seconds()
@@ -279,11 +264,13 @@ class Reflector(Generic[T]):
         self._move(obj)
         self._standing.heard += 1
         self._standing.heard_at = self._clock.seconds()
-        self._backoff.reset()
+        self._failures.reset()
         if kind in ("ADDED", "MODIFIED"):
-            self._tell_change(self._known.put(obj))
+            self._standing.events += 1
+            self._telling.put(obj)
         elif kind == "DELETED":
-            self._tell_change(self._known.drop(obj))
+            self._standing.events += 1
+            self._telling.drop(obj)
 
     def _move(self, obj: Mapping[str, Any]) -> None:
         metadata = obj.get("metadata")
@@ -291,40 +278,28 @@ class Reflector(Generic[T]):
         if not isinstance(version, str) or not version:
             return
         if self._version is not None and is_older(version, self._version):
-            raise ApiError(GONE, "Expired", "the versions of the API server have been set back")
+            raise ApiError(EXPIRED, "Expired", "the versions of the API server have been set back")
         self._version = version
 
     # Failures
 
     def _failed(self, error: ApiError) -> float:
         """Note a failure, and return how many seconds to wait."""
-        is_first = self._backoff.failures == 0
-        pause = self._backoff.next_seconds(error.retry_after)
-        state: State = "waiting"
-        if error.status == GONE:
+        verdict = self._failures.judge(error)
+        if verdict.is_listed_anew:
             self._version = None
-            pause = 0.0 if is_first else pause
-        elif error.status == 403:
-            state, pause = "forbidden", FORBIDDEN_SECONDS
-        elif error.status == 404:
-            state, pause, self._version = "absent", ABSENT_SECONDS, None
-        self._standing.state = state
+        self._standing.state = verdict.state
         self._standing.problem = error.needing(f"list and watch of {self.resource}")
-        if not is_first or error.status in _AT_ONCE:
-            self._warn(self._standing.problem)
-        return pause
-
-    def _warn(self, problem: str) -> None:
-        """Say it once, until it is well again: what goes on is in the status."""
-        if self._is_warned:
-            return
-        self._is_warned = True
-        _log.warn(
-            "{resource}: what is known stays as it is, because it can't be watched: {problem}",
-            resource=str(self),
-            problem=problem,
-            log_id="kubernetes.not_watched",
-        )
+        if verdict.is_warned_of and not self._is_warned:
+            # Once, until it is well again: what goes on is in the status.
+            self._is_warned = True
+            _log.warn(
+                "{resource}: what is known stays as it is, because they can't be watched: {problem}",
+                resource=str(self),
+                problem=self._standing.problem,
+                log_id="kubernetes.not_watched",
+            )
+        return verdict.seconds
 
     def _faulty(self) -> float:
         _log.failure(
@@ -333,43 +308,7 @@ class Reflector(Generic[T]):
         self._version = None
         self._standing.state = "waiting"
         self._standing.problem = "a fault of this program, which is in its log"
-        return self._backoff.next_seconds(None)
-
-    # Telling
-
-    def _converted(
-        self, convert: Callable[[dict[str, Any]], T | None], obj: dict[str, Any]
-    ) -> T | None:
-        try:
-            return convert(obj)
-        except ValueError:
-            raise
-        except Exception:
-            _log.failure(
-                "{resource}: one can't be read",
-                resource=str(self),
-                log_id="kubernetes.object_fault",
-            )
-            raise ValueError("it can't be read, by a fault of this program") from None
-
-    def _tell_change(self, change: Change[T] | None) -> None:
-        self._standing.events += 1
-        if change is None:
-            return
-        told = self._user.changed if change.kind == "changed" else self._user.gone
-        self._tell(lambda: told(self, change.value))
-
-    def _tell(self, call: Callable[[], None]) -> None:
-        if self._is_stopped:
-            return
-        try:
-            call()
-        except Exception:
-            _log.failure(
-                "{resource}: what became of them was told in vain",
-                resource=str(self),
-                log_id="kubernetes.told_in_vain",
-            )
+        return self._failures.judge(ApiError(500, "", self._standing.problem)).seconds
 
 
 def _not_ended(_result: Any, seconds: float) -> Any:
