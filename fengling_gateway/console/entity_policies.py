@@ -117,7 +117,16 @@ class PathEdit(Part):
 
     strip: PlainPath | None = about("A prefix that is taken off, on a segment's border.", None)
     prefix: PlainPath | None = about("A prefix that is then put in front.", None)
+    replace: Annotated[str, Field(pattern="^/")] | None = about(
+        "What the whole path becomes, without strip and prefix.", None
+    )
     encoded_slashes: bool = about("Whether a path may hold `%2F`.", False)
+
+
+class HostHeader(Part):
+    """What instances see as Host, whatever the service says."""
+
+    value: Annotated[str, at_most(300)] = about("A host, and a port where there is one.")
 
 
 class RateLimit(Part):
@@ -204,6 +213,7 @@ class Policies(_FreeNames):
     concurrency: Concurrency | None = None
     cors: Cors | None = None
     ejection: Ejection | None = None
+    host_header: HostHeader | None = None
     limits: Limits | None = None
     path: PathEdit | None = None
     rate_limit: RateLimit | Annotated[list[RateLimit], Field(min_length=1, max_length=5)] | None = (

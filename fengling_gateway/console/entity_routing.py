@@ -64,7 +64,18 @@ class Match(Part):
     cookies: Conditions = about("Of each cookie.", [])
     client_ip: Annotated[list[Network], at_most(500)] = about("Networks; none is any.", [])
     listeners: Annotated[list[Slug], at_most(50)] = about("Names; none is any.", [])
+    counts_as: Annotated[int, within(0, 2**53 - 1), WHOLE] | None = about(
+        "As how many conditions these count in the order of routes; null: as many as they are.",
+        None,
+    )
     claims: None = about("Not supported yet.", None)
+
+
+class RedirectedPath(Part):
+    """What becomes of the path before it is `{path}`; it must not be empty."""
+
+    strip: PlainPath | None = about("A prefix that is taken off, on a segment's border.", None)
+    prefix: PlainPath | None = about("A prefix that is then put in front.", None)
 
 
 class Redirect(Part):
@@ -75,10 +86,12 @@ class Redirect(Part):
         str,
         Field(
             pattern=r"^[!#-;=?-\[\]_a-z{}~]{1,2000}$",
-            description="A URL or a path, with `{path}`, `{query}` (with its `?`) and `{host}`.",
+            description="A URL or a path, with `{path}`, `{query}` (with its `?`), `{host}` and "
+            "`{hostname}` (without a port).",
             examples=["https://new.example{path}{query}"],
         ),
     ]
+    path: RedirectedPath | None = about("What becomes of `{path}`; null: nothing.", None)
 
 
 class Respond(Part):

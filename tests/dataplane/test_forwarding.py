@@ -197,6 +197,14 @@ class RequestTests(RigCase):
             sent = self.forward(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", service(host_header=mode))
             self.assertEqual(head_of(sent)[b"host"], host)
 
+    def test_host_header_of_a_route_goes_before_the_service_s(self) -> None:
+        """Whatever that is."""
+        edit = route(policies={"host_header": {"value": "other.example:81"}})
+        for mode in ("client", "instance", "name.example"):
+            raw = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+            sent = self.forward(raw, service(host_header=mode), edit)
+            self.assertEqual(head_of(sent)[b"host"], b"other.example:81")
+
     def test_request_without_host_names_the_instance(self) -> None:
         """HTTP/1.0 needs no Host; HTTP/1.1, which we speak to instances, does."""
         sent = self.forward(b"GET / HTTP/1.0\r\n\r\n")
@@ -480,6 +488,17 @@ class PlanTests(RigCase):
         self.assertEqual(status_of(client.sent), 308)
         self.assertEqual(head_of(client.sent)[b"location"], b"https://new.example/old/x?y")
         self.assertEqual(head_of(client.sent)[b"content-length"], b"0")
+
+    def test_redirect_to_an_edited_path(self) -> None:
+        """On the same host, without its port."""
+        redirect = {
+            "status": 302,
+            "location": "https://{hostname}{path}{query}",
+            "path": {"strip": "/old", "prefix": "/new"},
+        }
+        rig = self.rig(answering_route("r2", "/old/{**rest}", redirect=redirect))
+        client = rig.ask(b"GET /old/x?y HTTP/1.1\r\nHost: H.example:80\r\n\r\n")
+        self.assertEqual(head_of(client.sent)[b"location"], b"https://h.example/new/x?y")
 
     def test_fixed_response(self) -> None:
         """A fixed response has its status, headers and body; a HEAD gets no body."""

@@ -11,6 +11,7 @@ from fengling_gateway.http.transforms import (
     HeaderEdits,
     LocationTemplate,
     PathEdit,
+    compile_path,
 )
 
 HEADERS = [(b"Accept", b"*/*"), (b"X-Debug", b"1"), (b"x-debug", b"2"), (b"Server", b"a")]
@@ -154,20 +155,45 @@ class PathEditTests:
         assert repr(edit) == "<PathEdit strip=b'/api' prefix=b'/v2'>"
 
 
+class PathReplacementTests:
+    @pytest.mark.parametrize(
+        ("target", "expected"),
+        [(b"/a/b", b"/x/"), (b"/", b"/x/"), (b"/a?b=/c?d", b"/x/?b=/c?d"), (b"/a?", b"/x/?")],
+    )
+    def test_path_is_replaced_and_the_query_stays(self, target: bytes, expected: bytes) -> None:
+        """All of the path, byte for byte the query."""
+        edit = compile_path({"replace": "/x/", "strip": None, "prefix": None})
+        assert edit is not None
+        assert edit.apply(target) == expected
+        assert repr(edit) == "<PathReplacement b'/x/'>"
+
+    def test_without_a_replacement_prefixes_are_edited(self) -> None:
+        """As before there was one."""
+        assert isinstance(compile_path({"strip": "/a", "prefix": None}), PathEdit)
+        assert compile_path({"replace": None}) is None
+
+
 class LocationTemplateTests:
     @pytest.mark.parametrize(
         ("template", "expected"),
         [
             ("https://new.example{path}{query}", b"https://new.example/a/b?x=1"),
-            ("https://{host}{path}", b"https://old.example/a/b"),
+            ("https://{host}{path}", b"https://old.example:8080/a/b"),
             ("https://new.example/fixed", b"https://new.example/fixed"),
-            ("/moved{path}?was={host}", b"/moved/a/b?was=old.example"),
+            ("/moved{path}?was={host}", b"/moved/a/b?was=old.example:8080"),
+            ("https://{hostname}:8443{path}", b"https://old.example:8443/a/b"),
             ("{path}{unknown}", b"/a/b{unknown}"),
         ],
     )
     def test_places_are_filled(self, template: str, expected: bytes) -> None:
         """The request's path, query and host stand where the template names them."""
-        assert LocationTemplate(template).fill(b"old.example", b"/a/b", b"x=1") == expected
+        location = LocationTemplate(template)
+        assert location.fill(b"old.example:8080", b"/a/b", b"x=1", b"old.example") == expected
+
+    def test_address_of_ipv6_has_brackets(self) -> None:
+        """A colon in it is none before a port."""
+        location = LocationTemplate("https://{hostname}{path}")
+        assert location.fill(b"[::1]:80", b"/a", b"", b"::1") == b"https://[::1]/a"
 
     def test_no_query_leaves_no_question_mark(self) -> None:
         """A request without a query is redirected without one."""

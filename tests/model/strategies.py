@@ -121,6 +121,7 @@ GOOD: dict[str, dict[str, Any]] = {
             "cookies": [{"name": "c", "value": "v", "op": "prefix", "ignore_case": True}],
             "client_ip": ["10.0.0.0/8", "::1"],
             "listeners": ["http"],
+            "counts_as": 7,
         },
         "service_id": None,
         "split": {"orders": 90, "orders-2": 10},

@@ -74,6 +74,8 @@ def path_key(path: str) -> tuple[Any, ...]:
 
 def count_conditions(body: Body) -> int:
     match = body["match"]
+    if match.get("counts_as") is not None:
+        return int(match["counts_as"])
     return (
         len(match["headers"])
         + len(match["query"])

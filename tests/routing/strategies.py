@@ -49,6 +49,7 @@ matches: st.SearchStrategy[Body] = st.one_of(
         cookies=tests_of(["session"]),
         client_ip=st.sampled_from([[], [], ["192.0.2.0/24"], ["2001:db8::/32", "10.0.0.0/8"]]),
         listeners=st.sampled_from([[], [], ["http"], ["internal", "http"]]),
+        counts_as=st.sampled_from([None, None, 0, 2, 2**40]),
     ),
 )
 

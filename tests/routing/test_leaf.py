@@ -20,6 +20,8 @@ IN_ORDER = [
     make_route("high", priority=1),
     make_route("get", methods=["GET"]),
     make_route("put", methods=["PUT"]),
+    make_route("y", match=make_match(counts_as=2**40)),
+    make_route("x", match=make_match(headers=[make_test("a", "exists")], counts_as=3)),
     make_route("tests", match=make_match(headers=[make_test("a", "exists")])),
     make_route("a"),
     make_route("b"),

@@ -85,6 +85,18 @@ class ForwardPlanTests:
         assert plan.request_headers.block == b"X-A: 1\r\n"
         assert plan.response_headers.drop == {b"server"}
 
+    def test_host_header_is_the_service_s_unless_the_route_says_it(self) -> None:
+        """A literal one."""
+        assert forward().host_header is None
+        assert forward({"host_header": {"value": "a.example:81"}}).host_header == b"a.example:81"
+        assert forward({"host_header": None}, {"host_header": {"value": "b"}}).host_header is None
+
+    def test_whole_path_is_replaced(self) -> None:
+        """In place of prefixes."""
+        plan = forward({"path": {"strip": None, "prefix": None, "replace": "/x"}})
+        assert plan.rewrite_path is not None
+        assert plan.rewrite_path.apply(b"/a?b") == b"/x?b"
+
     def test_routes_that_say_the_same_share_their_plan(self) -> None:
         """Ten thousand routes without policies of their own need one plan a service."""
         compiler = make_compiler()
@@ -135,7 +147,20 @@ class AnswerPlanTests:
         assert isinstance(plan, RedirectPlan)
         assert plan.status == 308
         assert plan.location.fill(b"h", b"/a", b"b") == b"https://new.example/a?b"
+        assert plan.edit_path is None
         assert repr(plan) == "<RedirectPlan 308>"
+
+    def test_path_of_a_redirect_is_edited_before(self) -> None:
+        """The Location has what is left of it."""
+        redirect = {
+            "status": 302,
+            "location": "/new{path}",
+            "path": {"strip": "/a", "prefix": "/b"},
+        }
+        plan = compile_plan(make_body(service_id=None, redirect=redirect), {}, {})
+        assert isinstance(plan, RedirectPlan)
+        assert plan.edit_path is not None
+        assert plan.edit_path.apply(b"/a/x") == b"/b/x"
 
     @pytest.mark.parametrize(
         ("headers", "text", "expected"),

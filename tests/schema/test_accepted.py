@@ -56,12 +56,13 @@ _POLICIES: Final = {
     "response_headers": {"set": {"A": "b"}, "add": {"C": "d"}, "remove": ["e"]},
     "cors": {"origins": ["https://a.example"]},
     "upgrade": {"protocols": ["websocket"]},
+    "host_header": {"value": "a.example:8080"},
     "x-any": {"a": ["b"]},
 }
 _TARGETS: Final[tuple[dict[str, Any], ...]] = (
     {"service_id": "a"},
     {"split": {"a": 1}},
-    {"redirect": {"status": 302, "location": "/a"}},
+    {"redirect": {"status": 302, "location": "/a", "path": {"strip": "/a", "prefix": "/b"}}},
     {"respond": {"status": 200, "headers": {"a": "b"}, "body": "c"}},
 )
 

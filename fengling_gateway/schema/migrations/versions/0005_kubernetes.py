@@ -1,4 +1,4 @@
-"""What is known of a Kubernetes cluster, and what has been decided of its services."""
+"""What is known of a Kubernetes cluster, what has been decided of its services, and what its routes say."""
 
 from __future__ import annotations
 
@@ -10,4 +10,5 @@ down_revision = "0004"
 
 def upgrade() -> None:
     run_sql = context.config.attributes["run_sql"]
-    run_sql(f"{revision}/kubernetes.sql")
+    for name in ("kubernetes", "routes"):
+        run_sql(f"{revision}/{name}.sql")

@@ -53,8 +53,9 @@ export const POLICIES = {
   path: {
     title: "The path towards instances",
     make: { strip: "/" },
-    fields: [text("strip", "Strip", { placeholder: "/api" }), text("prefix", "Put in front", { placeholder: "/v2" }), check("encoded_slashes", "A path may hold %2F")],
+    fields: [text("strip", "Strip", { placeholder: "/api" }), text("prefix", "Put in front", { placeholder: "/v2" }), text("replace", "Or replace it all by", { placeholder: "/v2/orders" }), check("encoded_slashes", "A path may hold %2F")],
   },
+  host_header: { title: "Host header towards instances", make: { value: "" }, fields: [text("value", "Host", { placeholder: "shop.internal:8080", hint: "Whatever the service says." })] },
   request_headers: { title: "Headers towards instances", make: { set: {} }, fields: HEADERS },
   response_headers: { title: "Headers towards clients", make: { set: {} }, fields: HEADERS },
   timeouts: {

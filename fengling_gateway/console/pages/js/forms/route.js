@@ -116,7 +116,7 @@ function actionFields(editing) {
   if (action === "redirect") {
     return [
       status([301, 302, 303, 307, 308]),
-      textField(editing, ["redirect", "location"], "Location", { none: "", placeholder: "https://new.example{path}{query}", hint: "{path}, {query} (with its ?) and {host} are those of the request." }),
+      textField(editing, ["redirect", "location"], "Location", { none: "", placeholder: "https://new.example{path}{query}", hint: "{path}, {query} (with its ?), {host} and {hostname} (without a port) are those of the request." }),
     ];
   }
   return [

@@ -1,0 +1,1 @@
+Routes can replace the whole path (`path.replace`), set the Host header that instances see (the policy `host_header`), redirect to an edited path (`redirect.path`, and `{hostname}` without a port in a location), and say as how many conditions theirs count (`match.counts_as`).
