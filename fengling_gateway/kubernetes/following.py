@@ -277,7 +277,13 @@ class Following:
 
     # What is told of it
 
-    def _tell(self) -> Deferred[None] | None:
+    def _tell(self) -> None:
+        try:
+            self._tell_some()
+        except Exception:  # or nothing would be told any more
+            _log.failure("telling what has been discovered", log_id="kubernetes.telling_failed")
+
+    def _tell_some(self) -> None:
         self._untold.update(self.catalog.untold)
         self.catalog.untold.clear()
         self._looks += 1
@@ -285,12 +291,12 @@ class Following:
             self._count()
         names = [one for one in self._untold if not self._is_open(one)][:MAX_TOLD]
         if not names or self._is_telling:
-            return None
+            return
         for name in names:
             del self._untold[name]
         self._is_telling = True
         telling = self._telling(names)
-        return self._world.tell(self._term.number, telling).addCallbacks(
+        self._world.tell(self._term.number, telling).addCallbacks(
             lambda _: self._told(), self._not_told, errbackArgs=(names,)
         )
 

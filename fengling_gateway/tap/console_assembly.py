@@ -149,7 +149,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         rollback=RollbackApi(store=store, committing=committing),
         fleet=FleetApi(store=store, mirror=mirror, fleet=fleet, bus=bus),
         health=HealthApi(store=store, mirror=mirror, probing=health),
-        kubernetes=KubernetesApi(store=store, clock=reactor, discovery=None),
+        kubernetes=KubernetesApi(store=store, clock=reactor, discovery=discovery),
         trying=Trying(
             reactor=reactor,
             mirror=mirror,

@@ -63,6 +63,10 @@ class Followed(Fleet):
         )
         return dict(found or {})
 
+    def result(self, name: str = "orders") -> dict[str, Any]:
+        """Return what is told of what has become of a Service; nothing at first."""
+        return dict(self.row(name).get("result") or {})
+
     def decide(self, state: str, name: str = "orders") -> None:
         self.sql.run(
             "UPDATE fengling.discovered_service SET state = %s WHERE name = %s", state, name

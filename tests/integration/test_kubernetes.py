@@ -54,12 +54,12 @@ def test_service_is_served_once_it_is_approved(fleet: Followed) -> None:
     fleet.decide("approved")
     wait_until(lambda: gateway.get("/hello")[0] == 200)
     assert names(gateway) == {"v1"}
-    wait_until(lambda: (fleet.row()["result"] or {}).get("state") == "served")
-    assert fleet.row()["result"]["service_id"] == "shop.orders"
+    wait_until(lambda: fleet.result().get("state") == "served")
+    assert fleet.result()["service_id"] == "shop.orders"
     fleet.decide("rejected")
     wait_until(lambda: gateway.get("/hello")[0] == 404)
     wait_until(lambda: fleet.instances() == {})
-    wait_until(lambda: fleet.row()["result"]["state"] == "removed")
+    wait_until(lambda: fleet.result()["state"] == "removed")
 
 
 def test_endpoints_are_followed(fleet: Followed) -> None:
@@ -99,7 +99,7 @@ def test_what_people_change_stays_apart(fleet: Followed) -> None:
     assert fleet.sql.value("SELECT policies -> 'retry' ->> 'attempts' FROM fengling.route") == "1"
     fleet.sql.run("UPDATE fengling.route SET managed_by = 'ui'")
     fleet.service(annotations={"path": "/hello", "priority": "4"})
-    wait_until(lambda: "managed by ui" in str(fleet.row()["result"]["problems"]))
+    wait_until(lambda: "managed by ui" in str(fleet.result().get("problems")))
     assert fleet.sql.value("SELECT priority FROM fengling.route") == 3
 
 
@@ -136,7 +136,7 @@ def test_nothing_is_taken_away_while_the_api_server_is_gone(fleet: Followed) -> 
     def problem() -> object:
         status = fleet.sql.value("SELECT status FROM fengling.discovery")
         assert isinstance(status, dict)
-        return status["resources"][0]["problem"]
+        return status.get("resources") and status["resources"][0]["problem"]
 
     wait_until(problem)
     assert fleet.instances() == before
@@ -176,6 +176,7 @@ def test_service_that_goes_with_most_routes_is_held(fleet: Followed) -> None:
     fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=v1)
     fleet.following(approve=["shop/*"])
     wait_until(lambda: gateway.get("/hello")[0] == 200)
+    wait_until(fleet.result)
     fleet.api.delete(SERVICES, "shop", "orders")
     wait_until(lambda: fleet.sql.value("SELECT count(*) FROM fengling.route") == 0)
     assert gateway.get("/hello")[0] == 200
