@@ -6,7 +6,13 @@ from typing import Literal, NamedTuple
 
 from OpenSSL.SSL import Error as TlsError
 from service_identity import VerificationError
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 
 
@@ -19,8 +25,7 @@ class Failed(NamedTuple):
 
 def why_failed(error: BaseException) -> Failed:
     """Say in one line what has failed."""
-    while isinstance(error, RequestTransmissionFailed | ResponseFailed) and error.reasons:
-        error = error.reasons[0].value
+    error = _cause(error)
     if isinstance(error, DNSLookupError):
         return Failed("name", "its name can't be resolved")
     if isinstance(error, TlsError):
@@ -33,6 +38,17 @@ def why_failed(error: BaseException) -> Failed:
     if isinstance(error, ConnectionClosed):
         return Failed("broken", "the connection broke before the answer was whole")
     return Failed("broken", f"its answer can't be read: {type(error).__name__}")
+
+
+def was_cancelled(error: BaseException) -> bool:
+    """Whether it has failed because somebody has cancelled it, of which there are several signs."""
+    return isinstance(_cause(error), CancelledError | ConnectingCancelledError)
+
+
+def _cause(error: BaseException) -> BaseException:
+    while isinstance(error, RequestTransmissionFailed | ResponseFailed) and error.reasons:
+        error = error.reasons[0].value
+    return error
 
 
 def _of_tls(error: TlsError) -> str:

@@ -13,7 +13,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
 from fengling_gateway import __version__
-from fengling_gateway.dataplane.failed_requests import why_failed
+from fengling_gateway.dataplane.failed_requests import was_cancelled, why_failed
 from fengling_gateway.dataplane.ready_body import ReadyBody
 from fengling_gateway.dataplane.resolver import Lookups
 from fengling_gateway.kubernetes.bodies import Event, decoded, read_events, read_whole
@@ -168,9 +168,11 @@ class ApiServer:
         try:
             url = asked.url.encode("ascii")
             return await agent.request(asked.method, url, self._headers(asked), body)
-        except (ApiError, CancelledError):
+        except ApiError:
             raise
         except Exception as error:
+            if was_cancelled(error):
+                raise CancelledError from None
             raise ApiError(0, UNREACHABLE, why_failed(error).words) from None
 
     def _headers(self, asked: _Asked) -> Headers:

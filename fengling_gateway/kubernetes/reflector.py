@@ -164,7 +164,7 @@ class Reflector(Generic[T]):
                 raise
             except Exception:
                 pause = self._faulty()
-            if pause:
+            if pause and not self._is_stopped:
                 await deferLater(self._clock, pause)
 
     async def _follow(self) -> None:

@@ -34,6 +34,7 @@ class KubernetesApi(Cluster):
     Attributes:
         access: tokens and rights.
         authority: who has issued its certificate.
+        connections: those that are open.
         faults: what goes wrong.
         log: the requests that came, in order.
         token: of the console's service account, which may do everything at first.
@@ -48,7 +49,7 @@ class KubernetesApi(Cluster):
         self._port = 0
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self.connections: set[asyncio.StreamWriter] = set()
         self.renew_certificate(self.authority)
         self.start()
 
@@ -198,18 +199,18 @@ class KubernetesApi(Cluster):
         ready.set()
         await self._stopping.wait()
         server.close()
-        for one in list(self._connections):
+        for one in list(self.connections):
             one.transport.abort()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        self.connections.add(writer)
         try:
             while (request := await read_request(reader)) is not None:
                 await answer_request(self, request, Answer(reader, writer))
         except OSError:
             pass  # a client that leaves
         finally:
-            self._connections.discard(writer)
+            self.connections.discard(writer)
             writer.close()
 
 
