@@ -141,5 +141,7 @@ _BARE: Final[Row] = {**_TARGETS, **DROPPED, "policies": {}}
 
 
 def _refused(row: Row) -> list[str]:
-    judged = validate(Key("route", "route"), row)
-    return [str(one) for one in judged.problems] if isinstance(judged, Rejected) else []
+    key = Key("route", "route")
+    judged = validate(key, row)
+    problems = judged.problems if isinstance(judged, Rejected) else ()
+    return [str(one).removeprefix(f"{key}: ") for one in problems]

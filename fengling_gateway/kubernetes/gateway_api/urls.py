@@ -40,7 +40,7 @@ class Rewrite(NamedTuple):
     def policies(self, match: CompiledMatch) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if self.hostname is not None:
-            found["host_header"] = self.hostname
+            found["host_header"] = {"value": self.hostname}
         if self.path is not None and (edit := self.path.edit(match)):
             found["path"] = edit
         return found
