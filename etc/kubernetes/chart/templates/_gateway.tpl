@@ -45,6 +45,8 @@
 {{- end -}}
 {{- end -}}
 cluster: {{ .Values.cluster | quote }}
+runtime_dir: /run/fengling
+state_dir: /var/lib/fengling
 workers: {{ .Values.gateway.workers | toString | quote }}
 listeners: {{ include "fengling.gateway.listeners" . | quote }}
 management: {address: "{{ .Values.gateway.bindAddress }}:{{ int .Values.gateway.managementPort }}"}
