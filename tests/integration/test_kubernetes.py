@@ -26,7 +26,7 @@ from fengling_gateway.embedded.valkey import ValkeyServer
 from fengling_gateway.settings.console import ConsoleSettings
 from tests.integration.conftest import Sql
 from tests.integration.gateway import Upstream
-from tests.support.pods import Container, confines, manifest
+from tests.support.pods import ROOT, SECRET_FILES, Container, confines, manifest
 from tests.support.wait import wait_until
 
 Secrets = dict[tuple[str, str], str]
@@ -125,6 +125,13 @@ def cluster(postgres: PostgresServer, valkey: ValkeyServer) -> Iterator[Cluster]
     upstream.close()
 
 
+def documented(container: Container, program: str) -> str:
+    """Return the command that the documentation has run in a pod, with the paths of this one."""
+    text = (ROOT / "docs" / "kubernetes-install.md").read_text().replace("\\\n", "")
+    [command] = re.findall(f"k exec deploy/fengling-{program} -- sh -c '(.+?)'", text, re.DOTALL)
+    return str(command).replace(SECRET_FILES, str(container.volume(SECRET_FILES)))
+
+
 def serve_hello(cluster: Cluster, upstream: Upstream) -> None:
     sql = Sql(cluster.database)
     sql.run("INSERT INTO fengling.service (id) VALUES ('v1')")
@@ -200,6 +207,14 @@ class GatewayPodTests:
         empty_cluster.migrate()
         gateway.wait_ready()
 
+    def test_doctor_looks_at_what_the_pod_has(self, gateway: Container) -> None:
+        """At its database, too, by the variable that names its file."""
+        command = documented(gateway, "gateway")
+        management = f"http://127.0.0.1:{gateway.ports['management']}"
+        told = gateway.execute("sh", "-c", command.replace("http://127.0.0.1:8001", management))
+        assert "ok    database.reach" in told
+        assert "ok    gateway.reach" in told
+
     def test_nothing_but_volumes_is_written(self, gateway: Container) -> None:
         """Everything else is read-only, and it is nobody's who could change that."""
         if not confines():
@@ -216,10 +231,14 @@ class GatewayPodTests:
 
 class ConsolePodTests:
     def test_console_is_ready_and_ends_at_term(self, cluster: Cluster) -> None:
-        """It needs no volume but its secrets."""
+        """It needs no volume but its secrets; and gives out a link, as documented."""
         console = cluster.start("Deployment", "fengling-console")
         console.wait_ready()
         assert console.probe("livenessProbe") == 200
+        where = f"FENGLING_CONSOLE=http://127.0.0.1:{console.ports['http']}"
+        assert "http://" in console.execute(
+            "sh", "-c", f"export {where}; {documented(console, 'console')}"
+        )
         console.signal(signal.SIGTERM)
         assert console.wait() == 0
 

@@ -32,7 +32,7 @@ from tests.support.wait import wait_until
 ROOT = Path(__file__).resolve().parent.parent.parent
 MANIFESTS = ROOT / "etc" / "kubernetes" / "manifests"
 PROGRAMS = Path(sys.executable).parent
-_SECRETS = "/etc/fengling/secrets"
+SECRET_FILES = "/etc/fengling/secrets"
 
 _KILLED_AFTER_SECONDS = 10.0
 """What is left of a container whose tests were killed."""
@@ -126,6 +126,19 @@ class Container:
                 env=self.environment(),
                 cwd="/",
             )
+
+    def execute(self, *command: str) -> str:
+        """Run a command beside it, as `kubectl exec` does; returns its output."""
+        done = subprocess.run(
+            [*self._confined(), *command],
+            env=self.environment(),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def environment(self) -> dict[str, str]:
         """Return its whole environment: nothing of ours is in it."""
@@ -222,7 +235,7 @@ class Container:
         [volume] = [one["projected"] for one in self.pod["volumes"] if "projected" in one]
         for source in volume["sources"]:
             for item in source["secret"]["items"]:
-                file = self._volumes[_SECRETS] / item["path"]
+                file = self._volumes[SECRET_FILES] / item["path"]
                 file.unlink(missing_ok=True)
                 file.write_text(secrets[source["secret"]["name"], item["key"]] + "\n")
                 self._give(file, volume["defaultMode"])
