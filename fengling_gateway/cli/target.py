@@ -224,8 +224,24 @@ def _read_token(path: Path) -> str:
 
 
 def database_named(environ: Mapping[str, str]) -> str | None:
-    """Return the DSN that the environment names; that of a gateway's settings, which may read, last."""
-    return environ.get("FENGLING_DATABASE") or environ.get("FENGLING_DATABASE__URL") or None
+    """
+    Return the DSN that the environment names; that of a gateway's settings, which may read, last.
+
+    Raises:
+        CommandError: the file that FENGLING_DATABASE__URL_FILE names can't be read.
+    """
+    named = environ.get("FENGLING_DATABASE") or environ.get("FENGLING_DATABASE__URL")
+    if not named and (path := environ.get("FENGLING_DATABASE__URL_FILE")):
+        return _read_dsn(Path(path))
+    return named or None
+
+
+def _read_dsn(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise CommandError(f"FENGLING_DATABASE__URL_FILE, {path}: {reason}") from error
 
 
 def _dsn(database: str | None, context: str | None) -> str:

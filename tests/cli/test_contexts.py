@@ -135,3 +135,21 @@ def test_a_file_of_another_shape_is_one_line(
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert words in result.stderr
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_database_may_be_named_in_a_file(
+    run: Run, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    """As settings may be; and one that can't be read is named."""
+    path = tmp_path / "database-url"
+    path.write_text(f"{dsn}\n")
+    monkeypatch.delenv("FENGLING_DATABASE")
+    monkeypatch.setenv("FENGLING_DATABASE__URL_FILE", str(path))
+    assert run("db", "status").exit_code == 0
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    result = run("db", "status")
+    assert result.exit_code == 2
+    assert f"FENGLING_DATABASE__URL_FILE, {path}: " in result.stderr

@@ -1,0 +1,37 @@
+{{/* What the chart decides of a console's settings; all else is console.settings. */}}
+{{- define "fengling.console.settings" -}}
+{{- if hasKey (.Values.console.settings.http | default dict) "address" -}}
+{{- fail "console.settings.http.address: it is made of console.bindAddress and console.port" -}}
+{{- end -}}
+cluster: {{ .Values.cluster | quote }}
+log: {format: json}
+http:
+  address: "{{ .Values.console.bindAddress }}:{{ int .Values.console.port }}"
+  {{- range $name, $one := .Values.gateway.listeners }}
+  {{- if and (eq $name "http") $one }}
+  {{- if not (hasKey $one "tls") }}
+  gateway_url: http://{{ include "fengling.fullname" $ }}-gateway.{{ $.Release.Namespace }}:{{ $one.servicePort }}
+  {{- end }}
+  {{- end }}
+  {{- end }}
+{{- with .Values.discovery }}
+{{- if .enabled }}
+kubernetes:
+  enabled: true
+  selector: {{ .selector | quote }}
+  namespaces: {{ toJson .namespaces | quote }}
+  approve: {{ toJson .approve | quote }}
+  {{- if .gatewayApi.enabled }}
+  gateway_api: true
+  controller: {{ .gatewayApi.controller | quote }}
+  {{- $listeners := dict }}
+  {{- range $name, $one := $.Values.gateway.listeners }}
+  {{- if $one }}{{ $_ := set $listeners (toString $one.servicePort) $name }}{{ end }}
+  {{- end }}
+  {{- if ne (toJson $listeners) (toJson (dict "80" "http" "443" "https")) }}
+  listeners: {{ toJson $listeners | quote }}
+  {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
