@@ -10,10 +10,25 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 
-def render(mirror: Any, store: Any, fleet: Any, events: Any, refusals: Mapping[str, int]) -> str:
-    """Return all metrics."""
+def render(
+    mirror: Any,
+    store: Any,
+    fleet: Any,
+    events: Any,
+    refusals: Mapping[str, int],
+    discovery: Any = None,
+) -> str:
+    """
+    Return all metrics.
+
+    Args:
+        discovery: what follows a cluster (`kubernetes.discovery.Discovery`); None: nothing does.
+    """
     registry = CollectorRegistry()
-    registry.register(_Collected([*_metrics(mirror, store, fleet, events, refusals)]))
+    found = [*_metrics(mirror, store, fleet, events, refusals)]
+    if discovery is not None:
+        found += _of_cluster(discovery.is_mine, discovery.status(), discovery.counts)
+    registry.register(_Collected(found))
     return generate_latest(registry).decode()
 
 
@@ -67,3 +82,52 @@ def _metrics(
     for code, count in sorted(refusals.items()):
         refused.add_metric((code,), count)
     yield refused
+
+
+def _of_cluster(is_mine: bool, status: Mapping[str, Any], counts: Any) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "fengling_console_kubernetes_following",
+        "Whether this console is the one that follows the cluster.",
+        float(is_mine),
+    )
+    objects = GaugeMetricFamily(
+        "fengling_console_kubernetes_objects", "Objects that are known.", labels=("resource",)
+    )
+    broken = GaugeMetricFamily(
+        "fengling_console_kubernetes_resources_broken",
+        "Whether a resource can't be watched now; what was known of it counts on.",
+        labels=("resource",),
+    )
+    for resource, known, is_broken in _by_resource(status.get("resources", ())):
+        objects.add_metric((resource,), known)
+        broken.add_metric((resource,), is_broken)
+    yield objects
+    yield broken
+    writing = status.get("writing", {})
+    yield GaugeMetricFamily(
+        "fengling_console_kubernetes_entities_waiting",
+        "Entities that the cluster wants otherwise, and that are not written yet.",
+        writing.get("waiting", 0),
+    )
+    yield GaugeMetricFamily(
+        "fengling_console_kubernetes_entities_refused",
+        "Entities that can't be written as the cluster wants them.",
+        writing.get("refused", 0),
+    )
+    yield CounterMetricFamily(
+        "fengling_console_kubernetes_revisions", "Revisions that were made.", counts.revisions
+    )
+    yield CounterMetricFamily(
+        "fengling_console_kubernetes_write_failures",
+        "Transactions that failed, those included that are tried again at once.",
+        counts.failures,
+    )
+
+
+def _by_resource(resources: Any) -> Iterator[tuple[str, int, int]]:
+    """Yield each resource once, however many namespaces it is watched in."""
+    names = sorted({one["resource"] for one in resources})
+    for name in names:
+        mine = [one for one in resources if one["resource"] == name]
+        broken = any(one["problem"] for one in mine)
+        yield name, sum(one["objects"] for one in mine), int(broken)

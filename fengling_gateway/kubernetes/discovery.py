@@ -26,7 +26,7 @@ from fengling_gateway.kubernetes.seat import DiscoverySeat
 from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm
 from fengling_gateway.kubernetes.wants import Row, Want, Wants
 from fengling_gateway.kubernetes.watching import Reflecting, Watched
-from fengling_gateway.kubernetes.writer import Writer
+from fengling_gateway.kubernetes.writer import Writer, WriterCounts
 from fengling_gateway.kubernetes.writing import Written, services_of
 from fengling_gateway.model.entity import Key
 
@@ -53,7 +53,7 @@ class DiscoverySettings:
 class Database(Protocol):
     """Who asks the database, in threads; every Deferred fails as `writing.write` does."""
 
-    def write(self, term: int, batch: Mapping[Key, Want], force: bool) -> Deferred[Written]: ...
+    def write(self, term: int, batch: Mapping[Key, Want], *, force: bool) -> Deferred[Written]: ...
 
     def tell(self, term: int, telling: Telling) -> Deferred[None]: ...
 
@@ -137,6 +137,11 @@ class Discovery:
     def problem(self) -> str | None:
         """Why this console can't follow the cluster, or what it wants is not written."""
         return self._election.problem or self._writer.problem
+
+    @property
+    def counts(self) -> WriterCounts:
+        """How much has been written since this console began, in all its terms."""
+        return self._writer.counts
 
     def start(self) -> None:
         self._election.start()
@@ -233,7 +238,7 @@ class Discovery:
         good = {key: want for key, want in batch.items() if key not in refused}
         following = self._following
         force = following is not None and following.wants.is_withdrawn(good)
-        written = await self._database.write(term, good, force)
+        written = await self._database.write(term, good, force=force)
         return replace(written, refused={**written.refused, **refused})
 
     def _to_judge(self, batch: Mapping[Key, Want]) -> dict[Key, Row]:

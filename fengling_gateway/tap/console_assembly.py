@@ -162,7 +162,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         summary=summary,
         events=events,
         is_ready=lambda: _ready(mirror, signin),
-        metrics=lambda: render(mirror, store, fleet, events, refusals),
+        metrics=lambda: render(mirror, store, fleet, events, refusals, discovery),
     )
     api = ConsoleApi(
         [*endpoints(operations), *map(_endpoint, signin.operations()), *Pages().endpoints()],

@@ -132,7 +132,9 @@ class StoreOfTerms:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def write(self, term: int, batch: Mapping[Key, Want], force: bool) -> Deferred[writing.Written]:
+    def write(
+        self, term: int, batch: Mapping[Key, Want], *, force: bool
+    ) -> Deferred[writing.Written]:
         return self._store.run(writing.write, term, batch, force=force).addErrback(_refused)
 
     def tell(self, term: int, telling: Telling) -> Deferred[None]:
