@@ -15,8 +15,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
-from fengling_gateway.health.election import Candidate, Election
+from fengling_gateway.election.candidate import Candidate
+from fengling_gateway.election.election import Election
 from fengling_gateway.health.outcomes import Outcome, Unjudged
+from fengling_gateway.health.seat import SEAT
 from fengling_gateway.health.status import (
     counts_document,
     instant,
@@ -97,8 +99,10 @@ class HealthService:
         self._writer = Writer(clock=reactor, pen=self._pen, rng=rng, term_over=self._term_over)
         self._election = Election(
             reactor=reactor,
+            seat=SEAT,
             stand=lambda events: Candidate(
                 settings.session_dsn,
+                seat=SEAT,
                 name=settings.name,
                 connect_timeout=settings.connect_timeout,
                 events=events,
@@ -175,7 +179,7 @@ class HealthService:
             return
         self._writer.begin(term.number)
 
-    def beaten(self, term: int) -> None:
+    def beaten(self, term: int, note: int) -> None:
         self._on_heartbeat(term, self._settings.name)
 
     def term_lost(self, reason: str) -> None:

@@ -10,20 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from psycopg2 import errors
 
+from fengling_gateway.election import seat
+from fengling_gateway.election.seat import ANSWER_SECONDS, Beat, Connection, TermOverError
 from fengling_gateway.health.verdicts import FLAP_WINDOW_SECONDS, UNHEALTHY
 
 LOCK: Final = 0x66656E676C70726F
 """Advisory lock of whoever probes: "fenglpro" in ASCII, so that it is easy to place."""
 
-IDLE_SECONDS: Final = 3
-"""A session that is silent for so long is ended by the server, and its lock with it."""
-
-ANSWER_SECONDS: Final = 2.0
-"""How long a heartbeat, or a look at who probes, may take."""
+TABLE: Final = "prober"
 
 READ_SECONDS: Final = 10.0
 WRITE_SECONDS: Final = 10.0
@@ -33,23 +31,6 @@ MAX_REASON: Final = 1000
 
 _REVISIONS_LOOKED_AT: Final = 10_000
 """Of the newest revisions, for who became unhealthy lately; there is no index by time."""
-
-
-class Connection(Protocol):
-    """What is needed of a `configsource.postgres_connection.Guarded`."""
-
-    def execute(
-        self, sql: str, arguments: Any = None, *, within: float
-    ) -> list[tuple[Any, ...]]: ...
-
-
-def application(name: str) -> str:
-    """Return what a console is called by the database, and so in history, as whatever else it writes."""
-    return f"fengling-console {name}"
-
-
-class TermOverError(Exception):
-    """Somebody else probes; what was to be written is not."""
 
 
 class Known(NamedTuple):
@@ -79,15 +60,6 @@ class Term:
     falls: tuple[Fall, ...]
 
 
-class Holder(NamedTuple):
-    """Who probes; ages in seconds, None if nobody ever has."""
-
-    term: int
-    name: str | None
-    age: float | None
-    heartbeat_age: float | None
-
-
 class Verdict(NamedTuple):
     """What is to be written of an instance; `health` None: nothing is known any more, or said."""
 
@@ -98,39 +70,9 @@ class Verdict(NamedTuple):
     address: str
 
 
-def open_session(connection: Connection) -> None:
-    """Have the server end this session soon after it has fallen silent."""
-    connection.execute(
-        f"SET idle_session_timeout = '{IDLE_SECONDS}s'; SET statement_timeout = '10s'",
-        within=ANSWER_SECONDS,
-    )
-
-
-def try_lock(connection: Connection) -> bool:
-    """Whether this session may probe from here on, for as long as it lives."""
-    [(taken,)] = connection.execute(
-        "SELECT pg_try_advisory_lock(%s)", (LOCK,), within=ANSWER_SECONDS
-    )
-    return bool(taken)
-
-
-def holder(connection: Connection) -> Holder:
-    [row] = connection.execute(
-        "SELECT term, holder, extract(epoch FROM clock_timestamp() - since)::float8,"
-        " extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 FROM fengling.prober",
-        within=ANSWER_SECONDS,
-    )
-    return Holder(*row)
-
-
 def take_over(connection: Connection, name: str) -> Term:
     """Begin a term; only for who has the lock."""
-    [(number,)] = connection.execute(
-        "UPDATE fengling.prober SET term = term + 1, holder = %s, since = clock_timestamp(),"
-        " heartbeat_at = clock_timestamp() RETURNING term",
-        (name,),
-        within=ANSWER_SECONDS,
-    )
+    number = seat.take_over(connection, TABLE, name)
     known = connection.execute(
         "SELECT instance_id, health, reason,"
         " greatest(0, extract(epoch FROM clock_timestamp() - since))::float8, term, address"
@@ -150,9 +92,9 @@ def take_over(connection: Connection, name: str) -> Term:
     return Term(number, tuple(Known(*row) for row in known), tuple(Fall(*row) for row in falls))
 
 
-def beat(connection: Connection, term: int) -> int:
+def beat(connection: Connection, term: int) -> Beat:
     """
-    Say that whoever probes is alive; return the process id of the server's side of the session.
+    Say that whoever probes is alive.
 
     Raises:
         TermOverError: the term is over.
@@ -165,8 +107,7 @@ def beat(connection: Connection, term: int) -> int:
     )
     if not rows:
         raise TermOverError(f"term {term} is over")
-    pid: int = rows[0][0]
-    return pid
+    return Beat(rows[0][0])
 
 
 _WRITE: Final = """

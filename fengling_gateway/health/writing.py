@@ -24,8 +24,9 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from fengling_gateway.configsource.postgres_connection import Guarded, problem
+from fengling_gateway.election.seat import TermOverError, application
 from fengling_gateway.health import table
-from fengling_gateway.health.table import TermOverError, Verdict
+from fengling_gateway.health.table import Verdict
 
 _log = Logger()
 
@@ -292,7 +293,7 @@ class DatabasePen:
                 self._connection = Guarded(
                     self._dsn,
                     connect_timeout=self._connect_timeout,
-                    application=table.application(self._author),
+                    application=application(self._author),
                 )
             table.write(self._connection, term, self._author, verdicts)
         except TermOverError:

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from fengling_gateway.balancing.upstream_networks import LOOPBACK, UpstreamNetworks
+from fengling_gateway.election.election import Election
 from fengling_gateway.health import service as service_module
 from fengling_gateway.health import table
-from fengling_gateway.health.election import Election
 from fengling_gateway.health.live import KeyedConfiguration
 from fengling_gateway.health.probing import Probing
 from fengling_gateway.health.service import HealthService, HealthSettings
