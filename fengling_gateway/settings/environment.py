@@ -44,9 +44,6 @@ _KUBERNETES: Final = re.compile(
 )
 """What every container gets for a service in its namespace, here for ``fengling-…``."""
 
-_PARSED: Final = (list, dict)
-"""What is more than a word."""
-
 MAX_FILE_BYTES: Final = 64 * 1024
 """Values are keys and URLs; what is larger is the wrong file."""
 
@@ -57,15 +54,15 @@ def variable(path: str) -> str:
 
 
 def known_keys(model: type[Section] = GatewaySettings) -> dict[str, bool]:
-    """Return every key's path, and whether it is a list or a table."""
+    """Return every key's path, and whether it is a list."""
     keys: dict[str, bool] = {}
     for name, field in model.model_fields.items():
         section = section_of(field.annotation)
         if section is None:
-            keys[name] = get_origin(field.annotation) in _PARSED
+            keys[name] = get_origin(field.annotation) is list
             continue
         for key, inner in section.model_fields.items():
-            keys[f"{name}.{key}"] = get_origin(inner.annotation) in _PARSED
+            keys[f"{name}.{key}"] = get_origin(inner.annotation) is list
     return keys
 
 
@@ -137,10 +134,10 @@ def read_value(path: Path, subject: str, problems: list[Problem]) -> str | None:
 
 
 def _parsed(text: str | None, name: str, problems: list[Problem]) -> Any:
-    """Return a list or a table: JSON, or a list that commas and line breaks separate."""
+    """Return a list: JSON, or what commas and line breaks separate."""
     if text is None:
         return None
-    if text.lstrip().startswith(("[", "{")):
+    if text.lstrip().startswith("["):
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -6,7 +6,6 @@ Each has the command, environment, files and user of its pod; see `tests.support
 
 from __future__ import annotations
 
-import copy
 import http.client
 import re
 import secrets
@@ -15,7 +14,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +21,6 @@ from fengling_gateway.embedded.owned import scratch_directory
 from fengling_gateway.embedded.ports import free_port
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
-from fengling_gateway.settings.console import ConsoleSettings
 from tests.integration.conftest import Sql
 from tests.integration.gateway import Upstream
 from tests.support.pods import ROOT, SECRET_FILES, Container, confines, manifest
@@ -32,16 +29,6 @@ from tests.support.wait import wait_until
 Secrets = dict[tuple[str, str], str]
 
 GROUPS = {"gateway": "fengling_gateway", "console": "fengling_console, fengling_voucher"}
-
-
-def _known(workload: dict[str, Any]) -> dict[str, Any]:
-    """Return a workload without settings of [kubernetes], as long as consoles know none."""
-    if "kubernetes" in ConsoleSettings.model_fields:
-        return workload
-    known = copy.deepcopy(workload)
-    [container] = known["spec"]["template"]["spec"]["containers"]
-    container["env"] = [one for one in container["env"] if "KUBERNETES" not in one["name"]]
-    return known
 
 
 class Cluster:
@@ -78,9 +65,7 @@ class Cluster:
 
     def start(self, kind: str, name: str, **also: str) -> Container:
         directory = scratch_directory(f"{name}-")
-        container = Container(
-            _known(manifest(kind, name)), directory, secrets=self.secrets, also=also
-        )
+        container = Container(manifest(kind, name), directory, secrets=self.secrets, also=also)
         self._started.append(container)
         container.start()
         return container

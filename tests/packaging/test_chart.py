@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from fengling_gateway.settings import load_settings
+from fengling_gateway.settings import load_console_settings, load_settings
+from fengling_gateway.settings.console import ConsoleSettings
 
 helm = pytest.importorskip("helm_python", reason="the extra kubernetes of setup.cfg")
 
@@ -85,11 +86,15 @@ def render(scripts: Any) -> Any:
     return render
 
 
-def gateway_environment(objects: Any) -> dict[str, str]:
-    [container] = objects["Deployment", "fengling-gateway"]["spec"]["template"]["spec"][
-        "containers"
-    ]
-    return {one["name"]: one.get("value", "a-pod") for one in container["env"]}
+def environment(objects: Any, name: str) -> dict[str, str]:
+    """Return the variables of a pod, with secrets themselves in place of their files."""
+    [container] = objects["Deployment", name]["spec"]["template"]["spec"]["containers"]
+    told = {one["name"]: one.get("value", "a-pod") for one in container["env"]}
+    return {
+        **{name: value for name, value in told.items() if not name.endswith("_FILE")},
+        "FENGLING_DATABASE__URL": "postgresql://gateway@db/fengling",
+        "FENGLING_MANAGEMENT__TOKEN_KEYS": f"2026-11:{secrets.token_hex(32)}",
+    }
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -136,14 +141,7 @@ class ValuesTests:
             "workers": "auto",
         }
         objects = render({"gateway": {"settings": settings}})
-        environ = {
-            name: value
-            for name, value in gateway_environment(objects).items()
-            if not name.endswith("_FILE")
-        }
-        environ["FENGLING_DATABASE__URL"] = "postgresql://gateway@db/fengling"
-        environ["FENGLING_MANAGEMENT__TOKEN_KEYS"] = f"2026-11:{secrets.token_hex(32)}"
-        read = load_settings(None, environ)
+        read = load_settings(None, environment(objects, "fengling-gateway"))
         assert (read.limits.max_memory, read.limits.max_limit_keys) == (2 << 30, 2_000_000)
         assert (read.tracing.sample_ratio, read.metrics.count_requests) == (0.25, False)
         assert (read.upstream.allow, read.workers) == (["127.0.0.0/8"], "auto")
@@ -151,7 +149,7 @@ class ValuesTests:
     def test_listener_that_is_null_is_none(self, render: Any) -> None:
         """Nor has the Service its port."""
         objects = render({"gateway": {"listeners": {"https": None}}})
-        listeners = json.loads(gateway_environment(objects)["FENGLING_LISTENERS"])
+        listeners = json.loads(environment(objects, "fengling-gateway")["FENGLING_LISTENERS"])
         assert [one["name"] for one in listeners] == ["http"]
         service = objects["Service", "fengling-gateway"]["spec"]["ports"]
         assert [one["name"] for one in service] == ["http"]
@@ -160,7 +158,7 @@ class ValuesTests:
         """Each Secret is mounted once."""
         tls = {"secretNames": ["shop-tls", "blog-tls"]}
         objects = render({"gateway": {"listeners": {"https": {"tls": tls}}}})
-        listeners = json.loads(gateway_environment(objects)["FENGLING_LISTENERS"])
+        listeners = json.loads(environment(objects, "fengling-gateway")["FENGLING_LISTENERS"])
         spec = objects["Deployment", "fengling-gateway"]["spec"]["template"]["spec"]
         mounted = {one["mountPath"]: one["name"] for one in spec["containers"][0]["volumeMounts"]}
         volumes = {one["name"]: one for one in spec["volumes"]}
@@ -176,7 +174,7 @@ class ValuesTests:
         objects = render({"gateway": {"termination": termination}})
         spec = objects["Deployment", "fengling-gateway"]["spec"]["template"]["spec"]
         assert spec["terminationGracePeriodSeconds"] == 620
-        assert gateway_environment(objects)["FENGLING_DRAIN__DEADLINE"] == "600s"
+        assert environment(objects, "fengling-gateway")["FENGLING_DRAIN__DEADLINE"] == "600s"
         assert "lifecycle" not in spec["containers"][0]
 
     def test_persistent_state_is_a_volume_of_each_pod(self, render: Any) -> None:
@@ -223,19 +221,20 @@ class DiscoveryTests:
         assert gateway_class["spec"]["controllerName"] == "gateway.fengling/controller"
 
     def test_ports_of_gateways_lead_to_the_listeners_that_serve_them(self, render: Any) -> None:
-        """Told where they are not what the console thinks anyway."""
-        values: dict[str, Any] = {"discovery": {"gatewayApi": {"enabled": True}}}
-        assert console_setting(render(values), "LISTENERS") is None
-        values["gateway"] = {"listeners": {"inside": {"port": 9000, "servicePort": 9090}}}
-        told = console_setting(render(values), "LISTENERS")
-        assert told is not None
-        assert json.loads(told) == {"80": "http", "443": "https", "9090": "inside"}
+        """By the ports of their Service; the console reads them."""
+        inside = {"port": 9000, "servicePort": 9090}
+        values = {
+            "discovery": {"gatewayApi": {"enabled": True, "addresses": ["203.0.113.7"]}},
+            "gateway": {"listeners": {"inside": inside}},
+        }
+        found = console_settings(render(values))
+        assert found.kubernetes.listener_names() == {80: "http", 443: "https", 9090: "inside"}
+        assert found.kubernetes.addresses == ["203.0.113.7"]
+        assert found.kubernetes.gateway_api
 
 
-def console_setting(objects: Any, key: str) -> str | None:
-    spec = objects["Deployment", "fengling-console"]["spec"]["template"]["spec"]
-    by_name = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
-    return by_name.get(f"FENGLING_KUBERNETES__{key}")
+def console_settings(objects: Any) -> ConsoleSettings:
+    return load_console_settings(None, environment(objects, "fengling-console"))
 
 
 class MonitoringTests:

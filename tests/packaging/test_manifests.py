@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from fengling_gateway.settings import load_console_settings, load_settings
-from fengling_gateway.settings.console import ConsoleSettings
 from fengling_gateway.supervisor.last_moments import KILL_AFTER_DRAIN_SECONDS
 from tests.support.pods import ROOT, manifest, manifests
 
@@ -141,13 +140,13 @@ class RightsTests:
         ]
 
 
-def environment(name: str, *, without: str = "\0") -> dict[str, str]:
+def environment(name: str) -> dict[str, str]:
     """Return the variables of a pod, with secrets themselves in place of their files."""
     [container] = pod("Deployment", name)["containers"]
     told = {
         one["name"]: one.get("value", "a-pod")
         for one in container["env"]
-        if not one["name"].endswith("_FILE") and without not in one["name"]
+        if not one["name"].endswith("_FILE")
     }
     return {
         **told,
@@ -177,8 +176,8 @@ class SettingsTests:
 
     def test_console_listens_where_its_service_leads(self) -> None:
         """With all of its settings, those of [kubernetes] included."""
-        without = "\0" if "kubernetes" in ConsoleSettings.model_fields else "KUBERNETES"
-        settings = load_console_settings(None, environment("fengling-console", without=without))
+        settings = load_console_settings(None, environment("fengling-console"))
+        assert settings.kubernetes.enabled
         assert settings.host_and_port() == ("0.0.0.0", ports("fengling-console")["http"])
 
     def test_try_it_goes_to_the_gateways(self) -> None:

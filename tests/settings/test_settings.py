@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 
 from fengling_gateway.dataplane.settings import DataPlaneSettings
 from fengling_gateway.dataplane.tls_contexts import TlsSettings
-from fengling_gateway.model.problems import Problem
 from fengling_gateway.settings import GatewaySettings, SettingsError, load_settings
 from fengling_gateway.settings.cpus import available_cpus
-from fengling_gateway.settings.environment import OTHERS, known_keys, read_environment, variable
+from fengling_gateway.settings.environment import OTHERS, known_keys, variable
 from fengling_gateway.settings.model import ListenerLimitSettings
 from fengling_gateway.settings.sample import sample
-from fengling_gateway.settings.section import Section
 
 KEY, SYNC_KEY = (f"a:{Random(seed).randbytes(32).hex()}" for seed in (1, 2))
 URL = "postgresql://gateway:hunter2@db/fengling"
@@ -125,21 +123,6 @@ class LoadTests:
         for text in (f"{KEY},{second}", f"{KEY}\n{second}\n", f'["{KEY}", "{second}"]'):
             settings = load_settings(None, {**ENOUGH, "FENGLING_MANAGEMENT__TOKEN_KEYS": text})
             assert settings.management.token_keys == [KEY, second]
-
-    def test_table_is_json(self) -> None:
-        """Also one that could be taken for separated values."""
-
-        class Ports(Section):
-            listeners: dict[str, str] = {}
-
-        class Settings(Section):
-            ports: Ports = Ports()
-
-        problems: list[Problem] = []
-        environ = {"FENGLING_PORTS__LISTENERS": '{"80": "http", "443": "https"}'}
-        found = read_environment(environ, problems, Settings)
-        assert found["ports.listeners"][1] == {"80": "http", "443": "https"}
-        assert problems == []
 
     def test_secrets_are_in_no_representation(self) -> None:
         """Settings may be logged."""

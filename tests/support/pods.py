@@ -34,6 +34,9 @@ MANIFESTS = ROOT / "etc" / "kubernetes" / "manifests"
 PROGRAMS = Path(sys.executable).parent
 SECRET_FILES = "/etc/fengling/secrets"
 
+_API_SERVER = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
+"""As every container is told of it; here nobody listens."""
+
 _KILLED_AFTER_SECONDS = 10.0
 """What is left of a container whose tests were killed."""
 
@@ -144,7 +147,7 @@ class Container:
         """Return its whole environment: nothing of ours is in it."""
         told = {one["name"]: self._value(one) for one in self.spec["env"]}
         image = {"PATH": f"{PROGRAMS}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/"}
-        return {**image, **told, **self._also}
+        return {**image, **_API_SERVER, **told, **self._also}
 
     def volume(self, path: str) -> Path:
         """Return the directory that is mounted there."""

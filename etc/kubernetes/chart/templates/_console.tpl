@@ -24,13 +24,12 @@ kubernetes:
   {{- if .gatewayApi.enabled }}
   gateway_api: true
   controller: {{ .gatewayApi.controller | quote }}
-  {{- $listeners := dict }}
+  {{- $listeners := list }}
   {{- range $name, $one := $.Values.gateway.listeners }}
-  {{- if $one }}{{ $_ := set $listeners (toString $one.servicePort) $name }}{{ end }}
+  {{- if $one }}{{ $listeners = append $listeners (printf "%d=%s" (int $one.servicePort) $name) }}{{ end }}
   {{- end }}
-  {{- if ne (toJson $listeners) (toJson (dict "80" "http" "443" "https")) }}
   listeners: {{ toJson $listeners | quote }}
-  {{- end }}
+  addresses: {{ toJson .gatewayApi.addresses | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

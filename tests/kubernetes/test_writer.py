@@ -1,0 +1,187 @@
+"""What the cluster wants, on its way to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fengling_gateway.editing.transaction import BusyError, ConflictError
+from fengling_gateway.election.seat import TermOverError
+from fengling_gateway.kubernetes.wants import Want, Wants
+from fengling_gateway.kubernetes.writer import BATCH_SECONDS, REFUSED_AGAIN_SECONDS, Writer
+from fengling_gateway.kubernetes.writing import RefusedError, Written
+from fengling_gateway.model.entity import Key
+
+ROW = {"name": "a"}
+
+
+def key(number: int, kind: str = "instance") -> Key:
+    return Key(kind, f"i{number:04d}")
+
+
+class WriterTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.asked: list[tuple[int, Mapping[Key, Want], Deferred[Written]]] = []
+        self.told: list[Written] = []
+        self.over: list[str] = []
+        self.writer = Writer(
+            clock=self.clock,
+            rng=Random(1),
+            write=self.write,
+            told=lambda _, written: self.told.append(written),
+            term_over=self.over.append,
+        )
+        self.wants = Wants(self.writer.wake)
+
+    def tearDown(self) -> None:
+        self.writer.end()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[Written]:
+        done: Deferred[Written] = Deferred()
+        self.asked.append((term, batch, done))
+        return done
+
+    def begin(self, *numbers: int) -> None:
+        for number in numbers:
+            self.wants.put(key(number), ROW, "shop/orders")
+        self.writer.begin(7, self.wants)
+        self.clock.advance(0)
+
+    def answer(self, result: Any = None) -> None:
+        """Answer the batch that was asked for last."""
+        done = self.asked[-1][2]
+        if isinstance(result, Exception):
+            done.errback(result)
+        else:
+            done.callback(result or Written(revision=len(self.asked)))
+
+    def batch(self) -> list[str]:
+        return sorted(one.id for one in self.asked[-1][1])
+
+    def test_first_change_is_written_at_once(self) -> None:
+        """With all that comes in the same turn, in the term."""
+        self.begin(1, 2)
+        self.assertEqual((self.asked[0][0], self.batch()), (7, ["i0001", "i0002"]))
+
+    def test_changes_meanwhile_wait_for_the_next_batch(self) -> None:
+        """Which comes no sooner than revisions may."""
+        self.begin(1)
+        self.wants.put(key(2), ROW, "")
+        self.clock.advance(0.1)
+        self.answer()
+        self.wants.put(key(3), ROW, "")
+        self.clock.advance(BATCH_SECONDS - 0.11)
+        self.assertEqual(len(self.asked), 1)
+        self.clock.advance(0.02)
+        self.assertEqual(self.batch(), ["i0002", "i0003"])
+
+    def test_what_makes_no_revision_keeps_nobody_waiting(self) -> None:
+        """The next batch comes at once."""
+        self.begin(1)
+        self.answer(Written())
+        self.wants.put(key(2), ROW, "")
+        self.clock.advance(0)
+        self.assertEqual(self.batch(), ["i0002"])
+
+    def test_newest_wish_counts(self) -> None:
+        """What changes and changes back is looked at once."""
+        self.begin(1)
+        for name in "abc":
+            self.wants.put(key(2), {"name": name}, "")
+        self.answer()
+        self.clock.advance(1)
+        self.assertEqual(self.asked[-1][1][key(2)].row, {"name": "c"})
+
+    def test_conflict_is_tried_again_soon(self) -> None:
+        """Somebody else has written the same: it is looked at anew."""
+        self.begin(1)
+        self.answer(ConflictError([key(1)]))
+        self.clock.advance(0.03)
+        self.assertEqual((len(self.asked), self.batch()), (2, ["i0001"]))
+        self.assertIsNone(self.writer.problem)
+
+    def test_failure_is_tried_again_later_and_later(self) -> None:
+        """And told until it is over."""
+        self.begin(1)
+        self.answer(BusyError("others write"))
+        self.assertEqual(self.writer.problem, "others write")
+        self.clock.advance(0.21)
+        self.assertEqual(len(self.asked), 2)
+        self.answer(BusyError("others write"))
+        self.clock.advance(0.19)
+        self.assertEqual(len(self.asked), 2)
+        self.clock.advance(0.22)
+        self.answer()
+        self.assertIsNone(self.writer.problem)
+        self.assertEqual(self.writer.counts.failures, 2)
+
+    def test_one_that_is_refused_keeps_no_other_back(self) -> None:
+        """It is found by halves, told, and tried again later."""
+        self.begin(1, 2, 3, 4)
+        rounds = 0
+        while len(self.asked) > rounds:
+            rounds = len(self.asked)
+            bad = key(3) in self.asked[-1][1]
+            self.answer(RefusedError("no such tenant") if bad else None)
+            self.clock.advance(BATCH_SECONDS)
+        self.assertEqual(self.wants.refused, {key(3): "no such tenant"})
+        self.assertTrue(self.writer.is_idle)
+        self.clock.advance(REFUSED_AGAIN_SECONDS)
+        self.assertEqual(self.batch(), ["i0003"])
+        self.answer()
+        self.assertEqual(self.wants.refused, {})
+
+    def test_what_a_batch_leaves_out_is_refused(self) -> None:
+        """Unless it is wanted otherwise by now."""
+        self.begin(1, 2)
+        self.wants.put(key(2), {"name": "b"}, "")
+        self.answer(Written(refused={key(1): "why", key(2): "why"}))
+        self.assertEqual(list(self.wants.refused), [key(1)])
+        self.clock.advance(0)
+        self.assertEqual(self.batch(), ["i0002"])
+        self.assertEqual(len(self.told), 1)
+
+    def test_another_term_ends_it(self) -> None:
+        """The database says so."""
+        self.begin(1)
+        self.answer(TermOverError("term 7 is over"))
+        self.assertEqual(self.over, ["term 7 is over"])
+
+    def test_answer_of_a_term_before_means_nothing(self) -> None:
+        """Neither for what is wanted now, nor for who is told."""
+        self.begin(1)
+        self.writer.end()
+        self.writer.begin(8, Wants(self.writer.wake))
+        self.answer(Written(refused={key(1): "why"}))
+        self.assertEqual(self.told, [])
+        self.assertTrue(self.writer.is_idle)
+
+    def test_services_come_before_instances_and_routes(self) -> None:
+        """And go after them."""
+        for kind in ("route", "instance", "service"):
+            self.wants.put(Key(kind, "a"), ROW, "")
+            self.wants.put(Key(kind, "b"), ROW, "")
+        self.wants.take(6)
+        for kind in ("service", "instance", "route"):
+            self.wants.put(Key(kind, "a"), None, "")
+            self.wants.look_at(Key(kind, "b"))
+        order = [f"{one.kind} {one.id}" for one in self.wants.take(6)]
+        self.assertEqual(
+            order,
+            ["route a", "service b", "instance b", "route b", "instance a", "service a"],
+        )
+
+    def test_idle_when_all_is_written(self) -> None:
+        self.begin(1)
+        idle = self.writer.when_idle()
+        self.assertNoResult(idle)
+        self.answer()
+        self.successResultOf(idle)
