@@ -84,7 +84,7 @@ function field(name, label, usual, { wanted, problems }) {
     "div",
     { class: `field ${isWrong ? "wrong" : ""}` },
     h("label", { for: id }, label),
-    h("input", { id, class: "input", placeholder: usual, autocomplete: "off", spellcheck: "false", maxlength: "2000", list: name === "tenant" ? "approve-tenants" : null, "aria-invalid": isWrong && "true", "aria-describedby": isWrong ? `${id}-problem` : null, value: wanted[name], oninput: (event) => (wanted[name] = event.target.value) }),
+    h("input", { id, class: "input", placeholder: usual, autocomplete: "off", spellcheck: "false", maxlength: "1000", list: name === "tenant" ? "approve-tenants" : null, "aria-invalid": isWrong && "true", "aria-describedby": isWrong ? `${id}-problem` : null, value: wanted[name], oninput: (event) => (wanted[name] = event.target.value) }),
     isWrong && h("p", { class: "problem", id: `${id}-problem` }, problems.map((each) => h("span", {}, each.message))),
   );
 }
