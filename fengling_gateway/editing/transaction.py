@@ -93,6 +93,7 @@ def write(
     signature: Signature,
     refers_to: Mapping[Key, int] | None = None,
     written: Callable[[], object] | None = None,
+    also: Callable[[Any], object] | None = None,
 ) -> Committed:
     """
     Make changes and commit them.
@@ -101,8 +102,11 @@ def write(
         refers_to: what the changes depend on beside what they change, with its version.
         written: called before the commit, to look at what has been written. What it sets in the
             transaction is taken back.
+        also: called with a cursor when the transaction has begun, before anything is written: to
+            write what belongs to the changes, or refuse them all. What it does is kept.
 
     Raises:
+        whatever `also` raises: nothing is written.
         ConflictError, BusyError: read again, and try again.
         UncertainError: look before you try again.
     """
@@ -110,6 +114,8 @@ def write(
     try:
         with connection.cursor() as cursor:
             _begin(cursor, signature)
+            if also is not None:
+                also(cursor)
             _require(cursor, refers_to or {})
             for statement, batch in _statements(make_room(cursor, changes)):
                 _run(cursor, statement, batch)
@@ -118,14 +124,16 @@ def write(
                 written()
                 cursor.execute("ROLLBACK TO SAVEPOINT written")
         _commit(connection)
-    except ConflictError:
-        connection.rollback()
-        raise
     except psycopg2.Error as error:
         if error.pgcode not in _BUSY:
             raise
         connection.rollback()
         raise BusyError(one_line(error)) from error
+    except UncertainError:
+        raise
+    except Exception:  # a conflict, or what `also` or `written` say
+        connection.rollback()
+        raise
     return _committed(connection.notices)
 
 

@@ -22,6 +22,10 @@ BEGIN
             fengling.management_token TO fengling_console;
         GRANT UPDATE (keep, keep_health) ON fengling.retention TO fengling_console;
         GRANT UPDATE (term, holder, since, heartbeat_at) ON fengling.prober TO fengling_console;
+        GRANT UPDATE (term, holder, since, heartbeat_at, status) ON fengling.discovery
+            TO fengling_console;
+        GRANT INSERT, UPDATE, DELETE ON fengling.discovered_service, fengling.discovered_entity
+            TO fengling_console;
         GRANT SELECT, INSERT, DELETE ON fengling.spent_credential TO fengling_console;
         GRANT USAGE ON SEQUENCE fengling.version_seq TO fengling_console;
         -- What CHECKs call runs with the rights of the writer.
@@ -34,7 +38,7 @@ BEGIN
             fengling.are_certificates(text, text), fengling.is_tls(jsonb),
             fengling.are_words(text[], text), fengling.is_key_digest(text),
             fengling.is_key_set(jsonb), fengling.are_ids(text[]), fengling.is_auth(jsonb),
-            fengling.is_health_check(jsonb)
+            fengling.is_health_check(jsonb), fengling.require_discovery(bigint)
             TO fengling_console;
     END IF;
 END $$;
