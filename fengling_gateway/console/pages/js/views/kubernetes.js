@@ -66,7 +66,7 @@ export function kubernetesPage(page) {
   const isFiltered = () => Boolean(wanted.q || wanted.state || wanted.namespace);
   page.draw(() => [
     heading("Kubernetes"),
-    isUnused(found) || standing(),
+    !isUnused(found) && standing(),
     (isFiltered() || found?.items.length !== 0) && filters(wanted, typed, choose),
     error ? failed(error, () => load()) : found ? shown(found, wanted, refreshDiscovery) : waiting(8),
     found && (found.next || pages.length > 1) && h("nav", { class: "turning", "aria-label": "Pages of the list" }, button("Before", () => turn(null), { icon: "left", disabled: pages.length < 2 }), button("Next", () => turn(found.next), { icon: "right", disabled: !found.next })),
@@ -142,9 +142,9 @@ function row(one, reload) {
   return h(
     "tr",
     { "data-key": `${namespace}/${name}` },
-    h("td", {}, h("a", { href: placeOfDiscovered(one), "data-row": true }, `${namespace}/${name}`)),
+    h("td", { class: "object" }, h("a", { href: placeOfDiscovered(one), "data-row": true }, `${namespace}/${name}`)),
     h("td", {}, h("span", { class: "badges" }, markBadges(one))),
-    offer?.route ? h("td", { class: "code" }, taken(offer.route)) : h("td", { class: "quiet" }, "no route"),
+    offer?.route ? h("td", { class: "code object" }, taken(offer.route)) : h("td", { class: "quiet" }, "no route"),
     h("td", { class: "nowrap" }, offer?.instances?.ready ? instancesOf(offer) : badge("warn", instancesOf(offer))),
     h("td", { class: "nowrap" }, when(decided ?? seen)),
     may("editor") &&
@@ -174,7 +174,7 @@ function resources(status) {
         return h(
           "tr",
           { "data-key": `${one.resource}/${one.namespace ?? ""}` },
-          h("td", {}, one.resource),
+          h("td", { class: "nowrap" }, one.resource),
           h("td", {}, one.namespace ?? h("span", { class: "quiet" }, "all")),
           h("td", {}, badge(tone, word)),
           h("td", { class: "number" }, number(one.objects)),
