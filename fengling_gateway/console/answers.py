@@ -132,10 +132,27 @@ ENTRY: Final = {
     ]
 }
 
+DISCOVERED: Final = having(
+    "A service of the cluster that asks to be routed to.",
+    namespace=TEXT,
+    name=TEXT,
+    state={"enum": ["pending", "approved", "rejected"]},
+    decision=told(_WHOLE, "Grows with each decision of any service; 0: nobody has decided."),
+    decided_by=told(_TEXT_OR_NULL, "Somebody, or `rule` and the rule."),
+    decided_at=_TIME_OR_NULL,
+    comment=_TEXT_OR_NULL,
+    asked=told(OBJECT, "What was set in place of what the cluster says."),
+    seen_at=told(_TIME_OR_NULL, "Since when it is there."),
+    gone_at=told(_TIME_OR_NULL, "Since when it is not any more."),
+    offer=told(_OBJECT_OR_NULL, "What would come, or comes, of it, and what is wrong with it."),
+    result=told(_OBJECT_OR_NULL, "What came of the `decision` that it names."),
+)
+
 SHARED: Final = {
     "Change": CHANGE,
     "Changed": CHANGED,
     "Convergence": CONVERGENCE,
+    "DiscoveredService": DISCOVERED,
     "EntityChange": ENTITY_CHANGE,
     "Revision": REVISION_SHOWN,
     "Warning": WARNING,

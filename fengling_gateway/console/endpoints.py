@@ -13,6 +13,7 @@ from fengling_gateway.console.events import Events
 from fengling_gateway.console.fleet_api import FleetApi
 from fengling_gateway.console.health_api import HealthApi
 from fengling_gateway.console.history_api import HistoryApi
+from fengling_gateway.console.kubernetes_api import KubernetesApi
 from fengling_gateway.console.operations import described
 from fengling_gateway.console.rollback_api import RollbackApi
 from fengling_gateway.console.summary import Summary
@@ -21,6 +22,8 @@ from fengling_gateway.model.management_tokens import READ
 
 _NODE = "<string(maxlength=100):node>"
 _ID = "<string(maxlength=100):id>"
+_SERVICES = "/kubernetes/services"
+_SERVICE = f"{_SERVICES}/<string(maxlength=253):namespace>/<string(maxlength=253):name>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Operations:
     rollback: RollbackApi
     fleet: FleetApi
     health: HealthApi
+    kubernetes: KubernetesApi
     trying: Trying
     summary: Summary
     events: Events
@@ -42,6 +46,7 @@ class Operations:
 def endpoints(operations: Operations) -> list[Endpoint]:
     entities, history = operations.entities, operations.history
     fleet, health = operations.fleet, operations.health
+    kubernetes = operations.kubernetes
     return [
         Endpoint("GET", "//livez", lambda _: Answer({"live": True})),
         Endpoint("GET", "//readyz", lambda _: _ready(operations.is_ready)),
@@ -71,6 +76,12 @@ def endpoints(operations: Operations) -> list[Endpoint]:
         Endpoint("GET", "/health", health.health),
         Endpoint("GET", f"/instances/{_ID}/health", health.instance),
         Endpoint("POST", f"/instances/{_ID}/probe", health.probe),
+        Endpoint("GET", "/kubernetes", kubernetes.status),
+        Endpoint("GET", _SERVICES, kubernetes.services),
+        Endpoint("GET", _SERVICE, kubernetes.service),
+        Endpoint("DELETE", _SERVICE, kubernetes.forget),
+        Endpoint("POST", f"{_SERVICE}/approve", kubernetes.approve),
+        Endpoint("POST", f"{_SERVICE}/reject", kubernetes.reject),
         Endpoint("GET", f"/{KIND}", entities.list),
         Endpoint("POST", f"/{KIND}", entities.create),
         Endpoint("GET", f"/{KIND}/{_ID}", entities.get),

@@ -15,6 +15,7 @@ from fengling_gateway.console.answers import having, list_of, page, taking
 from fengling_gateway.console.api import ROOT
 from fengling_gateway.console.call import YAML
 from fengling_gateway.console.entity_operations import document_of_entities, of_entities
+from fengling_gateway.console.kubernetes_operations import KUBERNETES
 from fengling_gateway.console.openapi import JSON, Body, Operation, document
 from fengling_gateway.model.management_tokens import ADMIN, WRITE
 from fengling_gateway.signin.session_api import LINKS, SESSION
@@ -383,5 +384,5 @@ _PROBES: Final = (
     ),
 )
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*of_entities(), *_OTHERS, *_PROBES)
+OPERATIONS: Final[tuple[Operation, ...]] = (*of_entities(), *_OTHERS, *KUBERNETES, *_PROBES)
 """In the order of the document."""

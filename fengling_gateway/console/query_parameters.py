@@ -6,6 +6,8 @@ from typing import Final
 
 from fengling_gateway.access.openapi import Schema, parameter, whole
 from fengling_gateway.access.parameters import DEFAULT_LIMIT, ID, LINE, MAX_LIMIT, TIMEOUT
+from fengling_gateway.console.asked import OBJECT_NAME
+from fengling_gateway.kubernetes.discovered import FILTERS
 
 _LINE: Final = whole(LINE)
 _FLAG: Final = {"enum": ["true", "false", "1", "0"], "default": "false"}
@@ -69,9 +71,23 @@ PARAMETERS: Final = {
     "before": parameter("before", _NUMBER, "The revision before which the page begins."),
     "ordinal": parameter("after", _NUMBER, "The change after which the page begins."),
     "from": {**parameter("from", _NUMBER, "The revision to begin with."), "required": True},
+    "state": parameter(
+        "state", {"enum": list(FILTERS), "default": ""}, "What was decided, or what is wrong."
+    ),
+    "namespace": parameter("namespace", _line(253), "Of the cluster; empty: any."),
+    "object_after": parameter(
+        "after",
+        whole(f"|{OBJECT_NAME}/{OBJECT_NAME}"),
+        "The service after which the page begins: `next` of another.",
+    ),
+    "result_wait": parameter(
+        "wait",
+        {"enum": ["none", "result"], "default": "none"},
+        "result: answer when something has come of it, or when the time is over.",
+    ),
     "to": parameter("to", _NUMBER, "The revision to end with; the newest without it."),
 }
-"""Of queries. Each but `ordinal` has its own name."""
+"""Of queries. Each but `ordinal`, `object_after` and `result_wait` has its own name."""
 
 CHANGE_PARAMETERS: Final = ("dry_run", "wait", "timeout", "comment", "force")
 

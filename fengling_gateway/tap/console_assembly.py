@@ -29,6 +29,7 @@ from fengling_gateway.console.fleet import FleetWatch
 from fengling_gateway.console.fleet_api import FleetApi
 from fengling_gateway.console.health_api import HealthApi
 from fengling_gateway.console.history_api import HistoryApi
+from fengling_gateway.console.kubernetes_api import KubernetesApi
 from fengling_gateway.console.metrics import render
 from fengling_gateway.console.mirror import Mirror
 from fengling_gateway.console.pages import FILES, Pages
@@ -136,6 +137,7 @@ def assemble(reactor: Any, settings: ConsoleSettings) -> Console:
         rollback=RollbackApi(store=store, committing=committing),
         fleet=FleetApi(store=store, mirror=mirror, fleet=fleet, bus=bus),
         health=HealthApi(store=store, mirror=mirror, probing=health),
+        kubernetes=KubernetesApi(store=store, clock=reactor, discovery=None),
         trying=Trying(
             reactor=reactor,
             mirror=mirror,

@@ -34,6 +34,8 @@ FILLED: Final = {
     "switched": "route",
     "kind": "routes",
     "id": "orders",
+    "namespace": "shop",
+    "name": "orders",
 }
 
 

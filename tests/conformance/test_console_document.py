@@ -98,7 +98,14 @@ def requests(console: ConsoleProcess) -> Iterator[tuple[Operation, str, Any]]:
             path = one.path.replace("{id}", entity_id)
             body = console.get(f"{section}/{entity_id}") if one.method == "PUT" else {}
         else:
-            path = one.path.format(revision=1, node="n1", switched="route", id="orders")
+            path = one.path.format(
+                revision=1,
+                node="n1",
+                switched="route",
+                id="orders",
+                namespace="shop",
+                name="orders",
+            )
             body = BODIES.get(one.id, {})
         if one.id.startswith("create_"):
             kind = one.id.removeprefix("create_")

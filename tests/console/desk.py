@@ -49,8 +49,8 @@ class DirectStore:
     def __init__(self, dsn: str) -> None:
         self.connection = psycopg2.connect(dsn)
 
-    def run(self, question: Any, *args: Any) -> Deferred[Any]:
-        answer = maybeDeferred(question, self.connection, *args)
+    def run(self, question: Any, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        answer = maybeDeferred(question, self.connection, *args, **kwargs)
         if not self.connection.closed:
             self.connection.rollback()
             self.connection.set_session(isolation_level="READ COMMITTED", readonly=False)

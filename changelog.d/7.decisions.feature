@@ -1,0 +1,1 @@
+Services of a Kubernetes cluster that ask to be routed to are listed by the console's API (`/api/console/kubernetes`), where somebody approves or rejects them; so may psql. Decisions are kept in the database, with who made them, when and why.

@@ -1,0 +1,217 @@
+"""The API's operations on services of a Kubernetes cluster: what there is, and deciding of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from fengling_gateway.access.parameters import is_line, text_up_to
+from fengling_gateway.access.problems import ProblemError
+from fengling_gateway.console.asked import ASKED, checked, object_name
+from fengling_gateway.console.call import Answer, Call
+from fengling_gateway.console.store import Store
+from fengling_gateway.kubernetes.discovered import (
+    APPROVED,
+    FILTERS,
+    REJECTED,
+    NotDiscoveredError,
+    Row,
+    Sought,
+    decide,
+    forget,
+    get_service,
+    list_services,
+    overview,
+)
+from fengling_gateway.model.management_tokens import WRITE
+
+T = TypeVar("T")
+
+MAX_WORDS: Final = 10
+
+STEP_SECONDS: Final = 0.2
+"""How often to look whether there is a result, while somebody waits for it."""
+
+
+class Discovery(Protocol):
+    """This console's part in watching the cluster; `fengling_gateway.kubernetes` has it."""
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this console watches now."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why this console can't watch, or can't write what follows; None if it can."""
+
+    def look(self) -> None:
+        """There is a decision: read it now, and not with the next heartbeat."""
+
+
+class KubernetesApi:
+    """
+    Args:
+        discovery: None where this console has nothing to do with a cluster: it shows what others
+            have found, and takes decisions for them.
+    """
+
+    def __init__(self, *, store: Store, clock: IReactorTime, discovery: Discovery | None) -> None:
+        self._store = store
+        self._clock = clock
+        self._discovery = discovery
+
+    async def status(self, call: Call) -> Answer:
+        """Return who watches, how that goes, and how much there is to decide."""
+        call.access.require_all_tenants()
+        call.only()
+        found = await self._store.run(overview)
+        mine = self._discovery
+        leader = {
+            **found.leader,
+            "is_mine": mine is not None and mine.is_mine,
+            "problem": None if mine is None else mine.problem,
+        }
+        return Answer(
+            {
+                "enabled": mine is not None or found.leader["term"] > 0,
+                "leader": leader,
+                "status": found.status,
+                "counts": found.counts,
+            }
+        )
+
+    async def services(self, call: Call) -> Answer:
+        """Return a page of the services that ask to be routed to."""
+        call.access.require_all_tenants()
+        call.only("state", "namespace", "q", "limit", "after")
+        sought = Sought(
+            state=call.one_of("state", "", FILTERS),
+            namespace=call.text("namespace", most=253),
+            words=_words(call),
+        )
+        found = await self._store.run(list_services, sought, after=_after(call), limit=call.limit())
+        following = None if found.after is None else "/".join(found.after)
+        return Answer({"items": found.rows, "next": following, "total": found.total})
+
+    async def service(self, call: Call) -> Answer:
+        call.access.require_all_tenants()
+        call.only()
+        return Answer(await _there(self._store.run(get_service, *_named(call))))
+
+    async def approve(self, call: Call) -> Answer:
+        """Let a service be routed to."""
+        return await self._decide(call, APPROVED, "approve", ASKED)
+
+    async def reject(self, call: Call) -> Answer:
+        """Let it not be routed to, and not be asked about any more."""
+        return await self._decide(call, REJECTED, "reject", ())
+
+    async def forget(self, call: Call) -> Answer:
+        """Take a decision back."""
+        call.access.require(WRITE)
+        call.access.require_all_tenants()
+        call.only()
+        namespace, name = _named(call)
+        by = call.access.operator.subject
+        row = await self._recorded(
+            call,
+            f"forget {namespace}/{name} of Kubernetes",
+            lambda: self._store.run(forget, namespace, name, by=by),
+        )
+        return Answer(None, status=204) if row is None else Answer(row)
+
+    async def _decide(self, call: Call, state: str, word: str, may_ask: Iterable[str]) -> Answer:
+        call.access.require(WRITE)
+        call.access.require_all_tenants()
+        call.only("wait", "timeout")
+        waits = call.one_of("wait", "none", ("none", "result")) == "result"
+        seconds = call.timeout()
+        namespace, name = _named(call)
+        comment, asked = _wanted(call, may_ask)
+        by = call.access.operator.subject
+        row = await self._recorded(
+            call,
+            f"{word} {namespace}/{name} of Kubernetes",
+            lambda: self._store.run(
+                decide, namespace, name, state, asked=asked, comment=comment, by=by
+            ),
+        )
+        return Answer(await self._with_result(row, seconds) if waits else row)
+
+    async def _recorded(self, call: Call, what: str, change: Callable[[], Deferred[T]]) -> T:
+        """Decide, with a record of it in the audit trail, and have it looked at."""
+        record = call.access.began(what, None)
+        outcome = "failed"
+        try:
+            made = await _there(change())
+            outcome = "done"
+        finally:
+            call.access.ended(record, outcome, None)
+        if self._discovery is not None and self._discovery.is_mine:
+            self._discovery.look()
+        return made
+
+    async def _with_result(self, row: Row, seconds: float) -> Row:
+        """Return a row when there is a result of its decision, or as it is when the time is over."""
+        until = self._clock.seconds() + seconds
+        found = row
+        while not _has_result(found, row["decision"]) and self._clock.seconds() < until:
+            await deferLater(self._clock, STEP_SECONDS)
+            try:
+                found = await self._store.run(get_service, row["namespace"], row["name"])
+            except NotDiscoveredError:  # somebody has taken it back meanwhile
+                break
+        return found
+
+
+def _has_result(row: Row, decision: int) -> bool:
+    result = row["result"]
+    return result is not None and int(result.get("decision") or 0) >= decision
+
+
+async def _there(asked: Deferred[T]) -> T:
+    try:
+        return await asked
+    except NotDiscoveredError as error:
+        raise ProblemError("not_found", f"no service {error} asks to be routed to") from None
+
+
+def _named(call: Call) -> tuple[str, str]:
+    name = object_name(f"{call.path['namespace']}/{call.path['name']}")
+    if name is None:
+        raise ProblemError("not_found")
+    return name
+
+
+def _after(call: Call) -> tuple[str, str] | None:
+    text = call.text("after", most=600)
+    after = object_name(text)
+    if text and after is None:
+        raise ProblemError("invalid_parameter", "after must be like shop/orders")
+    return after
+
+
+def _words(call: Call) -> tuple[str, ...]:
+    words = tuple(call.text("q").split())
+    if len(words) > MAX_WORDS:
+        raise ProblemError("invalid_parameter", f"q must be at most {MAX_WORDS} words")
+    return words
+
+
+def _wanted(call: Call, may_ask: Iterable[str]) -> tuple[str | None, dict[str, Any]]:
+    """Return what the body says: the comment, and what is asked for."""
+    fields = call.fields({"comment": _is_comment, **dict.fromkeys(may_ask, _is_any)})
+    comment = fields.pop("comment", None) or None
+    return comment, checked(fields)
+
+
+def _is_comment(value: Any) -> bool:
+    return value is None or (text_up_to(1000)(value) and is_line(value))
+
+
+def _is_any(_: Any) -> bool:
+    return True
