@@ -21,14 +21,13 @@ def resource(name: str, **more: Any) -> dict[str, Any]:
 
 def offer(namespace: str, name: str, **more: Any) -> dict[str, Any]:
     """Return what a service of the cluster offers, by default with a route for shop.example."""
-    key = f"{namespace}.{name}"
     path = f"/{name}/{{**rest}}"
     return {
         "ports": [{"name": "http", "port": 80, "app_protocol": None}],
         "labels": {"managed-by": "fengling"},
         "annotations": {"hosts": "shop.example", "path": path},
-        "service": {"id": key, "name": f"{namespace}/{name}"},
-        "route": {"id": key, "hosts": ["shop.example"], "path": path, "service_id": key},
+        "service": {"name": f"{namespace}/{name}"},
+        "route": {"hosts": ["shop.example"], "path": path, "service_id": f"{namespace}.{name}"},
         "problems": [],
         "instances": {"ready": 2, "drain": 0},
         **more,
@@ -49,7 +48,7 @@ class Cluster:
     def watched(self, *resources: dict[str, Any], by: str = "c1", silent_s: float = 0) -> None:
         """Somebody watches, and was last heard so many seconds ago."""
         seen = resources or tuple(map(resource, RESOURCES))
-        status = {"selector": "managed-by=fengling", "namespaces": [], "resources": seen}
+        status = {"api_server": {"url": "https://10.96.0.1"}, "resources": seen}
         self._run(
             "UPDATE fengling.discovery SET term = 1, holder = %s, since = now(), status = %s,"
             " heartbeat_at = clock_timestamp() - %s * interval '1 s'",
@@ -57,8 +56,9 @@ class Cluster:
         )
 
     def unwatched(self) -> None:
+        """As where no console ever watched a cluster."""
         self._run(
-            "UPDATE fengling.discovery SET holder = NULL, since = NULL, status = NULL,"
+            "UPDATE fengling.discovery SET term = 0, holder = NULL, since = NULL, status = NULL,"
             " heartbeat_at = NULL"
         )
 

@@ -21,8 +21,12 @@ def resource(name: str, **more: Any) -> dict[str, Any]:
 
 def discovery(*resources: dict[str, Any], **leader: Any) -> dict[str, Any]:
     watching = {"holder": "c1", "heartbeat_age_s": 0.4, "is_mine": True, "problem": None}
-    status = {"namespaces": [], "resources": list(resources)}
+    status = {"resources": list(resources)}
     return {"enabled": True, "leader": watching | leader, "status": status}
+
+
+def with_status(value: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**value, "status": value["status"] | more}
 
 
 def said(call: Call, value: dict[str, Any]) -> list[str]:
@@ -53,9 +57,19 @@ SLICES: Final = resource("endpointslices", objects=1)
                 "good: c1 watches all namespaces: 12 services",
             ],
         ),
+        ({**discovery(), "status": None}, ["wait: c1 begins to watch the cluster"]),
+        (discovery(), ["wait: c1 begins to watch the cluster"]),
         (
-            {**discovery(), "status": None},
-            ["wait: c1 begins to watch the cluster"],
+            with_status(
+                discovery(SERVICES, problem="read-only"),
+                writing={"problem": "read-only", "refused": 2},
+                gateway_api={"problem": "409: Conflict"},
+            ),
+            [
+                "bad: What the cluster says can't be written: read-only",
+                "warn: Statuses of its Gateways and HTTPRoutes can't be written: 409: Conflict",
+                "warn: 2 entities are refused",
+            ],
         ),
         (
             discovery(SERVICES, resource("endpointslices", state="forbidden", problem="403: no")),
@@ -99,15 +113,26 @@ def test_overview_that_cannot_be_read_says_so(call: Call) -> None:
         ({"state": "pending"}, ["pending"]),
         ({"state": "pending", "offer": {"problems": ["a", "b"]}}, ["pending", "2 problems"]),
         ({"state": "approved", "result": None}, ["approved", "under way"]),
-        ({"state": "approved", "result": {"state": "served"}}, ["approved", "served"]),
+        (
+            {"state": "approved", "decision": 8, "result": {"state": "served", "decision": 7}},
+            ["approved", "under way"],
+        ),
+        (
+            {"state": "approved", "decision": 8, "result": {"state": "served", "decision": 8}},
+            ["approved", "served"],
+        ),
+        (
+            {"state": "approved", "result": {"state": "served", "asks_for_more": True}},
+            ["approved", "served", "asks for something else"],
+        ),
         (
             {
                 "state": "approved",
                 "gone_at": "2026-11-22T20:00:00Z",
                 "offer": {"problems": ["a"]},
-                "result": {"state": "refused", "problems": ["a", {"path": "p", "message": "m"}]},
+                "result": {"state": "refused", "problems": ["a", "b"]},
             },
-            ["approved", "refused", "gone", "2 problems"],
+            ["approved", "gone", "2 problems"],
         ),
         ({"state": "rejected", "result": {"state": "removed", "problems": ["a"]}}, ["rejected"]),
     ],

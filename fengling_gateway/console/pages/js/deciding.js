@@ -1,13 +1,13 @@
 // Deciding about a service of the cluster: questions first, and what came of it afterwards.
 
-import { Problem, api, get, pathOf } from "./api.js";
+import { api, get, pathOf } from "./api.js";
 import { ask, dialog } from "./dialog.js";
 import { h, render } from "./dom.js";
 import { refreshDiscovery } from "./live.js";
 import { notice } from "./notices.js";
 import { button, failed } from "./parts.js";
 import { go } from "./router.js";
-import { approval, placeOfDiscovered, problemsOf } from "./text/discovery.js";
+import { approval, outcomeOf, placeOfDiscovered } from "./text/discovery.js";
 
 const pathTo = ({ namespace, name }, ...rest) => pathOf("kubernetes", "services", namespace, name, ...rest);
 const named = ({ namespace, name }) => `${namespace}/${name}`;
@@ -18,7 +18,7 @@ const PATIENCE = "5s";
 // Each field of the question: what the API calls it, its label, and what it is without an answer.
 const FIELDS = [
   ["hosts", "Hosts", ({ route }) => route?.hosts?.join(", ") || "any"],
-  ["path", "Path", ({ route }) => route?.path ?? "no route"],
+  ["path", "Path", ({ route }) => route?.path ?? "/{**rest}"],
   ["tenant", "Tenant", ({ route }) => route?.tenant_id ?? "every tenant"],
   ["comment", "Why", () => "for the history"],
 ];
@@ -90,40 +90,36 @@ function field(name, label, usual, { wanted, problems }) {
 }
 
 export async function reject(one, done) {
-  const text = one.state === "approved" ? "What was made of it is removed: its route, its instances and its service. Their requests go to the next route that fits, or get 404." : "Nothing is made of it, until somebody approves it after all.";
+  const isServed = one.state === "approved";
+  const text = isServed ? "What was made of it is removed: its route, its instances and its service. Their requests go to the next route that fits, or get 404." : "Nothing is made of it, until somebody approves it after all.";
   const answer = await ask(`Reject ${named(one)}?`, text, { yes: "Reject it", comment: true });
-  if (answer) await attempt(async () => tell(await decided(one, "reject", approval(answer))), done);
+  if (answer) await attempt(async () => tell(await decided(one, "reject", approval(answer), isServed)), done);
 }
 
 // `done` is told whether it is still there: then it is pending again.
 export async function forget(one, done) {
   const text = [one.state === "approved" && "What was made of it is removed: its route, its instances and its service.", one.gone_at ? "Nothing is kept of it." : "It is pending again, as if it had just been seen."].filter(Boolean);
   if (!(await ask(`Forget what was decided about ${named(one)}?`, text, { yes: "Forget it" }))) return;
-  await attempt(
-    async () => {
-      await api("DELETE", pathTo(one));
-      notice("good", `What was decided about ${named(one)} is forgotten.`);
-    },
-    () => done(!one.gone_at),
-  );
+  await attempt(async () => {
+    const left = await api("DELETE", pathTo(one));
+    notice("good", `What was decided about ${named(one)} is forgotten.`);
+    refreshDiscovery();
+    return left !== null;
+  }, done);
 }
 
 async function attempt(act, done) {
   try {
-    await act();
-    done();
+    done(await act());
   } catch (error) {
     notice("bad", error.message);
   }
 }
 
-// Returns the row; without a result where it is decided, and nobody has told yet what came of it.
-async function decided(one, verb, body) {
+// Returns the row, with what came of the decision if somebody tells it in time.
+async function decided(one, verb, body, waits = true) {
   try {
-    return await api("POST", pathTo(one, verb), { body, query: { wait: "result", timeout: PATIENCE } });
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 504) throw error;
-    return { ...(await get(pathTo(one))), result: null };
+    return await api("POST", pathTo(one, verb), { body, query: waits ? { wait: "result", timeout: PATIENCE } : {} });
   } finally {
     refreshDiscovery();
   }
@@ -131,10 +127,11 @@ async function decided(one, verb, body) {
 
 // shop/orders is served · revision 8
 function tell(row) {
-  const { state, result } = row;
+  const { state } = row;
+  const result = outcomeOf(row);
   const look = [["Look at it", () => go(placeOfDiscovered(row))]];
-  if (state !== "approved") return notice("good", `${named(row)} is ${state}${result?.revision ? ` · revision ${result.revision}` : ""}.`);
+  if (state !== "approved") return notice("good", `${named(row)} is ${state}.`);
   if (!result) return notice("warn", `${named(row)} is approved. What comes of it is not known yet: it is done by the console that watches the cluster.`, look);
-  if (result.state !== "served") return notice("bad", `${named(row)} is approved, but ${result.state}: ${problemsOf(null, result).map(({ path, message }) => `${path} ${message}`.trim()).join("; ") || "see what is said of it"}`, look);
+  if (result.state !== "served") return notice("bad", `${named(row)} is approved, but ${result.state}: ${result.problems?.join("; ") || "see what is said of it"}`, look);
   return notice("good", `${named(row)} is served${result.revision ? ` · revision ${result.revision}` : ""}`, [["See its service", () => go(`/services/${encodeURIComponent(result.service_id)}`)]]);
 }

@@ -27,7 +27,7 @@ export class Following {
     const found = await get(path, undefined, { signal: this.signal, unattended: true }).catch(() => null);
     this.isDiscovered = found !== null;
     const row = found?.offer?.[this.kind];
-    this.fields = row ? Object.keys(row).filter((name) => name !== "id") : null;
+    this.fields = row ? Object.keys(row).toSorted() : null;
     this.changed();
   }
 

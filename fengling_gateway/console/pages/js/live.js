@@ -23,7 +23,7 @@ export const live = {
   revision: null, // the newest event of this kind
   discovery: null, // what is known of a cluster, as GET /kubernetes tells it
   discoveryProblem: null, // why that is not known
-  tellsDiscovery: false, // whether the console says when something of it is new
+  tellsDiscovery: false, // whether the console has ever said that something of it is new
 };
 
 const told = new EventTarget();
@@ -97,7 +97,6 @@ function connect() {
 function connected(is) {
   if (live.connected === is) return;
   live.connected = is;
-  live.tellsDiscovery &&= is;
   tell("connection");
 }
 
@@ -174,6 +173,11 @@ function setSummary(summary, problem) {
   live.summary = summary;
   live.problem = problem;
   tell("summary");
+}
+
+// Whether this console says of itself when something of the cluster is new: whoever watches does.
+export function isToldOfDiscovery() {
+  return live.connected && live.tellsDiscovery && Boolean(live.discovery?.leader?.is_mine);
 }
 
 // Something of the cluster is new: many things may be in a second.

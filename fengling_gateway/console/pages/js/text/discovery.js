@@ -19,13 +19,13 @@ export function watched(discovery, problem = null) {
   if (problem) return [{ tone: "bad", text: `The console can't tell: ${problem.message}` }];
   if (!discovery.enabled) return [{ tone: "unknown", text: "No cluster is watched" }];
   const { leader, status } = discovery;
-  const own = leader?.problem ? [{ tone: "warn", text: `This console can't watch: ${leader.problem}` }] : [];
+  const own = leader?.problem && !leader.is_mine ? [{ tone: "warn", text: `This console can't watch: ${leader.problem}` }] : [];
   if (!leader?.holder) return [{ tone: "bad", text: "No console watches the cluster" }, ...own];
   const { holder, heartbeat_age_s: age } = leader;
   if (age > SILENT_SECONDS) return [{ tone: "bad", text: `${holder} watched the cluster, and is silent for ${span(age)}` }, ...own];
-  if (!status) return [{ tone: "wait", text: `${holder} begins to watch the cluster` }, ...own];
+  if (!resourcesOf(status).length) return [{ tone: "wait", text: `${holder} begins to watch the cluster` }, ...own];
   const troubles = troublesOf(status);
-  const whole = troubles.length ? [] : [{ tone: "good", text: `${holder} watches ${whereOf(status)}${knownOf(status)}` }];
+  const whole = troubles.length ? [] : [{ tone: "good", text: `${holder} watches ${whereOf(status)}: ${knownOf(status)}` }];
   return [...troubles, ...own, ...whole].toSorted((a, b) => rank(a) - rank(b));
 }
 
@@ -42,19 +42,26 @@ function troublesOf(status) {
     const known = troubles.get(text) ?? { tone, names: [], text };
     troubles.set(text, { ...known, names: [...known.names, namesOf(one)] });
   }
+  const { api_server: server, writing, gateway_api: gateways } = status;
+  const more = [
+    ["bad", server?.problem, ""],
+    ["bad", writing?.problem, "What the cluster says can't be written: "],
+    ["warn", gateways?.problem, "Statuses of its Gateways and HTTPRoutes can't be written: "],
+    ["warn", writing?.refused > 0 && plural(writing.refused, "entity is refused", "entities are refused"), ""],
+  ];
   const all = [...troubles.values()].map(({ tone, names, text }) => ({ tone, text: `${list(names, 4)} ${text}` }));
-  return status.problem ? [{ tone: "bad", text: status.problem }, ...all] : all;
+  return [...all, ...more.filter(([, text]) => text).map(([tone, text, about]) => ({ tone, text: about + text }))];
 }
 
-function whereOf({ namespaces }) {
-  return namespaces?.length ? `${namespaces.length === 1 ? "namespace" : "namespaces"} ${list(namespaces)}` : "all namespaces";
+function whereOf(status) {
+  const namespaces = [...new Set(resourcesOf(status).map(({ namespace }) => namespace).filter(Boolean))];
+  return namespaces.length ? `${namespaces.length === 1 ? "namespace" : "namespaces"} ${list(namespaces)}` : "all namespaces";
 }
 
 function knownOf(status) {
   const counts = new Map();
   for (const { resource, objects } of resourcesOf(status)) counts.set(resource, (counts.get(resource) ?? 0) + (objects ?? 0));
-  const parts = [...counts].map(([resource, count]) => plural(count, singular(resource), resource));
-  return parts.length ? `: ${parts.join(", ")}` : "";
+  return [...counts].map(([resource, count]) => plural(count, singular(resource), resource)).join(", ");
 }
 
 const singular = (resource) => resource.replace(/sses$/, "ss").replace(/([^s])s$/, "$1");
@@ -75,11 +82,13 @@ export function namesOf({ resource, namespace }) {
 }
 
 // Returns {tone, word, title} of each thing to know about a discovered service at a glance.
-export function marks({ state, gone_at: gone, offer, result }) {
+export function marks(one) {
+  const { state, gone_at: gone } = one;
   const all = [STANDING[state] ?? { tone: "unknown", word: state }];
-  if (state === "approved") all.push(OUTCOMES[result?.state] ?? { tone: "wait", word: "under way", title: "The console that watches has not told yet what came of it" });
   if (gone) all.push({ tone: "warn", word: "gone", title: "It is not in the cluster any more" });
-  const count = problemsOf(offer, state === "approved" ? result : null).length;
+  else if (state === "approved") all.push(OUTCOMES[outcomeOf(one)?.state] ?? { tone: "wait", word: "under way", title: "The console that watches has not told yet what came of it" });
+  if (asksForMore(one)) all.push({ tone: "warn", word: "asks for something else", title: "What has been approved stays until somebody approves that, too" });
+  const count = problemsOf(one).length;
   if (count) all.push({ tone: "warn", word: plural(count, "problem") });
   return all;
 }
@@ -92,14 +101,24 @@ const STANDING = {
 
 const OUTCOMES = {
   served: { tone: "good", word: "served" },
-  refused: { tone: "bad", word: "refused", title: "What it would be is not valid" },
+  refused: { tone: "bad", word: "refused", title: "Something of it can't be served; what was served before stays" },
   removed: { tone: "off", word: "removed", title: "What was made of it has been removed" },
 };
 
-// What is wrong with what it would be, and with what came of it; each once, as {path, message}.
-export function problemsOf(offer, result) {
-  const all = [...(offer?.problems ?? []), ...(result?.problems ?? [])].map((one) => (typeof one === "string" ? { path: "", message: one } : { path: one.path ?? "", message: one.message ?? JSON.stringify(one) }));
-  return [...new Map(all.map((one) => [`${one.path} ${one.message}`, one])).values()];
+// What came of the decision that counts; null while that is not known.
+export function outcomeOf({ decision, result }) {
+  return result && (result.decision ?? 0) >= (decision ?? 0) ? result : null;
+}
+
+// Whether the cluster asks for something else by now than what somebody has approved.
+export function asksForMore(one) {
+  return one.state === "approved" && !one.gone_at && outcomeOf(one)?.asks_for_more === true;
+}
+
+// What is wrong with what it asks for, and with what came of it, each once.
+export function problemsOf(one) {
+  const came = one.state === "approved" ? outcomeOf(one) : null;
+  return [...new Set([...(one.offer?.problems ?? []), ...(came?.problems ?? [])])];
 }
 
 // How many instances are ready, and how many drain.

@@ -1,13 +1,15 @@
 // One service of the cluster: what it offers, what it would be, who decided, and what came of that.
 
 import { get, pathOf } from "../api.js";
+import { diff } from "../changes.js";
 import { approve, forget, reject } from "../deciding.js";
 import { h } from "../dom.js";
-import { live, onLive, refreshDiscovery } from "../live.js";
+import { isToldOfDiscovery, onLive, refreshDiscovery } from "../live.js";
 import { badge, button, coded, empty, failed, heading, icon, linkButton, section, waiting, when } from "../parts.js";
 import { go } from "../router.js";
 import { may } from "../session.js";
-import { instancesOf, problemsOf } from "../text/discovery.js";
+import { asksForMore, instancesOf, outcomeOf, problemsOf } from "../text/discovery.js";
+import { KINDS } from "../text/kinds.js";
 import { yaml } from "../text/yaml.js";
 import { markBadges } from "./kubernetes.js";
 
@@ -32,7 +34,7 @@ export function discoveredPage(page) {
 
   const decided = () => load();
   onLive("discovery", () => load({ unattended: true }), page.signal);
-  page.every(POLL_SECONDS, () => live.tellsDiscovery || refreshDiscovery());
+  page.every(POLL_SECONDS, () => isToldOfDiscovery() || refreshDiscovery());
   page.draw(() => {
     if (error) return [heading(title), unknown(error, load)];
     if (!one) return [heading(title), waiting(8)];
@@ -42,7 +44,8 @@ export function discoveredPage(page) {
       decision(one),
       problems(one),
       result(one),
-      section(one.state === "approved" ? "What it is" : "What it would be", { id: "offer", note: wishes(one).length ? "as the cluster says it; what was asked for in approving it goes first" : "as the cluster says it" }, offered(one.offer ?? {})),
+      more(one, decided),
+      section("What it asks for", { id: "offer", note: wishes(one).length ? "with what was said in approving it" : "" }, offered(one.offer ?? {})),
       section("In the cluster", { id: "cluster" }, cluster(one)),
     ];
   });
@@ -53,6 +56,19 @@ function unknown(error, load) {
   if (error.code !== "not_found") return failed(error, () => load());
   return empty("Nothing is known of it.", "It is not in the cluster, or does not ask to be served, and nobody has ever decided about it.", linkButton("All services of the cluster", "/kubernetes"));
 }
+
+// What it asks for since it was approved; that waits for another approval.
+function more(one, decided) {
+  if (!asksForMore(one)) return null;
+  const { approved, offer } = one;
+  return section(
+    "It asks for something else by now",
+    { id: "more", note: "what has been approved stays until somebody approves that, too", actions: may("editor") && button("Approve that, too", () => approve(one, decided), { kind: "primary small" }) },
+    approved && diff(annotationsText(approved), annotationsText(offer?.annotations ?? {})),
+  );
+}
+
+const annotationsText = (annotations) => Object.entries(annotations).map(([key, value]) => `gateway.fengling/${key}: ${value}\n`).join("");
 
 function actions(one, decided) {
   if (!may("editor")) return null;
@@ -82,16 +98,17 @@ function decision(one) {
   ];
 }
 
-function problems({ state, offer, result: came }) {
-  const all = problemsOf(offer, state === "approved" ? came : null);
+function problems(one) {
+  const all = problemsOf(one);
   if (!all.length) return null;
-  const isRefused = state === "approved" && came?.state === "refused";
-  return h("div", { class: isRefused ? "failed" : "failed doubtful" }, h("p", {}, icon(isRefused ? "bad" : "warn"), isRefused ? " It is not served:" : " What is wrong with it:"), h("ul", {}, all.map((one) => h("li", {}, one.path && h("code", {}, `${one.path} `), one.message))));
+  const isRefused = one.state === "approved" && outcomeOf(one)?.state === "refused";
+  return h("div", { class: isRefused ? "failed" : "failed doubtful" }, h("p", {}, icon(isRefused ? "bad" : "warn"), isRefused ? " It can't be served so; what was served of it before stays as it is:" : " What is wrong with it:"), h("ul", {}, all.map((text) => h("li", {}, text))));
 }
 
 // What came of the decision, with links to what it is now.
-function result({ state, result: came }) {
-  if (state !== "approved" || !came) return null;
+function result(one) {
+  const came = one.state === "approved" ? outcomeOf(one) : null;
+  if (!came) return null;
   const { revision, service_id: service, route_ids: routes = [] } = came;
   const link = (list) => (id) => [h("a", { href: `/${list}/${encodeURIComponent(id)}` }, id), " "];
   const rows = [
@@ -102,9 +119,16 @@ function result({ state, result: came }) {
   return rows.length > 0 && section("What came of it", { id: "result" }, h("dl", { class: "pairs" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
 }
 
+// What there is to say of an entity, as a file would: in the usual order, without what is empty.
+function whole(kind, row) {
+  const order = Object.keys(KINDS[kind].defaults);
+  const isSaid = ([, value]) => value !== null && (typeof value !== "object" || Object.keys(value).length > 0);
+  return yaml(Object.fromEntries(Object.entries(row).filter(isSaid).toSorted(([a], [b]) => order.indexOf(a) - order.indexOf(b))));
+}
+
 function offered({ service, route }) {
-  const nothing = { service: "No service: see its problems.", route: "No route. It gets one if somebody approves it with a host or a path, or by the annotation `gateway.fengling/path`; routes that somebody writes by hand may lead to its service." };
-  const side = (title, row) => h("div", { class: "part" }, h("h3", {}, title), row ? h("pre", { class: "text", tabindex: "0", role: "group", "aria-label": title }, yaml(row)) : h("p", { class: "quiet" }, coded(nothing[title.toLowerCase()])));
+  const nothing = { service: "No service: what is wrong with it says why.", route: "No route: nothing says which requests it is for. Name hosts or a path in approving it, or annotate it with `gateway.fengling/path`." };
+  const side = (title, row) => h("div", { class: "part" }, h("h3", {}, title), row ? h("pre", { class: "text", tabindex: "0", role: "group", "aria-label": title }, whole(title.toLowerCase(), row)) : h("p", { class: "quiet" }, coded(nothing[title.toLowerCase()])));
   return h("div", { class: "sides" }, side("Route", route), side("Service", service));
 }
 

@@ -4,22 +4,24 @@ import { get } from "../api.js";
 import { toCopy } from "../clipboard.js";
 import { approve, reject } from "../deciding.js";
 import { h } from "../dom.js";
-import { live, onLive, refreshDiscovery } from "../live.js";
+import { isToldOfDiscovery, live, onLive, refreshDiscovery } from "../live.js";
 import { badge, button, coded, empty, failed, heading, icon, section, table, waiting, when } from "../parts.js";
 import { say } from "../router.js";
 import { may } from "../session.js";
-import { SETTINGS, example, instancesOf, marks, placeOfDiscovered, resourcesOf, stateOfResource, taken, watched } from "../text/discovery.js";
+import { SETTINGS, asksForMore, example, instancesOf, marks, placeOfDiscovered, resourcesOf, stateOfResource, taken, watched } from "../text/discovery.js";
 import { number } from "../text/format.js";
 
 const PAGE = 100;
 const PAUSE_MS = 120;
 const POLL_SECONDS = 2;
-const STATES = ["pending", "approved", "rejected"];
+// Of these the numbers are told even where they are nought.
+const STANDING = new Set(["pending", "approved", "rejected"]);
+const STATES = { pending: "Pending", approved: "Approved", rejected: "Rejected", gone: "Gone", problems: "With problems" };
 
 export function kubernetesPage(page) {
   page.title("Kubernetes");
-  const { q = "", state = "", namespace = "" } = page.query;
-  const wanted = { q, state, namespace };
+  const { q = "", state = "" } = page.query;
+  const wanted = { q, state: state in STATES ? state : "" };
   let pages = [""];
   let [found, error, timer, asked] = [null, null, null, 0];
 
@@ -42,8 +44,8 @@ export function kubernetesPage(page) {
     load();
   }
 
-  const typed = (name) => (event) => {
-    wanted[name] = event.target.value.trim();
+  const typed = (event) => {
+    wanted.q = event.target.value;
     clearTimeout(timer);
     timer = setTimeout(begin, PAUSE_MS);
   };
@@ -62,12 +64,12 @@ export function kubernetesPage(page) {
   }
 
   onLive("discovery", () => load({ unattended: true }), page.signal);
-  page.every(POLL_SECONDS, () => live.tellsDiscovery || refreshDiscovery());
-  const isFiltered = () => Boolean(wanted.q || wanted.state || wanted.namespace);
+  page.every(POLL_SECONDS, () => isToldOfDiscovery() || refreshDiscovery());
+  const isFiltered = () => Boolean(wanted.q || wanted.state);
   page.draw(() => [
     heading("Kubernetes"),
     !isUnused(found) && standing(),
-    (isFiltered() || found?.items.length !== 0) && filters(wanted, typed, choose),
+    (isFiltered() || found?.items.length !== 0) && filters(wanted, found, { typed, choose }),
     error ? failed(error, () => load()) : found ? shown(found, wanted, refreshDiscovery) : waiting(8),
     found && (found.next || pages.length > 1) && h("nav", { class: "turning", "aria-label": "Pages of the list" }, button("Before", () => turn(null), { icon: "left", disabled: pages.length < 2 }), button("Next", () => turn(found.next), { icon: "right", disabled: !found.next })),
     resources(live.discovery?.status),
@@ -93,17 +95,22 @@ function standing() {
   );
 }
 
-function filters(wanted, typed, choose) {
+function filters(wanted, found, { typed, choose }) {
   const counts = live.discovery?.counts ?? {};
-  const input = (name, label, kind, more) => h("input", { class: `input ${kind}`, type: "search", "aria-label": label, placeholder: label, value: wanted[name], oninput: typed(name), autocomplete: "off", spellcheck: "false", ...more });
-  const chip = (one) => button([one[0].toUpperCase() + one.slice(1), counts[one] === undefined ? "" : ` ${number(counts[one])}`], () => choose(one), { kind: "chip", "aria-pressed": String(wanted.state === one) });
-  return h("div", { class: "filters", role: "search" }, input("q", "Search services of the cluster", "search", { "data-shortcut": "search", placeholder: "Name, host or path" }), input("namespace", "Namespace", ""), STATES.map(chip));
+  const chip = ([state, text]) => button(counts[state] === undefined ? text : `${text} ${number(counts[state])}`, () => choose(state), { kind: "chip", "aria-pressed": String(wanted.state === state) });
+  return h(
+    "div",
+    { class: "filters", role: "search" },
+    h("input", { class: "input search", type: "search", "data-shortcut": "search", "aria-label": "Search services of the cluster", placeholder: "Namespace or name", value: wanted.q, oninput: typed, autocomplete: "off", spellcheck: "false" }),
+    Object.entries(STATES).filter(([state]) => STANDING.has(state) || counts[state] > 0 || wanted.state === state).map(chip),
+    h("p", { class: "quiet total", role: "status" }, found && `${number(found.total)} ${wanted.q || wanted.state ? "found" : "in all"}`),
+  );
 }
 
 function shown({ items }, wanted, reload) {
   if (items.length) return serviceTable(items, reload);
-  if (wanted.state && !(wanted.q || wanted.namespace)) return empty(`No service is ${wanted.state}.`, wanted.state === "pending" ? "Nobody has to decide anything." : "");
-  if (wanted.q || wanted.namespace) return empty("No service fits.", "Search for a part of its name, or for its namespace as a whole.");
+  if (wanted.q) return empty("No service fits.", "Search for parts of its namespace and its name.");
+  if (wanted.state) return empty(wanted.state === "problems" ? "No service has problems." : `No service is ${wanted.state}.`, wanted.state === "pending" ? "Nobody has to decide anything." : "");
   return live.discovery && !live.discovery.enabled ? unwatched() : nobodyAsks();
 }
 
@@ -118,7 +125,7 @@ function unwatched() {
 }
 
 function nobodyAsks() {
-  const selector = live.discovery?.status?.selector || undefined;
+  const { selector } = live.discovery?.status?.api_server ?? {};
   return h(
     "div",
     { class: "empty" },
@@ -151,6 +158,7 @@ function row(one, reload) {
       h(
         "td",
         { class: "end" },
+        asksForMore(one) && button("Approve that, too", () => approve(one, reload), { ...small, "aria-label": `Approve what ${namespace}/${name} asks for now` }),
         state === "pending" && h("span", { class: "row-actions" }, button("Approve", () => approve(one, reload), { ...small, "aria-label": `Approve ${namespace}/${name}` }), button("Reject", () => reject(one, reload), { ...small, "aria-label": `Reject ${namespace}/${name}` })),
       ),
   );
