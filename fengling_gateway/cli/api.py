@@ -167,12 +167,12 @@ class ManagementApi:
         """
         return self._token()
 
-    def all(self, name: str) -> Iterator[dict[str, Any]]:
+    def all(self, name: str, **filters: Any) -> Iterator[dict[str, Any]]:
         """Yield every entity of a list."""
         after = None
         while True:
             query = {"limit": PAGE} if after is None else {"limit": PAGE, "after": after}
-            page = self.get(name, **query)
+            page = self.get(name, **filters, **query)
             yield from page["items"]
             after = page["next"]
             if after is None:
@@ -228,6 +228,8 @@ class ManagementApi:
         return token
 
     def _answer(self, status: int, content: bytes) -> Answer:
+        if status == 204:
+            return Answer(status, None)
         try:
             return Answer(status, json.loads(content))
         except ValueError:

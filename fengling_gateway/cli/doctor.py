@@ -5,25 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from rich.text import Text
 
-from fengling_gateway.cli.api import AwayError, ManagementApi, RefusedError
+from fengling_gateway.cli.api import AwayError, ConsoleApi, ManagementApi, RefusedError
 from fengling_gateway.cli.errors import CommandError, answer_no
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import console, output_option, print_value
 from fengling_gateway.cli.settings_file import read_settings
 from fengling_gateway.cli.target import (
     DATABASE_HELP,
+    console_api,
+    console_named,
     context_option,
     database_named,
     management_api,
     read_context,
 )
-from fengling_gateway.doctor.finding import Finding, worst_of, wrong
+from fengling_gateway.doctor.finding import Finding, ok, worst_of, wrong
 from fengling_gateway.observability.plain import plain
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ class Subjects(NamedTuple):
     redis: str | None
     cluster: str
     api: ManagementApi | None
+    console: ConsoleApi | None
 
 
 def subject_options(command: Callable[..., Any]) -> Any:
@@ -60,6 +64,11 @@ def subject_options(command: Callable[..., Any]) -> Any:
             "without them no gateway is asked.",
         ),
         click.option(
+            "--console",
+            metavar="URL",
+            help="A console; else FENGLING_CONSOLE or the context; without them none is asked.",
+        ),
+        click.option(
             "--token-file",
             type=click.Path(path_type=Path, dir_okay=False),
             help="A file with the token; else FENGLING_TOKEN, FENGLING_TOKEN_FILE or the context.",
@@ -69,12 +78,14 @@ def subject_options(command: Callable[..., Any]) -> Any:
     return collect(command, options, "subjects", _subjects)
 
 
-def _subjects(
+def _subjects(  # noqa: PLR0913 - one option each
+    *,
     config: Path | None,
     database: str | None,
     redis: str | None,
     cluster: str | None,
     management: str | None,
+    console: str | None,
     token_file: Path | None,
     context: str | None,
 ) -> Subjects:
@@ -83,19 +94,24 @@ def _subjects(
     chosen = read_context(context, os.environ)
     url = management or os.environ.get("FENGLING_MANAGEMENT") or chosen.get("management")
     api = None if url is None else management_api(url, token_file, chosen)
+    named = console or console_named(chosen)
+    asked = None if named is None else console_api(named, token_file, chosen)
     if config is not None:
         settings = read_settings(config)
         of_database = settings.database.url if settings.source == "database" else None
-        return Subjects(settings, of_database, settings.redis.url, settings.cluster, api)
+        return Subjects(settings, of_database, settings.redis.url, settings.cluster, api, asked)
     found = Subjects(
         None,
         database or database_named(os.environ) or chosen.get("database"),
         redis or os.environ.get("FENGLING_REDIS__URL"),
         cluster or os.environ.get("FENGLING_CLUSTER") or "default",
         api,
+        asked,
     )
-    if not (found.database or found.redis or found.api):
-        raise CommandError("nothing to look at: use --config, --database, --redis or --management")
+    if not (found.database or found.redis or found.api or found.console):
+        raise CommandError(
+            "nothing to look at: use --config, --database, --redis, --management or --console"
+        )
     return found
 
 
@@ -104,7 +120,7 @@ def _subjects(
 @output_option
 def doctor_command(subjects: Subjects, output: str) -> None:
     """
-    Look at the database, Redis, a gateway and this host, as far as they are named, and say what is
+    Look at the database, Redis, a gateway, a console and this host, as far as they are named, and say what is
     wrong and what to do about it.
 
     Nothing is changed. A notification and a message are sent, to see whether they arrive; gateways
@@ -137,6 +153,8 @@ def findings(subjects: Subjects) -> Iterator[Finding]:
         yield from redis(subjects.redis, subjects.cluster, _keyring(settings))
     if subjects.api is not None:
         yield from _gateway(subjects.api)
+    if subjects.console is not None:
+        yield from _console(subjects.console)
     from fengling_gateway.doctor.host import host
 
     yield from host(settings)
@@ -169,17 +187,37 @@ def _gateway(api: ManagementApi) -> Iterator[Finding]:
     yield from gateway(status, fleet, before=before, after=after)
 
 
-def _not_asked(error: CommandError) -> Finding:
-    """Say why a gateway could not be asked; what else there is to look at is looked at."""
-    cure = "see that it runs, and that --management names it"
+def _console(api: ConsoleApi) -> Iterator[Finding]:
+    from fengling_gateway.doctor.kubernetes import kubernetes
+
+    try:
+        told = api.get("kubernetes")
+        pending = list(api.all("kubernetes/services", state="pending"))
+    except CommandError as error:
+        yield _not_asked(error, option="--console")
+        return
+    yield ok("console.reach", f"a console answers at {api.url}")
+    now = time.time()
+    waiting = [(f"{one['namespace']}/{one['name']}", _age(one["seen_at"], now)) for one in pending]
+    yield from kubernetes(told, waiting)
+
+
+def _age(at: str | None, now: float) -> float:
+    return 0.0 if at is None else now - datetime.fromisoformat(at).timestamp()
+
+
+def _not_asked(error: CommandError, *, option: str = "--management") -> Finding:
+    """Say why a gateway or a console could not be asked; what else there is to look at is looked at."""
+    about = "console.reach" if option == "--console" else "gateway.reach"
+    cure = f"see that it runs, and that {option} names it"
     if isinstance(error, RefusedError):
         cure = "see its log"
         if error.status < 500:
             cure = "`fenglingctl token create` makes a token for it"
     elif not isinstance(error, AwayError):
         said, _, rest = error.message.partition("; ")
-        return wrong("gateway.reach", said, rest or "put --management and --token-file right")
-    return wrong("gateway.reach", error.message, cure)
+        return wrong(about, said, rest or f"put {option} and --token-file right")
+    return wrong(about, error.message, cure)
 
 
 def _print(one: Finding) -> None:

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "get": "serving",
     "history": "history",
     "key": "keys",
+    "kubernetes": "kubernetes",
     "login-link": "login",
     "pin": "pins",
     "proxy": "proxy",

@@ -211,11 +211,11 @@ def _secrets(subjects: Subjects) -> Iterator[str]:
             pass  # doctor says so
     if subjects.database is not None:
         yield password_of(subjects.database)
-    if subjects.api is not None:
+    for api in (subjects.api, subjects.console):
         try:
-            yield subjects.api.token()
+            yield "" if api is None else api.token()
         except CommandError:
-            pass  # it is needed for each question of the gateway, and said to be missing there
+            pass  # it is needed for each question of them, and said to be missing there
 
 
 def _json(value: Any) -> bytes:

@@ -73,7 +73,9 @@ def inspect_silent(pid: int) -> dict[str, Any]:
 def _threads() -> list[dict[str, Any]]:
     named = {one.ident: one for one in threading.enumerate()}
     found = []
-    for ident, frame in list(sys._current_frames().items())[:MAX_THREADS]:
+    main = threading.main_thread().ident  # first: it is the reactor's
+    frames = sorted(sys._current_frames().items(), key=lambda one: one[0] != main)
+    for ident, frame in frames[:MAX_THREADS]:
         thread = named.get(ident)
         found.append(
             {

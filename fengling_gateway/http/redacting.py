@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -16,6 +17,12 @@ SECRET_PARAMETERS: Final = (
 """Query parameters that hold credentials nearly everywhere."""
 
 
+_BEGINNINGS: Final = (b"eyJ", b"fgk_")
+_CREDENTIAL: Final = re.compile(
+    rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)*|fgk_[A-Za-z0-9._-]{20,}"
+)
+"""A token (the JSON of its head begins with ``{"``), or a key of ours."""
+
 MAX_PAIRS: Final = 500
 """Of a query that is looked at: of one with more, nothing is told. Looking takes a microsecond each."""
 
@@ -23,6 +30,14 @@ MAX_PAIRS: Final = 500
 def names_to_redact(names: Iterable[str]) -> frozenset[bytes]:
     """Return names of query parameters as `redacted_query` compares them: whatever their case."""
     return frozenset(one.lower().encode() for one in names)
+
+
+def without_credentials(target: bytes) -> bytes:
+    """Return a target, or a part of one, without what is a credential by its very form, wherever it is."""
+    jwt, key = _BEGINNINGS
+    if jwt in target or key in target:
+        return _CREDENTIAL.sub(REDACTED, target)
+    return target
 
 
 def redacted_query(query: bytes, names: Collection[bytes]) -> bytes:

@@ -100,11 +100,11 @@ def name_of(obj: Mapping[str, Any]) -> ObjectName:
     Raises:
         ValueError: it has no name.
     """
-    metadata = obj.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
+    found = obj.get("metadata")
+    metadata = found if isinstance(found, dict) else {}
+    name, namespace = metadata.get("name"), metadata.get("namespace")
     if not isinstance(name, str) or not name:
         raise ValueError("an object without metadata.name")
-    namespace = metadata.get("namespace")
     return ObjectName(namespace if isinstance(namespace, str) else "", name)
 
 
@@ -214,9 +214,9 @@ def _text(value: Any) -> str | None:
 
 def _object(obj: Mapping[str, Any], key: str, name: ObjectName) -> Mapping[str, Any]:
     value = obj.get(key)
-    if not isinstance(value, dict):
-        raise ValueError(f"{name}: {key} is no object")
-    return value
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"{name}: {key} is no object")
 
 
 def _objects(obj: Mapping[str, Any], key: str, name: ObjectName) -> list[Mapping[str, Any]]:

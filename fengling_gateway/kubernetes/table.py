@@ -10,7 +10,7 @@ and after that it is refused. Here a connection is psycopg2's, not in autocommit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -32,7 +32,7 @@ _IDLE_IN_TRANSACTION: Final = "5s"
 """A holder of the seat that is stopped while it writes must not keep others from taking over."""
 
 _DECISIONS: Final = """
-SELECT namespace, name, state, asked, decision FROM fengling.discovered_service
+SELECT namespace, name, state, asked, approved, decision FROM fengling.discovered_service
 WHERE decision > %s ORDER BY decision, namespace, name
 """
 _TAKEN_BACK: Final = """
@@ -81,6 +81,10 @@ FROM jsonb_to_recordset(%s::jsonb) AS n(kind text, id text, origin text, said js
 ORDER BY n.kind, n.id
 ON CONFLICT (kind, id) DO UPDATE SET origin = EXCLUDED.origin, said = EXCLUDED.said
 """
+_SAID_OF: Final = """
+SELECT d.kind, d.id, d.origin, d.said FROM fengling.discovered_entity AS d
+JOIN jsonb_to_recordset(%s::jsonb) AS n(kind text, id text) USING (kind, id)
+"""
 _SAID_NO_MORE: Final = """
 DELETE FROM fengling.discovered_entity AS d USING jsonb_to_recordset(%s::jsonb) AS n(kind text, id text)
 WHERE d.kind = n.kind AND d.id = n.id
@@ -94,6 +98,7 @@ class Decision(NamedTuple):
     Attributes:
         state: pending, approved or rejected; pending if nobody has decided, or has taken it back.
         asked: ``hosts``, ``path`` and ``tenant_id``, as far as whoever approved has set them.
+        approved: the annotations that somebody has approved; None: whatever they are.
         number: grows with each decision of any service; 0: nobody has ever decided.
     """
 
@@ -101,6 +106,7 @@ class Decision(NamedTuple):
     name: str
     state: str
     asked: dict[str, Any]
+    approved: dict[str, str] | None
     number: int
 
 
@@ -241,6 +247,14 @@ def tell(
             cursor.execute(_GONE, (rows,))
         if results:
             cursor.execute(_RESULTS, (json.dumps([one._asdict() for one in results]),))
+
+
+def read_said(connection: Any, keys: Iterable[Key]) -> dict[Key, Said]:
+    """Return what the cluster has said of some entities, in the current transaction."""
+    asked = json.dumps([key._asdict() for key in keys])
+    with connection.cursor() as cursor:
+        cursor.execute(_SAID_OF, (asked,))
+        return {Key(kind, name): Said(origin, fields) for kind, name, origin, fields in cursor}
 
 
 def write_said(cursor: Any, said: Mapping[Key, Said | None]) -> None:

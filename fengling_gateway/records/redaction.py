@@ -10,6 +10,7 @@ from fengling_gateway.http.redacting import (
     SECRET_PARAMETERS,
     names_to_redact,
     redacted_query,
+    without_credentials,
 )
 
 _AND, _EQUALS, _SEMICOLON, _PERCENT, _PLUS = b"&=;%+"
@@ -53,6 +54,7 @@ class Redaction:
 
     def target(self, target: bytes) -> bytes:
         """Return a request's target without the values that are not told."""
+        target = without_credentials(target)
         begin = target.find(b"?")
         if begin < 0 or not self._query or not self._may_hold_some(target, begin + 1):
             return target
@@ -83,7 +85,7 @@ class Redaction:
         if name != b"referer":
             return value
         # A page's address has a query, too; and it may be none, with blanks in it.
-        page, mark, query = value.partition(b"?")
+        page, mark, query = without_credentials(value).partition(b"?")
         return page + mark + redacted_query(query, self._query)
 
     def hides(self, name: bytes) -> bool:

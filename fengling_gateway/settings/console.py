@@ -17,6 +17,7 @@ from pydantic import Field
 from fengling_gateway.model.problems import Problem
 from fengling_gateway.settings.contradictions import shared_keys
 from fengling_gateway.settings.environment import variable
+from fengling_gateway.settings.kubernetes import KubernetesSettings
 from fengling_gateway.settings.model import (
     DatabaseSettings,
     DnsSettings,
@@ -160,6 +161,7 @@ class ConsoleSettings(ProgramSettings):
     dns: DnsSettings = DnsSettings()
     issuers: IssuersSettings = IssuersSettings()
     upstream: UpstreamSettings = UpstreamSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     log: LogSettings = LogSettings()
 
     def host_and_port(self) -> tuple[str, int]:
@@ -167,12 +169,19 @@ class ConsoleSettings(ProgramSettings):
 
     def relative_to(self, file: Path | None) -> Self:
         """Return the same with paths that are relative to the settings' file."""
-        if file is None or self.issuers.ca_file is None:
+        if file is None:
             return self
-        ca_file = file.absolute().parent / self.issuers.ca_file
-        return self.model_copy(
-            update={"issuers": self.issuers.model_copy(update={"ca_file": ca_file})}
-        )
+        directory = file.absolute().parent
+        ours, cluster = self.issuers, self.kubernetes
+        if ours.ca_file is not None:
+            ours = ours.model_copy(update={"ca_file": directory / ours.ca_file})
+        files = {
+            name: directory / path
+            for name, path in (("token_file", cluster.token_file), ("ca_file", cluster.ca_file))
+            if path is not None
+        }
+        cluster = cluster.model_copy(update=files)
+        return self.model_copy(update={"issuers": ours, "kubernetes": cluster})
 
 
 _NEEDED: Final = (

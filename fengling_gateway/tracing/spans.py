@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fengling_gateway.http.forward_error import CLIENT_CLOSED_REQUEST, ForwardError, Side
-from fengling_gateway.http.redacting import redacted_query
+from fengling_gateway.http.redacting import redacted_query, without_credentials
 from fengling_gateway.tracing.sampling import Traced
 
 INTERNAL: Final = 1
@@ -152,7 +152,7 @@ def spans_of(recorded: Recorded, redact: Collection[bytes]) -> list[Span]:
 
 
 def _redacted(target: bytes, redact: Collection[bytes]) -> tuple[bytes, bytes]:
-    path, _, query = target.partition(b"?")
+    path, _, query = without_credentials(target).partition(b"?")
     return path, redacted_query(query, redact)
 
 

@@ -48,6 +48,22 @@ class ProcessTests:
         assert "inspect_process" in " ".join(main)
         assert waiting not in json.dumps(shown)
 
+    def test_thread_of_the_reactor_is_told_first(self) -> None:
+        """However many others there are: only so many are told."""
+        begun, end = threading.Event(), threading.Event()
+        others = [
+            threading.Thread(target=wait_here, args=("", begun, end))
+            for _ in range(inspection.MAX_THREADS + 1)
+        ]
+        for one in others:
+            one.start()
+        shown = inspect_process(Clock())["threads"]
+        end.set()
+        for one in others:
+            one.join()
+        assert [one["name"] for one in shown].index("MainThread") == 0
+        assert len(shown) == inspection.MAX_THREADS
+
     def test_delayed_calls_are_told_by_function_without_arguments(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fengling_gateway.http.redacting import MAX_PAIRS, names_to_redact, redacted_query
+from fengling_gateway.http.redacting import (
+    MAX_PAIRS,
+    names_to_redact,
+    redacted_query,
+    without_credentials,
+)
 
 NAMES = names_to_redact(["token", "X-Amz-Signature"])
 
@@ -43,3 +48,24 @@ def test_query_without_such_names_stays(query: bytes) -> None:
     """Byte by byte, whatever it is."""
     assert redacted_query(query, names_to_redact([])) == query
     assert redacted_query(query, names_to_redact(["none-that-chance-makes"])) == query
+
+
+JWT = b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+KEY = b"fgk_shop-1_" + b"x" * 43
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (b"/" + JWT, b"/REDACTED"),
+        (b"/a/" + JWT + b"/b?c=1", b"/a/REDACTED/b?c=1"),
+        (b"/a?unheard-of=" + JWT + b"&b", b"/a?unheard-of=REDACTED&b"),
+        (b"/a;k=" + KEY, b"/a;k=REDACTED"),
+        (b"/" + JWT + JWT + b".x.y", b"/REDACTED"),
+        (b"/eyJhbGciOiJIUzI1NiJ9", b"/eyJhbGciOiJIUzI1NiJ9"),
+        (b"/fgk_short", b"/fgk_short"),
+    ],
+)
+def test_what_is_a_credential_by_its_form_is_taken_out(target: bytes, told: bytes) -> None:
+    """Wherever it is; what only begins like one stays."""
+    assert without_credentials(target) == told

@@ -51,6 +51,7 @@ CREATE TABLE fengling.discovered_service (
     comment text CONSTRAINT "comment has at most 1000 characters" CHECK (length(comment) <= 1000),
     asked jsonb NOT NULL DEFAULT '{}'
         CONSTRAINT "asked is a JSON object" CHECK (jsonb_typeof(asked) = 'object'),
+    approved jsonb,
     seen_at timestamptz,
     gone_at timestamptz,
     offer jsonb,
@@ -64,6 +65,8 @@ COMMENT ON COLUMN fengling.discovered_service.decision IS
     'Grows with each decision, in the order of their commits: by it who watches learns of them.';
 COMMENT ON COLUMN fengling.discovered_service.asked IS
     'What was set when it was approved, instead of what the cluster says: hosts, path, tenant_id.';
+COMMENT ON COLUMN fengling.discovered_service.approved IS
+    'The annotations that somebody has approved: others wait for another approval. Null: all do.';
 COMMENT ON COLUMN fengling.discovered_service.seen_at IS
     'Since when it is there; gone_at: since when it is not any more.';
 COMMENT ON COLUMN fengling.discovered_service.offer IS 'What would come, or comes, of it.';
@@ -112,6 +115,8 @@ BEGIN
     ELSIF NEW.decided_by IS NOT DISTINCT FROM OLD.decided_by THEN
         NEW.decided_by := author;
     END IF;
+    NEW.approved := CASE WHEN NEW.state = 'approved' AND NEW.decided_by NOT LIKE 'rule %'
+                    THEN NEW.offer -> 'annotations' END;
     NEW.decided_at := clock_timestamp();
     NEW.decision := nextval('fengling.version_seq');
     RETURN NEW;

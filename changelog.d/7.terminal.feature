@@ -1,0 +1,1 @@
+`fenglingctl kubernetes` shows who watches a cluster and which of its services ask to be routed to, approves or rejects them, and says what came of it. `fenglingctl doctor --console URL` says what is wrong with watching a cluster.

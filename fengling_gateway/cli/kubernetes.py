@@ -1,0 +1,271 @@
+"""``fenglingctl kubernetes``: services of a cluster, and deciding of them, over a console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import click
+
+from fengling_gateway.cli.api import ConsoleApi
+from fengling_gateway.cli.errors import answer_no
+from fengling_gateway.cli.output import output_option, print_facts, print_table, print_value
+from fengling_gateway.cli.target import NamedConsole, console_options
+from fengling_gateway.doctor.kubernetes import kubernetes as findings
+from fengling_gateway.observability.plain import plain
+
+WAIT: Final = "10s"
+"""For what comes of a decision: whoever watches hears of it within a second or two."""
+
+_ROOT: Final = "kubernetes"
+_SERVICES: Final = f"{_ROOT}/services"
+_STATES: Final = ("pending", "approved", "rejected", "gone", "problems")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_services_argument = click.argument("services", metavar="NAMESPACE/NAME…", nargs=-1, required=True)
+_comment_option = click.option("-m", "--comment", default="", help="Why; shown with it.")
+_wait_option = click.option(
+    "--wait/--no-wait", default=True, help=f"Until something has come of it, {WAIT} at most."
+)
+
+
+@click.group("kubernetes", short_help="Services of a cluster: list them, and decide of them.")
+def kubernetes_command() -> None:
+    """
+    Services of a Kubernetes cluster that ask to be routed to.
+
+    Which do is said by a label in the cluster; that they are is decided here, by who may change
+    the configuration.
+    """
+
+
+@kubernetes_command.command("status")
+@console_options
+@output_option
+def status_command(console: NamedConsole, output: str) -> None:
+    """Show which console watches the cluster, and how that goes. Exit status 1 if something is wrong."""
+    told = console.api.get(_ROOT)
+    if output != "table":
+        print_value(told, output)
+    elif not told["enabled"]:
+        click.echo("no console watches a cluster: see [kubernetes] of a console's settings")
+    else:
+        _print_status(told)
+    if any(one.state == "wrong" for one in findings(told)):
+        answer_no()
+
+
+@kubernetes_command.command("list")
+@click.option("--state", type=click.Choice(_STATES), default=None, help="Only these.")
+@click.option("--namespace", default="", help="Only of this namespace.")
+@click.option("-q", "--query", default="", help="Only with these words in namespace or name.")
+@console_options
+@output_option
+def list_command(
+    state: str | None, namespace: str, query: str, console: NamedConsole, output: str
+) -> None:
+    """List the services that ask to be routed to, and what has been decided."""
+    sought = {"state": state or "", "namespace": namespace, "q": query}
+    found = list(
+        console.api.all(_SERVICES, **{name: value for name, value in sought.items() if value})
+    )
+    if output != "table":
+        print_value(found, output)
+        return
+    print_table(
+        ("SERVICE", "STATE", "BY", "SINCE", "READY", "WHAT"),
+        [
+            (
+                _name(one),
+                "gone" if one["gone_at"] else one["state"],
+                one["decided_by"],
+                one["decided_at"] or one["seen_at"],
+                _ready(one),
+                _outcome(one),
+            )
+            for one in found
+        ],
+        empty="no service asks to be routed to",
+    )
+
+
+@kubernetes_command.command("show")
+@click.argument("service", metavar="NAMESPACE/NAME")
+@console_options
+@output_option
+def show_command(service: str, console: NamedConsole, output: str) -> None:
+    """Show one service: what would come of it, and what has."""
+    row = console.api.get(_path(service))
+    if output != "table":
+        print_value(row, output)
+        return
+    offer, result = row["offer"] or {}, row["result"] or {}
+    print_facts(
+        [
+            ("service", _name(row)),
+            ("state", row["state"]),
+            ("decided by", row["decided_by"]),
+            ("decided at", row["decided_at"]),
+            ("comment", row["comment"]),
+            ("asked for", row["asked"]),
+            ("there since", row["seen_at"]),
+            ("gone since", row["gone_at"]),
+            ("ports", offer.get("ports")),
+            ("annotations", offer.get("annotations")),
+            ("instances", offer.get("instances")),
+            ("would be", offer.get("route")),
+            ("on", offer.get("service")),
+            ("came of it", result.get("state")),
+            ("revision", result.get("revision")),
+            ("routes", result.get("route_ids")),
+        ]
+    )
+    for problem in _problems(row):
+        click.echo(f"  ! {plain(problem)}")
+
+
+@kubernetes_command.command("approve")
+@_services_argument
+@click.option("--host", "hosts", multiple=True, help="Of its route, in place of the cluster's.")
+@click.option("--path", default=None, help="Of its route, in place of the cluster's.")
+@click.option("--tenant", default=None, help="Whose route it is.")
+@_comment_option
+@_wait_option
+@console_options
+def approve_command(
+    services: tuple[str, ...],
+    hosts: tuple[str, ...],
+    path: str | None,
+    tenant: str | None,
+    comment: str,
+    wait: bool,
+    console: NamedConsole,
+) -> None:
+    """
+    Have services routed to; again, to have them tried again.
+
+    Exit status 1 if one of them can't be, or nobody has tried within the time.
+    """
+    body: dict[str, Any] = {"hosts": list(hosts) or None, "path": path, "tenant_id": tenant}
+    asked = {name: value for name, value in body.items() if value is not None}
+    _decide(console.api, services, "approve", _with(asked, comment), wait)
+
+
+@kubernetes_command.command("reject")
+@_services_argument
+@_comment_option
+@_wait_option
+@console_options
+def reject_command(
+    services: tuple[str, ...], comment: str, wait: bool, console: NamedConsole
+) -> None:
+    """Have services not routed to, and not wait for a decision any more."""
+    _decide(console.api, services, "reject", _with({}, comment), wait)
+
+
+@kubernetes_command.command("forget")
+@_services_argument
+@console_options
+def forget_command(services: tuple[str, ...], console: NamedConsole) -> None:
+    """Take decisions back: what is there waits for another one, of what is gone nothing is left."""
+    for path, service in [(_path(one), one) for one in services]:
+        row = console.api.send("DELETE", path)
+        click.echo(f"{service} is forgotten" if row is None else f"{service} waits for a decision")
+
+
+def _decide(
+    api: ConsoleApi, services: tuple[str, ...], word: str, body: dict[str, Any], wait: bool
+) -> None:
+    """Decide of all, and say what came of each; status 1 if it is not as decided."""
+    query = {"wait": "result", "timeout": WAIT} if wait else {}
+    is_so = True
+    for path, service in [(_path(one), one) for one in services]:
+        row = api.post(f"{path}/{word}", body, query=query).document
+        said, is_done = _came(row) if wait else ("", True)
+        click.echo(plain(f"{service} is {row['state']}{said}"))
+        is_so = is_so and is_done
+    if not is_so:
+        answer_no()
+
+
+def _came(row: Mapping[str, Any]) -> tuple[str, bool]:
+    """Say what came of a row's decision, and whether that is what was decided."""
+    result = row["result"] or {}
+    if (result.get("decision") or 0) < row["decision"]:
+        if row["gone_at"] is not None:
+            return ", and is not there", True
+        why = "`fenglingctl kubernetes status` says whether anybody watches"
+        return f", and nothing has come of it yet: {why}", False
+    at = "" if result.get("revision") is None else f" since revision {result['revision']}"
+    why = "".join(f": {one}" for one in (result.get("problems") or [])[:1])
+    return f", {result.get('state')}{at}{why}", result.get("state") != "refused"
+
+
+def _with(asked: dict[str, Any], comment: str) -> dict[str, Any]:
+    return {**asked, "comment": comment} if comment else asked
+
+
+def _path(service: str) -> str:
+    """
+    Return where a service is.
+
+    Raises:
+        UsageError: it is not named like one.
+    """
+    namespace, _, name = service.partition("/")
+    if not namespace or not name or "/" in name:
+        raise click.UsageError(f"{service} is not like NAMESPACE/NAME")
+    return f"{_SERVICES}/{namespace}/{name}"
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['namespace']}/{row['name']}"
+
+
+def _ready(row: Mapping[str, Any]) -> Any:
+    return ((row["offer"] or {}).get("instances") or {}).get("ready")
+
+
+def _problems(row: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a row, each once."""
+    said = [
+        *((row["offer"] or {}).get("problems") or ()),
+        *((row["result"] or {}).get("problems") or ()),
+    ]
+    return list(dict.fromkeys(map(str, said)))
+
+
+def _outcome(row: Mapping[str, Any]) -> str | None:
+    """Say in a few words what there is to say of a row: what is wrong, or what has come of it."""
+    problems = _problems(row)
+    if problems:
+        return problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+    result = row["result"] or {}
+    return None if row["state"] == "pending" else result.get("state")
+
+
+def _print_status(told: Mapping[str, Any]) -> None:
+    leader, counts, status = told["leader"], told["counts"], told["status"] or {}
+    print_facts(
+        [
+            ("watched by", leader["holder"]),
+            ("term", leader["term"]),
+            ("since", leader["since"]),
+            ("heartbeat", _seconds(leader["heartbeat_age_s"])),
+            ("problem", status.get("problem") or leader["problem"]),
+            *((name, counts[name]) for name in _STATES),
+        ]
+    )
+    print_table(
+        ("RESOURCE", "NAMESPACE", "STATE", "OBJECTS", "PROBLEM"),
+        [
+            [one.get(name) for name in ("resource", "namespace", "state", "objects", "problem")]
+            for one in status.get("resources") or ()
+        ],
+        empty="nothing is followed",
+    )
+
+
+def _seconds(age: float | None) -> str | None:
+    return None if age is None else f"{age:g} s ago"

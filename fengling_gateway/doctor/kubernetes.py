@@ -1,0 +1,123 @@
+"""How watching a Kubernetes cluster goes, by what a console says of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from fengling_gateway.doctor.finding import Finding, note, ok, wrong
+
+SILENT_SECONDS: Final = 10.0
+"""Since the last heartbeat: another console would have taken over within five."""
+
+LONG_SECONDS: Final = 3600.0
+"""For how long a service may wait for somebody to decide."""
+
+SHOWN: Final = 3
+"""Of what is many; the rest is a number."""
+
+_RIGHTS: Final = "give the console's ServiceAccount the right to list and watch them"
+
+
+def kubernetes(
+    told: Mapping[str, Any], waiting: Sequence[tuple[str, float]] = ()
+) -> Iterator[Finding]:
+    """
+    Yield what there is to say; nothing where no console has to do with a cluster.
+
+    Args:
+        told: what a console's API answers to ``GET /kubernetes``.
+        waiting: services of which nobody has decided, and for how many seconds.
+    """
+    if not told.get("enabled"):
+        return
+    leader = told.get("leader") or {}
+    if (silent := _silent(leader)) is not None:
+        yield silent
+        return
+    yield ok("kubernetes.leader", f"{leader.get('holder')} watches (term {leader.get('term')})")
+    status = told.get("status") or {}
+    yield _server(status)
+    yield _resources(status.get("resources") or [])
+    yield _services(told.get("counts") or {})
+    yield _pending(waiting)
+
+
+def _silent(leader: Mapping[str, Any]) -> Finding | None:
+    age = leader.get("heartbeat_age_s")
+    if age is not None and age <= SILENT_SECONDS:
+        return None
+    why = f": {leader['problem']}" if leader.get("problem") else ""
+    since = "nobody has ever watched" if age is None else f"nobody has watched for {age:.0f} s"
+    return wrong(
+        "kubernetes.leader",
+        f"{since} the cluster{why}",
+        "see that a console runs with [kubernetes] enabled, and its log",
+    )
+
+
+def _server(status: Mapping[str, Any]) -> Finding:
+    about = "kubernetes.api"
+    if status.get("problem"):
+        return wrong(about, str(status["problem"]), "see the log of the console that watches")
+    return ok(about, "what has been seen is written")
+
+
+def _resources(resources: Sequence[Mapping[str, Any]]) -> Finding:
+    about = "kubernetes.resources"
+    forbidden = [_named(one) for one in resources if one.get("state") == "forbidden"]
+    if forbidden:
+        return wrong(about, f"it may not see {_some(forbidden)}", _RIGHTS)
+    failing = [
+        f"{_named(one)}: {one['problem']}"
+        for one in resources
+        if one.get("problem") and one.get("state") != "absent"
+    ]
+    if failing:
+        return wrong(
+            about,
+            _some(failing),
+            "see that the console reaches the API server; what was known is served on",
+        )
+    absent = [_named(one) for one in resources if one.get("state") == "absent"]
+    if absent:
+        return note(
+            about,
+            f"the cluster has no {_some(absent)}",
+            "install what defines them, or switch [kubernetes] gateway_api off",
+        )
+    return ok(about, f"{len(resources)} kinds of objects are followed")
+
+
+def _services(counts: Mapping[str, int]) -> Finding:
+    about, ailing = "kubernetes.services", counts.get("problems", 0)
+    if ailing:
+        plural = "" if ailing == 1 else "s"
+        return wrong(
+            about,
+            f"{ailing} service{plural} can't be routed to as the cluster describes",
+            "`fenglingctl kubernetes list --state problems` names them",
+        )
+    return ok(about, f"{counts.get('approved', 0)} services are approved, none has problems")
+
+
+def _pending(waiting: Sequence[tuple[str, float]]) -> Finding:
+    about = "kubernetes.pending"
+    long = [name for name, seconds in waiting if seconds > LONG_SECONDS]
+    if long:
+        return note(
+            about,
+            f"nobody has decided for more than an hour of {_some(long)}",
+            "`fenglingctl kubernetes approve` or `reject` decides",
+        )
+    return ok(about, "nothing has waited long for a decision")
+
+
+def _named(one: Mapping[str, Any]) -> str:
+    namespace = one.get("namespace")
+    return f"{one.get('resource')} in {namespace}" if namespace else str(one.get("resource"))
+
+
+def _some(said: Sequence[str]) -> str:
+    more = f" and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
+    return ", ".join(said[:SHOWN]) + more

@@ -1,0 +1,116 @@
+"""What a Service's annotations ask for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from fengling_gateway.configsource.file_yaml import YamlError, read_yaml
+from fengling_gateway.model.problems import suggestion
+
+PREFIX: Final = "gateway.fengling/"
+
+ROUTE_FIELDS: Final = ("match", "policies")
+SERVICE_FIELDS: Final = (
+    *("balancing", "host_header", "connect_timeout", "first_byte_timeout", "idle_timeout"),
+    *("health_check", "policies", "tenant_spill", "tls"),
+)
+SCHEMES: Final = ("http", "https")
+
+_KEYS: Final = (
+    *("hosts", "methods", "path", "port", "priority", "route", "scheme", "service", "tenant"),
+)
+
+
+class Asked(NamedTuple):
+    """
+    What is asked for; None stands for nothing.
+
+    Attributes:
+        route, service: further fields of the entities.
+        problems: everything that is not understood.
+    """
+
+    hosts: tuple[str, ...] | None
+    path: str | None
+    methods: tuple[str, ...]
+    tenant_id: str | None
+    priority: int
+    port: str | None
+    scheme: str | None
+    route: Mapping[str, Any]
+    service: Mapping[str, Any]
+    problems: tuple[str, ...]
+
+
+def ours(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return our annotations, without the prefix."""
+    return {
+        name.removeprefix(PREFIX): text
+        for name, text in sorted(annotations.items())
+        if name.startswith(PREFIX)
+    }
+
+
+def read(annotations: Mapping[str, str]) -> Asked:
+    """Read the annotations of a Service; nothing that is in them raises."""
+    said = ours(annotations)
+    problems = [
+        f"{PREFIX}{name}: no such annotation{suggestion(name, _KEYS)}"
+        for name in said
+        if name not in _KEYS
+    ]
+    return Asked(
+        hosts=_list(said.get("hosts")) or None,
+        path=said.get("path", "").strip() or None,
+        methods=tuple(one.upper() for one in _list(said.get("methods"))),
+        tenant_id=said.get("tenant", "").strip() or None,
+        priority=_integer(said, "priority", problems),
+        port=said.get("port", "").strip() or None,
+        scheme=_scheme(said, problems),
+        route=_fields(said, "route", ROUTE_FIELDS, problems),
+        service=_fields(said, "service", SERVICE_FIELDS, problems),
+        problems=tuple(problems),
+    )
+
+
+def _list(text: str | None) -> tuple[str, ...]:
+    return tuple((text or "").replace(",", " ").split())
+
+
+def _integer(said: Mapping[str, str], name: str, problems: list[str]) -> int:
+    text = said.get(name, "").strip() or "0"
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdigit() and len(digits) < 11:
+        return int(text)
+    problems.append(f'{PREFIX}{name}: must be a whole number, not "{text}"')
+    return 0
+
+
+def _scheme(said: Mapping[str, str], problems: list[str]) -> str | None:
+    scheme = said.get("scheme", "").strip().lower() or None
+    if scheme is None or scheme in SCHEMES:
+        return scheme
+    problems.append(f'{PREFIX}scheme: must be http or https, not "{scheme}"')
+    return None
+
+
+def _fields(
+    said: Mapping[str, str], name: str, allowed: tuple[str, ...], problems: list[str]
+) -> dict[str, Any]:
+    text = said.get(name)
+    if text is None or not text.strip():
+        return {}
+    try:
+        fields, _ = read_yaml(text.encode())
+    except YamlError as error:
+        problems.append(f"{PREFIX}{name}: {error}")
+        return {}
+    if not isinstance(fields, dict):
+        problems.append(f"{PREFIX}{name}: must be fields like `policies: {{…}}` (YAML or JSON)")
+        return {}
+    unknown = [one for one in fields if one not in allowed]
+    problems += [
+        f"{PREFIX}{name}: {one} can't be set here; {', '.join(allowed)} can" for one in unknown
+    ]
+    return {one: value for one, value in fields.items() if one in allowed}

@@ -1,0 +1,253 @@
+"""
+Discovery in a cluster: elected or waiting, what a console composes.
+
+Of all consoles one follows the cluster (`following.Following`), in the terms in
+which it is elected; another one only knows who does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from fengling_gateway.election.candidate import Candidate
+from fengling_gateway.election.election import Election
+from fengling_gateway.kubernetes.backends import Backends
+from fengling_gateway.kubernetes.following import Following, Rules, Telling, World
+from fengling_gateway.kubernetes.gateway_side import GatewaySide
+from fengling_gateway.kubernetes.seat import DiscoverySeat
+from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm
+from fengling_gateway.kubernetes.wants import Row, Want, Wants
+from fengling_gateway.kubernetes.watching import Reflecting, Watched
+from fengling_gateway.kubernetes.writer import Writer
+from fengling_gateway.kubernetes.writing import Written, services_of
+from fengling_gateway.model.entity import Key
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverySettings:
+    """
+    What of the settings is used here; times in seconds.
+
+    Attributes:
+        session_dsn: of a direct connection, no pooler between: the one whose life is the term.
+        name: of this console: the holder of the term.
+    """
+
+    session_dsn: str
+    name: str
+    rules: Rules
+    gateway_api: bool = False
+    connect_timeout: float = 5.0
+
+
+class Database(Protocol):
+    """Who asks the database, in threads; every Deferred fails as `writing.write` does."""
+
+    def write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[Written]: ...
+
+    def tell(self, term: int, telling: Telling) -> Deferred[None]: ...
+
+    def decisions(self, after: int) -> Deferred[list[Decision]]: ...
+
+
+class Cluster(Protocol):
+    """Who asks the API server, and makes what watches it."""
+
+    def reflect(self, watched: Watched, namespace: str | None, user: Any) -> Reflecting: ...
+
+    def gateway_side(self, wants: Wants, backends: Backends) -> GatewaySide: ...
+
+    def status(self) -> dict[str, Any]:
+        """Return where it is, and what is wrong with it."""
+
+
+class Discovery:
+    """
+    Every method is for the reactor's thread.
+
+    Args:
+        judge: says which of some rows the configuration would refuse, and why.
+        changed: called when there is something new to show.
+    """
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        rng: Random,
+        settings: DiscoverySettings,
+        cluster: Cluster,
+        database: Database,
+        judge: Callable[[Mapping[Key, Row]], Deferred[Mapping[Key, str]]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._cluster = cluster
+        self._database = database
+        self._judge = judge
+        self._changed = changed
+        self._following: Following | None = None
+        self._stopping: Deferred[None] = succeed(None)
+        self._decision = 0
+        self._is_reading = False
+        self._stopped = False
+        self._told = "{}"
+        self._writer = Writer(
+            clock=reactor,
+            rng=rng,
+            write=self._write,
+            told=self._written,
+            term_over=self._term_over,
+        )
+        seat = DiscoverySeat(self._status_text)
+        self._election: Election[DiscoveryTerm] = Election(
+            reactor=reactor,
+            seat=seat,
+            stand=lambda events: Candidate(
+                settings.session_dsn,
+                seat=seat,
+                name=settings.name,
+                connect_timeout=settings.connect_timeout,
+                events=events,
+                jitter=lambda: rng.uniform(0.5, 1.0),
+            ),
+            user=self,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Discovery {self._settings.name}, {self._election}>"
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this console follows the cluster now."""
+        return self._election.term is not None
+
+    @property
+    def problem(self) -> str | None:
+        """Why this console can't follow the cluster, or what it wants is not written."""
+        return self._election.problem or self._writer.problem
+
+    def start(self) -> None:
+        self._election.start()
+
+    def stop(self) -> Deferred[None]:
+        """Follow no more, and let another console do."""
+        self._stopped = True
+        self._end()
+        return DeferredList([self._stopping, self._election.stop()]).addCallback(lambda _: None)
+
+    def look(self) -> None:
+        """Read decisions now: there may be a new one."""
+        following, term = self._following, self._election.term
+        if following is None or term is None or self._is_reading:
+            return
+        self._is_reading = True
+        asked = self._database.decisions(self._decision)
+        asked.addCallbacks(self._decided, self._undecided, callbackArgs=(following,))
+
+    def status(self) -> dict[str, Any]:
+        """Return what it sees and does; of another console, what that has told is in the table."""
+        following = self._following
+        told = {} if following is None else following.status()
+        return {"api_server": self._cluster.status(), **told}
+
+    def others_changed(self, keys: Iterable[Key]) -> None:
+        """Hear that somebody else has written entities."""
+        if self._following is not None:
+            self._following.others_changed(keys)
+
+    # What the election tells
+
+    def elected(self, term: DiscoveryTerm) -> None:
+        if self._stopped:
+            return
+        self._decision = max((one.number for one in term.decisions), default=0)
+        self._following = Following(
+            term,
+            clock=self._reactor,
+            rules=self._settings.rules,
+            world=World(self._cluster.reflect, self._database.tell),
+            writer=self._writer,
+            gateway_side=self._cluster.gateway_side if self._settings.gateway_api else None,
+            changed=self._changed,
+        )
+        self._following.start()
+
+    def beaten(self, term: int, note: int) -> None:
+        # (Written with the next heartbeat: the thread that does must not look into what changes.)
+        self._told = json.dumps(self.status())
+        if note > self._decision:
+            self.look()
+
+    def term_lost(self, reason: str) -> None:
+        self._end()
+
+    def _term_over(self, reason: str) -> None:
+        self._election.resign(reason)
+
+    def _end(self) -> None:
+        following, self._following = self._following, None
+        if following is not None:
+            self._stopping = following.stop()
+
+    def _status_text(self) -> str:
+        """Return what is written with each heartbeat; called on the election's thread."""
+        return self._told
+
+    # Decisions
+
+    def _decided(self, found: list[Decision], following: Following) -> None:
+        self._is_reading = False
+        if following is self._following:
+            self._decision = max((self._decision, *(one.number for one in found)))
+            following.decided(found)
+
+    def _undecided(self, failure: Failure) -> None:
+        # The next heartbeat says again that there is something.
+        self._is_reading = False
+        _log.warn(
+            "decisions can't be read: {reason}",
+            reason=failure.getErrorMessage(),
+            log_id="kubernetes.undecided",
+        )
+
+    # Writing
+
+    def _write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[Written]:
+        return Deferred.fromCoroutine(self._judged(term, batch))
+
+    async def _judged(self, term: int, batch: Mapping[Key, Want]) -> Written:
+        """Write what the configuration would not refuse; the rest stays as it is."""
+        refused = await self._judge(self._to_judge(batch))
+        good = {key: want for key, want in batch.items() if key not in refused}
+        written = await self._database.write(term, good)
+        return replace(written, refused={**written.refused, **refused})
+
+    def _to_judge(self, batch: Mapping[Key, Want]) -> dict[Key, Row]:
+        """Return services and routes, with the services that they refer to."""
+        rows = {key: want for key, want in batch.items() if want.row and key.kind != "instance"}
+        wanted = {} if self._following is None else self._following.wants.rows
+        named = {Key("service", one) for want in rows.values() for one in services_of(want.row)}
+        rows |= {key: wanted[key] for key in named if key in wanted}
+        return {key: want.row for key, want in rows.items() if want.row is not None}
+
+    def _written(self, batch: Mapping[Key, Want], written: Written) -> None:
+        if written.held is not None:
+            _log.warn(
+                "what the cluster wants is held: {reason}",
+                reason=written.held,
+                log_id="kubernetes.held",
+            )
+        if self._following is not None:
+            self._following.written(batch, written)

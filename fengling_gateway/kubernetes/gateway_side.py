@@ -1,0 +1,253 @@
+"""
+The Gateway API's side of following a cluster: its objects as routes, and their statuses.
+
+Whatever changes, all of it is translated anew, shortly after: endpoints, which
+change all the time, have no part in that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from twisted.internet.interfaces import IReactorTime
+
+from fengling_gateway.kubernetes import objects, resources
+from fengling_gateway.kubernetes.backends import Backends
+from fengling_gateway.kubernetes.gateway_api.http_routes import convert_http_route
+from fengling_gateway.kubernetes.gateway_api.objects import (
+    ObjectRef,
+    convert_gateway,
+    convert_gateway_class,
+    convert_reference_grant,
+)
+from fengling_gateway.kubernetes.gateway_api.translation import translate
+from fengling_gateway.kubernetes.gateway_api.world import (
+    Backend as Referred,
+)
+from fengling_gateway.kubernetes.gateway_api.world import (
+    GatewayObjects,
+    Settings,
+    Translation,
+    World,
+)
+from fengling_gateway.kubernetes.objects import Namespace, ObjectName, Service
+from fengling_gateway.kubernetes.offers import Backend, scheme_of
+from fengling_gateway.kubernetes.resources import Resource
+from fengling_gateway.kubernetes.statuses import Statuses
+from fengling_gateway.kubernetes.wants import Wants
+from fengling_gateway.kubernetes.watching import Heard, Watched
+from fengling_gateway.model.entity import Key
+
+SETTLE_SECONDS: Final = 0.03
+"""What changes together (`kubectl apply` of some files) is translated together."""
+
+ORIGIN: Final = "Gateway API"
+"""Of the services, to which several routes may refer."""
+
+_NOTHING: Final = Translation({}, {}, {}, {})
+
+
+class _Shape(NamedTuple):
+    """A resource of the Gateway API, and what is made of its objects."""
+
+    resource: Resource
+    convert: Callable[[dict[str, Any]], Any]
+
+
+_SHAPES: Final = (
+    _Shape(resources.GATEWAY_CLASSES, convert_gateway_class),
+    _Shape(resources.GATEWAYS, convert_gateway),
+    _Shape(resources.HTTP_ROUTES, convert_http_route),
+    _Shape(resources.REFERENCE_GRANTS, convert_reference_grant),
+    _Shape(resources.NAMESPACES, objects.namespace),
+)
+
+
+def is_ours(origin: str) -> bool:
+    """Whether an entity stands for something of the Gateway API."""
+    return origin == ORIGIN or origin.startswith(("HTTPRoute ", "Gateway "))
+
+
+class GatewaySide:
+    """
+    Keeps what is known of the Gateway API's objects, and wants what follows from them.
+
+    Args:
+        statuses: are told what statuses are to be, once the routes are written.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        settings: Settings,
+        wants: Wants,
+        backends: Backends,
+        statuses: Statuses,
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._wants = wants
+        self._backends = backends
+        self._statuses = statuses
+        self._known: dict[Resource, dict[ObjectName, Any]] = {one.resource: {} for one in _SHAPES}
+        self._services: dict[ObjectName, Service] = {}
+        self._is_synced = False
+        self._call: Any = None
+        self._now = _NOTHING
+
+    def __repr__(self) -> str:
+        return f"<GatewaySide: {len(self._now.routes)} routes>"
+
+    def watched(self) -> list[Watched]:
+        """Return what is to be watched for it."""
+        return [
+            Watched(one.resource, one.convert, _name_of, self._heard(one.resource))
+            for one in _SHAPES
+        ]
+
+    def synced(self) -> None:
+        """Begin: everything has been listed."""
+        self._is_synced = True
+        self._translate()
+
+    def stop(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._statuses.stop()
+
+    def written(self) -> None:
+        """Tell statuses, as what has been wanted is written, or refused."""
+        if self._is_synced and self._call is None and not len(self._wants):
+            self._statuses.want(self._told())
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "routes": len(self._now.routes),
+            "statuses_waiting": len(self._statuses),
+            "statuses_written": self._statuses.written,
+            "problem": self._statuses.problem,
+        }
+
+    # What the cluster has
+
+    def services_listed(self, services: Iterable[Service]) -> None:
+        self._services = {one.name: one for one in services}
+        self._changed()
+
+    def service_changed(self, service: Service) -> None:
+        before = self._services.get(service.name)
+        self._services[service.name] = service
+        if before is None or before._replace(uid="", annotations={}, labels={}) != service._replace(
+            uid="", annotations={}, labels={}
+        ):
+            self._changed()
+
+    def service_gone(self, service: Service) -> None:
+        self._services.pop(service.name, None)
+        self._changed()
+
+    def _heard(self, resource: Resource) -> Heard:
+        known = self._known
+
+        def listed(values: Iterable[Any]) -> None:
+            known[resource] = {_name_of(one): one for one in values}
+            self._changed()
+
+        def changed(value: Any) -> None:
+            # (What we write comes back as another version of the same.)
+            if known[resource].get(_name_of(value)) != value:
+                known[resource][_name_of(value)] = value
+                self._changed()
+
+        def gone(value: Any) -> None:
+            known[resource].pop(_name_of(value), None)
+            self._changed()
+
+        return Heard(listed, changed, gone)
+
+    # What follows from it
+
+    def _changed(self) -> None:
+        if self._is_synced and self._call is None:
+            self._call = self._clock.callLater(SETTLE_SECONDS, self._translate)
+
+    def _translate(self) -> None:
+        self._call = None
+        before, self._now = self._now, translate(self._objects(), self._world())
+        now = self._now
+        for route in before.routes.keys() - now.routes.keys():
+            self._wants.put(Key("route", route), None, str(before.origins[route]))
+        for service, referred in now.services.items():
+            self._want_service(service, referred)
+        for route, row in now.routes.items():
+            self._wants.put(Key("route", route), row, str(now.origins[route]))
+        for service in before.services.keys() - now.services.keys():
+            self._backends.unwant(service)
+            self._wants.put(Key("service", service), None, ORIGIN)
+        self.written()
+
+    def _want_service(self, service: str, referred: Referred) -> None:
+        name = ObjectName(referred.namespace, referred.name)
+        said = {"name": f"{name}:{referred.port.port}"} if name.name else {}
+        self._wants.put(Key("service", service), {**said, **referred.fields}, ORIGIN)
+        found = self._services.get(name)
+        if found is not None:
+            scheme = scheme_of(referred.port, []) or "http"
+            port = referred.port.name
+            self._backends.want(Backend(service, name, port, scheme, found.family, {}))
+
+    def _objects(self) -> GatewayObjects:
+        known = self._known
+        return GatewayObjects(
+            known[resources.GATEWAY_CLASSES],
+            known[resources.GATEWAYS],
+            known[resources.HTTP_ROUTES],
+            known[resources.REFERENCE_GRANTS],
+        )
+
+    def _world(self) -> World:
+        namespaces: Mapping[ObjectName, Namespace] = self._known[resources.NAMESPACES]
+        return World(
+            self._services, {one.name: one.labels for one in namespaces.values()}, self._settings
+        )
+
+    def _told(self) -> dict[ObjectRef, dict[str, Any]]:
+        """Return statuses, with what the configuration refuses."""
+        refused: dict[ObjectRef, list[str]] = {}
+        for key, why in sorted(self._wants.refused.items()):
+            ref = self._now.origins.get(key.id) if key.kind == "route" else None
+            if ref is not None:
+                refused.setdefault(ref, []).append(why)
+        return {
+            ref: _with_refusals(status, refused[ref]) if ref in refused else status
+            for ref, status in self._now.statuses.items()
+        }
+
+
+def _name_of(value: Any) -> ObjectName:
+    if isinstance(value, Namespace):
+        return ObjectName("", value.name)
+    metadata = getattr(value, "metadata", None)
+    name: ObjectName = value.name if metadata is None else metadata.name
+    return name if isinstance(name, ObjectName) else ObjectName("", name)
+
+
+def _with_refusals(status: Mapping[str, Any], refused: list[str]) -> dict[str, Any]:
+    """Return the status of a route of which the configuration refuses something."""
+    why = "; ".join(refused)[:1000]
+
+    def judged(condition: Mapping[str, Any]) -> Mapping[str, Any]:
+        if condition["type"] != "Accepted" or condition["status"] != "True":
+            return condition
+        return {**condition, "status": "False", "reason": "UnsupportedValue", "message": why}
+
+    return {
+        **status,
+        "parents": [
+            {**one, "conditions": [judged(condition) for condition in one["conditions"]]}
+            for one in status.get("parents", ())
+        ],
+    }

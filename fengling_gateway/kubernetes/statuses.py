@@ -1,0 +1,164 @@
+"""
+Statuses of Gateway API objects, written back to the cluster.
+
+Each is read, brought together with what others have said there, and put back
+with the version that was read: whoever writes in between makes that fail, and it
+is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from fengling_gateway.kubernetes.api import ApiError
+from fengling_gateway.kubernetes.gateway_api.conditions import merged_status
+from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
+
+_log = Logger()
+
+CONCURRENCY: Final = 4
+FIRST_BACKOFF_SECONDS: Final = 0.2
+MAX_BACKOFF_SECONDS: Final = 30.0
+
+_CONFLICT: Final = 409
+_NOT_FOUND: Final = 404
+
+
+class Objects(Protocol):
+    """Whoever gets and puts objects: `api.ApiServer`."""
+
+    def get(
+        self, path: str, query: Mapping[str, str] | None = None
+    ) -> Deferred[dict[str, Any]]: ...
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Deferred[dict[str, Any]]: ...
+
+
+class Statuses:
+    """
+    Keeps what statuses are to be, and writes what is not so; the newest wish of each object counts.
+
+    Attributes:
+        written, failures: how many.
+        problem: the last failure; None if all has been written since.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        objects: Objects,
+        rng: Random,
+        controller: str,
+        wall: Callable[[], float],
+    ) -> None:
+        self._clock = clock
+        self._objects = objects
+        self._rng = rng
+        self._controller = controller
+        self._wall = wall
+        self._waiting: dict[ObjectRef, dict[str, Any]] = {}
+        self._under_way: dict[ObjectRef, Deferred[None]] = {}
+        self._wanted: dict[ObjectRef, dict[str, Any]] = {}
+        self._call: Any = None
+        self._backoff = FIRST_BACKOFF_SECONDS
+        self._stopped = False
+        self.written = self.failures = 0
+        self.problem: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Statuses: {len(self._waiting)} waiting, {len(self._under_way)} under way>"
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._under_way)
+
+    def want(self, statuses: Mapping[ObjectRef, dict[str, Any]]) -> None:
+        """Have statuses be so; what is not named any more is left as it is."""
+        for ref, status in statuses.items():
+            if self._wanted.get(ref) != status:
+                self._waiting[ref] = status
+        self._wanted = dict(statuses)
+        for ref in [one for one in self._waiting if one not in self._wanted]:
+            del self._waiting[ref]
+        self._go_on()
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        for one in list(self._under_way.values()):
+            one.cancel()
+
+    def _go_on(self) -> None:
+        while (
+            self._waiting
+            and len(self._under_way) < CONCURRENCY
+            and self._call is None
+            and not self._stopped
+        ):
+            ref = next((one for one in self._waiting if one not in self._under_way), None)
+            if ref is None:
+                return
+            status = self._waiting.pop(ref)
+            writing = Deferred.fromCoroutine(self._write(ref, status))
+            self._under_way[ref] = writing
+            writing.addCallbacks(
+                lambda _: None, lambda failure, r=ref, s=status: self._failed(failure, r, s)
+            )
+            writing.addBoth(self._ended, ref)
+
+    async def _write(self, ref: ObjectRef, status: dict[str, Any]) -> None:
+        resource, namespace, name = ref
+        found = await self._objects.get(resource.path(namespace or None, name))
+        now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        merged = merged_status(found.get("status"), status, now, self._controller)
+        if merged is None:
+            return
+        await self._objects.put(
+            resource.path(namespace or None, name, "status"), {**found, "status": merged}
+        )
+        self.written += 1
+
+    def _failed(self, failure: Any, ref: ObjectRef, status: dict[str, Any]) -> None:
+        if self._stopped:
+            return
+        error = failure.value
+        code = error.status if isinstance(error, ApiError) else None
+        if code == _NOT_FOUND:
+            return  # it has been deleted meanwhile
+        self._waiting.setdefault(ref, status)
+        if code == _CONFLICT:
+            return
+        self.failures += 1
+        if self.problem is None:
+            _log.warn(
+                "the status of {kind} {name} can't be written: {reason}",
+                kind=ref.resource.kind,
+                name=f"{ref.namespace}/{ref.name}",
+                reason=str(error),
+                log_id="kubernetes.status_unwritten",
+            )
+        self.problem = f"{ref.resource.kind} {ref.namespace}/{ref.name}: {error}"
+        if self._call is None:
+            pause = self._backoff * self._rng.uniform(0.5, 1.0)
+            self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
+            self._call = self._clock.callLater(pause, self._again)
+
+    def _again(self) -> None:
+        self._call = None
+        self._go_on()
+
+    def _ended(self, _: object, ref: ObjectRef) -> None:
+        self._under_way.pop(ref, None)
+        if not self._waiting and not self._under_way:
+            self.problem = None
+            self._backoff = FIRST_BACKOFF_SECONDS
+        self._go_on()

@@ -1,0 +1,149 @@
+"""Everything of a cluster that is watched, as one: known when all of it has been listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from fengling_gateway.kubernetes.resources import Resource
+
+
+class Reflecting(Protocol):
+    """What is needed of a `reflector.Reflector`."""
+
+    @property
+    def is_synced(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Deferred[None]: ...
+
+    def status(self) -> dict[str, Any]: ...
+
+
+class Heard(NamedTuple):
+    """
+    Who hears of a resource: of all that there are, of one that is new or another, of one that is gone.
+
+    What is gone is told as it was last.
+    """
+
+    listed: Callable[[Iterable[Any]], None]
+    changed: Callable[[Any], None]
+    gone: Callable[[Any], None]
+
+
+class Watched(NamedTuple):
+    """
+    A resource to be watched.
+
+    Attributes:
+        convert: makes the value that is kept of an object; ValueError if it can't.
+        name: of a value: which other it replaces.
+        selector: of labels; None: all of them.
+        is_optional: whether the rest may begin without it, as where a CRD is not installed.
+    """
+
+    resource: Resource
+    convert: Callable[[dict[str, Any]], Any]
+    name: Callable[[Any], Any]
+    heard: Heard
+    selector: str | None = None
+
+
+class ClusterWatch:
+    """
+    Watches several resources, each in all namespaces or in those that are named.
+
+    What is in several namespaces is told as one list.
+
+    Args:
+        reflect: makes a reflector of a resource, given its namespace and who hears of it.
+        synced: called once when all has been listed.
+    """
+
+    def __init__(
+        self,
+        watched: Iterable[Watched],
+        *,
+        namespaces: Iterable[str],
+        reflect: Callable[[Watched, str | None, Any], Reflecting],
+        synced: Callable[[], None],
+    ) -> None:
+        self._synced = synced
+        self._is_synced = False
+        self._parts = [_Part(one, tuple(namespaces), reflect, self._listed) for one in watched]
+
+    def __repr__(self) -> str:
+        return f"<ClusterWatch of {len(self._parts)}{'' if self._is_synced else ', not synced'}>"
+
+    @property
+    def is_synced(self) -> bool:
+        return self._is_synced
+
+    def start(self) -> None:
+        for part in self._parts:
+            for one in part.reflectors:
+                one.start()
+
+    def stop(self) -> Deferred[None]:
+        stops = [one.stop() for part in self._parts for one in part.reflectors]
+        return DeferredList(stops, consumeErrors=True).addCallback(lambda _: None)
+
+    def status(self) -> list[dict[str, Any]]:
+        return [one.status() for part in self._parts for one in part.reflectors]
+
+    def _listed(self) -> None:
+        if not self._is_synced and all(one.is_synced for one in self._parts):
+            self._is_synced = True
+            self._synced()
+
+
+class _Part:
+    """One resource in some namespaces; the user of its reflectors."""
+
+    def __init__(
+        self,
+        watched: Watched,
+        namespaces: tuple[str, ...],
+        reflect: Callable[[Watched, str | None, Any], Reflecting],
+        was_listed: Callable[[], None],
+    ) -> None:
+        self._watched = watched
+        self._was_listed = was_listed
+        self._known: dict[Any, dict[Any, Any]] = {}
+        places = namespaces if namespaces and watched.resource.is_namespaced else (None,)
+        self.reflectors = [reflect(watched, one, self) for one in places]
+
+    @property
+    def is_synced(self) -> bool:
+        return all(one.is_synced for one in self.reflectors)
+
+    def listed(self, reflector: Any, objects: Iterable[Any]) -> None:
+        name = self._watched.name
+        self._known[reflector] = {name(one): one for one in objects}
+        if len(self._known) == len(self.reflectors):
+            self._watched.heard.listed(
+                [one for known in self._known.values() for one in known.values()]
+            )
+        self._was_listed()
+
+    def changed(self, reflector: Any, value: Any) -> None:
+        self._keep(reflector)[self._watched.name(value)] = value
+        if self._has_told:
+            self._watched.heard.changed(value)
+
+    def gone(self, reflector: Any, value: Any) -> None:
+        self._keep(reflector).pop(self._watched.name(value), None)
+        if self._has_told:
+            self._watched.heard.gone(value)
+
+    @property
+    def _has_told(self) -> bool:
+        return len(self._known) == len(self.reflectors)
+
+    def _keep(self, reflector: Any) -> dict[Any, Any]:
+        known: Mapping[Any, dict[Any, Any]] = self._known
+        return known[reflector]

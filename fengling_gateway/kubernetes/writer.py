@@ -1,0 +1,240 @@
+"""
+What the cluster wants, on its way to the database: batched, retried, in order.
+
+What comes after a quiet time is written at once, with all that comes in the
+same turn. From then on there is a transaction each `BATCH_SECONDS` at most: each
+makes a revision, and wakes every gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from fengling_gateway.configsource.postgres_connection import problem
+from fengling_gateway.editing.transaction import BusyError, ConflictError
+from fengling_gateway.election.seat import TermOverError
+from fengling_gateway.kubernetes.wants import Want, Wants
+from fengling_gateway.kubernetes.writing import RefusedError, Written
+from fengling_gateway.model.entity import Key
+
+_log = Logger()
+
+BATCH_SECONDS: Final = 0.22
+"""So that gateways see fewer than five revisions a second, whatever happens in the cluster."""
+
+MAX_BATCH: Final = 1000
+"""Entities in one transaction, which takes some 100 ms; others who write wait for part of that."""
+
+FIRST_BACKOFF_SECONDS: Final = 0.2
+MAX_BACKOFF_SECONDS: Final = 5.0
+REFUSED_AGAIN_SECONDS: Final = 10.0
+"""When what could not be written is tried again: what it needs may be there by then."""
+
+
+@dataclass
+class WriterCounts:
+    """How much has been written, and how often that failed."""
+
+    transactions: int = 0
+    revisions: int = 0
+    written: int = 0
+    failures: int = 0
+    conflicts: int = 0
+
+
+class Writer:
+    """
+    Args:
+        write: writes a batch in a term; fails as `writing.write` does.
+        told: hears what became of each batch.
+        term_over: called when the database says that somebody else watches the cluster.
+
+    Attributes:
+        problem: why the last attempt failed; None if it did not.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        rng: Random,
+        write: Callable[[int, Mapping[Key, Want]], Deferred[Written]],
+        told: Callable[[Mapping[Key, Want], Written], None],
+        term_over: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._write_batch = write
+        self._told = told
+        self._term_over = term_over
+        self._term: int | None = None
+        self._is_writing = False
+        self._call: Any = None
+        self._again: Any = None
+        self._not_before = float("-inf")
+        self._backoff = FIRST_BACKOFF_SECONDS
+        self._most = MAX_BATCH
+        self._idle: list[Deferred[None]] = []
+        self._wants: Wants | None = None
+        self.counts = WriterCounts()
+        self.problem: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Writer of {len(self)}{', writing' if self._is_writing else ''}>"
+
+    def __len__(self) -> int:
+        """How many entities are yet to be written."""
+        return 0 if self._wants is None else len(self._wants)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all is written that can be."""
+        return not self._is_writing and not len(self)
+
+    def begin(self, term: int, wants: Wants) -> None:
+        """Write what is wanted, in a term."""
+        self._term, self._wants = term, wants
+        self.wake()
+
+    def end(self) -> None:
+        """Write nothing more."""
+        self._term = self._wants = None
+        for call in (self._call, self._again):
+            if call is not None:
+                call.cancel()
+        self._call = self._again = None
+        self._tell_idle()
+
+    def when_idle(self) -> Deferred[None]:
+        """Return what fires when all is written that can be, or nothing is any more."""
+        if self.is_idle:
+            return succeed(None)
+        idle: Deferred[None] = Deferred()
+        self._idle.append(idle)
+        return idle
+
+    def wake(self) -> None:
+        """Write what there is to be written, if that may be now; else soon."""
+        if self._is_writing or self._call is not None or not len(self):
+            return
+        delay = max(0.0, self._not_before - self._clock.seconds())
+        self._call = self._clock.callLater(delay, self._write)
+
+    def _write(self) -> None:
+        self._call = None
+        term, wants = self._term, self._wants
+        assert term is not None, "or the call would have been cancelled"
+        assert wants is not None, "as there is a term"
+        batch = wants.take(self._most)
+        began = self._clock.seconds()
+        self._is_writing = True
+        asked = self._write_batch(term, batch)
+        asked.addCallbacks(
+            self._written,
+            self._failed,
+            callbackArgs=(term, batch, began),
+            errbackArgs=(term, batch),
+        )
+        asked.addErrback(self._surprised)
+
+    def _written(
+        self, written: Written, term: int, batch: Mapping[Key, Want], began: float
+    ) -> None:
+        self._is_writing = False
+        self.counts.transactions += 1
+        self.counts.written += len(batch) - len(written.refused)
+        self.problem = None
+        self._backoff = FIRST_BACKOFF_SECONDS
+        self._most = min(2 * self._most, MAX_BATCH)
+        if written.revision is not None:
+            self.counts.revisions += 1
+            self._not_before = began + BATCH_SECONDS
+        wants = self._wants
+        if term != self._term or wants is None:
+            self._tell_idle()
+            return
+        for key, why in written.refused.items():
+            # (What has changed meanwhile is tried again anyway.)
+            if key not in wants:
+                self._refuse(wants, key, why)
+        self._told(batch, written)
+        self._go_on()
+
+    def _failed(self, failure: Failure, term: int, batch: Mapping[Key, Want]) -> None:
+        self._is_writing = False
+        self.counts.failures += 1
+        error = failure.value
+        assert error is not None, "or nothing would have failed"
+        wants = self._wants
+        if term != self._term or wants is None:
+            self._tell_idle()
+            return
+        if isinstance(error, TermOverError):
+            self._term_over(str(error))
+            return
+        if isinstance(error, ConflictError):
+            # Somebody wrote the same in between: what there is now is looked at at once.
+            self.counts.conflicts += 1
+            wants.give_back(batch)
+            self._wait(0.02)
+            return
+        if isinstance(error, RefusedError) and len(batch) == 1:
+            [key] = batch
+            self._refuse(wants, key, problem(error))
+            self._go_on()
+            return
+        wants.give_back(batch)
+        if isinstance(error, RefusedError):
+            # One of them is to blame: smaller and smaller batches, until it is alone.
+            self._most = max(1, len(batch) // 2)
+            self._go_on()
+            return
+        self._complain(error)
+        self._wait(self._backoff)
+        self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
+
+    def _complain(self, error: BaseException) -> None:
+        reason = problem(error)
+        if self.problem is None and not isinstance(error, BusyError):
+            _log.warn(
+                "what the cluster wants can't be written: {reason}",
+                reason=reason,
+                log_id="kubernetes.unwritten",
+            )
+        self.problem = reason
+
+    def _refuse(self, wants: Wants, key: Key, why: str) -> None:
+        wants.refuse(key, why)
+        if self._again is None:
+            self._again = self._clock.callLater(REFUSED_AGAIN_SECONDS, self._try_again)
+
+    def _try_again(self) -> None:
+        self._again = None
+        assert self._wants is not None, "or the call would have been cancelled"
+        for key in list(self._wants.refused):
+            self._wants.look_at(key)
+
+    def _wait(self, seconds: float) -> None:
+        self._not_before = self._clock.seconds() + seconds * self._rng.uniform(0.5, 1.0)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.wake()
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if self.is_idle:
+            idle, self._idle = self._idle, []
+            for one in idle:
+                one.callback(None)
+
+    def _surprised(self, failure: Failure) -> None:
+        _log.failure("writing what the cluster wants", failure, log_id="kubernetes.writer_failed")

@@ -1,0 +1,216 @@
+"""``fenglingctl kubernetes``, and what ``doctor`` makes of a console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Run, document
+from tests.cli.stub_gateway import StubGateway
+
+ROOT = "/api/console/kubernetes"
+LIST = ("GET", f"{ROOT}/services")
+ORDERS = f"{ROOT}/services/shop/orders"
+STATUS = {
+    "enabled": True,
+    "leader": {
+        "term": 3,
+        "holder": "c1",
+        "since": "2026-11-22T10:00:00.000Z",
+        "heartbeat_age_s": 0.4,
+        "is_mine": True,
+        "problem": None,
+    },
+    "status": {
+        "problem": None,
+        "resources": [
+            {"resource": "services", "namespace": None, "state": "watching", "objects": 4}
+        ],
+    },
+    "counts": {"pending": 1, "approved": 2, "rejected": 0, "gone": 0, "problems": 0},
+}
+
+
+def row(**values: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {
+        "namespace": "shop",
+        "name": "orders",
+        "state": "approved",
+        "decision": 7,
+        "decided_by": "ada",
+        "decided_at": "2026-11-22T10:00:00.000Z",
+        "comment": None,
+        "asked": {},
+        "seen_at": "2026-11-22T09:00:00.000Z",
+        "gone_at": None,
+        "offer": {"instances": {"ready": 3, "drain": 1}, "problems": []},
+        "result": {"decision": 7, "state": "served", "revision": 41, "problems": []},
+    }
+    return {**usual, **values}
+
+
+@pytest.fixture
+def console(gateway: StubGateway, monkeypatch: pytest.MonkeyPatch) -> StubGateway:
+    """Return a stub of a console that watches a cluster, which the environment names."""
+    monkeypatch.setenv("FENGLING_CONSOLE", gateway.url)
+    monkeypatch.delenv("FENGLING_MANAGEMENT")
+    gateway.answers["GET", ROOT] = (200, STATUS)
+    gateway.answers[LIST] = (200, {"items": [row()], "next": None, "total": 1})
+    gateway.answers["GET", ORDERS] = (200, row())
+    for word, state in (("approve", "approved"), ("reject", "rejected")):
+        gateway.answers["POST", f"{ORDERS}/{word}"] = (200, row(state=state))
+    return gateway
+
+
+def test_status_is_shown(run: Run, console: StubGateway) -> None:
+    """Who watches, what is followed, and how much there is to decide."""
+    result = run("kubernetes", "status")
+    assert result.exit_code == 0, result.stderr
+    assert {"c1", "services", "watching", "pending"} <= set(result.stdout.split())
+    assert document(run("kubernetes", "status", "-o", "json")) == STATUS
+
+
+def test_status_is_1_where_something_is_wrong(run: Run, console: StubGateway) -> None:
+    """So a script may ask."""
+    leader = {**STATUS["leader"], "heartbeat_age_s": 60.0}  # type: ignore[dict-item]
+    console.answers["GET", ROOT] = (200, {**STATUS, "leader": leader})
+    assert run("kubernetes", "status").exit_code == 1
+    console.answers["GET", ROOT] = (200, {**STATUS, "enabled": False, "status": None})
+    result = run("kubernetes", "status")
+    assert (result.exit_code, "no console watches" in result.stdout) == (0, True)
+
+
+def test_list_has_all_pages(run: Run, console: StubGateway) -> None:
+    """Of what is looked for, with what is wrong with each."""
+    ailing = row(name="stock", state="pending", result=None, offer={"problems": ["no port", "x"]})
+    console.answers[LIST] = [
+        (200, {"items": [row()], "next": "shop/orders"}),
+        (200, {"items": [ailing], "next": None}),
+    ]
+    result = run("kubernetes", "list", "--state", "pending", "--namespace", "shop")
+    first, second = result.stdout.splitlines()[2:]
+    assert {"shop/orders", "approved", "ada", "3", "served"} <= set(first.split())
+    assert "no port (and 1 more)" in second
+    assert "state=pending&namespace=shop" in console.asked[0][1]
+    assert "after=shop%2Forders" in console.asked[1][1]
+    console.answers[LIST] = (200, {"items": [], "next": None})
+    assert run("kubernetes", "list").stdout == "no service asks to be routed to\n"
+    assert document(run("kubernetes", "list", "-o", "json")) == []
+
+
+def test_one_is_shown(run: Run, console: StubGateway) -> None:
+    """With its problems, each once."""
+    result = {"decision": 7, "state": "refused", "problems": ["host taken"]}
+    console.answers["GET", ORDERS] = (
+        200,
+        row(offer={"problems": ["host taken"]}, result=result, comment="\x1b[31m"),
+    )
+    shown = run("kubernetes", "show", "shop/orders").stdout
+    assert shown.count("host taken") == 1
+    assert r"\x1b[31m" in shown
+    assert document(run("kubernetes", "show", "shop/orders", "-o", "json"))["name"] == "orders"
+
+
+def test_approval_says_what_came_of_it(run: Run, console: StubGateway) -> None:
+    """It waits for that."""
+    result = run(
+        *("kubernetes", "approve", "shop/orders", "-m", "fine", "--host", "a.example"),
+        *("--path", "/o/{**rest}", "--tenant", "acme"),
+    )
+    assert (result.exit_code, result.stdout) == (
+        *(0, "shop/orders is approved, served since revision 41\n"),
+    )
+    [(_, path, body)] = console.asked
+    assert path == f"{ORDERS}/approve?wait=result&timeout=10s"
+    assert body == {
+        "hosts": ["a.example"],
+        "path": "/o/{**rest}",
+        "tenant_id": "acme",
+        "comment": "fine",
+    }
+
+
+def test_refused_approval_is_status_1(run: Run, console: StubGateway) -> None:
+    """With why; of others it is said what came of them."""
+    refused = {"decision": 8, "state": "refused", "revision": None, "problems": ["host taken"]}
+    console.answers["POST", f"{ORDERS}/approve"] = [(200, row(result=refused)), (200, row())]
+    result = run("kubernetes", "approve", "shop/orders", "shop/orders")
+    assert (result.exit_code, result.stdout.splitlines()) == (
+        1,
+        [
+            "shop/orders is approved, refused: host taken",
+            "shop/orders is approved, served since revision 41",
+        ],
+    )
+
+
+def test_decision_that_nobody_hears_of_is_status_1(run: Run, console: StubGateway) -> None:
+    """It stands, and will be heard of; whoever doesn't wait isn't told."""
+    console.answers["POST", f"{ORDERS}/approve"] = (200, row(result=None))
+    result = run("kubernetes", "approve", "shop/orders")
+    assert (result.exit_code, "nothing has come of it" in result.stdout) == (1, True)
+    result = run("kubernetes", "approve", "shop/orders", "--no-wait")
+    assert (result.exit_code, result.stdout) == (0, "shop/orders is approved\n")
+    gone = row(result=None, gone_at="2026-11-22T10:00:00.000Z")
+    console.answers["POST", f"{ORDERS}/approve"] = (200, gone)
+    assert run("kubernetes", "approve", "shop/orders").exit_code == 0
+
+
+def test_rejection_is_told(run: Run, console: StubGateway) -> None:
+    """With what became of what was served."""
+    removed = {"decision": 7, "state": "removed", "revision": 42, "problems": []}
+    console.answers["POST", f"{ORDERS}/reject"] = (200, row(state="rejected", result=removed))
+    result = run("kubernetes", "reject", "shop/orders", "-m", "too old")
+    assert (result.exit_code, result.stdout) == (
+        *(0, "shop/orders is rejected, removed since revision 42\n"),
+    )
+    assert console.asked[0][2] == {"comment": "too old"}
+
+
+def test_decision_is_taken_back(run: Run, console: StubGateway) -> None:
+    """What is gone is forgotten."""
+    console.answers["DELETE", ORDERS] = [(200, row(state="pending")), (204, b"")]
+    assert run("kubernetes", "forget", "shop/orders").stdout == (
+        "shop/orders waits for a decision\n"
+    )
+    assert run("kubernetes", "forget", "shop/orders").stdout == "shop/orders is forgotten\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("approve",),
+        ("approve", "orders"),
+        ("approve", "shop/orders", "orders"),
+        ("reject", "a/b/c"),
+        ("forget", "/orders"),
+        ("show", "shop/"),
+        ("list", "--state", "maybe"),
+    ],
+    ids=" ".join,
+)
+def test_odd_arguments_are_status_2(run: Run, console: StubGateway, words: tuple[str, ...]) -> None:
+    """And nothing is asked."""
+    result = run("kubernetes", *words)
+    assert (result.exit_code, console.asked) == (2, [])
+
+
+def test_refusal_is_one_line(run: Run, console: StubGateway) -> None:
+    """In the console's words."""
+    console.answers["POST", f"{ORDERS}/approve"] = (403, {"detail": "this needs the scope x"})
+    result = run("kubernetes", "approve", "shop/orders")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "this needs the scope x" in result.stderr
+
+
+def test_doctor_looks_at_a_console_that_is_named(run: Run, console: StubGateway) -> None:
+    """Here a service has waited since this morning."""
+    console.answers[LIST] = (200, {"items": [row(state="pending")], "next": None})
+    found = {one["about"]: one for one in document(run("doctor", "-o", "json"))["findings"]}
+    assert found["console.reach"]["state"] == found["kubernetes.leader"]["state"] == "ok"
+    console.answers[LIST] = (200, {"items": [], "next": None})
+    console.answers["GET", ROOT] = (503, {"title": "no database"})
+    found = {one["about"]: one for one in document(run("doctor", "-o", "json"))["findings"]}
+    assert found["console.reach"]["state"] == "wrong"
+    assert found.keys() == {"console.reach", "host.descriptors"}

@@ -1,0 +1,113 @@
+"""How watching a cluster goes, put into words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fengling_gateway.doctor.finding import Finding
+from fengling_gateway.doctor.kubernetes import LONG_SECONDS, SILENT_SECONDS, kubernetes
+
+LEADER = {"term": 3, "holder": "c1", "heartbeat_age_s": 0.4, "is_mine": True, "problem": None}
+
+
+def resource(**values: Any) -> dict[str, Any]:
+    usual = {"resource": "services", "namespace": None, "state": "watching", "problem": None}
+    return {**usual, **values}
+
+
+def look(
+    waiting: list[tuple[str, float]] | None = None,
+    *,
+    leader: dict[str, Any] | None = None,
+    counts: dict[str, int] | None = None,
+    **status: Any,
+) -> dict[str, Finding]:
+    """Return what is found where nothing is wrong but what is named."""
+    told = {
+        "enabled": True,
+        "leader": {**LEADER, **(leader or {})},
+        "status": {"problem": None, "resources": [resource()], **status},
+        "counts": {"approved": 2, "problems": 0, **(counts or {})},
+    }
+    return {one.about: one for one in kubernetes(told, waiting or [])}
+
+
+class KubernetesTests:
+    """Each thing that may be wrong, alone."""
+
+    def test_nothing_wrong_is_found_where_nothing_is(self) -> None:
+        """Each thing that was looked at says so."""
+        found = look([("shop/orders", LONG_SECONDS)])
+        assert {one.state for one in found.values()} == {"ok"}
+        assert len(found) == 5
+
+    def test_without_a_cluster_there_is_nothing_to_say(self) -> None:
+        """Most have none."""
+        assert list(kubernetes({"enabled": False})) == []
+
+    @pytest.mark.parametrize(
+        ("age", "said"),
+        [(None, "nobody has ever watched"), (SILENT_SECONDS + 1, "nobody has watched for 11 s")],
+    )
+    def test_nobody_watches(self, age: float | None, said: str) -> None:
+        """What was known then is not gone into."""
+        found = look(leader={"heartbeat_age_s": age, "problem": "no database"}, problem="old")
+        assert found.keys() == {"kubernetes.leader"}
+        assert found["kubernetes.leader"].state == "wrong"
+        assert said in found["kubernetes.leader"].said
+        assert "no database" in found["kubernetes.leader"].said
+
+    @pytest.mark.parametrize(
+        ("about", "state", "said", "status"),
+        [
+            ("api", "wrong", "can't write", {"problem": "can't write"}),
+            (
+                "resources",
+                "wrong",
+                "may not see endpointslices in shop",
+                {
+                    "resources": [
+                        resource(),
+                        resource(resource="endpointslices", namespace="shop", state="forbidden"),
+                    ]
+                },
+            ),
+            (
+                "resources",
+                "wrong",
+                "services: connection refused",
+                {"resources": [resource(state="waiting", problem="connection refused")]},
+            ),
+            (
+                "resources",
+                "note",
+                "no httproutes",
+                {"resources": [resource(resource="httproutes", state="absent", problem="404")]},
+            ),
+        ],
+    )
+    def test_what_is_wrong_has_a_cure(
+        self, about: str, state: str, said: str, status: dict[str, Any]
+    ) -> None:
+        """And nothing else is found with it."""
+        found = look(**status)
+        one = found.pop(f"kubernetes.{about}")
+        assert (one.state, said in one.said, bool(one.cure)) == (state, True, True)
+        assert {other.state for other in found.values()} == {"ok"}
+
+    def test_services_with_problems_are_counted(self) -> None:
+        """A command names them."""
+        assert look(counts={"problems": 1})["kubernetes.services"].said.startswith(
+            "1 service can't"
+        )
+
+    def test_what_waits_for_long_is_noted(self) -> None:
+        """Some by name, of many a number."""
+        waiting = [(f"shop/s{number}", LONG_SECONDS + 1) for number in range(5)]
+        one = look(waiting)["kubernetes.pending"]
+        assert (one.state, one.said.endswith("shop/s0, shop/s1, shop/s2 and 2 more")) == (
+            "note",
+            True,
+        )
