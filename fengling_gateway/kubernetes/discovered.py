@@ -22,6 +22,7 @@ _TIME: Final = '\'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\''
 _ROW: Final = f"""
     d.namespace, d.name, d.state, d.decision, d.decided_by,
     to_char(d.decided_at AT TIME ZONE 'UTC', {_TIME}) AS decided_at, d.comment, d.asked,
+    d.approved,
     to_char(d.seen_at AT TIME ZONE 'UTC', {_TIME}) AS seen_at,
     to_char(d.gone_at AT TIME ZONE 'UTC', {_TIME}) AS gone_at, d.offer, d.result
 """

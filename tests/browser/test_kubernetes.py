@@ -143,13 +143,16 @@ def test_what_is_wrong_in_an_approval_is_at_its_field(
 def test_what_is_asked_for_later_waits_for_another_approval(
     page: Page, place: Place, cluster: Cluster
 ) -> None:
-    """The page says so, and offers that."""
+    """The page says so, with what differs, and offers that."""
     cluster.sees("shop", "orders", "approved")
+    cluster.sees("shop", "orders", annotations={"hosts": "shop.example", "path": "/{**rest}"})
     cluster.tells("shop", "orders", asks_for_more=True)
     go(page, place, "/kubernetes")
     row(page, "shop/orders").get_by_text("asks for something else").wait_for()
     row(page, "shop/orders").get_by_role("link", name="shop/orders").click()
     page.get_by_role("heading", name="It asks for something else by now").wait_for()
+    page.locator(".diff .gone", has_text="gateway.fengling/path: /orders/{**rest}").wait_for()
+    page.locator(".diff .come", has_text="gateway.fengling/path: /{**rest}").wait_for()
     page.get_by_role("button", name="Approve that, too").click()
     page.get_by_role("dialog").get_by_role("button", name="Approve it").click()
     page.get_by_role("dialog").get_by_role("button", name="Approving…").wait_for()
@@ -185,7 +188,7 @@ def test_rejected_service_stays_out_until_that_is_forgotten(
     page.get_by_text("Rejected by jane").get_by_text("not ours").wait_for()
     page.get_by_role("button", name="Forget").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget it").click()
-    page.get_by_text("nobody has decided yet").wait_for()
+    page.get_by_text("jane took back what was decided").wait_for()
     assert cluster.decided("shop", "orders")["state"] == "pending"
 
 

@@ -92,10 +92,23 @@ class DecideTests:
         assert row == get_service(connection, "shop", "orders")
         [decision] = table.read_decisions(connection, 0)
         assert decision == (
-            *("shop", "orders", "approved", {"hosts": ["a.example"]}),
+            *("shop", "orders", "approved", {"hosts": ["a.example"]}, None),
             row["decision"],
         )
         assert approve(connection, "orders")["decision"] > row["decision"]
+
+    def test_annotations_are_approved_as_they_were_shown(self, connection: Any, term: int) -> None:
+        """What the cluster asks for later is offered beside them."""
+        for path in ("/a", "/b"):
+            seen = Seen("shop", "orders", {"annotations": {"path": path}})
+            table.tell(connection, term, seen=[seen])
+            if path == "/a":
+                approve(connection, "orders")
+        row = get_service(connection, "shop", "orders")
+        assert (row["approved"], row["offer"]["annotations"]) == ({"path": "/a"}, {"path": "/b"})
+        row = forget(connection, "shop", "orders", by="joe")
+        assert row is not None
+        assert row["approved"] is None
 
     def test_taken_back_it_waits_again(self, connection: Any, term: int) -> None:
         """For a person: the rule that would approve it has had its turn."""

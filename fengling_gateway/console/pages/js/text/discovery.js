@@ -44,7 +44,7 @@ function troublesOf(status) {
   }
   const { api_server: server, writing, gateway_api: gateways } = status;
   const more = [
-    ["bad", server?.problem, ""],
+    ["bad", status.problem ?? server?.problem, ""],
     ["bad", writing?.problem, "What the cluster says can't be written: "],
     ["warn", gateways?.problem, "Statuses of its Gateways and HTTPRoutes can't be written: "],
     ["warn", writing?.refused > 0 && plural(writing.refused, "entity is refused", "entities are refused"), ""],

@@ -90,7 +90,7 @@ function decision(one) {
   const asked = wishes(one);
   return [
     state === "pending"
-      ? h("p", {}, "First seen ", when(seen), "; nobody has decided yet. Until somebody does, nothing is made of it.")
+      ? h("p", {}, "First seen ", when(seen), by ? [`; ${by} took back what was decided `, when(at)] : "; nobody has decided yet", ". Until somebody approves it, nothing is made of it.")
       : h("p", {}, `${state === "approved" ? "Approved" : "Rejected"} by ${by ?? "somebody"} `, when(at), comment && [": ", h("q", {}, comment)]),
     gone && h("p", {}, "It went from the cluster ", when(gone), "."),
     asked.length > 0 && h("p", { class: "quiet" }, "With:"),
