@@ -25,6 +25,7 @@ FILES: Final = "/ui"
 
 PATHS: Final = (
     *("/", "/services", "/services/<id>", "/routes", "/routes/<id>"),
+    *("/kubernetes", "/kubernetes/<namespace>/<name>"),
     *("/history", "/history/<id>", "/explain", "/fleet", "/settings"),
 )
 """Where there are pages; ``/history/diff`` is one of ``/history/<id>``."""

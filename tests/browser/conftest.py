@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from fengling_gateway.console.pages import FILES, Pages
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from tests.browser.console import Place, running_place
@@ -65,6 +66,25 @@ def place(
         )
         yield place
     postgres.psql(f'DROP DATABASE IF EXISTS "{dsn.rpartition("/")[2]}" WITH (FORCE)')
+
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def call(browser: Browser, place: Place) -> Iterator[Call]:
+    """Call what a module of the pages exports."""
+    root = f"{FILES}/{Pages().version}/js"
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{place.console.url}/login")  # which lets modules of ours be loaded
+
+    def call(module: str, name: str, *arguments: Any) -> Any:
+        script = "async ([path, name, given]) => (await import(path))[name](...given)"
+        return page.evaluate(script, [f"{root}/{module}", name, arguments])
+
+    yield call
+    context.close()
 
 
 SignIn = Callable[..., Any]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.browser.cluster import Cluster, resource
 from tests.browser.conftest import SignIn
 from tests.browser.console import Place
 
@@ -17,6 +18,8 @@ PATHS: Final = (
     *("/", "/routes", "/routes/all", "/routes/new", "/services", "/services/hello"),
     *("/services/new", "/history", "/history/1", "/history/diff?from=0&to=2", "/explain"),
     *("/explain?url=%2Fa", "/fleet", "/settings"),
+    *("/kubernetes", "/kubernetes?state=rejected", "/kubernetes/shop/orders"),
+    *("/kubernetes/shop/basket", "/kubernetes/shop/nothing", "/routes/shop.basket"),
 )
 RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 
@@ -33,6 +36,17 @@ def _something_to_show(place: Place) -> None:
     )
     dead = {"id": "hello-3", "service_id": "hello", "address": "http://127.0.0.1:9"}
     place.console.api("POST", "/instances", dead)
+    cluster = Cluster(place.console.database)
+    cluster.watched(
+        resource("services"),
+        resource("endpointslices", state="waiting", problem="connection refused"),
+        resource("httproutes", state="forbidden", problem="403: httproutes is forbidden"),
+    )
+    cluster.sees("shop", "orders", route=None, problems=["annotation path: must begin with /"])
+    cluster.sees("shop", "basket", "approved")
+    cluster.tells("shop", "basket", "refused", problems=["it is there already"])
+    follows = {"managed_by": "kubernetes", "path": "/basket", "service_id": "hello"}
+    place.console.api("POST", "/routes", {"id": "shop.basket", **follows})
     policies = {"retry": {"attempts": 1}, "auth": {"mode": "optional"}}
     place.console.api(
         "PATCH",
@@ -98,6 +112,12 @@ def test_dialogs_can_be_used(shown: Page, place: Place) -> None:
     shown.get_by_role("combobox", name="Go to").fill("all")
     assert findings(shown) == []
     shown.keyboard.press("Escape")
+    open_page(shown, place, "/kubernetes/shop/orders")
+    shown.get_by_role("button", name="Approve").click()
+    shown.get_by_role("dialog").wait_for()
+    assert findings(shown) == []
+    shown.keyboard.press("Escape")
+    open_page(shown, place, "/routes/all")
     for tab in ("SQL", "YAML", "curl"):
         shown.get_by_role("tab", name=tab).click()
         assert findings(shown) == []

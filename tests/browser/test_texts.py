@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg2
 import pytest
 
 from fengling_gateway.configsource.file_entities import parse_entities
 from fengling_gateway.configsource.file_yaml import read_yaml
-from fengling_gateway.console.pages import FILES, Pages
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Accepted, validate
+from tests.browser.conftest import Call
 from tests.browser.console import Place
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-Call = Callable[..., Any]
 
 TEXTS = [
     *("plain", "", " ", "yes", "No", "null", "~", "08", "1e5", "0x1f", "1:30", "2026-11-22"),
@@ -35,28 +30,6 @@ VALUES: list[Any] = [
     TEXTS,
     {"deep": {"list": [{"name": "a", "value": None}, {"name": "b", "more": {"x": TEXTS}}]}},
 ]
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, place: Place) -> Iterator[Page]:
-    """A page that lets modules of ours be loaded."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{place.console.url}/login")
-    yield page
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def call(page: Page) -> Call:
-    """Call what a module exports."""
-    root = f"{FILES}/{Pages().version}/js"
-
-    def call(module: str, name: str, *arguments: Any) -> Any:
-        script = "async ([path, name, given]) => (await import(path))[name](...given)"
-        return page.evaluate(script, [f"{root}/{module}", name, arguments])
-
-    return call
 
 
 def test_yaml_is_read_again(call: Call) -> None:

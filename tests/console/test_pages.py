@@ -70,8 +70,9 @@ class PagesTests(SynchronousTestCase):
         """With a policy that lets it load its own files, and nothing else from anywhere."""
         paths = ("/", "/services", "/services/orders", "/routes", "/routes/all", "/history")
         more = ("/history/7", "/history/diff", "/explain", "/fleet", "/settings")
+        cluster = ("/kubernetes", "/kubernetes/shop/orders")
         texts = set()
-        for path in (*paths, *more):
+        for path in (*paths, *more, *cluster):
             answer = self.get(path)
             self.assertEqual(answer.code, 200, path)
             [policy] = answer.headers.getRawHeaders("content-security-policy")

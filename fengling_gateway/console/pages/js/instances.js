@@ -3,6 +3,7 @@
 import { api, get, pathOf, post } from "./api.js";
 import { dialog } from "./dialog.js";
 import { h, render } from "./dom.js";
+import { instanceFollows } from "./following.js";
 import { editor, remove } from "./forms/editor.js";
 import { Editing } from "./forms/editing.js";
 import { instanceForm } from "./forms/service.js";
@@ -109,6 +110,7 @@ export function editInstance(instance, serviceId, reload) {
       const draw = () =>
         render(
           box,
+          instance && instanceFollows(instance),
           editor(editing, {
             tab,
             setTab: (name) => ((tab = name), draw()),

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { dialog } from "./dialog.js";
 import { go } from "./router.js";
 
-const PLACES = { h: ["/history", "History"], o: ["/", "Home"], r: ["/routes", "Routes"], s: ["/services", "Services"], e: ["/explain", "Explain"], f: ["/fleet", "Fleet"], t: ["/settings", "Settings"] };
+const PLACES = { h: ["/history", "History"], o: ["/", "Home"], r: ["/routes", "Routes"], s: ["/services", "Services"], k: ["/kubernetes", "Kubernetes"], e: ["/explain", "Explain"], f: ["/fleet", "Fleet"], t: ["/settings", "Settings"] };
 const CHORD_MS = 1500;
 
 let began = 0;

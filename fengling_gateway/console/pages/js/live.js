@@ -1,16 +1,17 @@
 // What is going on, as the console tells it by server-sent events.
 //
 // Everything that is known is in `live`; whoever listens is told which part is new:
-// revision, fleet, summary or connection.
+// revision, fleet, summary, discovery or connection.
 
 import { ROOT, get } from "./api.js";
+import { atMostEvery } from "./pace.js";
 
 const SAMPLES = 180;
 const REVISIONS = 30;
 const KEPT = "fengling.traffic";
 const UNKNOWN = { requests: null, errors: null, p50: null, p99: null, connections: null, in_flight: null };
 const PATIENCE = [500, 1000, 2000, 5000, 10000];
-const PARTS = ["revision", "fleet", "summary"];
+const PARTS = ["revision", "fleet", "summary", "discovery"];
 
 export const live = {
   connected: null, // null: not yet
@@ -20,6 +21,9 @@ export const live = {
   samples: [], // of traffic, one a second, the newest last
   propagation: [], // of the last revisions: {revision, ms} until all nodes have served it, as they say
   revision: null, // the newest event of this kind
+  discovery: null, // what is known of a cluster, as GET /kubernetes tells it
+  discoveryProblem: null, // why that is not known
+  tellsDiscovery: false, // whether the console has ever said that something of it is new
 };
 
 const told = new EventTarget();
@@ -41,9 +45,14 @@ export function startLive() {
   recall();
   connect();
   addEventListener("pagehide", remember);
+  refreshAll();
+  setInterval(() => document.hidden || refreshAll(), 15_000);
+  document.addEventListener("visibilitychange", () => document.hidden || refreshAll());
+}
+
+function refreshAll() {
   refresh();
-  setInterval(() => document.hidden || refresh(), 15_000);
-  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  refreshDiscovery();
 }
 
 // What was seen before the page was loaded again, as far as it is of the last minutes.
@@ -69,7 +78,7 @@ function connect() {
   source?.close();
   source = new EventSource(`${ROOT}/events`);
   source.onopen = () => {
-    if (failures) refresh();
+    if (failures) refreshAll();
     failures = 0;
     connected(true);
   };
@@ -101,6 +110,7 @@ function heard(part, event) {
   if (part === "fleet") setFleet(value);
   if (part === "revision") live.revision = value;
   if (part === "summary") setSummary(value, null);
+  else if (part === "discovery") discovered();
   else tell(part, value);
 }
 
@@ -163,4 +173,26 @@ function setSummary(summary, problem) {
   live.summary = summary;
   live.problem = problem;
   tell("summary");
+}
+
+// Whether this console says of itself when something of the cluster is new: whoever watches does.
+export function isToldOfDiscovery() {
+  return live.connected && live.tellsDiscovery && Boolean(live.discovery?.leader?.is_mine);
+}
+
+// Something of the cluster is new: many things may be in a second.
+const discovered = atMostEvery(1, () => {
+  live.tellsDiscovery = true;
+  refreshDiscovery();
+});
+
+// Ask what is known of the cluster. Whoever listens is told in any case: of a service more may be new.
+export async function refreshDiscovery() {
+  try {
+    live.discovery = await get("/kubernetes", undefined, { unattended: true });
+    live.discoveryProblem = null;
+  } catch (error) {
+    live.discoveryProblem = error;
+  }
+  tell("discovery");
 }

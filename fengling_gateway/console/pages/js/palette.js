@@ -11,6 +11,7 @@ const PAGES = [
   ["New route", "/routes/new"],
   ["Services", "/services"],
   ["New service", "/services/new"],
+  ["Kubernetes", "/kubernetes"],
   ["History", "/history"],
   ["Explain a request", "/explain"],
   ["Fleet", "/fleet"],

@@ -16,6 +16,7 @@ const PLACES = [
   ["Home", "/", null],
   ["Routes", "/routes", "route"],
   ["Services", "/services", "service"],
+  ["Kubernetes", "/kubernetes", null],
   ["History", "/history", null],
   ["Explain", "/explain", null],
   ["Fleet", "/fleet", null],
@@ -31,7 +32,7 @@ export function startShell(element) {
   const notices = placeOfNotices();
   place.after(notices);
   draw();
-  onLive(["summary", "connection"], draw);
+  onLive(["summary", "discovery", "connection"], draw);
   onSession(draw);
 }
 
@@ -80,8 +81,14 @@ function link([title, href, kind]) {
   return h(
     "li",
     {},
-    h("a", { href, "aria-current": isHere && "page" }, title, kind && h("span", { class: "count" }, count === undefined || count === null ? "" : number(count))),
+    h("a", { href, "aria-current": isHere && "page" }, title, kind && h("span", { class: "count" }, count === undefined || count === null ? "" : number(count)), href === "/kubernetes" && undecided()),
   );
+}
+
+// How many services of the cluster wait for somebody to approve them.
+function undecided() {
+  const pending = live.discovery?.counts?.pending;
+  return pending > 0 && h("span", { class: "badge warn", title: "Waiting to be approved or rejected" }, number(pending), h("span", { class: "for-readers" }, " pending"));
 }
 
 // What is served, in few words: beside every page.

@@ -3,6 +3,7 @@
 
 import { Problem, api, get, pathOf } from "../api.js";
 import { diff } from "../changes.js";
+import { toCopy } from "../clipboard.js";
 import { ask } from "../dialog.js";
 import { h } from "../dom.js";
 import { notice } from "../notices.js";
@@ -77,18 +78,8 @@ function asText(editing, tab) {
     "div",
     { class: "as-text" },
     h("p", { class: "quiet" }, coded(note)),
-    h("pre", { class: "text", tabindex: "0", role: "group", "aria-label": tab }, text),
-    button("Copy", () => copy(text), { kind: "small" }),
+    toCopy(tab, text),
   );
-}
-
-async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    notice("good", "Copied.");
-  } catch {
-    notice("warn", "This browser does not let pages copy; select the text.");
-  }
 }
 
 // What is wrong and is at none of the fields.

@@ -1,6 +1,7 @@
 // What pages of single entities have in common: reading it, editing it, being told of others' changes.
 
 import { get, pathOf } from "../api.js";
+import { Following } from "../following.js";
 import { editor, meet } from "../forms/editor.js";
 import { Editing } from "../forms/editing.js";
 import { onLive } from "../live.js";
@@ -16,6 +17,7 @@ export class EntityPage {
     this.id = id;
     this.error = null;
     this.editing = null;
+    this.following = new Following(kind, { changed: () => page.redraw(), signal: page.signal });
     this.tab = "Form";
     this.form = form;
     this.saved = saved;
@@ -34,6 +36,7 @@ export class EntityPage {
     try {
       const entity = await get(pathOf(KINDS[this.kind].list, this.id), undefined, { signal: this.page.signal });
       this.error = null;
+      this.following.load(entity);
       if (!this.editing || !this.editing.isDirty) this.begin(entity);
     } catch (error) {
       if (error.name === "AbortError") return;

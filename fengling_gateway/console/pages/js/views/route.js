@@ -56,6 +56,7 @@ export function routePage(page) {
       heading(isNew ? "New route" : page.params.id, !isNew && actions(entity, reload)),
       base && h("p", { class: "badges" }, badges(base, isOff("route", page.params.id))),
       base?.rejected && rejected(base.rejected),
+      entity.following.draw(),
       entity.draw({ aside: tryout?.draw() }),
       past && section("What has become of it", { id: "past" }, past.draw()),
     ];

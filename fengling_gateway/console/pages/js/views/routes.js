@@ -2,6 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
+import { followsBadge } from "../following.js";
 import { live, onLive } from "../live.js";
 import { badge, button, empty, failed, heading, linkButton, table, waiting } from "../parts.js";
 import { kept, say } from "../router.js";
@@ -142,6 +143,7 @@ export function badges(route, isOff) {
     route.access && route.access !== "public" && badge("plain", `auth ${route.access}`),
     route.priority ? badge("plain", `priority ${route.priority}`) : null,
     route.tenant_id && badge("plain", `tenant ${route.tenant_id}`),
+    followsBadge("route", route),
     policies > 0 && badge("plain", policies === 1 ? "1 policy" : `${policies} policies`, Object.keys(route.policies).join(", ")),
   ];
 }

@@ -61,6 +61,7 @@ export function servicePage(page) {
       heading(isNew ? "New service" : id, !isNew && may("editor") && button("Delete", () => removal(entity, routes), { kind: "danger" })),
       base?.name && h("p", { class: "quiet" }, base.name),
       base?.rejected && rejected(base.rejected),
+      entity.following.draw(),
       !isNew && instanceSection(instances, health, id, reload),
       !isNew && routeSection(routes, id),
       section(isNew ? "What it is" : "Settings", { id: "settings" }, entity.draw()),

@@ -2,6 +2,7 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
+import { followsBadge } from "../following.js";
 import { healthBadge, isOff } from "../instances.js";
 import { onLive } from "../live.js";
 import { badge, button, empty, failed, heading, linkButton, table, waiting } from "../parts.js";
@@ -120,7 +121,7 @@ function row(service, instances) {
     h("td", {}, instances.length ? listed(instances) : badge("warn", "no instances", "Its requests are answered with 503")),
     h("td", { class: "nowrap" }, service.balancing.replaceAll("_", " ")),
     h("td", {}, check(service.health_check)),
-    h("td", {}, h("span", { class: "badges" }, service.enabled === false && badge("off", "disabled"), service.rejected && badge("bad", "rejected"), service.tls && badge("plain", "TLS"))),
+    h("td", {}, h("span", { class: "badges" }, service.enabled === false && badge("off", "disabled"), service.rejected && badge("bad", "rejected"), service.tls && badge("plain", "TLS"), followsBadge("service", service))),
   );
 }
 

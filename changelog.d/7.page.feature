@@ -1,0 +1,1 @@
+The console has a page for Kubernetes: it says who watches the cluster and what is wrong with that, and there people approve or reject the services that ask to be served, and see what came of it. Routes, services and instances that follow the cluster say so on their own pages.

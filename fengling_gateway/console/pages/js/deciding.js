@@ -1,0 +1,137 @@
+// Deciding about a service of the cluster: questions first, and what came of it afterwards.
+
+import { api, get, pathOf } from "./api.js";
+import { ask, dialog } from "./dialog.js";
+import { h, render } from "./dom.js";
+import { refreshDiscovery } from "./live.js";
+import { notice } from "./notices.js";
+import { button, failed } from "./parts.js";
+import { go } from "./router.js";
+import { approval, outcomeOf, placeOfDiscovered } from "./text/discovery.js";
+
+const pathTo = ({ namespace, name }, ...rest) => pathOf("kubernetes", "services", namespace, name, ...rest);
+const named = ({ namespace, name }) => `${namespace}/${name}`;
+
+// How long is waited for what comes of it; then it is said that it is under way.
+const PATIENCE = "5s";
+
+// Each field of the question: what the API calls it, its label, and what it is without an answer.
+const FIELDS = [
+  ["hosts", "Hosts", ({ route }) => route?.hosts?.join(", ") || "any"],
+  ["path", "Path", ({ route }) => route?.path ?? "/{**rest}"],
+  ["tenant", "Tenant", ({ route }) => route?.tenant_id ?? "every tenant"],
+  ["comment", "Why", () => "for the history"],
+];
+const NAMES = { tenant: "tenant_id" };
+
+// Ask with which hosts, path and tenant; nothing said is as the cluster says. `done` is called afterwards.
+export function approve(one, done) {
+  const { asked } = one;
+  const wanted = { hosts: (asked?.hosts ?? []).join(", "), path: asked?.path ?? "", tenant: asked?.tenant_id ?? "", comment: "" };
+  const before = { ...wanted };
+  let [error, isSending, tenants] = [null, false, []];
+  return dialog(
+    `Approve ${named(one)}?`,
+    (close) => {
+      const box = h("div", { class: "dialog-editor" });
+      const draw = () => render(box, question(one, { wanted, error, isSending, tenants, send, cancel: () => close(null) }));
+      async function send(event) {
+        event.preventDefault();
+        if (isSending) return;
+        [isSending, error] = [true, null];
+        draw();
+        try {
+          tell(await decided(one, "approve", approval(wanted)));
+          close(true);
+          done();
+        } catch (problem) {
+          [isSending, error] = [false, problem];
+          draw();
+        }
+      }
+      draw();
+      get("/tenants", { limit: 1000 }, { unattended: true })
+        .then(({ items }) => ((tenants = items.map(({ id }) => id)), draw()))
+        .catch(() => {}); // then they are typed
+      return box;
+    },
+    { loses: () => (Object.keys(before).some((name) => wanted[name] !== before[name]) && !isSending ? "What you have typed is lost. Close it all the same?" : null) },
+  );
+}
+
+function question(one, { wanted, error, isSending, tenants, send, cancel }) {
+  const offer = one.offer ?? {};
+  const told = new Set(error?.problems?.filter((each) => fieldOf(each)) ?? []);
+  const left = error && (told.size === 0 || error.problems.length > told.size);
+  return h(
+    "form",
+    { onsubmit: send, novalidate: true },
+    h("p", {}, one.state === "approved" ? "What was asked for before is replaced." : "Its service, its instances and its route are made, and follow the cluster from then on."),
+    left && failed({ message: error.message, problems: error.problems?.filter((each) => !told.has(each)) }),
+    FIELDS.map(([name, label, usual]) => field(name, label, usual(offer), { wanted, problems: [...told].filter((each) => fieldOf(each) === name) })),
+    h("datalist", { id: "approve-tenants" }, tenants.map((id) => h("option", { value: id }))),
+    h("p", { class: "hint" }, "What is left empty is as the cluster says it."),
+    h("p", { class: "actions" }, h("button", { type: "submit", class: "button primary", disabled: isSending }, isSending ? "Approving…" : "Approve it"), button("Cancel", cancel)),
+  );
+}
+
+const fieldOf = ({ path = "" }) => FIELDS.map(([name]) => name).find((name) => path.split(/[.[]/).includes(NAMES[name] ?? name));
+
+function field(name, label, usual, { wanted, problems }) {
+  const id = `approve-${name}`;
+  const isWrong = problems.length > 0;
+  return h(
+    "div",
+    { class: `field ${isWrong ? "wrong" : ""}` },
+    h("label", { for: id }, label),
+    h("input", { id, class: "input", placeholder: usual, autocomplete: "off", spellcheck: "false", maxlength: "1000", list: name === "tenant" ? "approve-tenants" : null, "aria-invalid": isWrong && "true", "aria-describedby": isWrong ? `${id}-problem` : null, value: wanted[name], oninput: (event) => (wanted[name] = event.target.value) }),
+    isWrong && h("p", { class: "problem", id: `${id}-problem` }, problems.map((each) => h("span", {}, each.message))),
+  );
+}
+
+export async function reject(one, done) {
+  const isServed = one.state === "approved";
+  const text = isServed ? "What was made of it is removed: its route, its instances and its service. Their requests go to the next route that fits, or get 404." : "Nothing is made of it, until somebody approves it after all.";
+  const answer = await ask(`Reject ${named(one)}?`, text, { yes: "Reject it", comment: true });
+  if (answer) await attempt(async () => tell(await decided(one, "reject", approval(answer), isServed)), done);
+}
+
+// `done` is told whether it is still there: then it is pending again.
+export async function forget(one, done) {
+  const text = [one.state === "approved" && "What was made of it is removed: its route, its instances and its service.", one.gone_at ? "Nothing is kept of it." : "It is pending again, as if it had just been seen."].filter(Boolean);
+  if (!(await ask(`Forget what was decided about ${named(one)}?`, text, { yes: "Forget it" }))) return;
+  await attempt(async () => {
+    const left = await api("DELETE", pathTo(one));
+    notice("good", `What was decided about ${named(one)} is forgotten.`);
+    refreshDiscovery();
+    return left !== null;
+  }, done);
+}
+
+async function attempt(act, done) {
+  try {
+    done(await act());
+  } catch (error) {
+    notice("bad", error.message);
+  }
+}
+
+// Returns the row, with what came of the decision if somebody tells it in time.
+async function decided(one, verb, body, waits = true) {
+  try {
+    return await api("POST", pathTo(one, verb), { body, query: waits ? { wait: "result", timeout: PATIENCE } : {} });
+  } finally {
+    refreshDiscovery();
+  }
+}
+
+// shop/orders is served · revision 8
+function tell(row) {
+  const { state } = row;
+  const result = outcomeOf(row);
+  const look = [["Look at it", () => go(placeOfDiscovered(row))]];
+  if (state !== "approved") return notice("good", `${named(row)} is ${state}.`);
+  if (!result) return notice("warn", `${named(row)} is approved. What comes of it is not known yet: it is done by the console that watches the cluster.`, look);
+  if (result.state !== "served") return notice("bad", `${named(row)} is approved, but ${result.state}: ${result.problems?.join("; ") || "see what is said of it"}`, look);
+  return notice("good", `${named(row)} is served${result.revision ? ` · revision ${result.revision}` : ""}`, [["See its service", () => go(`/services/${encodeURIComponent(result.service_id)}`)]]);
+}
