@@ -1,0 +1,135 @@
+"""What the cluster wants, written into a real database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fengling_gateway.configsource.postgres_connection import Guarded
+from fengling_gateway.election.seat import TermOverError
+from fengling_gateway.kubernetes import table
+from fengling_gateway.kubernetes.wants import Want
+from fengling_gateway.kubernetes.writing import AUTHOR, Written, write
+from fengling_gateway.model.entity import Key
+from tests.schema.session import Session
+
+SERVICE = Key("service", "shop.orders")
+ROUTE = Key("route", "shop.orders")
+POD = Key("instance", "shop.orders_a")
+ORIGIN = "shop/orders"
+
+ALL = {
+    SERVICE: Want({"name": "shop/orders"}, ORIGIN),
+    POD: Want(
+        {
+            "service_id": "shop.orders",
+            "address": "http://10.0.0.1:8080",
+            "state": "ready",
+            "zone": None,
+        },
+        ORIGIN,
+    ),
+    ROUTE: Want({"path": "/orders/{**rest}", "service_id": "shop.orders"}, ORIGIN),
+}
+GONE = dict.fromkeys(ALL, Want(None, ORIGIN))
+
+
+@pytest.fixture
+def term(guarded: Guarded) -> int:
+    return table.take_over(guarded, "a").number
+
+
+def revision(session: Session) -> tuple[Any, ...]:
+    [row] = session.rows(
+        "SELECT id, author, author_verified, comment FROM fengling.revision ORDER BY id DESC LIMIT 1"
+    )
+    return tuple(row)
+
+
+def said(connection: Any) -> dict[Key, table.Said]:
+    """Return the cluster's word, as it is committed."""
+    found = table.read_said(connection, ALL)
+    connection.rollback()
+    return found
+
+
+def test_all_of_a_burst_is_one_revision(connection: Any, session: Session, term: int) -> None:
+    """With what happened in a line, and the cluster's word beside it."""
+    assert write(connection, term, ALL) == Written(revision=1)
+    comment = "shop/orders: 1 instance new, 1 route new, 1 service new"
+    assert revision(session) == (1, AUTHOR, True, comment)
+    words = said(connection)
+    assert words[ROUTE] == table.Said(
+        ORIGIN, {"path": "/orders/{**rest}", "service_id": "shop.orders"}
+    )
+    assert words.keys() == ALL.keys()
+
+
+def test_what_is_so_already_makes_no_revision(connection: Any, session: Session, term: int) -> None:
+    """However often it is looked at."""
+    write(connection, term, ALL)
+    assert write(connection, term, ALL) == Written()
+    assert revision(session)[0] == 1
+
+
+def test_all_of_it_goes(connection: Any, session: Session, term: int) -> None:
+    """And the cluster's word with it; what was never there needs nothing."""
+    write(connection, term, ALL)
+    assert write(connection, term, GONE, force=True).revision == 2
+    assert said(connection) == {}
+    assert session.rows("SELECT id FROM fengling.service") == []
+    assert write(connection, term, GONE) == Written()
+
+
+def test_old_term_writes_nothing(
+    connection: Any, session: Session, guarded: Guarded, term: int
+) -> None:
+    """Neither rows nor words."""
+    table.take_over(guarded, "b")
+    with pytest.raises(TermOverError):
+        write(connection, term, ALL)
+    assert session.rows("SELECT id FROM fengling.service") == []
+    assert said(connection) == {}
+
+
+def test_instance_without_its_service_waits(connection: Any, term: int) -> None:
+    """The rest is written."""
+    other = Key("service", "other")
+    batch = {POD: ALL[POD], ROUTE: ALL[ROUTE], other: Want({"name": "other"}, "")}
+    written = write(connection, term, batch)
+    assert written.revision == 1
+    assert written.refused == {
+        POD: "service shop.orders is not there",
+        ROUTE: "service shop.orders is not there",
+    }
+    assert write(connection, term, ALL).refused == {}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO fengling.route (id, path, service_id) VALUES ('mine', '/a', 'shop.orders')",
+        "INSERT INTO fengling.route (id, path, split) VALUES ('mine', '/a', '{\"shop.orders\": 1}')",
+    ],
+)
+def test_service_that_somebody_needs_stays(
+    connection: Any, session: Session, term: int, statement: str
+) -> None:
+    """Without instances, and it is said why; it goes when nobody needs it any more."""
+    write(connection, term, ALL)
+    session.run(statement)
+    written = write(connection, term, GONE, force=True)
+    assert written.refused == {SERVICE: "route mine needs it"}
+    assert session.rows("SELECT id FROM fengling.instance") == []
+    session.run("DELETE FROM fengling.route")
+    assert write(connection, term, {SERVICE: GONE[SERVICE]}).refused == {}
+    assert session.rows("SELECT id FROM fengling.service") == []
+
+
+def test_somebody_elses_entity_is_left_alone(connection: Any, session: Session, term: int) -> None:
+    """It has the id, and somebody else has made it."""
+    session.run("INSERT INTO fengling.service (id, managed_by) VALUES ('shop.orders', 'git:shop')")
+    written = write(connection, term, ALL)
+    assert written.left == {SERVICE: "git:shop"}
+    assert said(connection).keys() == {POD, ROUTE}
