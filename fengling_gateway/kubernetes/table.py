@@ -41,7 +41,8 @@ DELETE FROM fengling.discovered_service WHERE state = 'pending' AND gone_at IS N
 """Kept until whoever watches has learnt that there is no decision any more."""
 
 _LIMITS: Final = """
-SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '9s', true)
+SELECT set_config('lock_timeout', '5s', true), set_config('statement_timeout', '9s', true),
+       set_config('fengling.by_rule', 'on', true)
 """
 _SEEN: Final = """
 INSERT INTO fengling.discovered_service AS d (namespace, name, state, decided_by, offer, seen_at)

@@ -115,7 +115,9 @@ BEGIN
     ELSIF NEW.decided_by IS NOT DISTINCT FROM OLD.decided_by THEN
         NEW.decided_by := author;
     END IF;
-    NEW.approved := CASE WHEN NEW.state = 'approved' AND NEW.decided_by NOT LIKE 'rule %'
+    -- Of what a rule has approved, whatever is asked for later is approved, too.
+    NEW.approved := CASE WHEN NEW.state = 'approved'
+                              AND coalesce(current_setting('fengling.by_rule', true), '') <> 'on'
                     THEN NEW.offer -> 'annotations' END;
     NEW.decided_at := clock_timestamp();
     NEW.decision := nextval('fengling.version_seq');
