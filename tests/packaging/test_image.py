@@ -54,7 +54,7 @@ def test_base_has_a_version_that_is_supported() -> None:
 
 @pytest.mark.slow
 class StageTests:
-    @pytest.mark.timeout(1800)  # gcc takes some minutes for what Cython has translated
+    @pytest.mark.timeout(3600)  # gcc takes minutes for what Cython has translated
     def test_stage_installs_compiled_programs(self, tmp_path: Path) -> None:
         """From what is copied and nothing else, into an empty environment."""
         source = tmp_path / "src"
