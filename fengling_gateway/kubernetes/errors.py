@@ -17,7 +17,7 @@ SILENT: Final = "Silent"
 TOO_LARGE: Final = "TooLarge"
 CREDENTIALS: Final = "Credentials"
 
-_RIGHTS: Final = "(docs/kubernetes.md, rights)"
+_RIGHTS: Final = "(docs/kubernetes.md, settings and rights)"
 _ADVICE: Final = {
     401: "the token of the console's ServiceAccount is not accepted",
     403: f"the console's ServiceAccount has not this right {_RIGHTS}",

@@ -77,7 +77,7 @@ class RequestTests(ClusterCase):
             str(error),
             '403: services is forbidden: User "system:serviceaccount:fengling:fengling-console" '
             'cannot list resource "services" in API group "" at the cluster scope: '
-            "the console's ServiceAccount has not this right (docs/kubernetes.md, rights)",
+            "the console's ServiceAccount has not this right (docs/kubernetes.md, settings and rights)",
         )
 
     async def test_server_that_is_busy_says_until_when(self) -> None:

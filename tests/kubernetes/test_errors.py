@@ -32,7 +32,7 @@ class ErrorTests(SynchronousTestCase):
         self.assertEqual(
             str(error),
             '403: services is forbidden: User "x" cannot list resource "services": '
-            "the console's ServiceAccount has not this right (docs/kubernetes.md, rights)",
+            "the console's ServiceAccount has not this right (docs/kubernetes.md, settings and rights)",
         )
         self.assertIn("needs watch of x (docs", error.needing("watch of x"))
 

@@ -297,7 +297,7 @@ class RefusalTests(ReflectorCase):
         self.assertEqual(
             self.reflector.status()["problem"],
             "403: services is forbidden: User x cannot: the console's ServiceAccount needs list "
-            "and watch of services (docs/kubernetes.md, rights)",
+            "and watch of services (docs/kubernetes.md, settings and rights)",
         )
         self.waits(30)
         self.listed(orders(name="a"))

@@ -212,7 +212,7 @@ class DiscoveryTests:
         changed = {
             resource
             for rule in rules
-            if set(rule["verbs"]) - {"list", "watch"}
+            if set(rule["verbs"]) - {"get", "list", "watch"}
             for resource in rule["resources"]
         }
         assert changed == {"gatewayclasses/status", "gateways/status", "httproutes/status"}
