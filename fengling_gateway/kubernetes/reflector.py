@@ -46,6 +46,12 @@ WATCH_SECONDS: Final = (300, 600)
 LATE_SECONDS: Final = 30.0
 """How long after its time a watch may still be open."""
 
+RELIST_SECONDS: Final = 3600.0
+"""
+How long a list holds, whatever watches say: what no watch can tell, such as a history that was
+exchanged for another one with versions as high, is noticed at the end of the first one after that.
+"""
+
 PACE_SECONDS: Final = 1.0
 """From the beginning of a watch to that of the next one, however soon it ends."""
 
@@ -226,6 +232,8 @@ class Reflector(Generic[T]):
         self._standing.heard_at = self._clock.seconds()
         self._is_doubtful = self._standing.heard == heard
         self._failures.reset()
+        if self._clock.seconds() - (self._standing.synced_at or 0.0) >= RELIST_SECONDS:
+            self._version = None
 
     async def _stream(self, seconds: int, query: Mapping[str, str]) -> None:
         watching = self._server.stream(self._path, query, self._take_event, self._begun)

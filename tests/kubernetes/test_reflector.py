@@ -266,6 +266,18 @@ class WatchTests(ReflectorCase):
         self.assertFalse(watch.is_over)
         self.assertEqual(self.reflector.status()["resource_version"], "a-18")
 
+    def test_list_is_made_anew_once_an_hour(self) -> None:
+        """When a watch ends, however much it has told."""
+        watch = self.listed(orders(name="a"))
+        for version in range(6, 12):
+            self.assertEqual(self.server.last.query["watch"], "true")
+            self.clock.advance(600)
+            watch.tell("BOOKMARK", {"metadata": {}}, version=version)
+            watch.end()
+            watch = self.server.last
+        self.assertEqual(watch.query["limit"], "500")
+        self.assertIsNone(self.reflector.status()["problem"])
+
     def test_backoff_begins_anew_after_a_watch_that_lasted(self) -> None:
         """What breaks it is the first failure again."""
         watch = self.listed()

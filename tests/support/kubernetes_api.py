@@ -141,7 +141,7 @@ class KubernetesApi(Cluster):
         Serve, on the port that it had before.
 
         Args:
-            set_back: count versions anew, as a cluster does that was restored from a backup.
+            set_back: count versions from an older one, as a cluster restored from a backup does.
         """
         if set_back:
             self.store.set_back()

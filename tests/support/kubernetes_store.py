@@ -20,6 +20,11 @@ WINDOW = 10_000
 """Changes of a resource that are kept for watches, unless a test wants fewer."""
 
 
+FIRST_VERSION = 1_000_000
+SET_BACK = 100_000
+"""Versions that are lost where a backup is restored; a cluster makes some in each second."""
+
+
 class ExpiredError(Exception):
     """What is asked for is not known any more: 410."""
 
@@ -109,7 +114,7 @@ class Store:
         self.window = WINDOW
         self.changed = changed
         self._lock = RLock()
-        self._version = 1
+        self._version = FIRST_VERSION
         self._oldest = 0
         self._trimmed: dict[Resource, int] = {}
         self._objects: dict[Resource, dict[Key, Stored]] = {}
@@ -243,11 +248,11 @@ class Store:
             self._pages.clear()
 
     def set_back(self) -> None:
-        """Count versions from the beginning again, as after a backup was restored."""
+        """Count versions from an older one again, as after a backup was restored."""
         with self._lock:
             for one in (self._changes, self._pages, self._trimmed):
                 one.clear()
-            self._version = 1
+            self._version = max(1, self._version - SET_BACK)
             for kept in self._objects.values():
                 for key, one in kept.items():
                     self._version += 1

@@ -10,6 +10,7 @@ import pytest
 from fengling_gateway.embedded.owned import scratch_directory
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
+from tests.support.kubernetes_api import KubernetesApi
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +94,10 @@ def each_postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def kubernetes_api() -> Iterator[KubernetesApi]:
+    """Return a pretended cluster's API server, of this test's own; processes can use it, too."""
+    with KubernetesApi() as api:
+        yield api
