@@ -18,6 +18,7 @@ from fengling_gateway.kubernetes.gateway_api.shapes import (
     some_part,
     some_text,
     text,
+    texts,
     whole,
 )
 from fengling_gateway.kubernetes.objects import ObjectName, words
@@ -225,7 +226,7 @@ def _selector(obj: Shape) -> Selector:
     return Selector(
         labels=words(obj.get("matchLabels")),
         expressions=tuple(
-            (text(one, "key"), text(one, "operator"), tuple(map(str, one.get("values") or ())))
+            (text(one, "key"), text(one, "operator"), texts(one, "values"))
             for one in parts(obj, "matchExpressions")
         ),
     )
