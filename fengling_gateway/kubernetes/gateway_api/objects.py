@@ -21,7 +21,7 @@ from fengling_gateway.kubernetes.gateway_api.shapes import (
     texts,
     whole,
 )
-from fengling_gateway.kubernetes.objects import ObjectName, words
+from fengling_gateway.kubernetes.objects import words
 from fengling_gateway.kubernetes.resources import GATEWAY_API, Resource
 
 
@@ -182,10 +182,6 @@ def convert_reference_grant(obj: Shape) -> ReferenceGrant:
             for one in parts(spec, "to")
         ),
     )
-
-
-def key_of(value: GatewayClass | Gateway | ReferenceGrant) -> ObjectName:
-    return value.metadata.name
 
 
 def _listener(obj: Shape) -> GatewayListener:
