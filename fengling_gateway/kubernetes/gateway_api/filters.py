@@ -60,7 +60,10 @@ def compile_filters(
         elif one.type in found:
             problems.append(Problem("IncompatibleFilters", f"{place}: a second {one.type}"))
         else:
-            found[one.type] = compile_one(one.spec, place, problems)
+            try:
+                found[one.type] = compile_one(one.spec, place, problems)
+            except ValueError as error:  # it has not the shape of such a filter
+                problems.append(Problem("UnsupportedValue", f"{place}: {error}"))
     result = Filters(
         found.get("RequestHeaderModifier", {}),
         found.get("ResponseHeaderModifier", {}),

@@ -18,9 +18,10 @@ from fengling_gateway.kubernetes.gateway_api.shapes import (
     some_part,
     some_text,
     text,
+    texts,
     whole,
 )
-from fengling_gateway.kubernetes.objects import ObjectName, words
+from fengling_gateway.kubernetes.objects import words
 from fengling_gateway.kubernetes.resources import GATEWAY_API, Resource
 
 
@@ -183,10 +184,6 @@ def convert_reference_grant(obj: Shape) -> ReferenceGrant:
     )
 
 
-def key_of(value: GatewayClass | Gateway | ReferenceGrant) -> ObjectName:
-    return value.metadata.name
-
-
 def _listener(obj: Shape) -> GatewayListener:
     allowed = part(obj, "allowedRoutes")
     namespaces = part(allowed, "namespaces")
@@ -225,7 +222,7 @@ def _selector(obj: Shape) -> Selector:
     return Selector(
         labels=words(obj.get("matchLabels")),
         expressions=tuple(
-            (text(one, "key"), text(one, "operator"), tuple(map(str, one.get("values") or ())))
+            (text(one, "key"), text(one, "operator"), texts(one, "values"))
             for one in parts(obj, "matchExpressions")
         ),
     )

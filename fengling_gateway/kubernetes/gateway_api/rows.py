@@ -9,7 +9,8 @@ several with the very same match gets them, and which of them one row can say to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
 
 from fengling_gateway.kubernetes.gateway_api.attachment import Attached
 from fengling_gateway.kubernetes.gateway_api.gateways import JudgedGateway
@@ -19,6 +20,11 @@ from fengling_gateway.kubernetes.gateway_api.matches import CompiledMatch
 from fengling_gateway.kubernetes.gateway_api.rules import CompiledRule
 from fengling_gateway.kubernetes.gateway_api.world import Row
 from fengling_gateway.kubernetes.ids import entity_id
+
+_LONGEST: Final = 85
+"""Of an id without its dash and dot: names of listeners may come behind it."""
+
+_DIGEST: Final = 12
 
 Host = str | None
 Taken = dict[tuple[str, Host, tuple[Any, ...]], str]
@@ -84,7 +90,7 @@ def rows_of(
                 _kept(place, match, where, str(route.metadata.name), taken, left_out)
                 for place in places
             ]
-            base = entity_id(namespace, name, f"{at:02d}", f"{position:02d}")
+            base = _base_id(namespace, name, f"{at:02d}.{position:02d}")
             rows.update(_rows(base, rule, match, kept))
     return rows, left_out
 
@@ -159,6 +165,16 @@ def _rows(
         row["hosts"] = list(group.hosts)
         row["match"]["listeners"] = list(group.listeners)
         yield (base if len(groups) == 1 else _id_of(base, group)), row
+
+
+def _base_id(namespace: str, name: str, place: str) -> str:
+    """Return the id of a match; the order of ids is that of the route's matches, also of long ones."""
+    whole = entity_id(namespace, name, place)
+    if whole.endswith(f".{place}"):
+        return whole
+    # (What shortens ids would take the place away, and leave a digest in its stead.)
+    digest = sha256(f"{namespace}.{name}".encode()).hexdigest()[:_DIGEST]
+    return f"{namespace}.{name}"[: _LONGEST - _DIGEST - len(place)] + f"-{digest}.{place}"
 
 
 def _id_of(base: str, group: Group) -> str:

@@ -13,10 +13,60 @@ from fengling_gateway.kubernetes.gateway_api.objects import (
     convert_gateway_class,
     convert_reference_grant,
 )
-from tests.kubernetes.gateway_api.builders import make_gateway, make_listener, make_route
+from fengling_gateway.kubernetes.gateway_api.translation import translate
+from fengling_gateway.kubernetes.gateway_api.world import GatewayObjects, World
+from fengling_gateway.model.entity import Key
+from fengling_gateway.model.validation import Accepted, validate
+from tests.kubernetes.gateway_api.builders import (
+    SETTINGS,
+    make_class,
+    make_gateway,
+    make_listener,
+    make_route,
+    make_rule,
+    path,
+)
 from tests.model.strategies import any_json, spoilt
 
 CONVERTED = [convert_gateway_class, convert_gateway, convert_http_route, convert_reference_grant]
+
+RICH = make_route(
+    make_rule(
+        {**path("/a"), "headers": [{"name": "a", "value": "b"}], "method": "GET"},
+        filters=[
+            {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["X-A"]}},
+            {
+                "type": "ResponseHeaderModifier",
+                "responseHeaderModifier": {"set": [{"name": "X-A", "value": "b"}]},
+            },
+            {
+                "type": "URLRewrite",
+                "urlRewrite": {
+                    "hostname": "a.example",
+                    "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/b"},
+                },
+            },
+        ],
+        timeouts={"request": "1s"},
+    ),
+    make_rule(
+        path("/b"),
+        backends=[],
+        filters=[
+            {
+                "type": "RequestRedirect",
+                "requestRedirect": {
+                    "scheme": "https",
+                    "hostname": "a.example",
+                    "port": 81,
+                    "statusCode": 301,
+                    "path": {"type": "ReplaceFullPath", "replaceFullPath": "/b"},
+                },
+            }
+        ],
+    ),
+    hostnames=["a.example"],
+)
 
 
 class ObjectsTests:
@@ -63,3 +113,22 @@ class ObjectsTests:
                 convert(obj)
             except ValueError:
                 pass
+
+    @given(spoilt(make_gateway()), spoilt(RICH))
+    def test_whatever_was_converted_is_translated(self, gateway: Any, route: Any) -> None:
+        """One object must not stop what follows from all others."""
+        if not isinstance(gateway, dict) or not isinstance(route, dict):
+            return
+        try:
+            convert_gateway(gateway)
+            convert_http_route(route)
+        except ValueError:
+            return
+        known = GatewayObjects(
+            {("", "fengling"): convert_gateway_class(make_class())},
+            {("shop", "gw"): convert_gateway(gateway)},
+            {("shop", "web"): convert_http_route(route)},
+            {},
+        )
+        for name, row in translate(known, World({}, {}, SETTINGS)).routes.items():
+            assert isinstance(validate(Key("route", name), row), Accepted)

@@ -373,6 +373,14 @@ class RulesTests:
             ({"filters": [{"type": "RequestMirror"}]}, "filters[0]: RequestMirror"),
             ({"filters": [{"type": "ExtensionRef"}]}, "filters[0]: ExtensionRef"),
             ({"filters": [{"type": "CORS"}]}, "filters[0]: CORS"),
+            (
+                {
+                    "filters": [
+                        {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": 5}}
+                    ]
+                },
+                "filters[0]: set is no list",
+            ),
             ({"sessionPersistence": {}}, "sessionPersistence: is not supported"),
             ({"retry": {}}, "retry: is not supported"),
             ({"timeouts": {"request": "soon"}}, "timeouts.request: soon is no duration"),

@@ -124,6 +124,24 @@ def _served(routes: dict[str, Obj]) -> dict[str, tuple[list[str], list[str]]]:
     return {name: (row["hosts"], row["match"]["listeners"]) for name, row in routes.items()}
 
 
+class IdsTests:
+    def test_order_of_ids_is_the_order_of_rules(self) -> None:
+        """However long the name is; it decides where nothing else does."""
+        for name in ("web", "w" * 89, "w" * 90, "w" * 253):
+            rules = [make_rule(_asking({"headers": [header]})) for header in "cba"]
+            result = translated(make_route(*rules, name=name))
+            (_, first), *_ = sorted(result.routes.items())
+            assert first["match"]["headers"][0]["name"] == "c"
+            assert len(result.routes) == 3
+            assert all(len(one) <= 100 for one in result.routes)
+
+    def test_long_names_with_the_same_beginning_have_other_ids(self) -> None:
+        """Of routes that are not the same."""
+        rules = {name: make_rule(path(f"/{name[-1]}")) for name in ("w" * 200, "w" * 199 + "x")}
+        result = translated(*(make_route(rule, name=name) for name, rule in rules.items()))
+        assert len(result.routes) == 2
+
+
 class PrecedenceTests:
     def test_same_match_is_the_older_route_s(self) -> None:
         """The younger one's is left out, and its status says so."""

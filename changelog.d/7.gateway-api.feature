@@ -1,0 +1,1 @@
+Gateways and HTTPRoutes of a Kubernetes cluster (gateway.networking.k8s.io/v1) become routes and services, and their statuses say what is served and what is wrong; `docs/gateway-api.md` says what is supported.
