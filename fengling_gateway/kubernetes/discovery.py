@@ -61,14 +61,19 @@ class Database(Protocol):
 
 
 class Cluster(Protocol):
-    """Who asks the API server, and makes what watches it."""
+    """
+    Who asks the API server, and makes what watches it.
+
+    Attributes:
+        url: where it is.
+    """
+
+    @property
+    def url(self) -> str: ...
 
     def reflect(self, watched: Watched, namespace: str | None, user: Any) -> Reflecting: ...
 
     def gateway_side(self, wants: Wants, backends: Backends) -> GatewaySide: ...
-
-    def status(self) -> dict[str, Any]:
-        """Return where it is, and what is wrong with it."""
 
 
 class Discovery:
@@ -165,7 +170,8 @@ class Discovery:
         """Return what it sees and does; of another console, what that has told is in the table."""
         following = self._following
         told = {} if following is None else following.status()
-        return {"api_server": self._cluster.status(), **told}
+        problem = _problem_of_all(told.get("resources", ()))
+        return {"api_server": {"url": self._cluster.url, "problem": problem}, **told}
 
     def others_changed(self, keys: Iterable[Key]) -> None:
         """Hear that somebody else has written entities."""
@@ -258,3 +264,9 @@ class Discovery:
             )
         if self._following is not None:
             self._following.written(batch, written)
+
+
+def _problem_of_all(resources: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return a problem that all resources have some of: then it is the server's."""
+    problems = [one["problem"] for one in resources]
+    return str(problems[0]) if problems and all(problems) else None

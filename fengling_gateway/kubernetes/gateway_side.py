@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.gateway_api.http_routes import convert_http_route
+from fengling_gateway.kubernetes.gateway_api.merging import merged_status
 from fengling_gateway.kubernetes.gateway_api.objects import (
     ObjectRef,
     convert_gateway,
@@ -215,16 +216,24 @@ class GatewaySide:
         )
 
     def _told(self) -> dict[ObjectRef, dict[str, Any]]:
-        """Return statuses, with what the configuration refuses."""
+        """Return statuses that are to be written, with what the configuration refuses."""
         refused: dict[ObjectRef, list[str]] = {}
         for key, why in sorted(self._wants.refused.items()):
             ref = self._now.origins.get(key.id) if key.kind == "route" else None
             if ref is not None:
                 refused.setdefault(ref, []).append(why)
-        return {
+        wanted = {
             ref: _with_refusals(status, refused[ref]) if ref in refused else status
             for ref, status in self._now.statuses.items()
         }
+        return {ref: status for ref, status in wanted.items() if not self._is_so(ref, status)}
+
+    def _is_so(self, ref: ObjectRef, status: dict[str, Any]) -> bool:
+        """Whether the object says so already, as it is known here."""
+        value = self._known[ref.resource].get(ObjectName(ref.namespace, ref.name))
+        return value is None or (
+            merged_status(value.status, status, "", self._settings.controller) is None
+        )
 
 
 def _name_of(value: Any) -> Any:

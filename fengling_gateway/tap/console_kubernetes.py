@@ -122,8 +122,9 @@ class ClusterOfSettings:
             ),
         )
 
-    def status(self) -> dict[str, Any]:
-        return {"url": self._server.base_url}
+    @property
+    def url(self) -> str:
+        return self._server.base_url
 
 
 class StoreOfTerms:

@@ -1,340 +1,233 @@
-"""Following a cluster through real connections, whatever happens to it and to them."""
+"""Following a cluster for a term: from what is heard to what is wanted and told."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from twisted.internet.threads import deferToThread
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.kubernetes import failures, listing, objects, reflector
-from fengling_gateway.kubernetes.reflector import Reflector
-from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES
-from tests.kubernetes.following import ClusterCase
-from tests.kubernetes.scripted import Listener
-from tests.support.kubernetes_objects import MANAGED, VERSIONS, service, slice_
+from fengling_gateway.kubernetes.following import TELL_SECONDS, Following, Rules, Telling, World
+from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
+from fengling_gateway.kubernetes.selection import parse_selector
+from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm, Said
+from fengling_gateway.kubernetes.wants import Want
+from fengling_gateway.kubernetes.watching import Watched
+from fengling_gateway.kubernetes.writer import Writer
+from fengling_gateway.kubernetes.writing import Written
+from fengling_gateway.model.entity import Key
+from tests.kubernetes.builders import ORDERS, endpoint, service, slice_
 
-CONVERT: dict[Any, Any] = {SERVICES: objects.service, ENDPOINT_SLICES: objects.endpoint_slice}
+SERVICE = Key("service", "shop.orders")
+ROUTE = Key("route", "shop.orders")
+POD = Key("instance", "shop.orders_a")
+OLD = Key("instance", "shop.orders_old")
 
 
-class FollowingCase(ClusterCase):
-    """With a reflector that makes haste, which is stopped in the end."""
+class FakeReflector:
+    def __init__(self, namespace: str | None, user: Any) -> None:
+        self.namespace = namespace
+        self.user = user
+        self.is_synced = False
+
+    def start(self) -> None: ...
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+    def status(self) -> dict[str, Any]:
+        return {"problem": None}
+
+    def list(self, *values: Any) -> None:
+        self.is_synced = True
+        self.user.listed(self, list(values))
+
+
+class FollowingTests(SynchronousTestCase):
+    namespaces: tuple[str, ...] = ()
 
     def setUp(self) -> None:
-        super().setUp()
-        self.patch(reflector, "PACE_SECONDS", 0.05)
-        self.patch(failures, "FIRST_BACKOFF_SECONDS", 0.02)
-        self.patch(failures, "MAX_BACKOFF_SECONDS", 0.2)
-        self.patch(failures, "FORBIDDEN_SECONDS", 0.1)
-        self.patch(failures, "ABSENT_SECONDS", 0.1)
-        self.user = Listener()
-
-    def follow(self, resource: Any = SERVICES, **more: Any) -> Reflector[Any]:
-        selector = "managed-by=fengling" if resource == SERVICES else None
-        following = Reflector(
-            clock=self.reactor,
-            server=self.server,
-            resource=resource,
-            convert=CONVERT[resource],
-            user=self.user,
-            rng=Random(7),
-            **{"namespace": None, "selector": selector, **more},
+        self.clock = Clock()
+        self.reflectors: dict[Resource, list[FakeReflector]] = {}
+        self.batches: list[Mapping[Key, Want]] = []
+        self.tellings: list[Telling] = []
+        self.told: list[Any] = []
+        self.failures: list[Exception] = []
+        self.writer = Writer(
+            clock=self.clock,
+            rng=Random(1),
+            write=self.write,
+            told=self.written_,
+            term_over=self.fail,
         )
-        self.addCleanup(following.stop)
-        following.start()
-        self.following = following
-        return following
+        self.begin()
 
-    async def known(self, resource: Any = SERVICES) -> None:
-        """Wait until all is known as it is, and watched."""
-        await self.eventually(lambda: self.user.known == self.there_is(resource))
-        await self.eventually(lambda: self.cluster.watching(resource) == 1)
+    def begin(self, *decisions: Decision, said: Mapping[Key, Said] | None = None) -> None:
+        self.following = Following(
+            DiscoveryTerm(3, decisions, dict(said or {})),
+            clock=self.clock,
+            rules=Rules(self.namespaces, parse_selector("managed-by=fengling"), ()),
+            world=World(self.reflect, self.tell),
+            writer=self.writer,
+            gateway_side=None,
+            changed=lambda: self.told.append(1),
+        )
+        self.following.start()
 
-    def there_is(self, resource: Any) -> dict[str, Any]:
-        chosen = [
-            CONVERT[resource](one)
-            for one in self.cluster.store.all(resource)
-            if resource != SERVICES or one["metadata"].get("labels") == MANAGED
-        ]
-        return {str(one.name): one for one in chosen}
+    def tearDown(self) -> None:
+        self.successResultOf(self.following.stop())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def status(self, key: str) -> Any:
-        return self.following.status()[key]
+    def reflect(self, watched: Watched, namespace: str | None, user: Any) -> FakeReflector:
+        made = FakeReflector(namespace, user)
+        self.reflectors.setdefault(watched.resource, []).append(made)
+        return made
 
+    def write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[Written]:
+        self.batches.append(batch)
+        return succeed(Written(revision=len(self.batches)))
 
-class FollowingTests(FollowingCase):
-    """`Reflector`, with an API server"""
+    def written_(self, batch: Mapping[Key, Want], written: Written) -> None:
+        self.following.written(batch, written)
 
-    async def test_changes_are_followed(self) -> None:
-        """What comes, changes, goes, and what comes to be selected, or not any more."""
-        self.cluster.apply(service("a"), service("b"), service("other", labels={}))
-        self.follow()
-        await self.known()
-        self.cluster.apply(service("a", ports=[81]), service("c"), service("other"))
-        self.cluster.apply(service("b", labels={}))
-        await self.known()
-        self.cluster.delete(SERVICES, "shop", "a")
-        await self.known()
-        self.assertEqual(set(self.user.known), {"shop/c", "shop/other"})
-        self.assertEqual((self.status("relists"), self.status("restarts")), (0, 0))
+    def tell(self, term: int, telling: Telling) -> Deferred[None]:
+        self.tellings.append(telling)
+        return fail(self.failures.pop(0)) if self.failures else succeed(None)
 
-    async def test_objects_of_all_versions_can_be_read(self) -> None:
-        """Of Services and EndpointSlices, in lists as in events."""
-        for resource in (SERVICES, ENDPOINT_SLICES):
-            self.user.known = {}
-            make = service if resource == SERVICES else slice_
-            self.cluster.apply(
-                *(make(f"of-{one.replace('.', '-')}", version=one) for one in VERSIONS)
-            )
-            self.follow(resource)
-            await self.known(resource)
-            self.cluster.apply(
-                *(make(f"in-{one.replace('.', '-')}", version=one) for one in VERSIONS)
-            )
-            await self.known(resource)
-            self.assertEqual((len(self.user.known), self.status("refused")), (2 * len(VERSIONS), 0))
+    def of(self, resource: Resource) -> FakeReflector:
+        return self.reflectors[resource][-1]
 
-    async def test_one_namespace_is_followed_alone(self) -> None:
-        """By its path."""
-        self.cluster.apply(service("a"), service("b", namespace="other"))
-        self.follow(namespace="shop")
-        await self.eventually(lambda: set(self.user.known) == {"shop/a"})
-        self.assertEqual(self.cluster.asked("list", SERVICES)[0].namespace, "shop")
+    def list_all(self) -> None:
+        self.of(SERVICES).list(service())
+        self.of(ENDPOINT_SLICES).list(slice_(endpoint("10.0.0.1", "a")))
+        self.clock.advance(0)
 
-    async def test_many_objects_are_listed_in_pages(self) -> None:
-        """All of the same version, whatever happens meanwhile."""
-        self.patch(listing, "PAGE_OBJECTS", 7)
-        self.cluster.apply(*(service(f"s{n}") for n in range(40)))
-        self.follow()
-        await self.known()
-        self.assertEqual(len(self.cluster.asked("list", SERVICES)), 6)
+    def written(self) -> dict[Key, bool]:
+        """Return what has been written so far: whether it is there then."""
+        return {key: want.row is not None for batch in self.batches for key, want in batch.items()}
 
-    async def test_pages_that_expire_are_listed_anew(self) -> None:
-        """History was compacted between two of them."""
-        self.patch(listing, "PAGE_OBJECTS", 7)
-        self.cluster.apply(*(service(f"s{n}") for n in range(40)))
-        get = self.server.get
+    def approved(self) -> Decision:
+        return Decision("shop", "orders", "approved", {}, {"path": "/orders/{**rest}"}, 5)
 
-        def get_after_compaction(path: str, query: Any) -> Any:
-            if "continue" in query:
-                self.cluster.compact()
-            return get(path, query)
+    def test_nothing_is_written_before_all_is_listed(self) -> None:
+        """What was there before could seem to be gone."""
+        self.begin(self.approved(), said={OLD: Said("shop/orders", {})})
+        self.of(SERVICES).list(service())
+        self.clock.advance(10)
+        self.assertEqual(self.batches, [])
+        self.of(ENDPOINT_SLICES).list(slice_(endpoint("10.0.0.1", "a")))
+        self.clock.advance(0)
+        self.assertEqual(self.written(), {SERVICE: True, ROUTE: True, POD: True, OLD: False})
 
-        self.patch(self.server, "get", get_after_compaction)
-        self.follow()
-        await self.known()
+    def test_what_is_kept_because_of_a_slip_is_not_taken_away(self) -> None:
+        """Also not by a console that has never seen it as it was."""
+        approved = self.approved()._replace(approved=None)
+        self.begin(approved, said={ROUTE: Said("shop/orders", {})})
+        self.of(SERVICES).list(service(annotations={"path": "oops"}))
+        self.of(ENDPOINT_SLICES).list()
+        self.clock.advance(1)
+        self.assertEqual(self.batches, [])
+
+    def test_discovered_service_is_told(self) -> None:
+        """With its endpoints; and again when what became of it is known."""
+        self.list_all()
+        self.clock.advance(TELL_SECONDS)
+        [telling] = self.tellings
+        [seen] = telling.seen
+        self.assertEqual((seen.namespace, seen.name, seen.state), ("shop", "orders", "pending"))
+        self.assertEqual(seen.offer["instances"], {"ready": 1})
+        self.following.decided([self.approved()])
+        self.clock.advance(TELL_SECONDS)
+        [result] = self.tellings[-1].results
         self.assertEqual(
-            [one.status for one in self.cluster.asked("list", SERVICES)], [200, 410, 200]
+            {name: result.result[name] for name in ("state", "decision", "revision")},
+            {"state": "served", "decision": 5, "revision": 1},
         )
+        self.assertEqual(len(self.told), 2)
 
-    async def test_ended_watches_go_on(self) -> None:
-        """Without a list, if something was heard of the last one."""
-        self.cluster.bookmark_seconds = 0.02
-        self.follow()
-        await self.known()
-        for name in "abc":
-            await self.eventually(lambda: self.following.status()["problem"] is None)
-            self.cluster.apply(service(name))
-            await self.known()
-            self.cluster.end_watches()
-            await self.eventually(lambda: self.cluster.watching() == 0)
-            await self.known()
-        self.assertEqual(len(self.cluster.asked("list", SERVICES)), 1)
+    def test_nothing_new_is_not_told(self) -> None:
+        """Whoever looks at the table need not be disturbed."""
+        self.list_all()
+        self.clock.pump([TELL_SECONDS] * 30)
+        self.assertEqual(len(self.tellings), 1)
 
-    async def test_bookmarks_keep_a_quiet_watch_young(self) -> None:
-        """Others change so much that what it began with expires, and it goes on all the same."""
-        self.cluster.bookmark_seconds = 0.02
-        self.follow()
-        await self.known()
-        self.cluster.apply(slice_())
-        self.cluster.compact()
-        version = str(self.cluster.store.version)
-        await self.eventually(lambda: self.status("resource_version") == version)
-        self.cluster.end_watches()
-        await self.eventually(lambda: self.status("restarts") == 1)
-        await self.known()
-        self.assertEqual(self.status("relists"), 0)
+    def test_endpoints_are_counted_anew_now_and_then(self) -> None:
+        """They may change a hundred times a second."""
+        self.list_all()
+        self.clock.advance(TELL_SECONDS)
+        for number in range(10):
+            changed = slice_(
+                endpoint("10.0.0.1", "a", ready=bool(number % 2)), endpoint("10.0.0.9")
+            )
+            self.of(ENDPOINT_SLICES).user.changed(self.of(ENDPOINT_SLICES), changed)
+            self.clock.advance(TELL_SECONDS)
+        self.assertEqual(len(self.tellings), 1)
+        self.clock.pump([TELL_SECONDS] * 20)
+        self.assertEqual(self.tellings[-1].seen[0].offer["instances"], {"ready": 2})
 
+    def test_what_could_not_be_told_is_told_later(self) -> None:
+        """The database may have been away."""
+        self.failures = [RuntimeError("away")]
+        self.list_all()
+        self.clock.pump([TELL_SECONDS] * 2)
+        self.assertEqual(len(self.tellings), 2)
+        self.assertEqual(self.tellings[0], self.tellings[1])
 
-class RoughTests(FollowingCase):
-    """When something goes wrong"""
+    def test_service_that_is_gone_is_told(self) -> None:
+        """Also one of which the table knows from before."""
+        self.begin(Decision("shop", "carts", "pending", {}, None, 0))
+        self.list_all()
+        self.clock.advance(TELL_SECONDS)
+        self.assertEqual([one.name for one in self.tellings[-1].gone], ["carts"])
+        reflector = self.of(SERVICES)
+        reflector.user.gone(reflector, service())
+        self.clock.advance(TELL_SECONDS)
+        self.assertEqual(self.tellings[-1].gone, (ORDERS,))
 
-    async def test_broken_connections_lose_nothing(self) -> None:
-        """Between events, or in the middle of one."""
-        self.follow()
-        await self.known()
-        self.cluster.apply(service("a"))
-        await self.known()
-        self.cluster.break_watches()
-        self.cluster.apply(service("b"))
-        await self.known()
-        self.cluster.faults.break_line()
-        self.cluster.apply(service("c"))
-        await self.known()
-        self.assertEqual(self.status("relists"), 0)
-        self.assertIsNone(self.status("problem"))
+    def test_others_changes_are_looked_at(self) -> None:
+        """Of what the cluster owns, and of what it may have owned."""
+        self.begin(self.approved())
+        self.list_all()
+        self.batches.clear()
+        health = Key("instance_health", "shop.orders_a")
+        self.following.others_changed([POD, OLD, health, Key("tenant", "acme")])
+        self.clock.advance(1)
+        self.assertEqual(self.written(), {POD: True, OLD: False})
 
-    async def test_garbled_event_is_asked_for_again(self) -> None:
-        """Nothing is skipped."""
-        self.follow()
-        await self.known()
-        self.cluster.faults.garble(b'{"type": "ADDED", "object": {"metadata": \n')
-        self.cluster.apply(service("a"))
-        await self.known()
-
-    async def test_server_that_was_away_is_watched_on(self) -> None:
-        """What is known stays known meanwhile."""
-        self.cluster.apply(service("a"))
-        self.follow()
-        await self.known()
-        await deferToThread(self.cluster.stop)
-        await self.eventually(lambda: "Connection refused" in (self.status("problem") or ""))
-        self.cluster.apply(service("b"))
-        self.assertEqual(set(self.user.known), {"shop/a"})
-        self.cluster.start()
-        await self.known()
-        self.assertEqual(self.status("relists"), 0)
-
-    async def test_server_that_was_set_back_is_listed_anew(self) -> None:
-        """Its versions are older than what was known; watching from there would be silent."""
-        self.cluster.apply(*(service("a", ports=[80 + n]) for n in range(20)), service("b"))
-        self.follow()
-        await self.known()
-        await deferToThread(self.cluster.stop)
-        self.cluster.delete(SERVICES, "shop", "b")
-        self.cluster.start(set_back=True)
-        await self.known()
-        self.assertEqual(self.status("relists"), 1)
-        self.cluster.apply(service("c"))
-        await self.known()
-
-    async def test_compaction_while_the_way_was_cut_is_survived(self) -> None:
-        """410, then a list: what is gone is noticed."""
-        self.cluster.apply(service("a"), service("b"))
-        self.follow()
-        await self.known()
-        await deferToThread(self.cluster.stop)
-        self.cluster.delete(SERVICES, "shop", "b")
-        self.cluster.compact()
-        self.cluster.start()
-        await self.known()
-        self.assertEqual(self.user.told[-1], ("listed", ["shop/a"]))
-
-    async def test_watch_that_falls_silent_is_broken_off(self) -> None:
-        """It has not ended when it was to."""
-        self.patch(reflector, "WATCH_SECONDS", (1, 1))
-        self.patch(reflector, "LATE_SECONDS", 0.2)
-        self.follow()
-        await self.known()
-        self.cluster.faults.mute()
-        self.cluster.apply(service("a"))
-        await self.eventually(lambda: "has not ended after 1.2 s" in (self.status("problem") or ""))
-        self.cluster.faults.heal()
-        await self.known()
-
-    async def test_busy_server_is_left_alone(self) -> None:
-        """As long as it asks for."""
-        self.cluster.faults.refuse(429, verb="list", times=1, retry_after=1, message="too many")
-        self.follow()
-        await self.eventually(lambda: self.status("state") == "waiting")
-        began = self.reactor.seconds()
-        await self.known()
-        self.assertGreaterEqual(self.reactor.seconds() - began, 0.9)
-
-    async def test_errors_of_the_server_pass(self) -> None:
-        """Whatever it fails at."""
-        for verb in ("list", "watch"):
-            self.cluster.faults.refuse(500, verb=verb, times=3, message="etcdserver: no leader")
-        self.follow()
-        self.cluster.apply(service("a"))
-        await self.known()
-
-    async def test_right_that_is_taken_and_given_is_noticed(self) -> None:
-        """Both of them are needed."""
-        self.cluster.apply(service("a"))
-        for verb in ("list", "watch"):
-            self.cluster.access.forbid(SERVICES, verb)
-            following = self.follow()
-            await self.eventually(lambda: self.status("state") == "forbidden")
-            self.assertIn("needs list and watch of services", self.status("problem"))
-            self.cluster.access.permit(SERVICES, verb)
-            await self.known()
-            await self.eventually(lambda: self.status("problem") is None)
-            await following.stop()
-            await self.eventually(lambda: self.cluster.watching() == 0)
-
-    async def test_resource_that_is_installed_later_is_found(self) -> None:
-        """As definitions of the Gateway API are."""
-        self.cluster.uninstall(SERVICES)
-        self.follow()
-        await self.eventually(lambda: self.status("state") == "absent")
-        self.assertFalse(self.following.is_synced)
-        self.cluster.install(SERVICES)
-        await self.known()
-
-    async def test_renewed_token_is_taken_at_the_next_watch(self) -> None:
-        """The old one has expired meanwhile."""
-        self.follow()
-        await self.known()
-        self.cluster.access.revoke(self.cluster.token)
-        self.cluster.break_watches()
-        await self.eventually(lambda: self.status("state") == "waiting")
-        self.cluster.token = self.cluster.access.new_token()
-        self.cluster.write_credentials(self.directory)
-        self.cluster.apply(service("a"))
-        await self.known()
-
-    async def test_all_of_it_together_is_survived(self) -> None:
-        """In an order of chance, with changes in between."""
-        rng = Random(11)
-        faults = self.cluster.faults
-        play = [
-            self.cluster.end_watches,
-            self.cluster.break_watches,
-            self.cluster.compact,
-            self.cluster.store.expire_pages,
-            faults.break_line,
-            lambda: faults.garble(b"[]\n"),
-            lambda: faults.refuse(503, times=2),
-            lambda: faults.refuse(410, verb="watch", times=1, reason="Expired", message="too old"),
-            lambda: (self.cluster.stop(), self.cluster.start()),
-            lambda: (self.cluster.stop(), self.cluster.start(set_back=True)),
-        ]
-        self.follow()
-        for turn in range(60):
-            name = rng.choice("abcdef")
-            if rng.random() < 0.7 or f"shop/{name}" not in self.there_is(SERVICES):
-                self.cluster.apply(service(name, ports=[80 + turn]))
-            else:
-                self.cluster.delete(SERVICES, "shop", name)
-            if rng.random() < 0.4:
-                await deferToThread(rng.choice(play))
-            if rng.random() < 0.2:
-                faults.heal()
-                await self.known()
-        faults.heal()
-        await self.known()
-        self.assertEqual(self.flushLoggedErrors(), [])
+    def test_withdrawn_by_somebody_is_confirmed(self) -> None:
+        """A revision that removes most routes would wait for him again."""
+        self.begin(self.approved())
+        self.list_all()
+        self.following.decided([self.approved()._replace(state="rejected")])
+        self.clock.advance(1)
+        self.assertTrue(self.following.wants.is_withdrawn(self.batches[-1]))
 
 
-class LoadTests(FollowingCase):
-    """Many endpoints"""
+class NamespacesTests(FollowingTests):
+    """The same, in two namespaces: each has reflectors of its own."""
 
-    async def test_five_thousand_endpoints_are_followed(self) -> None:
-        """Through two hundred changes, none of which is lost or told twice."""
-        for number in range(50):
-            self.cluster.apply(self.part(number, 0))
-        self.follow(ENDPOINT_SLICES)
-        await self.eventually(lambda: len(self.user.known) == 50)
-        await self.eventually(lambda: self.cluster.watching(ENDPOINT_SLICES) == 1)
-        self.assertEqual(sum(len(one.endpoints) for one in self.user.known.values()), 5000)
-        for change in range(200):
-            self.cluster.apply(self.part(change % 50, change + 1))
-        await self.eventually(lambda: len(self.user.told) == 201)
-        self.assertEqual(self.user.known, self.there_is(ENDPOINT_SLICES))
-        self.assertEqual((self.status("relists"), self.status("restarts")), (0, 0))
+    namespaces = ("shop", "billing")
 
-    def part(self, number: int, change: int) -> Any:
-        """Return a slice of a hundred endpoints, one of which is another one each time."""
-        addresses = [f"10.{number}.0.{n}" for n in range(99)] + [f"10.{number}.1.{change}"]
-        return slice_("big", addresses, suffix=f"{number:02}")
+    def list_all(self) -> None:
+        for resource in (SERVICES, ENDPOINT_SLICES):
+            other = self.reflectors[resource][-1]
+            assert other.namespace == "billing"
+            other.list()
+        super().list_all()
+
+    def of(self, resource: Resource) -> FakeReflector:
+        return self.reflectors[resource][-2]
+
+    def test_nothing_is_written_before_all_is_listed(self) -> None:
+        """In all of them."""
+        self.begin(self.approved())
+        self.of(SERVICES).list(service())
+        self.of(ENDPOINT_SLICES).list()
+        self.clock.advance(10)
+        self.assertEqual(self.batches, [])
+
+    def test_what_is_kept_because_of_a_slip_is_not_taken_away(self) -> None:
+        """See above: it is no other."""
