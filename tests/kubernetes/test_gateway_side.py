@@ -1,0 +1,180 @@
+"""The Gateway API's side of following a cluster."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from fengling_gateway.kubernetes.backends import Backends
+from fengling_gateway.kubernetes.gateway_api.world import Settings
+from fengling_gateway.kubernetes.gateway_side import ORIGIN, SETTLE_SECONDS, GatewaySide, is_ours
+from fengling_gateway.kubernetes.objects import endpoint_slice
+from fengling_gateway.kubernetes.objects import service as convert_service
+from fengling_gateway.kubernetes.resources import (
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    HTTP_ROUTES,
+    NAMESPACES,
+    REFERENCE_GRANTS,
+    Resource,
+)
+from fengling_gateway.kubernetes.statuses import Statuses
+from fengling_gateway.kubernetes.wants import Wants
+from fengling_gateway.model.entity import Key
+from tests.kubernetes.test_statuses import Objects
+from tests.support import kubernetes_objects as objects
+
+CONTROLLER = "gateway.fengling/controller"
+SERVICE = Key("service", "shop.orders.80")
+ROUTE = Key("route", "shop.orders.00.00")
+
+
+def an_object(kind: str, name: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    place = {} if kind == "GatewayClass" else {"namespace": "shop"}
+    metadata = {
+        "name": name,
+        "generation": 1,
+        "creationTimestamp": "2026-11-22T12:00:00Z",
+        "resourceVersion": "1",
+        **place,
+    }
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": spec,
+        **more,
+    }
+
+
+def a_route(path: str = "/orders", **more: Any) -> dict[str, Any]:
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": path}}],
+        "backendRefs": [{"name": "orders", "port": 80}],
+    }
+    return an_object(
+        "HTTPRoute", "orders", {"parentRefs": [{"name": "edge"}], "rules": [rule]}, **more
+    )
+
+
+class GatewaySideTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.wants = Wants(lambda: None)
+        self.backends = Backends(
+            lambda one, row, backend: self.wants.put(Key("instance", one), row, str(backend.name))
+        )
+        self.objects = Objects()
+        self.side = GatewaySide(
+            clock=self.clock,
+            settings=Settings(CONTROLLER, {80: "http"}),
+            wants=self.wants,
+            backends=self.backends,
+            statuses=Statuses(
+                clock=self.clock,
+                objects=self.objects,
+                rng=Random(1),
+                controller=CONTROLLER,
+                wall=lambda: 1_700_000_000.0,
+            ),
+        )
+        self.watched = {one.resource: one for one in self.side.watched()}
+        self.list_(GATEWAY_CLASSES, an_object("GatewayClass", "f", {"controllerName": CONTROLLER}))
+        listener = {"name": "web", "port": 80, "protocol": "HTTP"}
+        self.list_(
+            GATEWAYS,
+            an_object("Gateway", "edge", {"gatewayClassName": "f", "listeners": [listener]}),
+        )
+        self.list_(NAMESPACES, objects.namespace("shop"))
+        self.list_(REFERENCE_GRANTS)
+        self.list_(HTTP_ROUTES, a_route())
+        self.side.services_listed([convert_service(objects.service(labels=None))])
+        self.backends.slice_changed(endpoint_slice(objects.slice_()))
+
+    def tearDown(self) -> None:
+        self.side.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def list_(self, resource: Resource, *found: dict[str, Any]) -> None:
+        watched = self.watched[resource]
+        watched.heard.listed([watched.convert(one) for one in found])
+
+    def change(self, resource: Resource, obj: dict[str, Any]) -> None:
+        watched = self.watched[resource]
+        watched.heard.changed(watched.convert(obj))
+        self.clock.advance(SETTLE_SECONDS)
+
+    def write(self) -> None:
+        """Have all written that is wanted."""
+        self.wants.take(1000)
+        self.side.written()
+
+    def statuses(self) -> list[str]:
+        return [one["metadata"].get("name", "") for one in self.objects.put_]
+
+    def test_routes_services_and_instances_are_wanted(self) -> None:
+        """Once everything has been listed."""
+        self.clock.advance(1)
+        self.assertEqual(self.wants.rows, {})
+        self.side.synced()
+        kinds = sorted(key.kind for key in self.wants.rows)
+        self.assertEqual(kinds, ["instance", "route", "service"])
+        self.assertEqual(self.wants.rows[SERVICE].origin, ORIGIN)
+        route = self.wants.rows[ROUTE]
+        assert route.row is not None
+        self.assertEqual(
+            (route.row["path"], route.origin), ("/orders/{**rest}", "HTTPRoute shop/orders")
+        )
+        self.assertTrue(is_ours(route.origin))
+        self.assertFalse(is_ours("shop/orders"))
+
+    def test_statuses_follow_what_is_written(self) -> None:
+        """Not before: what they say would not be so yet."""
+        self.side.synced()
+        self.assertEqual(self.objects.put_, [])
+        self.write()
+        self.assertEqual(len(self.objects.put_), 3)
+
+    def test_status_that_is_so_already_is_not_asked_for(self) -> None:
+        """What we have written comes back, and is no news."""
+        self.side.synced()
+        self.write()
+        status = next(one["status"] for one in self.objects.put_ if "parents" in one["status"])
+        before = len(self.objects.put_)
+        self.change(HTTP_ROUTES, a_route(status=status))
+        self.write()
+        self.assertEqual(len(self.objects.put_), before)
+
+    def test_route_that_changes_or_goes_is_followed(self) -> None:
+        """With the service that nobody refers to any more."""
+        self.side.synced()
+        self.change(HTTP_ROUTES, a_route("/other"))
+        route = self.wants.rows[ROUTE]
+        assert route.row is not None
+        self.assertEqual(route.row["path"], "/other/{**rest}")
+        watched = self.watched[HTTP_ROUTES]
+        watched.heard.gone(watched.convert(a_route()))
+        self.clock.advance(SETTLE_SECONDS)
+        self.assertEqual(self.wants.rows, {})
+
+    def test_what_the_configuration_refuses_is_in_the_status(self) -> None:
+        """Whoever has written the route looks there."""
+        self.side.synced()
+        self.wants.take(1000)
+        self.wants.refuse(ROUTE, "no such listener")
+        self.side.written()
+        [parents] = [
+            one["status"]["parents"] for one in self.objects.put_ if "parents" in one["status"]
+        ]
+        accepted = next(one for one in parents[0]["conditions"] if one["type"] == "Accepted")
+        self.assertEqual((accepted["status"], accepted["message"]), ("False", "no such listener"))
+
+    def test_endpoints_translate_nothing(self) -> None:
+        """They change all the time."""
+        self.side.synced()
+        self.backends.slice_changed(endpoint_slice(objects.slice_(endpoints=["10.1.0.9"])))
+        self.side.service_changed(convert_service(objects.service(labels={"other": "label"})))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
