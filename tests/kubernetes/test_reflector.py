@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.errors import ApiError
@@ -80,6 +81,11 @@ class ListTests(ReflectorCase):
         """An API server says null."""
         self.server.last.list(version=5, items=None)
         self.assertEqual(self.user.told, [("listed", [])])
+
+    def test_items_that_are_no_objects_are_passed_over(self) -> None:
+        """No API server sends such."""
+        self.server.last.list(version=5, items=[None, "x", orders(name="a")])
+        self.assertEqual(self.user.told, [("listed", ["shop/a"])])
 
     def test_list_without_a_version_is_none(self) -> None:
         """Nothing could be watched from it."""
@@ -301,6 +307,20 @@ class WatchTests(ReflectorCase):
 
 class RefusalTests(ReflectorCase):
     """What is not allowed, and what there is not"""
+
+    def test_what_goes_on_is_logged_once(self) -> None:
+        """And that it is over."""
+        heard: list[Any] = []
+        globalLogPublisher.addObserver(heard.append)
+        self.addCleanup(globalLogPublisher.removeObserver, heard.append)
+        for _ in range(5):
+            self.server.last.fail(ApiError(403, "Forbidden", "no"))
+            self.waits(30)
+        self.listed().begin()
+        ids = [one["log_id"] for one in heard if "log_id" in one]
+        self.assertEqual(
+            ids, ["kubernetes.not_watched", "kubernetes.listed", "kubernetes.watched_again"]
+        )
 
     def test_missing_right_is_told_and_looked_at_again(self) -> None:
         """Every 30 s, by the name of what is wanting."""
