@@ -79,6 +79,7 @@ class Reflector(Generic[T]):
             and raises ValueError for what can't be read, which is then as it was. Values that
             are equal are the same: nobody is told of another one.
         user: whom to tell.
+        wall: seconds since 1970.
     """
 
     def __init__(  # noqa: PLR0913 - wired by name, once for each resource
@@ -92,6 +93,7 @@ class Reflector(Generic[T]):
         convert: Callable[[dict[str, Any]], T | None],
         user: ReflectorUser[T],
         rng: Random,
+        wall: Callable[[], float],
     ) -> None:
         self.resource = resource
         self.namespace = namespace
@@ -107,6 +109,7 @@ class Reflector(Generic[T]):
             selection=self._selection,
         )
         self._rng = rng
+        self._wall = wall
         self._telling = Telling(self, user, convert)
         self._known = self._telling.known
         self._standing = Standing()
@@ -149,12 +152,13 @@ class Reflector(Generic[T]):
 
     def status(self) -> dict[str, Any]:
         """Return what operators are told."""
+        epoch = self._wall() - self._clock.seconds()
         return {
             "resource": str(self.resource),
             "namespace": self.namespace,
             "objects": len(self._known),
             "resource_version": self._version,
-            **self._standing.to_json(self._known.refused),
+            **self._standing.to_json(self._known.refused, epoch),
         }
 
     # The way of things

@@ -20,7 +20,7 @@ resource. In these three it tries again by itself.
 @dataclass(slots=True)
 class Standing:
     """
-    Times are seconds since 1970.
+    Times are seconds on the reactor's clock, which may begin anywhere.
 
     Attributes:
         problem: what is wrong, for operators; None if nothing is.
@@ -40,17 +40,25 @@ class Standing:
     events: int = 0
     heard: int = 0
 
-    def to_json(self, refused: Mapping[ObjectName, str]) -> dict[str, Any]:
+    def to_json(self, refused: Mapping[ObjectName, str], epoch: float) -> dict[str, Any]:
+        """
+        Args:
+            epoch: when the clock was 0, in seconds since 1970.
+        """
         return {
             "state": self.state,
-            "synced_at": iso(self.synced_at),
-            "heard_at": iso(self.heard_at),
+            "synced_at": _instant(self.synced_at, epoch),
+            "heard_at": _instant(self.heard_at, epoch),
             "problem": self.problem or _of_objects(refused),
             "relists": max(0, self.lists - 1),
             "restarts": max(0, self.watches - 1),
             "events": self.events,
             "refused": len(refused),
         }
+
+
+def _instant(at: float | None, epoch: float) -> str | None:
+    return None if at is None else iso(at + epoch)
 
 
 def _of_objects(refused: Mapping[ObjectName, str]) -> str | None:

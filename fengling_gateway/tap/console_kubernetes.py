@@ -102,6 +102,7 @@ class ClusterOfSettings:
             convert=watched.convert,
             user=user,
             rng=self._rng,
+            wall=time.time,
         )
 
     def gateway_side(self, wants: Wants, backends: Backends) -> GatewaySide:

@@ -148,6 +148,7 @@ def new_reflector(clock: Clock, server: Any, user: Any, **more: Any) -> Reflecto
         "convert": service,
         "user": user,
         "rng": Certain(),
+        "wall": lambda: 1_700_000_000.0 + clock.seconds(),
     }
     return Reflector(**{**usual, **more})
 
