@@ -19,7 +19,7 @@ WAIT: Final = "10s"
 
 _ROOT: Final = "kubernetes"
 _SERVICES: Final = f"{_ROOT}/services"
-_STATES: Final = ("pending", "approved", "rejected", "gone", "problems")
+_STATES: Final = ("pending", "approved", "rejected", "gone", "problems", "changed")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,6 +113,7 @@ def show_command(service: str, console: NamedConsole, output: str) -> None:
             ("gone since", row["gone_at"]),
             ("ports", offer.get("ports")),
             ("annotations", offer.get("annotations")),
+            ("approved were", row["approved"] if _is_changed(row) else None),
             ("instances", offer.get("instances")),
             ("would be", offer.get("route")),
             ("on", offer.get("service")),
@@ -242,7 +243,14 @@ def _outcome(row: Mapping[str, Any]) -> str | None:
     if problems:
         return problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
     result = row["result"] or {}
-    return None if row["state"] == "pending" else result.get("state")
+    if row["state"] == "pending":
+        return None
+    more = "; it offers something else by now: approve it again" if _is_changed(row) else ""
+    return f"{result.get('state') or ''}{more}"
+
+
+def _is_changed(row: Mapping[str, Any]) -> bool:
+    return bool((row["result"] or {}).get("asks_for_more")) and row["state"] == "approved"
 
 
 def _print_status(told: Mapping[str, Any]) -> None:
@@ -253,7 +261,8 @@ def _print_status(told: Mapping[str, Any]) -> None:
             ("term", leader["term"]),
             ("since", leader["since"]),
             ("heartbeat", _seconds(leader["heartbeat_age_s"])),
-            ("problem", status.get("problem") or leader["problem"]),
+            ("API server", status.get("api_server")),
+            ("problem", (status.get("writing") or {}).get("problem") or leader["problem"]),
             *((name, counts[name]) for name in _STATES),
         ]
     )

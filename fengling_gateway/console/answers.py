@@ -142,9 +142,7 @@ DISCOVERED: Final = having(
     decided_at=_TIME_OR_NULL,
     comment=_TEXT_OR_NULL,
     asked=told(OBJECT, "What was set in place of what the cluster says."),
-    approved=told(
-        _OBJECT_OR_NULL, "Annotations that somebody has approved; null: whatever there are."
-    ),
+    approved=told(_OBJECT_OR_NULL, "The annotations that somebody has approved."),
     seen_at=told(_TIME_OR_NULL, "Since when it is there."),
     gone_at=told(_TIME_OR_NULL, "Since when it is not any more."),
     offer=told(_OBJECT_OR_NULL, "What would come, or comes, of it, and what is wrong with it."),

@@ -36,7 +36,13 @@ _STATUS: Final = having(
         problem=told(_TEXT_OR_NULL, "Why the one that answers can't watch; null: it could."),
     ),
     status=told(_OBJECT_OR_NULL, "How it gets on, as it has said itself."),
-    counts=having(pending=_WHOLE, approved=_WHOLE, rejected=_WHOLE, gone=_WHOLE, problems=_WHOLE),
+    counts=told(
+        having(
+            **dict.fromkeys(("pending", "approved", "rejected"), _WHOLE),
+            **dict.fromkeys(("gone", "problems", "changed"), _WHOLE),
+        ),
+        "By the filters of the list.",
+    ),
 )
 
 _COMMENT: Final = {

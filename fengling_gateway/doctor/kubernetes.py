@@ -36,11 +36,11 @@ def kubernetes(
         yield silent
         return
     yield ok("kubernetes.leader", f"{leader.get('holder')} watches (term {leader.get('term')})")
-    status = told.get("status") or {}
+    status, counts = told.get("status") or {}, told.get("counts") or {}
     yield _server(status)
     yield _resources(status.get("resources") or [])
-    yield _services(told.get("counts") or {})
-    yield _pending(waiting)
+    yield _services(counts)
+    yield _pending(waiting, counts.get("changed", 0))
 
 
 def _silent(leader: Mapping[str, Any]) -> Finding | None:
@@ -58,9 +58,14 @@ def _silent(leader: Mapping[str, Any]) -> Finding | None:
 
 def _server(status: Mapping[str, Any]) -> Finding:
     about = "kubernetes.api"
-    if status.get("problem"):
-        return wrong(about, str(status["problem"]), "see the log of the console that watches")
-    return ok(about, "what has been seen is written")
+    said = (
+        (status.get("api_server") or {}).get("problem"),
+        (status.get("writing") or {}).get("problem"),
+    )
+    for problem in said:
+        if problem:
+            return wrong(about, str(problem), "see the log of the console that watches")
+    return ok(about, "its API server is asked, and what follows is written")
 
 
 def _resources(resources: Sequence[Mapping[str, Any]]) -> Finding:
@@ -101,7 +106,7 @@ def _services(counts: Mapping[str, int]) -> Finding:
     return ok(about, f"{counts.get('approved', 0)} services are approved, none has problems")
 
 
-def _pending(waiting: Sequence[tuple[str, float]]) -> Finding:
+def _pending(waiting: Sequence[tuple[str, float]], changed: int) -> Finding:
     about = "kubernetes.pending"
     long = [name for name, seconds in waiting if seconds > LONG_SECONDS]
     if long:
@@ -109,6 +114,12 @@ def _pending(waiting: Sequence[tuple[str, float]]) -> Finding:
             about,
             f"nobody has decided for more than an hour of {_some(long)}",
             "`fenglingctl kubernetes approve` or `reject` decides",
+        )
+    if changed:
+        return note(
+            about,
+            f"{changed} offer something else than was approved, which stays as it was",
+            "`fenglingctl kubernetes list --state changed` names them; approve them again",
         )
     return ok(about, "nothing has waited long for a decision")
 

@@ -21,24 +21,25 @@ Row = dict[str, Any]
 _TIME: Final = '\'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"\''
 _ROW: Final = f"""
     d.namespace, d.name, d.state, d.decision, d.decided_by,
-    to_char(d.decided_at AT TIME ZONE 'UTC', {_TIME}) AS decided_at, d.comment, d.asked,
-    d.approved,
+    to_char(d.decided_at AT TIME ZONE 'UTC', {_TIME}) AS decided_at, d.comment, d.asked, d.approved,
     to_char(d.seen_at AT TIME ZONE 'UTC', {_TIME}) AS seen_at,
     to_char(d.gone_at AT TIME ZONE 'UTC', {_TIME}) AS gone_at, d.offer, d.result
 """
 _SHOWN: Final = "NOT (d.state = 'pending' AND d.gone_at IS NOT NULL)"
 _PROBLEMATIC: Final = """
-    (d.gone_at IS NULL AND d.state <> 'rejected' AND (
-        coalesce(d.offer -> 'problems', '[]') NOT IN ('[]', 'null')
-        OR d.state = 'approved' AND (
-            coalesce(d.result -> 'problems', '[]') NOT IN ('[]', 'null')
-            OR d.result ->> 'state' = 'refused')))
+    (d.gone_at IS NULL AND d.state = 'approved' AND (
+        coalesce(d.result -> 'problems', '[]') NOT IN ('[]', 'null')
+        OR d.result ->> 'state' = 'refused'))
+"""
+_CHANGED: Final = """
+    (d.gone_at IS NULL AND d.state = 'approved' AND d.result ->> 'asks_for_more' = 'true')
 """
 _FILTERS: Final = {
     "": "true",
     **{state: f"d.state = '{state}'" for state in (PENDING, APPROVED, REJECTED)},
     "gone": "d.gone_at IS NOT NULL",
     "problems": _PROBLEMATIC,
+    "changed": _CHANGED,
 }
 FILTERS: Final = tuple(_FILTERS)
 """Which there are to look for by; empty: all."""
@@ -67,7 +68,8 @@ _COUNTS: Final = """
            count(*) FILTER (WHERE d.state = 'approved') AS approved,
            count(*) FILTER (WHERE d.state = 'rejected') AS rejected,
            count(*) FILTER (WHERE d.gone_at IS NOT NULL) AS gone,
-           count(*) FILTER (WHERE {problematic}) AS problems
+           count(*) FILTER (WHERE {problematic}) AS problems,
+           count(*) FILTER (WHERE {changed}) AS changed
     FROM fengling.discovered_service AS d WHERE {shown}
 """
 _LEADER: Final = """
@@ -87,7 +89,8 @@ class Sought(NamedTuple):
     Which services are looked for.
 
     Attributes:
-        state: one of `FILTERS`.
+        state: one of `FILTERS`; ``problems`` are those of what is approved, and ``changed`` is what
+            offers something else since then.
         words: all are in ``namespace/name``.
     """
 
@@ -111,7 +114,7 @@ class Overview(NamedTuple):
     Attributes:
         leader: ``term``, ``holder``, ``since`` and ``heartbeat_age_s``; None or 0 if nobody ever watched.
         status: what it said last of how it gets on.
-        counts: of decisions that are to be made and that were, and of what has problems.
+        counts: how many there are by each filter.
     """
 
     leader: Row
@@ -198,7 +201,9 @@ def forget(connection: Any, namespace: str, name: str, *, by: str) -> Row | None
 def overview(connection: Any) -> Overview:
     """Return who watches, how that goes, and how much there is to decide."""
     [leader] = _rows(connection, _LEADER.format(time=_TIME), {})
-    [counts] = _rows(connection, _COUNTS.format(shown=_SHOWN, problematic=_PROBLEMATIC), {})
+    [counts] = _rows(
+        connection, _COUNTS.format(shown=_SHOWN, problematic=_PROBLEMATIC, changed=_CHANGED), {}
+    )
     return Overview(leader, leader.pop("status"), counts)
 
 

@@ -23,12 +23,12 @@ STATUS = {
         "problem": None,
     },
     "status": {
-        "problem": None,
+        "api_server": {"url": "https://10.0.0.1", "problem": None},
         "resources": [
             {"resource": "services", "namespace": None, "state": "watching", "objects": 4}
         ],
     },
-    "counts": {"pending": 1, "approved": 2, "rejected": 0, "gone": 0, "problems": 0},
+    "counts": {"pending": 1, "approved": 2, "rejected": 0, "gone": 0, "problems": 0, "changed": 0},
 }
 
 
@@ -42,6 +42,7 @@ def row(**values: Any) -> dict[str, Any]:
         "decided_at": "2026-11-22T10:00:00.000Z",
         "comment": None,
         "asked": {},
+        "approved": {},
         "seen_at": "2026-11-22T09:00:00.000Z",
         "gone_at": None,
         "offer": {"instances": {"ready": 3, "drain": 1}, "problems": []},
@@ -97,6 +98,17 @@ def test_list_has_all_pages(run: Run, console: StubGateway) -> None:
     console.answers[LIST] = (200, {"items": [], "next": None})
     assert run("kubernetes", "list").stdout == "no service asks to be routed to\n"
     assert document(run("kubernetes", "list", "-o", "json")) == []
+
+
+def test_what_has_changed_since_is_said(run: Run, console: StubGateway) -> None:
+    """What was approved stays in effect until somebody approves what is offered now."""
+    result = {"decision": 7, "state": "served", "problems": [], "asks_for_more": True}
+    changed = row(result=result, approved={"path": "/old"})
+    console.answers[LIST] = (200, {"items": [changed], "next": None})
+    console.answers["GET", ORDERS] = (200, changed)
+    shown = run("kubernetes", "list").stdout
+    assert "served; it offers something else by now: approve it again" in shown
+    assert "/old" in run("kubernetes", "show", "shop/orders").stdout
 
 
 def test_one_is_shown(run: Run, console: StubGateway) -> None:

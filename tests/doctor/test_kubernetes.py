@@ -28,8 +28,8 @@ def look(
     told = {
         "enabled": True,
         "leader": {**LEADER, **(leader or {})},
-        "status": {"problem": None, "resources": [resource()], **status},
-        "counts": {"approved": 2, "problems": 0, **(counts or {})},
+        "status": {"api_server": {}, "resources": [resource()], **status},
+        "counts": {"approved": 2, "problems": 0, "changed": 0, **(counts or {})},
     }
     return {one.about: one for one in kubernetes(told, waiting or [])}
 
@@ -53,7 +53,7 @@ class KubernetesTests:
     )
     def test_nobody_watches(self, age: float | None, said: str) -> None:
         """What was known then is not gone into."""
-        found = look(leader={"heartbeat_age_s": age, "problem": "no database"}, problem="old")
+        found = look(leader={"heartbeat_age_s": age, "problem": "no database"})
         assert found.keys() == {"kubernetes.leader"}
         assert found["kubernetes.leader"].state == "wrong"
         assert said in found["kubernetes.leader"].said
@@ -62,7 +62,8 @@ class KubernetesTests:
     @pytest.mark.parametrize(
         ("about", "state", "said", "status"),
         [
-            ("api", "wrong", "can't write", {"problem": "can't write"}),
+            ("api", "wrong", "can't write", {"writing": {"problem": "can't write"}}),
+            ("api", "wrong", "401", {"api_server": {"problem": "401: expired"}}),
             (
                 "resources",
                 "wrong",
@@ -102,6 +103,11 @@ class KubernetesTests:
         assert look(counts={"problems": 1})["kubernetes.services"].said.startswith(
             "1 service can't"
         )
+
+    def test_what_offers_something_else_by_now_is_noted(self) -> None:
+        """It is served as it was approved."""
+        one = look(counts={"changed": 2})["kubernetes.pending"]
+        assert (one.state, one.said.startswith("2 offer something else")) == ("note", True)
 
     def test_what_waits_for_long_is_noted(self) -> None:
         """Some by name, of many a number."""

@@ -61,26 +61,23 @@ class ListTests:
         assert names(connection, words=("%",)) == []
 
     def test_what_has_problems_can_be_looked_for(self, connection: Any, term: int) -> None:
-        """In what would come of it, or in what came of a decision; counted the same."""
-        approve(connection, "orders")
-        approve(connection, "stock")
+        """Of what is approved; the rest has time. Counted the same."""
+        for name in ("orders", "orders-api", "stock"):
+            approve(connection, name)
         table.tell(
             connection,
             term,
             seen=[Seen("bank", "ledger", {"problems": ["no port"]})],
             results=[
                 Told("shop", "orders", {"state": "refused", "problems": []}),
-                Told("shop", "stock", {"state": "served", "problems": []}),
+                Told("shop", "orders-api", {"state": "served", "problems": ["no pod"]}),
+                Told("shop", "stock", {"state": "served", "asks_for_more": True}),
             ],
         )
-        assert names(connection, state="problems") == ["ledger", "orders"]
-        assert overview(connection).counts == {
-            "pending": 2,
-            "approved": 2,
-            "rejected": 0,
-            "gone": 0,
-            "problems": 2,
-        }
+        assert names(connection, state="problems") == ["orders", "orders-api"]
+        assert names(connection, state="changed") == ["stock"]
+        counts = {"pending": 1, "approved": 3, "rejected": 0}
+        assert overview(connection).counts == {**counts, "gone": 0, "problems": 2, "changed": 1}
 
 
 @pytest.mark.usefixtures("_found")
@@ -92,23 +89,10 @@ class DecideTests:
         assert row == get_service(connection, "shop", "orders")
         [decision] = table.read_decisions(connection, 0)
         assert decision == (
-            *("shop", "orders", "approved", {"hosts": ["a.example"]}, None),
-            row["decision"],
+            *("shop", "orders", "approved", {"hosts": ["a.example"]}),
+            *(None, row["decision"]),
         )
         assert approve(connection, "orders")["decision"] > row["decision"]
-
-    def test_annotations_are_approved_as_they_were_shown(self, connection: Any, term: int) -> None:
-        """What the cluster asks for later is offered beside them."""
-        for path in ("/a", "/b"):
-            seen = Seen("shop", "orders", {"annotations": {"path": path}})
-            table.tell(connection, term, seen=[seen])
-            if path == "/a":
-                approve(connection, "orders")
-        row = get_service(connection, "shop", "orders")
-        assert (row["approved"], row["offer"]["annotations"]) == ({"path": "/a"}, {"path": "/b"})
-        row = forget(connection, "shop", "orders", by="joe")
-        assert row is not None
-        assert row["approved"] is None
 
     def test_taken_back_it_waits_again(self, connection: Any, term: int) -> None:
         """For a person: the rule that would approve it has had its turn."""

@@ -43,6 +43,20 @@ class DecisionTests:
             " ORDER BY name"
         ) == [("joe", False), (found.value("SELECT session_user"), True)]
 
+    def test_what_is_approved_is_kept(self, found: Session) -> None:
+        """The annotations as they are then; a rule approves whatever they come to be."""
+        found.run(
+            'UPDATE fengling.discovered_service SET offer = \'{"annotations": {"path": "/a"}}\'',
+            "UPDATE fengling.discovered_service SET state = 'approved' WHERE name = 'a'",
+            "UPDATE fengling.discovered_service SET state = 'approved', decided_by = 'rule *'"
+            " WHERE name = 'b'",
+            "UPDATE fengling.discovered_service SET offer = '{}'",
+        )
+        kept = "SELECT approved FROM fengling.discovered_service ORDER BY name"
+        assert found.rows(kept) == [({"path": "/a"},), (None,)]
+        found.run("UPDATE fengling.discovered_service SET state = 'rejected'")
+        assert found.rows(kept) == [(None,), (None,)]
+
     def test_what_decides_nothing_has_no_number(self, found: Session) -> None:
         """What the cluster offers, or what came of it."""
         found.run("UPDATE fengling.discovered_service SET offer = '{}', result = '{}'")
