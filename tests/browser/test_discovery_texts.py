@@ -58,7 +58,10 @@ SLICES: Final = resource("endpointslices", objects=1)
             ],
         ),
         ({**discovery(), "status": None}, ["wait: c1 begins to watch the cluster"]),
-        (discovery(), ["wait: c1 begins to watch the cluster"]),
+        (
+            with_status(discovery(), api_server={"problem": "there is no token"}),
+            ["bad: there is no token", "wait: c1 begins to watch the cluster"],
+        ),
         (
             with_status(
                 discovery(SERVICES, problem="read-only"),

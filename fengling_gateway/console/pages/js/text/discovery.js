@@ -23,8 +23,8 @@ export function watched(discovery, problem = null) {
   if (!leader?.holder) return [{ tone: "bad", text: "No console watches the cluster" }, ...own];
   const { holder, heartbeat_age_s: age } = leader;
   if (age > SILENT_SECONDS) return [{ tone: "bad", text: `${holder} watched the cluster, and is silent for ${span(age)}` }, ...own];
-  if (!resourcesOf(status).length) return [{ tone: "wait", text: `${holder} begins to watch the cluster` }, ...own];
-  const troubles = troublesOf(status);
+  const troubles = status ? troublesOf(status) : [];
+  if (!resourcesOf(status).length) return [...troubles, ...own, { tone: "wait", text: `${holder} begins to watch the cluster` }];
   const whole = troubles.length ? [] : [{ tone: "good", text: `${holder} watches ${whereOf(status)}: ${knownOf(status)}` }];
   return [...troubles, ...own, ...whole].toSorted((a, b) => rank(a) - rank(b));
 }
@@ -113,6 +113,14 @@ export function outcomeOf({ decision, result }) {
 // Whether the cluster asks for something else by now than what somebody has approved.
 export function asksForMore(one) {
   return one.state === "approved" && !one.gone_at && outcomeOf(one)?.asks_for_more === true;
+}
+
+// Annotations as a manifest has them, line by line.
+export function annotationsText(annotations) {
+  return Object.entries(annotations ?? {})
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `gateway.fengling/${key}: ${value}\n`)
+    .join("");
 }
 
 // What is wrong with what it asks for, and with what came of it, each once.
