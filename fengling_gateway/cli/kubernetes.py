@@ -263,7 +263,7 @@ def _print_status(told: Mapping[str, Any]) -> None:
             ("heartbeat", _seconds(leader["heartbeat_age_s"])),
             ("API server", status.get("api_server")),
             ("problem", (status.get("writing") or {}).get("problem") or leader["problem"]),
-            *((name, counts[name]) for name in _STATES),
+            *((name, counts.get(name)) for name in _STATES),
         ]
     )
     print_table(
