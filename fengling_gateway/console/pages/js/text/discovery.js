@@ -7,7 +7,7 @@ const CLUSTER = "kubernetes";
 
 // Of each state of a watched resource: its tone, a word, and what is said of it.
 const STATES = {
-  watching: ["good", "watched", ""],
+  watching: ["good", "watched", "are watched"],
   listing: ["wait", "being listed", "are being listed"],
   waiting: ["warn", "not heard of", "can't be read"],
   forbidden: ["bad", "forbidden", "are forbidden"],
@@ -60,7 +60,10 @@ function whereOf(status) {
 
 function knownOf(status) {
   const counts = new Map();
-  for (const { resource, objects } of resourcesOf(status)) counts.set(resource, (counts.get(resource) ?? 0) + (objects ?? 0));
+  for (const { resource, objects } of resourcesOf(status)) {
+    const name = namesOf({ resource });
+    counts.set(name, (counts.get(name) ?? 0) + (objects ?? 0));
+  }
   return [...counts].map(([resource, count]) => plural(count, singular(resource), resource)).join(", ");
 }
 
@@ -71,14 +74,17 @@ export function resourcesOf(status) {
 }
 
 // What has been read once is kept while it can't be read: that is no more than a warning.
-export function stateOfResource({ state, synced_at: synced }) {
-  const [tone, word, said] = STATES[state] ?? ["unknown", state, `are ${state}`];
-  return { tone: state === "waiting" && !synced ? "bad" : tone, word, said };
+export function stateOfResource({ state, synced_at: synced, problem }) {
+  const isNew = state === "waiting" && !synced;
+  const [tone, word, said] = STATES[isNew && !problem ? "listing" : state] ?? ["unknown", state, `are ${state}`];
+  if (state === "watching" && problem) return { tone: "warn", word, said };
+  return { tone: isNew && problem ? "bad" : tone, word, said };
 }
 
-// A resource, and in which namespace it is watched, if it is in one alone.
+// A resource without its group, and in which namespace it is watched, if it is in one alone.
 export function namesOf({ resource, namespace }) {
-  return namespace ? `${resource} of ${namespace}` : resource;
+  const [name] = resource.split(".");
+  return namespace ? `${name} of ${namespace}` : name;
 }
 
 // Returns {tone, word, title} of each thing to know about a discovered service at a glance.

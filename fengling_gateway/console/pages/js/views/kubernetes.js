@@ -188,7 +188,7 @@ function resources(status) {
           h("td", { class: "number" }, number(one.objects)),
           h("td", { class: "nowrap" }, when(one.heard_at)),
           h("td", { class: "nowrap" }, when(one.synced_at)),
-          h("td", { class: "what" }, one.problem || h("span", { class: "quiet" }, "–"), one.refused > 0 && h("span", { class: "quiet" }, ` (${number(one.refused)} objects could not be read)`)),
+          h("td", { class: "what" }, one.problem || h("span", { class: "quiet" }, "–")),
         );
       }),
     ),
