@@ -19,7 +19,12 @@ PATHS: Final = (
     *("/services/new", "/history", "/history/1", "/history/diff?from=0&to=2", "/explain"),
     *("/explain?url=%2Fa", "/fleet", "/settings"),
     *("/kubernetes", "/kubernetes?state=rejected", "/kubernetes/shop/orders"),
-    *("/kubernetes/shop/basket", "/kubernetes/shop/nothing", "/routes/shop.basket"),
+    *(
+        "/kubernetes/shop/basket",
+        "/kubernetes/shop/stock",
+        "/kubernetes/shop/nothing",
+        "/routes/shop.basket",
+    ),
 )
 RULES: Final = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 
@@ -45,6 +50,9 @@ def _something_to_show(place: Place) -> None:
     cluster.sees("shop", "orders", route=None, problems=["annotation path: must begin with /"])
     cluster.sees("shop", "basket", "approved")
     cluster.tells("shop", "basket", "refused", problems=["it is there already"])
+    cluster.sees("shop", "stock", "approved")
+    cluster.sees("shop", "stock", annotations={"path": "/{**rest}"})
+    cluster.tells("shop", "stock", asks_for_more=True)
     follows = {"managed_by": "kubernetes", "path": "/basket", "service_id": "hello"}
     place.console.api("POST", "/routes", {"id": "shop.basket", **follows})
     policies = {"retry": {"attempts": 1}, "auth": {"mode": "optional"}}
@@ -112,8 +120,8 @@ def test_dialogs_can_be_used(shown: Page, place: Place) -> None:
     shown.get_by_role("combobox", name="Go to").fill("all")
     assert findings(shown) == []
     shown.keyboard.press("Escape")
-    open_page(shown, place, "/kubernetes/shop/orders")
-    shown.get_by_role("button", name="Approve").click()
+    open_page(shown, place, "/kubernetes/shop/stock")
+    shown.get_by_role("button", name="Approve that, too").click()
     shown.get_by_role("dialog").wait_for()
     assert findings(shown) == []
     shown.keyboard.press("Escape")

@@ -7,7 +7,8 @@ from typing import Any, Final
 import pytest
 
 from fengling_gateway.configsource.file_yaml import read_yaml
-from fengling_gateway.kubernetes import ids
+from fengling_gateway.kubernetes import ids, objects
+from fengling_gateway.kubernetes.offers import offer
 from tests.browser.conftest import Call
 
 MODULE: Final = "text/discovery.js"
@@ -34,7 +35,7 @@ def said(call: Call, value: dict[str, Any]) -> list[str]:
 
 
 SERVICES: Final = resource("services")
-SLICES: Final = resource("endpointslices", objects=1)
+SLICES: Final = resource("endpointslices.discovery.k8s.io", objects=1)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,10 @@ SLICES: Final = resource("endpointslices", objects=1)
             ],
         ),
         ({**discovery(), "status": None}, ["wait: c1 begins to watch the cluster"]),
-        (discovery(), ["wait: c1 begins to watch the cluster"]),
+        (
+            with_status(discovery(), api_server={"problem": "there is no token"}),
+            ["bad: there is no token", "wait: c1 begins to watch the cluster"],
+        ),
         (
             with_status(
                 discovery(SERVICES, problem="read-only"),
@@ -83,8 +87,20 @@ SLICES: Final = resource("endpointslices", objects=1)
             ["warn: services, endpointslices can't be read: connection refused"],
         ),
         (
-            discovery(resource("services", namespace="shop", state="waiting", synced_at=None)),
-            ["bad: services of shop can't be read"],
+            discovery(
+                resource(
+                    "services", namespace="shop", state="waiting", synced_at=None, problem="no"
+                )
+            ),
+            ["bad: services of shop can't be read: no"],
+        ),
+        (
+            discovery(resource("services", state="waiting", synced_at=None)),
+            ["wait: services are being listed"],
+        ),
+        (
+            discovery(resource("services", problem="what can't be read stays as it was: shop/a")),
+            ["warn: services are watched: what can't be read stays as it was: shop/a"],
         ),
         (
             discovery(
@@ -190,11 +206,11 @@ def test_what_is_left_empty_is_not_asked_for(call: Call, typed: Any, sent: Any) 
 
 @pytest.mark.parametrize("selector", ["managed-by=fengling", "team == shop,tier=web"])
 def test_example_has_the_labels_that_are_looked_for(call: Call, selector: str) -> None:
-    """It is a Service that a cluster takes."""
+    """It is a Service that becomes a route as it stands."""
     value, _ = read_yaml(call(MODULE, "example", selector).encode())
     wanted = dict(one.replace("==", "=").replace(" ", "").split("=") for one in selector.split(","))
     assert value["metadata"]["labels"] == wanted
-    assert set(value["metadata"]["annotations"]) == {
-        "gateway.fengling/hosts",
-        "gateway.fengling/path",
-    }
+    found = offer(objects.service(value), {})
+    assert found.problems == ()
+    assert found.route is not None
+    assert (found.route["hosts"], found.route["path"]) == (["shop.example"], "/orders/{**rest}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,7 +58,34 @@ def test_new_service_is_seen_and_counted(page: Page, place: Place, cluster: Clus
     new = row(page, "shop/orders")
     for text in ("pending", "shop.example/orders/{**rest}", "2 ready"):
         new.get_by_text(text).wait_for()
-    wait_until(lambda: page.wait_for_timeout(20) or re.search(r"1\s+pending", waiting(page)))
+    wait_until(lambda: page.wait_for_timeout(20) or re.search(r"1\s+to decide", waiting(page)))
+
+
+EVENTS = """
+window.EventSource = class extends EventTarget {
+  constructor() {
+    super();
+    window.stream = this;
+  }
+  close() {}
+};
+"""
+"""In place of the console's events: a page hears what a test says."""
+
+
+def test_news_of_the_cluster_are_heard_on_any_page(
+    page: Page, place: Place, cluster: Cluster
+) -> None:
+    """Without asking again and again: the clock stands still."""
+    page.add_init_script(EVENTS)
+    page.clock.install()
+    go(page, place, "/")
+    page.get_by_role("heading", name="What has changed").wait_for()
+    page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=5))
+    wait_until(lambda: page.wait_for_timeout(20) or "to decide" not in waiting(page))
+    cluster.sees("shop", "orders")
+    page.evaluate("stream.dispatchEvent(new MessageEvent('discovery', {data: '{}'}))")
+    wait_until(lambda: page.wait_for_timeout(20) or re.search(r"1\s+to decide", waiting(page)))
 
 
 def test_service_is_approved_with_a_path_of_ones_own(
@@ -149,13 +177,18 @@ def test_what_is_asked_for_later_waits_for_another_approval(
     cluster.tells("shop", "orders", asks_for_more=True)
     go(page, place, "/kubernetes")
     row(page, "shop/orders").get_by_text("asks for something else").wait_for()
+    page.get_by_role("button", name="Changed 1").click()
+    page.wait_for_url("**/kubernetes?state=changed")
+    wait_until(lambda: page.wait_for_timeout(20) or re.search(r"1\s+to decide", waiting(page)))
     row(page, "shop/orders").get_by_role("link", name="shop/orders").click()
     page.get_by_role("heading", name="It asks for something else by now").wait_for()
     page.locator(".diff .gone", has_text="gateway.fengling/path: /orders/{**rest}").wait_for()
     page.locator(".diff .come", has_text="gateway.fengling/path: /{**rest}").wait_for()
     page.get_by_role("button", name="Approve that, too").click()
-    page.get_by_role("dialog").get_by_role("button", name="Approve it").click()
-    page.get_by_role("dialog").get_by_role("button", name="Approving…").wait_for()
+    dialog = page.get_by_role("dialog")
+    dialog.locator(".diff .come", has_text="gateway.fengling/path: /{**rest}").wait_for()
+    dialog.get_by_role("button", name="Approve it").click()
+    dialog.get_by_role("button", name="Approving…").wait_for()
     wait_until(lambda: cluster.decided("shop", "orders")["decided_by"] == "jane")
     cluster.tells("shop", "orders")
     notice(page, "shop/orders is served")

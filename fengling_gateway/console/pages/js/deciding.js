@@ -1,13 +1,14 @@
 // Deciding about a service of the cluster: questions first, and what came of it afterwards.
 
 import { api, get, pathOf } from "./api.js";
+import { diff } from "./changes.js";
 import { ask, dialog } from "./dialog.js";
 import { h, render } from "./dom.js";
 import { refreshDiscovery } from "./live.js";
 import { notice } from "./notices.js";
 import { button, failed } from "./parts.js";
 import { go } from "./router.js";
-import { approval, outcomeOf, placeOfDiscovered } from "./text/discovery.js";
+import { annotationsText, approval, asksForMore, outcomeOf, placeOfDiscovered } from "./text/discovery.js";
 
 const pathTo = ({ namespace, name }, ...rest) => pathOf("kubernetes", "services", namespace, name, ...rest);
 const named = ({ namespace, name }) => `${namespace}/${name}`;
@@ -67,6 +68,7 @@ function question(one, { wanted, error, isSending, tenants, send, cancel }) {
     "form",
     { onsubmit: send, novalidate: true },
     h("p", {}, one.state === "approved" ? "What was asked for before is replaced." : "Its service, its instances and its route are made, and follow the cluster from then on."),
+    asksForMore(one) && one.approved && [h("p", {}, "What it asks for since it was approved:"), diff(annotationsText(one.approved), annotationsText(offer.annotations))],
     left && failed({ message: error.message, problems: error.problems?.filter((each) => !told.has(each)) }),
     FIELDS.map(([name, label, usual]) => field(name, label, usual(offer), { wanted, problems: [...told].filter((each) => fieldOf(each) === name) })),
     h("datalist", { id: "approve-tenants" }, tenants.map((id) => h("option", { value: id }))),

@@ -85,10 +85,11 @@ function link([title, href, kind]) {
   );
 }
 
-// How many services of the cluster wait for somebody to approve them.
+// How many services of the cluster wait for somebody to approve them, or what they ask for since.
 function undecided() {
-  const pending = live.discovery?.counts?.pending;
-  return pending > 0 && h("span", { class: "badge warn", title: "Waiting to be approved or rejected" }, number(pending), h("span", { class: "for-readers" }, " pending"));
+  const { pending = 0, changed = 0 } = live.discovery?.counts ?? {};
+  const title = [pending && `${number(pending)} pending`, changed && `${number(changed)} asking for something else`].filter(Boolean).join(", ");
+  return title && h("span", { class: "badge warn", title }, number(pending + changed), h("span", { class: "for-readers" }, " to decide"));
 }
 
 // What is served, in few words: beside every page.

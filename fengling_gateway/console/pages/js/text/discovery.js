@@ -7,7 +7,7 @@ const CLUSTER = "kubernetes";
 
 // Of each state of a watched resource: its tone, a word, and what is said of it.
 const STATES = {
-  watching: ["good", "watched", ""],
+  watching: ["good", "watched", "are watched"],
   listing: ["wait", "being listed", "are being listed"],
   waiting: ["warn", "not heard of", "can't be read"],
   forbidden: ["bad", "forbidden", "are forbidden"],
@@ -23,8 +23,8 @@ export function watched(discovery, problem = null) {
   if (!leader?.holder) return [{ tone: "bad", text: "No console watches the cluster" }, ...own];
   const { holder, heartbeat_age_s: age } = leader;
   if (age > SILENT_SECONDS) return [{ tone: "bad", text: `${holder} watched the cluster, and is silent for ${span(age)}` }, ...own];
-  if (!resourcesOf(status).length) return [{ tone: "wait", text: `${holder} begins to watch the cluster` }, ...own];
-  const troubles = troublesOf(status);
+  const troubles = status ? troublesOf(status) : [];
+  if (!resourcesOf(status).length) return [...troubles, ...own, { tone: "wait", text: `${holder} begins to watch the cluster` }];
   const whole = troubles.length ? [] : [{ tone: "good", text: `${holder} watches ${whereOf(status)}: ${knownOf(status)}` }];
   return [...troubles, ...own, ...whole].toSorted((a, b) => rank(a) - rank(b));
 }
@@ -60,7 +60,10 @@ function whereOf(status) {
 
 function knownOf(status) {
   const counts = new Map();
-  for (const { resource, objects } of resourcesOf(status)) counts.set(resource, (counts.get(resource) ?? 0) + (objects ?? 0));
+  for (const { resource, objects } of resourcesOf(status)) {
+    const name = namesOf({ resource });
+    counts.set(name, (counts.get(name) ?? 0) + (objects ?? 0));
+  }
   return [...counts].map(([resource, count]) => plural(count, singular(resource), resource)).join(", ");
 }
 
@@ -71,14 +74,17 @@ export function resourcesOf(status) {
 }
 
 // What has been read once is kept while it can't be read: that is no more than a warning.
-export function stateOfResource({ state, synced_at: synced }) {
-  const [tone, word, said] = STATES[state] ?? ["unknown", state, `are ${state}`];
-  return { tone: state === "waiting" && !synced ? "bad" : tone, word, said };
+export function stateOfResource({ state, synced_at: synced, problem }) {
+  const isNew = state === "waiting" && !synced;
+  const [tone, word, said] = STATES[isNew && !problem ? "listing" : state] ?? ["unknown", state, `are ${state}`];
+  if (state === "watching" && problem) return { tone: "warn", word, said };
+  return { tone: isNew && problem ? "bad" : tone, word, said };
 }
 
-// A resource, and in which namespace it is watched, if it is in one alone.
+// A resource without its group, and in which namespace it is watched, if it is in one alone.
 export function namesOf({ resource, namespace }) {
-  return namespace ? `${resource} of ${namespace}` : resource;
+  const [name] = resource.split(".");
+  return namespace ? `${name} of ${namespace}` : name;
 }
 
 // Returns {tone, word, title} of each thing to know about a discovered service at a glance.
@@ -113,6 +119,14 @@ export function outcomeOf({ decision, result }) {
 // Whether the cluster asks for something else by now than what somebody has approved.
 export function asksForMore(one) {
   return one.state === "approved" && !one.gone_at && outcomeOf(one)?.asks_for_more === true;
+}
+
+// Annotations as a manifest has them, line by line.
+export function annotationsText(annotations) {
+  return Object.entries(annotations ?? {})
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `gateway.fengling/${key}: ${value}\n`)
+    .join("");
 }
 
 // What is wrong with what it asks for, and with what came of it, each once.

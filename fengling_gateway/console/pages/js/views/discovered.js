@@ -8,7 +8,7 @@ import { isToldOfDiscovery, onLive, refreshDiscovery } from "../live.js";
 import { badge, button, coded, empty, failed, heading, icon, linkButton, section, waiting, when } from "../parts.js";
 import { go } from "../router.js";
 import { may } from "../session.js";
-import { asksForMore, instancesOf, outcomeOf, problemsOf } from "../text/discovery.js";
+import { annotationsText, asksForMore, instancesOf, outcomeOf, problemsOf } from "../text/discovery.js";
 import { KINDS } from "../text/kinds.js";
 import { yaml } from "../text/yaml.js";
 import { markBadges } from "./kubernetes.js";
@@ -64,11 +64,9 @@ function more(one, decided) {
   return section(
     "It asks for something else by now",
     { id: "more", note: "what has been approved stays until somebody approves that, too", actions: may("editor") && button("Approve that, too", () => approve(one, decided), { kind: "primary small" }) },
-    approved && diff(annotationsText(approved), annotationsText(offer?.annotations ?? {})),
+    approved && diff(annotationsText(approved), annotationsText(offer?.annotations)),
   );
 }
-
-const annotationsText = (annotations) => Object.entries(annotations).map(([key, value]) => `gateway.fengling/${key}: ${value}\n`).join("");
 
 function actions(one, decided) {
   if (!may("editor")) return null;

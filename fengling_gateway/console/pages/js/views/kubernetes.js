@@ -16,7 +16,7 @@ const PAUSE_MS = 120;
 const POLL_SECONDS = 2;
 // Of these the numbers are told even where they are nought.
 const STANDING = new Set(["pending", "approved", "rejected"]);
-const STATES = { pending: "Pending", approved: "Approved", rejected: "Rejected", gone: "Gone", problems: "With problems" };
+const STATES = { pending: "Pending", changed: "Changed", approved: "Approved", rejected: "Rejected", gone: "Gone", problems: "With problems" };
 
 export function kubernetesPage(page) {
   page.title("Kubernetes");
@@ -110,7 +110,7 @@ function filters(wanted, found, { typed, choose }) {
 function shown({ items }, wanted, reload) {
   if (items.length) return serviceTable(items, reload);
   if (wanted.q) return empty("No service fits.", "Search for parts of its namespace and its name.");
-  if (wanted.state) return empty(wanted.state === "problems" ? "No service has problems." : `No service is ${wanted.state}.`, wanted.state === "pending" ? "Nobody has to decide anything." : "");
+  if (wanted.state) return empty({ problems: "No service has problems.", changed: "No service asks for something else than was approved." }[wanted.state] ?? `No service is ${wanted.state}.`, wanted.state === "pending" ? "Nobody has to decide anything." : "");
   return live.discovery && !live.discovery.enabled ? unwatched() : nobodyAsks();
 }
 
@@ -188,7 +188,7 @@ function resources(status) {
           h("td", { class: "number" }, number(one.objects)),
           h("td", { class: "nowrap" }, when(one.heard_at)),
           h("td", { class: "nowrap" }, when(one.synced_at)),
-          h("td", { class: "comment" }, one.problem || h("span", { class: "quiet" }, "–"), one.refused > 0 && h("span", { class: "quiet" }, ` (${number(one.refused)} objects could not be read)`)),
+          h("td", { class: "what" }, one.problem || h("span", { class: "quiet" }, "–")),
         );
       }),
     ),
