@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from fengling_gateway.cli.api import ConsoleApi
-from fengling_gateway.cli.errors import answer_no
+from fengling_gateway.cli.errors import answer_no, note
 from fengling_gateway.cli.output import output_option, print_facts, print_table, print_value
 from fengling_gateway.cli.target import NamedConsole, console_options
 from fengling_gateway.doctor.kubernetes import kubernetes as findings
@@ -150,7 +150,7 @@ def approve_command(
     """
     body: dict[str, Any] = {"hosts": list(hosts) or None, "path": path, "tenant_id": tenant}
     asked = {name: value for name, value in body.items() if value is not None}
-    _decide(console.api, services, "approve", _with(asked, comment), wait)
+    _decide(console.api, services, "approve", _with(asked, comment), wait, shows=True)
 
 
 @kubernetes_command.command("reject")
@@ -176,18 +176,39 @@ def forget_command(services: tuple[str, ...], console: NamedConsole) -> None:
 
 
 def _decide(
-    api: ConsoleApi, services: tuple[str, ...], word: str, body: dict[str, Any], wait: bool
+    api: ConsoleApi,
+    services: tuple[str, ...],
+    word: str,
+    body: dict[str, Any],
+    wait: bool,
+    *,
+    shows: bool = False,
 ) -> None:
-    """Decide of all, and say what came of each; status 1 if it is not as decided."""
+    """
+    Decide of all, and say what came of each; status 1 if it is not as decided.
+
+    Args:
+        shows: say what is decided about, and decide of nothing else.
+    """
     query = {"wait": "result", "timeout": WAIT} if wait else {}
     is_so = True
     for path, service in [(_path(one), one) for one in services]:
+        if shows:
+            offer = api.get(path)["offer"] or {}
+            annotations = offer.get("annotations") or {}
+            body = {**body, "annotations": annotations} if annotations else body
+            note(plain(_asks(service, annotations)))
         row = api.post(f"{path}/{word}", body, query=query).document
         said, is_done = _came(row) if wait else ("", True)
         click.echo(plain(f"{service} is {row['state']}{said}"))
         is_so = is_so and is_done
     if not is_so:
         answer_no()
+
+
+def _asks(service: str, annotations: Mapping[str, str]) -> str:
+    said = ", ".join(f"{name}: {text}" for name, text in annotations.items())
+    return f"{service} asks for {said or 'nothing in particular'}"
 
 
 def _came(row: Mapping[str, Any]) -> tuple[str, bool]:

@@ -19,6 +19,7 @@ from fengling_gateway.kubernetes.discovered import (
     FILTERS,
     REJECTED,
     NotDiscoveredError,
+    OtherOfferError,
     Row,
     Sought,
     decide,
@@ -32,6 +33,9 @@ from fengling_gateway.model.management_tokens import WRITE
 T = TypeVar("T")
 
 MAX_WORDS: Final = 10
+
+_SHOWN: Final = "annotations"
+"""Of a body: what whoever approves has seen."""
 
 STEP_SECONDS: Final = 0.2
 """How often to look whether there is a result, while somebody waits for it."""
@@ -104,7 +108,7 @@ class KubernetesApi:
 
     async def approve(self, call: Call) -> Answer:
         """Let a service be routed to."""
-        return await self._decide(call, APPROVED, "approve", ASKED)
+        return await self._decide(call, APPROVED, "approve", (*ASKED, _SHOWN))
 
     async def reject(self, call: Call) -> Answer:
         """Let it not be routed to, and not be asked about any more."""
@@ -131,13 +135,20 @@ class KubernetesApi:
         waits = call.one_of("wait", "none", ("none", "result")) == "result"
         seconds = call.timeout()
         namespace, name = _named(call)
-        comment, asked = _wanted(call, may_ask)
+        comment, asked, annotations = _wanted(call, may_ask)
         by = call.access.operator.subject
         row = await self._recorded(
             call,
             f"{word} {namespace}/{name} of Kubernetes",
             lambda: self._store.run(
-                decide, namespace, name, state, asked=asked, comment=comment, by=by
+                decide,
+                namespace,
+                name,
+                state,
+                asked=asked,
+                comment=comment,
+                by=by,
+                annotations=annotations,
             ),
         )
         return Answer(await self._with_result(row, seconds) if waits else row)
@@ -178,6 +189,10 @@ async def _there(asked: Deferred[T]) -> T:
         return await asked
     except NotDiscoveredError as error:
         raise ProblemError("not_found", f"no service {error} asks to be routed to") from None
+    except OtherOfferError as error:
+        raise ProblemError(
+            "conflict", f"{error} asks for something else by now than what was shown: look again"
+        ) from None
 
 
 def _named(call: Call) -> tuple[str, str]:
@@ -202,11 +217,23 @@ def _words(call: Call) -> tuple[str, ...]:
     return words
 
 
-def _wanted(call: Call, may_ask: Iterable[str]) -> tuple[str | None, dict[str, Any]]:
-    """Return what the body says: the comment, and what is asked for."""
-    fields = call.fields({"comment": _is_comment, **dict.fromkeys(may_ask, _is_any)})
+def _wanted(
+    call: Call, may_ask: Iterable[str]
+) -> tuple[str | None, dict[str, Any], dict[str, str] | None]:
+    """Return what the body says: the comment, what is asked for, and the annotations that were shown."""
+    may_be = {"comment": _is_comment, **dict.fromkeys(may_ask, _is_any)}
+    if _SHOWN in may_be:
+        may_be[_SHOWN] = _are_annotations
+    fields = call.fields(may_be)
     comment = fields.pop("comment", None) or None
-    return comment, checked(fields)
+    annotations = fields.pop(_SHOWN, None)
+    return comment, checked(fields), annotations
+
+
+def _are_annotations(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    )
 
 
 def _is_comment(value: Any) -> bool:

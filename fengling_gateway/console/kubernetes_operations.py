@@ -58,6 +58,13 @@ _APPROVE: Final = {
         },
         path={"anyOf": [text(1001), {"type": "null"}], "description": "Of its route."},
         tenant_id={"anyOf": [whole(ID), {"type": "null"}], "description": "Whose route it is."},
+        annotations={
+            "anyOf": [
+                {"type": "object", "additionalProperties": {"type": "string"}},
+                {"type": "null"},
+            ],
+            "description": "What was looked at, as in offer: where they are others by now, 409.",
+        },
     ),
     "examples": [{"comment": "as agreed", "hosts": ["orders.example"]}],
 }

@@ -61,7 +61,9 @@ _GET: Final = """
 _DECIDE: Final = """
     UPDATE fengling.discovered_service AS d
     SET state = %(state)s, asked = %(asked)s, comment = %(comment)s
-    WHERE d.namespace = %(namespace)s AND d.name = %(name)s AND {shown} RETURNING {row}
+    WHERE d.namespace = %(namespace)s AND d.name = %(name)s AND {shown}
+      AND (%(annotations)s::jsonb IS NULL OR d.offer -> 'annotations' = %(annotations)s::jsonb)
+    RETURNING {row}
 """
 _COUNTS: Final = """
     SELECT count(*) FILTER (WHERE d.state = 'pending') AS pending,
@@ -82,6 +84,10 @@ _LEADER: Final = """
 
 class NotDiscoveredError(Exception):
     """There is no such service, and no decision about it."""
+
+
+class OtherOfferError(Exception):
+    """A service asks for something else by now than what was decided about; nothing is decided."""
 
 
 class Sought(NamedTuple):
@@ -157,7 +163,7 @@ def get_service(connection: Any, namespace: str, name: str) -> Row:
     )
 
 
-def decide(
+def decide(  # noqa: PLR0913 - all that a decision is made of, by name
     connection: Any,
     namespace: str,
     name: str,
@@ -166,12 +172,17 @@ def decide(
     asked: Mapping[str, Any],
     comment: str | None,
     by: str,
+    annotations: Mapping[str, str] | None = None,
 ) -> Row:
     """
     Decide, and commit; also what has been decided before is decided anew, and tried again.
 
+    Args:
+        annotations: what is decided about; None: whatever they are.
+
     Raises:
         NotDiscoveredError: there is no such service.
+        OtherOfferError: its annotations are others.
     """
     arguments = {
         "namespace": namespace,
@@ -179,12 +190,16 @@ def decide(
         "state": state,
         "asked": json.dumps(dict(asked)),
         "comment": comment,
+        "annotations": None if annotations is None else json.dumps(dict(annotations)),
     }
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('fengling.author', %s, true)", (by[:200],))
-    row = _one(connection, _DECIDE.format(row=_ROW, shown=_SHOWN), arguments)
+    decided = _rows(connection, _DECIDE.format(row=_ROW, shown=_SHOWN), arguments)
     connection.commit()
-    return row
+    if decided:
+        return decided[0]
+    get_service(connection, namespace, name)  # or it is this one that fails
+    raise OtherOfferError(f"{namespace}/{name}")
 
 
 def forget(connection: Any, namespace: str, name: str, *, by: str) -> Row | None:

@@ -171,7 +171,12 @@ class Discovery:
         following = self._following
         told = {} if following is None else following.status()
         problem = _problem_of_all(told.get("resources", ()))
-        return {"api_server": {"url": self._cluster.url, "problem": problem}, **told}
+        server = {
+            "url": self._cluster.url,
+            "selector": str(self._settings.rules.selector),
+            "problem": problem,
+        }
+        return {"api_server": server, **told}
 
     def others_changed(self, keys: Iterable[Key]) -> None:
         """Hear that somebody else has written entities."""

@@ -45,7 +45,11 @@ def row(**values: Any) -> dict[str, Any]:
         "approved": {},
         "seen_at": "2026-11-22T09:00:00.000Z",
         "gone_at": None,
-        "offer": {"instances": {"ready": 3, "drain": 1}, "problems": []},
+        "offer": {
+            "annotations": {"path": "/orders"},
+            "instances": {"ready": 3, "drain": 1},
+            "problems": [],
+        },
         "result": {"decision": 7, "state": "served", "revision": 41, "problems": []},
     }
     return {**usual, **values}
@@ -133,9 +137,10 @@ def test_approval_says_what_came_of_it(run: Run, console: StubGateway) -> None:
     assert (result.exit_code, result.stdout) == (
         *(0, "shop/orders is approved, served since revision 41\n"),
     )
-    [(_, path, body)] = console.asked
+    [_, (_, path, body)] = console.asked
     assert path == f"{ORDERS}/approve?wait=result&timeout=10s"
     assert body == {
+        "annotations": {"path": "/orders"},
         "hosts": ["a.example"],
         "path": "/o/{**rest}",
         "tenant_id": "acme",
@@ -209,11 +214,12 @@ def test_odd_arguments_are_status_2(run: Run, console: StubGateway, words: tuple
 
 
 def test_refusal_is_one_line(run: Run, console: StubGateway) -> None:
-    """In the console's words."""
+    """In the console's words; before it, what would have been approved."""
     console.answers["POST", f"{ORDERS}/approve"] = (403, {"detail": "this needs the scope x"})
     result = run("kubernetes", "approve", "shop/orders")
-    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert "this needs the scope x" in result.stderr
+    shown, refusal = result.stderr.splitlines()
+    assert (result.exit_code, shown) == (2, "shop/orders asks for path: /orders")
+    assert "this needs the scope x" in refusal
 
 
 def test_doctor_looks_at_a_console_that_is_named(run: Run, console: StubGateway) -> None:

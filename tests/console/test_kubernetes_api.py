@@ -138,6 +138,14 @@ class KubernetesApiTests:
         assert (row["state"], row["asked"], row["comment"]) == ("rejected", {}, None)
         assert self.discovery.looks == 1
 
+    def test_only_what_was_shown_is_approved(self) -> None:
+        """Where the cluster asks for something else by now, whoever approves looks again."""
+        body = {"annotations": {"path": "/shown"}}
+        assert self.refused(self.api.approve, "POST", URL, body, **SHOP) == "conflict"
+        body = {"annotations": {"path": 1}}
+        assert self.refused(self.api.approve, "POST", URL, body, **SHOP) == "invalid_parameter"
+        assert self.sql.value("SELECT max(decision) FROM fengling.discovered_service") == 0
+
     def test_everything_that_is_wrong_is_told_at_once(self) -> None:
         """Each with its path; nothing is decided."""
         body = {"hosts": ["ok.example", "a b"], "path": "x", "tenant_id": ""}

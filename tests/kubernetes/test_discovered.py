@@ -10,6 +10,7 @@ from fengling_gateway.configsource.postgres_connection import Guarded
 from fengling_gateway.kubernetes import table
 from fengling_gateway.kubernetes.discovered import (
     NotDiscoveredError,
+    OtherOfferError,
     Sought,
     decide,
     forget,
@@ -80,6 +81,19 @@ class ListTests:
         assert overview(connection).counts == {**counts, "gone": 0, "problems": 2, "changed": 1}
 
 
+def approve_shown(connection: Any, annotations: dict[str, str], name: str = "orders") -> Any:
+    return decide(
+        connection,
+        "shop",
+        name,
+        "approved",
+        asked={},
+        comment=None,
+        by="jane",
+        annotations=annotations,
+    )
+
+
 @pytest.mark.usefixtures("_found")
 class DecideTests:
     def test_decision_is_told_to_who_watches(self, connection: Any) -> None:
@@ -93,6 +107,17 @@ class DecideTests:
             *(None, row["decision"]),
         )
         assert approve(connection, "orders")["decision"] > row["decision"]
+
+    def test_only_what_was_looked_at_is_approved(self, connection: Any, term: int) -> None:
+        """Between looking and deciding, the cluster may have asked for something else."""
+        shown, other = {"path": "/o"}, {"path": "/{**rest}"}
+        table.tell(connection, term, seen=[Seen("shop", "orders", {"annotations": other})])
+        with pytest.raises(OtherOfferError, match="shop/orders"):
+            approve_shown(connection, shown)
+        assert names(connection, state="approved") == []
+        assert approve_shown(connection, other)["approved"] == other
+        with pytest.raises(NotDiscoveredError):
+            approve_shown(connection, shown, "nothing")
 
     def test_taken_back_it_waits_again(self, connection: Any, term: int) -> None:
         """For a person: the rule that would approve it has had its turn."""

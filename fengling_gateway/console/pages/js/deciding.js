@@ -42,7 +42,7 @@ export function approve(one, done) {
         [isSending, error] = [true, null];
         draw();
         try {
-          tell(await decided(one, "approve", approval(wanted)));
+          tell(await decided(one, "approve", approval(wanted, one.offer?.annotations)));
           close(true);
           done();
         } catch (problem) {

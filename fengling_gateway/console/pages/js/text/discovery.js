@@ -148,13 +148,14 @@ export function taken({ hosts = [], path = "/{**rest}" }) {
 }
 
 // What a person asks for in approving: what is empty is left to the cluster.
-export function approval({ hosts = "", path = "", tenant = "", comment = "" }) {
+export function approval({ hosts = "", path = "", tenant = "", comment = "" }, annotations = null) {
   const names = hosts.split(/[\s,]+/).filter(Boolean);
   return {
     ...(comment.trim() ? { comment: comment.trim() } : {}),
     ...(names.length ? { hosts: names } : {}),
     ...(path.trim() ? { path: path.trim() } : {}),
     ...(tenant.trim() ? { tenant_id: tenant.trim() } : {}),
+    ...(annotations ? { annotations } : {}),
   };
 }
 
