@@ -8,7 +8,7 @@ for later is shown, and waits for another approval. Endpoints follow at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from fengling_gateway.kubernetes.annotations import PREFIX, ours
@@ -67,6 +67,8 @@ class Catalog:
     """
     Args:
         rules: patterns of ``namespace/name`` that are approved without asking.
+        settled: called when it is certain what follows from a Service: also nothing, but not where
+            what was before stays, because what is asked for is not right.
 
     Attributes:
         entries: all that are there.
@@ -74,12 +76,19 @@ class Catalog:
     """
 
     def __init__(
-        self, *, selector: Selector, rules: Iterable[str], backends: Backends, wants: Wants
+        self,
+        *,
+        selector: Selector,
+        rules: Iterable[str],
+        backends: Backends,
+        wants: Wants,
+        settled: Callable[[ObjectName], None] = lambda _: None,
     ) -> None:
         self._selector = selector
         self._rules = tuple(rules)
         self._backends = backends
         self._wants = wants
+        self._settled = settled
         self._decided: dict[ObjectName, Decided] = {}
         # The ids of services that follow.
         self._followed: dict[ObjectName, str] = {}
@@ -162,11 +171,13 @@ class Catalog:
                 self._wants.put(Key("route", old), None, str(name))
                 self._backends.unwant(old)
                 self._wants.put(Key("service", old), None, str(name))
+            self._settled(name)
             return
         self._followed[name] = backend.id
         self._wants.put(Key("service", backend.id), dict(backend.fields), str(name))
         self._backends.want(backend)
         self._wants.put(Key("route", backend.id), now.route, str(name))
+        self._settled(name)
 
 
 def _effective(service: Service, decision: Decided, offered: Offer) -> Offer:

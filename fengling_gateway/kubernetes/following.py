@@ -24,7 +24,7 @@ from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend
 from fengling_gateway.kubernetes.results import Results
 from fengling_gateway.kubernetes.selection import Selector
-from fengling_gateway.kubernetes.table import DiscoveryTerm, Seen, Told
+from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm, Seen, Told
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.watching import ClusterWatch, Heard, Reflecting, Watched
 from fengling_gateway.kubernetes.writer import Writer
@@ -109,6 +109,8 @@ class Following:
         # Whose being there, and what became of them, is yet to be told.
         self._untold: dict[ObjectName, None] = {}
         self._counts: dict[ObjectName, dict[str, int]] = {}
+        # What stays as it was, by Service: what is asked for there now is not right.
+        self._kept: dict[ObjectName, list[Key]] = {}
         self.wants = Wants(writer.wake)
         self.backends = Backends(self._instance_changed)
         self.catalog = Catalog(
@@ -116,8 +118,10 @@ class Following:
             rules=rules.approve,
             backends=self.backends,
             wants=self.wants,
+            settled=self._settled,
         )
-        self.decided(term.decisions)
+        for one in term.decisions:
+            self._decide(one)
         self._gateway_side = None
         if gateway_side is not None:
             self._gateway_side = gateway_side(self.wants, self.backends)
@@ -174,16 +178,20 @@ class Following:
         stops = [self._watch.stop(), self._gateway_watch.stop()]
         return DeferredList(stops).addCallback(lambda _: None)
 
-    def decided(self, decisions: Iterable[Any]) -> None:
-        """Hear of decisions (`table.Decision`), those that were taken back included."""
+    def decided(self, decisions: Iterable[Decision]) -> None:
+        """Hear of decisions, those that were taken back included."""
         for one in decisions:
-            name = ObjectName(one.namespace, one.name)
+            origin = f"{one.namespace}/{one.name}"
             if one.state == APPROVED:
-                self.wants.withdrawn.discard(str(name))
+                self.wants.withdrawn.discard(origin)
             else:
-                self.wants.withdrawn.add(str(name))
-            self.catalog.decided(name, Decided(one.state, one.asked, one.approved, one.number))
-            self._untold[name] = None
+                self.wants.withdrawn.add(origin)
+            self._decide(one)
+
+    def _decide(self, one: Decision) -> None:
+        name = ObjectName(one.namespace, one.name)
+        self.catalog.decided(name, Decided(one.state, one.asked, one.approved, one.number))
+        self._untold[name] = None
 
     def others_changed(self, keys: Iterable[Key]) -> None:
         """Hear that somebody else may have changed entities: what the cluster wants counts again."""
@@ -215,6 +223,10 @@ class Following:
             },
         }
 
+    def _settled(self, name: ObjectName) -> None:
+        for key in self._kept.pop(name, ()):
+            self.wants.look_at(key, str(name))
+
     # What the cluster says
 
     def _services_listed(self, services: Iterable[Service]) -> None:
@@ -239,10 +251,10 @@ class Following:
     def _synced(self) -> None:
         """Begin to write: whatever is known from before, and not wanted any more, may go now."""
         for key, said in self._term.said.items():
-            if not is_ours(said.origin) and not self.catalog.is_kept(said.origin):
+            if self.catalog.is_kept(said.origin):
+                self._kept.setdefault(_name(said.origin), []).append(key)
+            elif not is_ours(said.origin):
                 self.wants.look_at(key, said.origin)
-        for one in self._term.decisions:
-            self._untold[ObjectName(one.namespace, one.name)] = None
         _log.info(
             "following the cluster: {services} services of which {approved} are approved",
             services=len(self.catalog.entries),
@@ -269,9 +281,8 @@ class Following:
     def written(self, batch: Mapping[Key, Want], written: Written) -> None:
         """Hear what became of a batch."""
         for origin in self._results.written(batch, written):
-            namespace, _, name = origin.partition("/")
-            if name:
-                self._untold[ObjectName(namespace, name)] = None
+            if origin and not is_ours(origin):
+                self._untold[_name(origin)] = None
         if self._gateway_side is not None:
             self._gateway_side.written()
 
@@ -350,3 +361,9 @@ class Following:
             reason=failure.getErrorMessage(),
             log_id="kubernetes.untold",
         )
+
+
+def _name(origin: str) -> ObjectName:
+    """Return the Service that an origin names."""
+    namespace, _, name = origin.partition("/")
+    return ObjectName(namespace, name)

@@ -131,6 +131,41 @@ class FollowingTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.batches, [])
 
+    def test_what_was_kept_goes_with_its_service(self) -> None:
+        """And follows again, when what is asked for is right."""
+        approved = self.approved()._replace(approved=None)
+        said = {ROUTE: Said("shop/orders", {}), OLD: Said("shop/orders", {})}
+        for is_mended in (True, False):
+            self.batches.clear()
+            self.begin(approved, said=said)
+            self.of(SERVICES).list(service(annotations={"path": "oops"}))
+            self.of(ENDPOINT_SLICES).list()
+            for other in self.others():
+                other.list()
+            self.clock.advance(1)
+            self.assertEqual(self.batches, [])
+            reflector = self.of(SERVICES)
+            if is_mended:
+                reflector.user.changed(reflector, service())
+            else:
+                reflector.user.gone(reflector, service())
+            self.clock.advance(1)
+            written = self.written()
+            self.assertEqual((written[ROUTE], written[OLD]), (is_mended, False))
+            self.successResultOf(self.following.stop())
+
+    def others(self) -> list[FakeReflector]:
+        return []
+
+    def test_service_that_goes_by_itself_is_not_confirmed(self) -> None:
+        """Whatever was decided of it before."""
+        self.begin(self.approved())
+        self.list_all()
+        reflector = self.of(SERVICES)
+        reflector.user.gone(reflector, service())
+        self.clock.advance(1)
+        self.assertFalse(self.following.wants.is_withdrawn(self.batches[-1]))
+
     def test_discovered_service_is_told(self) -> None:
         """With its endpoints; and again when what became of it is known."""
         self.list_all()
@@ -212,11 +247,13 @@ class NamespacesTests(FollowingTests):
     namespaces = ("shop", "billing")
 
     def list_all(self) -> None:
-        for resource in (SERVICES, ENDPOINT_SLICES):
-            other = self.reflectors[resource][-1]
-            assert other.namespace == "billing"
-            other.list()
+        for one in self.others():
+            assert one.namespace == "billing"
+            one.list()
         super().list_all()
+
+    def others(self) -> list[FakeReflector]:
+        return [self.reflectors[resource][-1] for resource in (SERVICES, ENDPOINT_SLICES)]
 
     def of(self, resource: Resource) -> FakeReflector:
         return self.reflectors[resource][-2]
