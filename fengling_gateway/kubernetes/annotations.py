@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+import yaml
+
 from fengling_gateway.configsource.file_yaml import YamlError, read_yaml
 from fengling_gateway.model.problems import suggestion
 
@@ -15,6 +17,10 @@ SERVICE_FIELDS: Final = (
     *("balancing", "host_header", "connect_timeout", "first_byte_timeout", "idle_timeout"),
     *("health_check", "policies", "tenant_spill", "tls"),
 )
+MAX_CHARACTERS: Final = 16_384
+"""Of all annotations of a Service that are for us."""
+
+_MAX_UNKNOWN: Final = 10
 SCHEMES: Final = ("http", "https")
 
 _KEYS: Final = (
@@ -52,14 +58,23 @@ def ours(annotations: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def shown(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return our annotations as people are shown them: of those that are too long the beginnings."""
+    said = ours(annotations)
+    if sum(map(len, said.values())) <= MAX_CHARACTERS:
+        return said
+    return {name[:100]: text[:200] for name, text in list(said.items())[:_MAX_UNKNOWN]}
+
+
 def read(annotations: Mapping[str, str]) -> Asked:
     """Read the annotations of a Service; nothing that is in them raises."""
     said = ours(annotations)
     problems = [
-        f"{PREFIX}{name}: no such annotation{suggestion(name, _KEYS)}"
-        for name in said
-        if name not in _KEYS
-    ]
+        f"{PREFIX}{name}: no such annotation{_hint(name)}" for name in said if name not in _KEYS
+    ][:_MAX_UNKNOWN]
+    if sum(map(len, said.values())) > MAX_CHARACTERS:
+        problems.append(f"annotations of {PREFIX} have more than {MAX_CHARACTERS} characters")
+        said = {}
     return Asked(
         hosts=_list(said.get("hosts")) or None,
         path=said.get("path", "").strip() or None,
@@ -72,6 +87,19 @@ def read(annotations: Mapping[str, str]) -> Asked:
         service=_fields(said, "service", SERVICE_FIELDS, problems),
         problems=tuple(problems),
     )
+
+
+def _hint(name: str) -> str:
+    hint = suggestion(name, _KEYS)
+    return f"; {hint}" if hint else ""
+
+
+def _has_aliases(text: str) -> bool:
+    """Whether YAML repeats parts of itself: a little of it could become any amount."""
+    try:
+        return any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text, yaml.SafeLoader))
+    except yaml.YAMLError:
+        return False  # (whoever reads it says so)
 
 
 def _list(text: str | None) -> tuple[str, ...]:
@@ -102,7 +130,10 @@ def _fields(
     if text is None or not text.strip():
         return {}
     try:
-        fields, _ = read_yaml(text.encode())
+        if _has_aliases(text):
+            problems.append(f"{PREFIX}{name}: anchors and aliases are not taken here")
+            return {}
+        fields, _ = read_yaml(text.encode("utf-8", "replace"))
     except YamlError as error:
         problems.append(f"{PREFIX}{name}: {error}")
         return {}

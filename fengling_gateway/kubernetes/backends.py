@@ -9,6 +9,7 @@ both, or may be: what lets a request through counts then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, Final
 
 from fengling_gateway.kubernetes.ids import instance_id
@@ -17,11 +18,13 @@ from fengling_gateway.kubernetes.offers import Backend
 
 Row = dict[str, Any]
 
+MAX_PORT: Final = 65535
+MAX_ZONE: Final = 100
+"""Of an instance's zone."""
+
 READY: Final = "ready"
 DRAIN: Final = "drain"
 _PREFERRED: Final = (READY, DRAIN)
-
-_FQDN: Final = "FQDN"
 
 
 class Backends:
@@ -31,6 +34,7 @@ class Backends:
 
     Attributes:
         wanted: by id of their services.
+        touched: Services whose slices have changed since somebody cleared it.
     """
 
     def __init__(self, changed: Callable[[str, Row | None, Backend], None]) -> None:
@@ -41,6 +45,7 @@ class Backends:
         # By backend, what each slice says.
         self._said: dict[str, dict[ObjectName, dict[str, Row]]] = {}
         self.wanted: dict[str, Backend] = {}
+        self.touched: set[ObjectName] = set()
 
     def __repr__(self) -> str:
         return f"<Backends: {len(self.wanted)} of {len(self._slices)} slices>"
@@ -64,6 +69,7 @@ class Backends:
         self._slices[new.name] = new
         if new.service is None:
             return
+        self.touched.add(new.service)
         self._slices_of.setdefault(new.service, set()).add(new.name)
         for backend in self._backends_of.get(new.service, {}).values():
             self._take(backend, new.name, _rows(backend, new))
@@ -72,6 +78,7 @@ class Backends:
         old = self._slices.pop(name, None)
         if old is None or old.service is None:
             return
+        self.touched.add(old.service)
         others = self._slices_of[old.service]
         others.discard(name)
         if not others:
@@ -119,6 +126,10 @@ class Backends:
             del self._backends_of[backend.name]
 
     # What is asked of it
+
+    def has(self, backend_id: str, instance: str) -> bool:
+        """Whether a slice has an instance of a backend that is wanted."""
+        return any(instance in rows for rows in self._said.get(backend_id, {}).values())
 
     def instances(self, backend_id: str) -> Mapping[str, Row]:
         """Return the instances of a backend that is wanted."""
@@ -169,25 +180,42 @@ def _where(backend: Backend) -> tuple[Any, ...]:
 
 def _rows(backend: Backend, found: EndpointSlice) -> dict[str, Row]:
     """Return the instances that a slice makes, by id."""
-    if found.address_type not in (backend.family, _FQDN):
+    # (Names, FQDN, are refused as ExternalName is: they may be anybody's.)
+    if found.address_type != backend.family:
         return {}
     ports = [one for one in found.ports if one.name == backend.port and one.protocol == "TCP"]
     if not ports or ports[0].port is None:
         return {}
     number = ports[0].port
     rows: dict[str, Row] = {}
+    if not 0 < number <= MAX_PORT:
+        return rows
     for endpoint in found.endpoints:
+        if not _is_address(endpoint.address, found.address_type):
+            continue
         entity = instance_id(backend.id, endpoint.pod or endpoint.address)
         row = {
             "service_id": backend.id,
             "address": f"{backend.scheme}://{_host(endpoint.address)}:{number}",
             "state": _state(endpoint),
-            "zone": endpoint.zone,
+            "zone": _zone(endpoint.zone),
         }
         other = rows.get(entity)
         if other is None or _PREFERRED.index(row["state"]) < _PREFERRED.index(other["state"]):
             rows[entity] = row
     return rows
+
+
+def _is_address(address: str, family: str) -> bool:
+    """Whether an address is one of the family; the API would take others in slices made by hand."""
+    try:
+        return str(family) == f"IPv{ip_address(address).version}" and "%" not in address
+    except ValueError:
+        return False
+
+
+def _zone(zone: str | None) -> str | None:
+    return zone if zone is not None and len(zone) <= MAX_ZONE and zone.isprintable() else None
 
 
 def _host(address: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from fengling_gateway.kubernetes.annotations import PREFIX, ours
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.objects import ObjectName, Service
-from fengling_gateway.kubernetes.offers import Offer, offer
+from fengling_gateway.kubernetes.offers import Backend, Offer, offer
 from fengling_gateway.kubernetes.selection import Selector, approving_rule
 from fengling_gateway.kubernetes.wants import Wants
 from fengling_gateway.model.entity import Key
@@ -130,6 +130,27 @@ class Catalog:
         if entry is not None:
             self._place(entry.service)
 
+    def keep(self, name: ObjectName, service_id: str) -> Backend | None:
+        """
+        Follow a Service as it was before this term, for what is asked for there is not right.
+
+        Its pods are followed all the same, if it can be made out which they are.
+
+        Args:
+            service_id: of the service that there is.
+        """
+        entry = self.entries[name]
+        backend = None if entry.effective is None else entry.effective.backend
+        self._followed[name] = service_id
+        if backend is not None and backend.id == service_id:
+            self._backends.want(backend)
+            return backend
+        return None
+
+    def follows(self, name: ObjectName) -> bool:
+        """Whether anything follows from a Service."""
+        return name in self._followed
+
     def is_kept(self, origin: str) -> bool:
         """Whether what stands for a Service stays as it is, because what is asked for is not right."""
         namespace, _, name = origin.partition("/")
@@ -152,10 +173,10 @@ class Catalog:
     def _entry(self, service: Service) -> Entry:
         decision = self._decided.get(service.name)
         rule = None
-        if decision is None or decision.state == PENDING:
+        # (What somebody has set back to pending waits for somebody.)
+        if decision is None or (decision.state == PENDING and decision.number == 0):
             rule = approving_rule(service.name, self._rules)
-            number = 0 if decision is None else decision.number
-            decision = Decided(PENDING if rule is None else APPROVED, {}, None, number)
+            decision = Decided(PENDING if rule is None else APPROVED, {}, None, 0)
         offered = offer(service, decision.wish)
         effective = _effective(service, decision, offered) if decision.state == APPROVED else None
         return Entry(service, decision.state, rule, decision.number, offered, effective)

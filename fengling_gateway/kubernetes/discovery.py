@@ -75,6 +75,9 @@ class Cluster(Protocol):
 
     def gateway_side(self, wants: Wants, backends: Backends) -> GatewaySide: ...
 
+    def stop(self) -> Deferred[None]:
+        """End the connections that are kept."""
+
 
 class Discovery:
     """
@@ -155,7 +158,8 @@ class Discovery:
         """Follow no more, and let another console do."""
         self._stopped = True
         self._end()
-        return DeferredList([self._stopping, self._election.stop()]).addCallback(lambda _: None)
+        stops = [self._stopping, self._election.stop(), self._cluster.stop()]
+        return DeferredList(stops).addCallback(lambda _: None)
 
     def look(self) -> None:
         """Read decisions now: there may be a new one."""
@@ -189,6 +193,13 @@ class Discovery:
         if self._stopped:
             return
         self._decision = max((one.number for one in term.decisions), default=0)
+        try:
+            self._begin(term)
+        except Exception:  # then rather let somebody else
+            _log.failure("beginning to follow the cluster", log_id="kubernetes.not_begun")
+            self._election.resign("a defect of ours, while beginning to follow the cluster")
+
+    def _begin(self, term: DiscoveryTerm) -> None:
         self._following = Following(
             term,
             clock=self._reactor,
@@ -261,12 +272,6 @@ class Discovery:
         return {key: want.row for key, want in rows.items() if want.row is not None}
 
     def _written(self, batch: Mapping[Key, Want], written: Written) -> None:
-        if written.held is not None:
-            _log.warn(
-                "what the cluster wants is held: {reason}",
-                reason=written.held,
-                log_id="kubernetes.held",
-            )
         if self._following is not None:
             self._following.written(batch, written)
 

@@ -24,6 +24,7 @@ from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend
 from fengling_gateway.kubernetes.results import Results
 from fengling_gateway.kubernetes.selection import Selector
+from fengling_gateway.kubernetes.storable import storable
 from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm, Seen, Told
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.watching import ClusterWatch, Heard, Reflecting, Watched
@@ -41,6 +42,9 @@ COUNT_EVERY: Final = 20
 
 MAX_TOLD: Final = 500
 """Services that are told of in one transaction."""
+
+MAX_PAUSE: Final = 30
+"""Looks between two tries to tell what could not be told."""
 
 
 class Rules(NamedTuple):
@@ -104,7 +108,10 @@ class Following:
         self._writer = writer
         self._changed = changed
         self._is_telling = False
-        self._looks = 0
+        self._looks = self._tells_again = 0
+        self._pause = 1
+        self._most_told = MAX_TOLD
+        self.problem: str | None = None
         self._results = Results()
         # Whose being there, and what became of them, is yet to be told.
         self._untold: dict[ObjectName, None] = {}
@@ -200,7 +207,19 @@ class Following:
         for key in keys:
             if key.kind in ("service", "instance", "route"):
                 want = self.wants.rows.get(key)
-                self.wants.look_at(key, "" if want is None else want.origin)
+                if want is not None or self._may_go(key):
+                    self.wants.look_at(key, "" if want is None else want.origin)
+
+    def _may_go(self, key: Key) -> bool:
+        """Whether it is certain that the cluster does not want an entity."""
+        said = self._term.said.get(key)
+        if self._watch.has_unreadable:
+            return said is None and self._gateway_side is None
+        if said is None:
+            return self._gateway_side is None or self._gateway_side.is_synced
+        if is_ours(said.origin):
+            return self._gateway_side is not None and self._gateway_side.is_synced
+        return True
 
     def status(self) -> dict[str, Any]:
         """Return what is watched and written, as a console shows it."""
@@ -208,6 +227,7 @@ class Following:
         return {
             "resources": [*self._watch.status(), *self._gateway_watch.status()],
             "is_synced": self._watch.is_synced,
+            "telling": self.problem,
             "gateway_api": None if self._gateway_side is None else self._gateway_side.status(),
             "writing": {
                 "waiting": len(self._writer),
@@ -215,7 +235,7 @@ class Following:
                 "revisions": counts.revisions,
                 "entities": counts.written,
                 "failures": counts.failures,
-                "problem": self._writer.problem,
+                "problem": self._writer.problem or self._writer.held,
             },
             "following": {
                 "services": len(self.backends.wanted),
@@ -225,7 +245,16 @@ class Following:
 
     def _settled(self, name: ObjectName) -> None:
         for key in self._kept.pop(name, ()):
+            if not self.catalog.follows(name) or (
+                key.kind == "instance" and not self._is_followed(key)
+            ):
+                self.wants.put(key, None, str(name))
             self.wants.look_at(key, str(name))
+
+    def _is_followed(self, instance: Key) -> bool:
+        want = self.wants.rows.get(instance)
+        row = None if want is None else want.row
+        return row is not None and self.backends.has(row.get("service_id", ""), instance.id)
 
     # What the cluster says
 
@@ -246,15 +275,24 @@ class Following:
             self._gateway_side.service_gone(service)
 
     def _instance_changed(self, instance: str, row: Row | None, backend: Backend) -> None:
-        self.wants.put(Key("instance", instance), row, str(backend.name))
+        self.wants.put(Key("instance", instance), row, backend.origin)
 
     def _synced(self) -> None:
         """Begin to write: whatever is known from before, and not wanted any more, may go now."""
         for key, said in self._term.said.items():
             if self.catalog.is_kept(said.origin):
                 self._kept.setdefault(_name(said.origin), []).append(key)
-            elif not is_ours(said.origin):
+            elif not is_ours(said.origin) and self._may_go(key):
                 self.wants.look_at(key, said.origin)
+        for name, keys in self._kept.items():
+            self._keep(name, keys)
+        if self._gateway_side is None:
+            self._look_at_unsaid()
+        if self._watch.has_unreadable:
+            _log.warn(
+                "some objects can't be read: in this term nothing of before is taken away",
+                log_id="kubernetes.unreadable",
+            )
         _log.info(
             "following the cluster: {services} services of which {approved} are approved",
             services=len(self.catalog.entries),
@@ -273,10 +311,32 @@ class Following:
             or not self._gateway_watch.is_synced
         ):
             return
+        # First: where it fails, nothing of before may go.
+        self._gateway_side.synced(self._translated)
+
+    def _translated(self) -> None:
+        """Have go what is of the Gateway API, and not wanted any more."""
+        if self._gateway_watch.has_unreadable:
+            return
         for key, said in self._term.said.items():
-            if is_ours(said.origin):
+            if is_ours(said.origin) and key not in self.wants.rows:
                 self.wants.look_at(key, said.origin)
-        self._gateway_side.synced()
+        self._look_at_unsaid()
+
+    def _look_at_unsaid(self) -> None:
+        for key in self._term.unsaid:
+            if self._may_go(key):
+                self.wants.look_at(key)
+
+    def _keep(self, name: ObjectName, keys: list[Key]) -> None:
+        """Want what is there of a Service to be as it was: what it asks for now is not right."""
+        services = [key.id for key in keys if key.kind == "service"]
+        backend = self.catalog.keep(name, services[0]) if services else None
+        for key in keys:
+            if key.kind != "instance" or backend is None:
+                self.wants.put(key, self._term.said[key].fields, str(name))
+            elif not self.backends.has(backend.id, key.id):
+                self.wants.look_at(key, str(name))
 
     def written(self, batch: Mapping[Key, Want], written: Written) -> None:
         """Hear what became of a batch."""
@@ -300,8 +360,8 @@ class Following:
         self._looks += 1
         if self._looks % COUNT_EVERY == 1:
             self._count()
-        names = [one for one in self._untold if not self._is_open(one)][:MAX_TOLD]
-        if not names or self._is_telling:
+        names = [one for one in self._untold if not self._is_open(one)][: self._most_told]
+        if not names or self._is_telling or self._looks < self._tells_again:
             return
         for name in names:
             del self._untold[name]
@@ -325,7 +385,10 @@ class Following:
         return Telling(
             tuple(self._seen(name, entry) for name, entry in there.items()),
             tuple(name for name, entry in entries.items() if entry is None),
-            tuple(Told(*name, self._results.document(entry)) for name, entry in there.items()),
+            tuple(
+                Told(*name, storable(self._results.document(entry)))
+                for name, entry in there.items()
+            ),
         )
 
     def _seen(self, name: ObjectName, entry: Entry) -> Seen:
@@ -333,7 +396,7 @@ class Following:
         counts = self._counts[name] = self._states(entry)
         return Seen(
             *name,
-            offer={**offer, "instances": counts},
+            offer=storable({**offer, "instances": counts}),
             state=APPROVED if entry.rule is not None else "pending",
             decided_by=None if entry.rule is None else f"rule {entry.rule}",
         )
@@ -345,22 +408,36 @@ class Following:
         return self.backends.states(backend.name, backend.port, backend.family)
 
     def _count(self) -> None:
-        for name, entry in self.catalog.entries.items():
-            if self._counts.get(name) != self._states(entry):
+        """Count endpoints anew where slices have changed."""
+        touched, self.backends.touched = self.backends.touched, set()
+        for name in touched:
+            entry = self.catalog.entries.get(name)
+            if entry is not None and self._counts.get(name) != self._states(entry):
                 self._untold[name] = None
 
     def _told(self) -> None:
         self._is_telling = False
+        self._most_told = min(2 * self._most_told, MAX_TOLD)
+        self._pause = 1
+        self.problem = None
         self._changed()
 
-    def _not_told(self, failure: Failure, names: Iterable[ObjectName]) -> None:
+    def _not_told(self, failure: Failure, names: list[ObjectName]) -> None:
+        """Try again, later and later, with fewer at a time: one of them may be to blame."""
         self._is_telling = False
+        # (At the end: who is not to blame goes first then.)
         self._untold.update(dict.fromkeys(names))
-        _log.warn(
-            "what has been discovered can't be told: {reason}",
-            reason=failure.getErrorMessage(),
-            log_id="kubernetes.untold",
-        )
+        self._most_told = max(1, len(names) // 2)
+        self._tells_again = self._looks + self._pause
+        self._pause = min(2 * self._pause, MAX_PAUSE)
+        reason = failure.getErrorMessage()
+        if self.problem is None:
+            _log.warn(
+                "what has been discovered can't be told: {reason}",
+                reason=reason,
+                log_id="kubernetes.untold",
+            )
+        self.problem = reason
 
 
 def _name(origin: str) -> ObjectName:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends
@@ -40,6 +43,9 @@ from fengling_gateway.kubernetes.wants import Wants
 from fengling_gateway.kubernetes.watching import Heard, Watched
 from fengling_gateway.model.entity import Key
 
+_log = Logger()
+
+MAX_PAUSE_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 0.03
 """What changes together (`kubectl apply` of some files) is translated together."""
 
@@ -76,6 +82,10 @@ class GatewaySide:
 
     Args:
         statuses: are told what statuses are to be, once the routes are written.
+        beside: runs something in a thread.
+
+    Attributes:
+        is_synced: whether it is known what follows from what has been listed.
     """
 
     def __init__(
@@ -86,17 +96,26 @@ class GatewaySide:
         wants: Wants,
         backends: Backends,
         statuses: Statuses,
+        beside: Callable[[Callable[[], Translation]], Deferred[Any]],
     ) -> None:
         self._clock = clock
         self._settings = settings
         self._wants = wants
         self._backends = backends
         self._statuses = statuses
+        self._beside = beside
         self._known: dict[Resource, dict[Any, Any]] = {one.resource: {} for one in _SHAPES}
         self._services: dict[tuple[str, str], Service] = {}
-        self._is_synced = False
+        self._is_listed = False
+        self._first: Callable[[], None] | None = None
         self._call: Any = None
+        self._translating: Deferred[None] | None = None
+        self._is_doubtful = False
+        self._pause = SETTLE_SECONDS
         self._now = _NOTHING
+        self._untold: frozenset[tuple[Key, str]] | None = None
+        self._problem: str | None = None
+        self.is_synced = False
 
     def __repr__(self) -> str:
         return f"<GatewaySide: {len(self._now.routes)} routes>"
@@ -108,20 +127,34 @@ class GatewaySide:
             for one in _SHAPES
         ]
 
-    def synced(self) -> None:
-        """Begin: everything has been listed."""
-        self._is_synced = True
+    def synced(self, first: Callable[[], None]) -> None:
+        """
+        Begin: everything has been listed.
+
+        Args:
+            first: called when it is known for the first time what follows from it.
+        """
+        self._is_listed = True
+        self._first = first
         self._translate()
 
     def stop(self) -> None:
+        self._is_listed = False
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        if self._translating is not None:
+            self._translating.cancel()
         self._statuses.stop()
 
     def written(self) -> None:
-        """Tell statuses, as what has been wanted is written, or refused."""
-        if self._is_synced and self._call is None and not len(self._wants):
+        """Tell statuses, as what has been wanted is written, or refused: instances aside."""
+        is_open = self._call is not None or self._translating is not None
+        if not self.is_synced or is_open or not self._wants.only_instances:
+            return
+        refused = frozenset(self._wants.refused.items())
+        if self._untold != refused:
+            self._untold = refused
             self._statuses.want(self._told())
 
     def status(self) -> dict[str, Any]:
@@ -129,7 +162,7 @@ class GatewaySide:
             "routes": len(self._now.routes),
             "statuses_waiting": len(self._statuses),
             "statuses_written": self._statuses.written,
-            "problem": self._statuses.problem,
+            "problem": self._problem or self._statuses.problem,
         }
 
     # What the cluster has
@@ -159,8 +192,10 @@ class GatewaySide:
 
         def changed(value: Any) -> None:
             # (What we write comes back as another version of the same.)
-            if known[resource].get(_name_of(value)) != value:
-                known[resource][_name_of(value)] = value
+            before = known[resource].get(_name_of(value))
+            known[resource][_name_of(value)] = value
+            self._untold = None
+            if before != value:
                 self._changed()
 
         def gone(value: Any) -> None:
@@ -172,13 +207,41 @@ class GatewaySide:
     # What follows from it
 
     def _changed(self) -> None:
-        if self._is_synced and self._call is None:
-            self._call = self._clock.callLater(SETTLE_SECONDS, self._translate)
+        if self._translating is not None:
+            self._is_doubtful = True
+        elif self._is_listed and self._call is None:
+            self._call = self._clock.callLater(self._pause, self._translate)
 
     def _translate(self) -> None:
+        """Translate what is known, beside the reactor: of thousands of routes it takes a second."""
         self._call = None
-        before, self._now = self._now, translate(self._objects(), self._world())
-        now = self._now
+        self._is_doubtful = False
+        known, world = self._objects(), self._world()
+        began = self._clock.seconds()
+        self._translating = self._beside(lambda: translate(known, world))
+        self._translating.addCallbacks(self._translated, self._not_translated)
+        self._translating.addBoth(self._ended, began)
+
+    def _ended(self, _: object, began: float) -> None:
+        self._translating = None
+        took = self._clock.seconds() - began
+        # No more than a third of the time, however fast the cluster changes.
+        self._pause = min(max(SETTLE_SECONDS, 2 * took), MAX_PAUSE_SECONDS)
+        if self._is_doubtful:
+            self._changed()
+        else:
+            self.written()
+
+    def _not_translated(self, failure: Failure) -> None:
+        """What was before counts on."""
+        if failure.check(CancelledError):
+            return
+        self._problem = f"a fault of this program, which is in its log: {failure.getErrorMessage()}"
+        _log.failure("translating the Gateway API", failure, log_id="kubernetes.untranslated")
+
+    def _translated(self, now: Translation) -> None:
+        self._problem = self._untold = None
+        before, self._now = self._now, now
         for route in before.routes.keys() - now.routes.keys():
             self._wants.put(Key("route", route), None, str(before.origins[route]))
         for service, referred in now.services.items():
@@ -188,7 +251,10 @@ class GatewaySide:
         for service in before.services.keys() - now.services.keys():
             self._backends.unwant(service)
             self._wants.put(Key("service", service), None, ORIGIN)
-        self.written()
+        if not self.is_synced:
+            self.is_synced = True
+            assert self._first is not None, "given when all was listed"
+            self._first()
 
     def _want_service(self, service: str, referred: Referred) -> None:
         name = ObjectName(referred.namespace, referred.name)
@@ -198,21 +264,24 @@ class GatewaySide:
         if found is not None:
             scheme = scheme_of(referred.port, []) or "http"
             port = referred.port.name
-            self._backends.want(Backend(service, name, port, scheme, found.family, {}))
+            self._backends.want(Backend(service, name, port, scheme, found.family, {}, ORIGIN))
 
     def _objects(self) -> GatewayObjects:
+        # (Copies: somebody looks at them while more is heard.)
         known = self._known
         return GatewayObjects(
-            known[resources.GATEWAY_CLASSES],
-            known[resources.GATEWAYS],
-            known[resources.HTTP_ROUTES],
-            known[resources.REFERENCE_GRANTS],
+            dict(known[resources.GATEWAY_CLASSES]),
+            dict(known[resources.GATEWAYS]),
+            dict(known[resources.HTTP_ROUTES]),
+            dict(known[resources.REFERENCE_GRANTS]),
         )
 
     def _world(self) -> World:
         namespaces: Mapping[Any, Namespace] = self._known[resources.NAMESPACES]
         return World(
-            self._services, {one.name: one.labels for one in namespaces.values()}, self._settings
+            dict(self._services),
+            {one.name: one.labels for one in namespaces.values()},
+            self._settings,
         )
 
     def _told(self) -> dict[ObjectRef, dict[str, Any]]:

@@ -93,8 +93,13 @@ def _fields(
     fields = {}
     theirs = _THE_CLUSTERS[key.kind]
     for name in {**said, **now}:
-        wish, is_new = now.get(name, usual.get(name)), name not in said or name in theirs
-        fields[name] = merged_value(said.get(name), wish, there.get(name), is_new=is_new)
+        wish = now.get(name, usual.get(name))
+        if name in theirs:
+            fields[name] = wish
+        else:
+            fields[name] = merged_value(
+                said.get(name), wish, there.get(name), is_new=name not in said
+            )
     return fields
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from fengling_gateway.kubernetes.annotations import PREFIX, Asked, ours, read
+from fengling_gateway.kubernetes.annotations import PREFIX, Asked, read, shown
 from fengling_gateway.kubernetes.ids import service_id
 from fengling_gateway.kubernetes.objects import ObjectName, Service, ServicePort
 from fengling_gateway.model.entity import Key
@@ -32,6 +32,7 @@ class Backend(NamedTuple):
         id: of the service entity.
         port: the name of the Service's port, as slices name theirs.
         fields: of the service entity, as a file may have them.
+        origin: what in the cluster it stands for.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Backend(NamedTuple):
     scheme: str
     family: str
     fields: Mapping[str, Any]
+    origin: str = ""
 
 
 class Offer(NamedTuple):
@@ -62,7 +64,7 @@ class Offer(NamedTuple):
                 for one in service.ports
             ],
             "labels": dict(sorted(service.labels.items())),
-            "annotations": ours(service.annotations),
+            "annotations": shown(service.annotations),
             "backend": None if backend is None else backend._replace(fields={})._asdict(),
             "service": None if backend is None else dict(backend.fields),
             "route": self.route,
@@ -101,7 +103,13 @@ def _backend(entity: str, service: Service, asked: Asked, problems: list[str]) -
         return None
     name = {"name": str(service.name)}
     return Backend(
-        entity, service.name, port.name, scheme, service.family, {**name, **asked.service}
+        entity,
+        service.name,
+        port.name,
+        scheme,
+        service.family,
+        {**name, **asked.service},
+        str(service.name),
     )
 
 

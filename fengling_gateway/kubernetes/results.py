@@ -40,7 +40,7 @@ class Results:
             why = written.refused.get(key)
             if key in written.left:
                 why = f"{key} is managed by {written.left[key]}: it is left alone"
-            elif why is not None:
+            elif why is not None and not why.startswith(str(key)):
                 why = f"{key}: {why}"
             problems = self._problems.setdefault(want.origin, {})
             if problems.get(key) != why:
@@ -66,7 +66,7 @@ class Results:
     def document(self, entry: Entry) -> dict[str, Any]:
         """Return what there is to tell of an entry; `decision` is the one that it follows."""
         effective = entry.effective
-        problems = [*([] if effective is None else effective.problems), *self._of(entry)]
+        problems = [] if effective is None else [*effective.problems, *self._of(entry)]
         backend = None if effective is None else effective.backend
         is_route = backend is not None and effective is not None and effective.route is not None
         return {

@@ -65,8 +65,8 @@ class Statuses:
         self._waiting: dict[ObjectRef, dict[str, Any]] = {}
         self._under_way: dict[ObjectRef, Deferred[None]] = {}
         self._wanted: dict[ObjectRef, dict[str, Any]] = {}
-        self._call: Any = None
-        self._backoff = FIRST_BACKOFF_SECONDS
+        self._later: dict[ObjectRef, Any] = {}
+        self._backoffs: dict[ObjectRef, float] = {}
         self._stopped = False
         self.written = self.failures = 0
         self.problem: str | None = None
@@ -75,33 +75,34 @@ class Statuses:
         return f"<Statuses: {len(self._waiting)} waiting, {len(self._under_way)} under way>"
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._under_way)
+        return len(self._waiting) + len(self._under_way) + len(self._later)
 
     def want(self, statuses: Mapping[ObjectRef, dict[str, Any]]) -> None:
         """Have statuses be so; what is not named any more is left as it is."""
         for ref, status in statuses.items():
             if self._wanted.get(ref) != status:
                 self._waiting[ref] = status
+                if ref in self._later:
+                    self._later.pop(ref).cancel()
         self._wanted = dict(statuses)
         for ref in [one for one in self._waiting if one not in self._wanted]:
             del self._waiting[ref]
+        for ref in [one for one in self._later if one not in self._wanted]:
+            self._later.pop(ref).cancel()
+        for ref in [one for one in self._backoffs if one not in self._wanted]:
+            del self._backoffs[ref]
         self._go_on()
 
     def stop(self) -> None:
         self._stopped = True
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        for call in self._later.values():
+            call.cancel()
+        self._later.clear()
         for one in list(self._under_way.values()):
             one.cancel()
 
     def _go_on(self) -> None:
-        while (
-            self._waiting
-            and len(self._under_way) < CONCURRENCY
-            and self._call is None
-            and not self._stopped
-        ):
+        while self._waiting and len(self._under_way) < CONCURRENCY and not self._stopped:
             ref = next((one for one in self._waiting if one not in self._under_way), None)
             if ref is None:
                 return
@@ -132,8 +133,8 @@ class Statuses:
         code = error.status if isinstance(error, ApiError) else None
         if code == _NOT_FOUND:
             return  # it has been deleted meanwhile
-        self._waiting.setdefault(ref, status)
         if code == _CONFLICT:
+            self._waiting.setdefault(ref, status)
             return
         self.failures += 1
         if self.problem is None:
@@ -145,18 +146,21 @@ class Statuses:
                 log_id="kubernetes.status_unwritten",
             )
         self.problem = f"{ref.resource.kind} {ref.namespace}/{ref.name}: {error}"
-        if self._call is None:
-            pause = self._backoff * self._rng.uniform(0.5, 1.0)
-            self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
-            self._call = self._clock.callLater(pause, self._again)
+        # (Each by itself: what is refused of one object is no reason to keep others waiting.)
+        backoff = self._backoffs.get(ref, FIRST_BACKOFF_SECONDS)
+        self._backoffs[ref] = min(2 * backoff, MAX_BACKOFF_SECONDS)
+        pause = backoff * self._rng.uniform(0.5, 1.0)
+        self._later[ref] = self._clock.callLater(pause, self._again, ref, status)
 
-    def _again(self) -> None:
-        self._call = None
+    def _again(self, ref: ObjectRef, status: dict[str, Any]) -> None:
+        del self._later[ref]
+        self._waiting.setdefault(ref, self._wanted.get(ref, status))
         self._go_on()
 
     def _ended(self, _: object, ref: ObjectRef) -> None:
         self._under_way.pop(ref, None)
-        if not self._waiting and not self._under_way:
+        if ref not in self._later:
+            self._backoffs.pop(ref, None)
+        if not self._waiting and not self._under_way and not self._later:
             self.problem = None
-            self._backoff = FIRST_BACKOFF_SECONDS
         self._go_on()

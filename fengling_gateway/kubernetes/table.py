@@ -86,6 +86,18 @@ _SAID_OF: Final = """
 SELECT d.kind, d.id, d.origin, d.said FROM fengling.discovered_entity AS d
 JOIN jsonb_to_recordset(%s::jsonb) AS n(kind text, id text) USING (kind, id)
 """
+_UNSAID: Final = """
+SELECT o.kind, o.id FROM (
+    SELECT 'service' AS kind, s.id FROM fengling.service AS s WHERE s.managed_by = 'kubernetes'
+    UNION ALL
+    SELECT 'route', r.id FROM fengling.route AS r WHERE r.managed_by = 'kubernetes'
+    UNION ALL
+    SELECT 'instance', i.id FROM fengling.instance AS i WHERE i.managed_by = 'kubernetes'
+) AS o
+WHERE NOT EXISTS (
+    SELECT FROM fengling.discovered_entity AS d WHERE d.kind = o.kind AND d.id = o.id
+)
+"""
 _SAID_NO_MORE: Final = """
 DELETE FROM fengling.discovered_entity AS d USING jsonb_to_recordset(%s::jsonb) AS n(kind text, id text)
 WHERE d.kind = n.kind AND d.id = n.id
@@ -150,11 +162,14 @@ class DiscoveryTerm:
     Attributes:
         decisions: of every service that the table has, undecided ones included.
         said: of every entity that the cluster owned.
+        unsaid: entities that say that they follow the cluster, of which it has said nothing: as
+            where somebody has gone back to an older revision while nobody watched.
     """
 
     number: int
     decisions: tuple[Decision, ...]
     said: dict[Key, Said]
+    unsaid: tuple[Key, ...] = ()
 
 
 # For whoever is elected
@@ -167,10 +182,12 @@ def take_over(connection: Connection, name: str) -> DiscoveryTerm:
     said = connection.execute(
         "SELECT kind, id, origin, said FROM fengling.discovered_entity", within=READ_SECONDS
     )
+    unsaid = connection.execute(_UNSAID, within=READ_SECONDS)
     return DiscoveryTerm(
         number,
         tuple(Decision(*row) for row in rows),
         {Key(kind, entity_id): Said(origin, fields) for kind, entity_id, origin, fields in said},
+        tuple(Key(*row) for row in unsaid),
     )
 
 

@@ -39,6 +39,7 @@ class Wants:
         self._woken = woken
         self._unwritten: dict[Key, str] = {}
         self.rows: dict[Key, Want] = {}
+        self._refused_of: dict[Key, str] = {}
         self.refused: dict[Key, str] = {}
         self.withdrawn: set[str] = set()
 
@@ -48,6 +49,11 @@ class Wants:
     def __len__(self) -> int:
         """How many are yet to be written."""
         return len(self._unwritten)
+
+    @property
+    def only_instances(self) -> bool:
+        """Whether nothing but instances is yet to be written."""
+        return all(key.kind == "instance" for key in self._unwritten)
 
     def __contains__(self, key: Key) -> bool:
         """Whether an entity is yet to be written."""
@@ -67,7 +73,8 @@ class Wants:
     def look_at(self, key: Key, origin: str = "") -> None:
         """Have an entity compared with what is wanted, and written if it is not so."""
         self.refused.pop(key, None)
-        self._unwritten[key] = origin or self._unwritten.get(key, "")
+        before = self._refused_of.pop(key, "")
+        self._unwritten[key] = origin or self._unwritten.get(key) or before
         self._woken()
 
     def take(self, most: int) -> dict[Key, Want]:
@@ -89,9 +96,10 @@ class Wants:
         for key, want in batch.items():
             self._unwritten.setdefault(key, want.origin)
 
-    def refuse(self, key: Key, why: str) -> None:
+    def refuse(self, key: Key, why: str, origin: str = "") -> None:
         """Leave an entity as it is until it is wanted otherwise, or looked at again."""
         self.refused[key] = why
+        self._refused_of[key] = origin
         self._unwritten.pop(key, None)
 
     def _want(self, key: Key, origin: str) -> Want:

@@ -43,7 +43,6 @@ class Watched(NamedTuple):
         convert: makes the value that is kept of an object; ValueError if it can't.
         name: of a value: which other it replaces.
         selector: of labels; None: all of them.
-        is_optional: whether the rest may begin without it, as where a CRD is not installed.
     """
 
     resource: Resource
@@ -82,6 +81,11 @@ class ClusterWatch:
     @property
     def is_synced(self) -> bool:
         return self._is_synced
+
+    @property
+    def has_unreadable(self) -> bool:
+        """Whether there are objects of which nothing can be made: they are there all the same."""
+        return any(one.get("refused") for one in self.status())
 
     def start(self) -> None:
         for part in self._parts:

@@ -59,6 +59,7 @@ class Writer:
 
     Attributes:
         problem: why the last attempt failed; None if it did not.
+        held: why what was written last is not served before somebody confirms it; None if it is.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Writer:
         self._wants: Wants | None = None
         self.counts = WriterCounts()
         self.problem: str | None = None
+        self.held: str | None = None
 
     def __repr__(self) -> str:
         return f"<Writer of {len(self)}{', writing' if self._is_writing else ''}>"
@@ -157,16 +159,21 @@ class Writer:
         if written.revision is not None:
             self.counts.revisions += 1
             self._not_before = began + BATCH_SECONDS
+            self._hold(written.held)
         wants = self._wants
         if term != self._term or wants is None:
-            self._tell_idle()
+            self._go_on()
             return
+        if any(want.row is None for want in batch.values()):
+            self._free(wants)
         for key, why in written.refused.items():
             # (What has changed meanwhile is tried again anyway.)
             if key not in wants:
-                self._refuse(wants, key, why)
-        self._told(batch, written)
-        self._go_on()
+                self._refuse(wants, key, why, batch[key].origin)
+        try:
+            self._told(batch, written)
+        finally:
+            self._go_on()
 
     def _failed(self, failure: Failure, term: int, batch: Mapping[Key, Want]) -> None:
         self._is_writing = False
@@ -175,7 +182,7 @@ class Writer:
         assert error is not None, "or nothing would have failed"
         wants = self._wants
         if term != self._term or wants is None:
-            self._tell_idle()
+            self._go_on()
             return
         if isinstance(error, TermOverError):
             self._term_over(str(error))
@@ -187,9 +194,12 @@ class Writer:
             self._wait(0.02)
             return
         if isinstance(error, RefusedError) and len(batch) == 1:
-            [key] = batch
-            self._refuse(wants, key, problem(error))
-            self._go_on()
+            [(key, want)] = batch.items()
+            self._refuse(wants, key, problem(error), want.origin)
+            try:
+                self._told(batch, Written(refused={key: problem(error)}))
+            finally:
+                self._go_on()
             return
         wants.give_back(batch)
         if isinstance(error, RefusedError):
@@ -201,6 +211,16 @@ class Writer:
         self._wait(self._backoff)
         self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
 
+    def _hold(self, held: str | None) -> None:
+        """Say once that what is written is not served, until it is."""
+        if held is not None and self.held is None:
+            _log.warn(
+                "what the cluster wants is not served yet: {reason}",
+                reason=held,
+                log_id="kubernetes.held",
+            )
+        self.held = held
+
     def _complain(self, error: BaseException) -> None:
         reason = problem(error)
         if self.problem is None and not isinstance(error, BusyError):
@@ -211,8 +231,13 @@ class Writer:
             )
         self.problem = reason
 
-    def _refuse(self, wants: Wants, key: Key, why: str) -> None:
-        wants.refuse(key, why)
+    def _free(self, wants: Wants) -> None:
+        """Try instances again that were refused: what has gone may have had their addresses."""
+        for key in [one for one in wants.refused if one.kind == "instance"]:
+            wants.look_at(key)
+
+    def _refuse(self, wants: Wants, key: Key, why: str, origin: str) -> None:
+        wants.refuse(key, why, origin)
         if self._again is None:
             self._again = self._clock.callLater(REFUSED_AGAIN_SECONDS, self._try_again)
 

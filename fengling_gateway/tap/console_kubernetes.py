@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from fengling_gateway.console.mirror import Applied, Mirror
@@ -121,7 +122,13 @@ class ClusterOfSettings:
                 controller=settings.controller,
                 wall=time.time,
             ),
+            beside=lambda work: deferToThreadPool(
+                self._reactor, self._reactor.getThreadPool(), work
+            ),
         )
+
+    def stop(self) -> Deferred[None]:
+        return self._server.stop()
 
     @property
     def url(self) -> str:

@@ -107,11 +107,12 @@ def test_rolling_deployment_fails_no_request(fleet: Followed) -> None:
 
 
 def test_pods_that_end_at_once_fail_no_request(fleet: Followed) -> None:
-    """Also where a pod stops listening before anybody has been told of it."""
+    """Also where a pod stops before anybody has been told of it, if requests may be sent again."""
     gateway = fleet.gateway()
     deployment = Deployment(fleet)
     try:
-        fleet.service()
+        again = "{policies: {retry: {attempts: 2}}}"
+        fleet.service(annotations={"path": "/hello", "route": again})
         for _ in range(PODS):
             deployment.start()
         fleet.following(approve=["shop/*"])

@@ -95,6 +95,26 @@ def test_ipv6() -> None:
     }
 
 
+def test_what_slices_made_by_hand_may_hold_is_left_out() -> None:
+    """Nothing of it may keep others from being written."""
+    _, heard = wanted(
+        slice_(
+            endpoint("10.0.0.1", "a", zone="z" * 101),
+            endpoint("fd00::1", "six"),
+            endpoint("10.0.0", "short"),
+            endpoint("name.example", "name"),
+        ),
+        slice_(endpoint("10.0.0.9", "b"), name="c", port=70_000),
+    )
+    assert {name: row["zone"] for name, row in heard.items()} == {"shop.orders_a": None}
+
+
+def test_names_are_no_addresses() -> None:
+    """As with ExternalName: whoever makes slices could name anybody."""
+    _, heard = wanted(slice_(endpoint("metadata.example.internal"), family="FQDN"))
+    assert heard == {}
+
+
 def test_other_ports_and_other_services_are_others() -> None:
     """Only the port that is meant, only slices of the Service, only ports with a number."""
     _, heard = wanted(

@@ -103,6 +103,14 @@ def test_taken_back_decision_leaves_it_pending() -> None:
     assert scene.catalog.entries[ORDERS].state == "pending"
 
 
+def test_taken_back_decision_is_no_rules_business() -> None:
+    """Somebody wants to decide."""
+    scene = Scene("shop/*")
+    scene.catalog.changed(service())
+    scene.decide("pending")
+    assert scene.wanted == set()
+
+
 def test_other_annotations_wait_for_another_approval() -> None:
     """What was approved stays in effect: whoever may annotate can't take others' requests."""
     scene = Scene()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.following import TELL_SECONDS, Following, Rules, Telling, World
+from fengling_gateway.kubernetes.objects import ObjectName
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
 from fengling_gateway.kubernetes.selection import parse_selector
 from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm, Said
@@ -32,6 +34,7 @@ class FakeReflector:
         self.namespace = namespace
         self.user = user
         self.is_synced = False
+        self.refused = 0
 
     def start(self) -> None: ...
 
@@ -39,7 +42,7 @@ class FakeReflector:
         return succeed(None)
 
     def status(self) -> dict[str, Any]:
-        return {"problem": None}
+        return {"problem": None, "refused": self.refused}
 
     def list(self, *values: Any) -> None:
         self.is_synced = True
@@ -56,6 +59,7 @@ class FollowingTests(SynchronousTestCase):
         self.tellings: list[Telling] = []
         self.told: list[Any] = []
         self.failures: list[Exception] = []
+        self.bad = ""
         self.writer = Writer(
             clock=self.clock,
             rng=Random(1),
@@ -65,9 +69,14 @@ class FollowingTests(SynchronousTestCase):
         )
         self.begin()
 
-    def begin(self, *decisions: Decision, said: Mapping[Key, Said] | None = None) -> None:
+    def begin(
+        self,
+        *decisions: Decision,
+        said: Mapping[Key, Said] | None = None,
+        unsaid: tuple[Key, ...] = (),
+    ) -> None:
         self.following = Following(
-            DiscoveryTerm(3, decisions, dict(said or {})),
+            DiscoveryTerm(3, decisions, dict(said or {}), unsaid),
             clock=self.clock,
             rules=Rules(self.namespaces, parse_selector("managed-by=fengling"), ()),
             world=World(self.reflect, self.tell),
@@ -95,6 +104,8 @@ class FollowingTests(SynchronousTestCase):
 
     def tell(self, term: int, telling: Telling) -> Deferred[None]:
         self.tellings.append(telling)
+        if self.bad in {one.name for one in telling.seen}:
+            return fail(RuntimeError("refused"))
         return fail(self.failures.pop(0)) if self.failures else succeed(None)
 
     def of(self, resource: Resource) -> FakeReflector:
@@ -129,7 +140,10 @@ class FollowingTests(SynchronousTestCase):
         self.of(SERVICES).list(service(annotations={"path": "oops"}))
         self.of(ENDPOINT_SLICES).list()
         self.clock.advance(1)
-        self.assertEqual(self.batches, [])
+        self.assertEqual(self.written(), {ROUTE: True})
+        self.following.others_changed([ROUTE])
+        self.clock.advance(1)
+        self.assertEqual(self.written(), {ROUTE: True})
 
     def test_what_was_kept_goes_with_its_service(self) -> None:
         """And follows again, when what is asked for is right."""
@@ -143,7 +157,7 @@ class FollowingTests(SynchronousTestCase):
             for other in self.others():
                 other.list()
             self.clock.advance(1)
-            self.assertEqual(self.batches, [])
+            self.assertEqual(self.written(), {ROUTE: True, OLD: True})
             reflector = self.of(SERVICES)
             if is_mended:
                 reflector.user.changed(reflector, service())
@@ -210,6 +224,50 @@ class FollowingTests(SynchronousTestCase):
         self.clock.pump([TELL_SECONDS] * 2)
         self.assertEqual(len(self.tellings), 2)
         self.assertEqual(self.tellings[0], self.tellings[1])
+
+    def test_one_that_can_not_be_told_keeps_no_other_untold(self) -> None:
+        """Fewer and fewer at a time, until it is alone; it is tried again, ever more seldom."""
+        carts = ObjectName("shop", "carts")
+        self.bad = "orders"
+        self.of(SERVICES).list(service(), service(name=carts))
+        self.of(ENDPOINT_SLICES).list()
+        for other in self.others():
+            other.list()
+        self.clock.pump([TELL_SECONDS] * 10)
+        told = [[seen.name for seen in one.seen] for one in self.tellings]
+        self.assertIn(["carts"], told)
+        self.assertEqual(self.following.status()["telling"], "refused")
+        before = len(self.tellings)
+        self.clock.pump([TELL_SECONDS] * 60)
+        self.assertLess(len(self.tellings) - before, 8)
+
+    def test_what_people_write_is_told_as_a_database_takes_it(self) -> None:
+        """Whatever is in an annotation."""
+        one = service(annotations={"path": "/a", "hosts": "a\0b", "route": "{match: .nan}"})
+        self.of(SERVICES).list(one)
+        self.of(ENDPOINT_SLICES).list()
+        for other in self.others():
+            other.list()
+        self.clock.advance(TELL_SECONDS)
+        [seen] = self.tellings[0].seen
+        json.dumps(seen.offer, allow_nan=False)
+        self.assertEqual(seen.offer["annotations"]["hosts"], "a\ufffdb")
+
+    def test_unreadable_objects_let_nothing_go(self) -> None:
+        """They are there, whatever they are."""
+        self.begin(self.approved(), said={OLD: Said("shop/orders", {})})
+        self.of(SERVICES).refused = 1
+        self.list_all()
+        self.following.others_changed([OLD])
+        self.clock.advance(1)
+        self.assertEqual(self.written(), {SERVICE: True, ROUTE: True, POD: True})
+
+    def test_what_nobody_watched_over_is_looked_at(self) -> None:
+        """Somebody may have gone back to an older revision meanwhile."""
+        self.begin(self.approved(), unsaid=(OLD, POD))
+        self.list_all()
+        self.assertEqual(self.written()[OLD], False)
+        self.assertEqual(self.written()[POD], True)
 
     def test_service_that_is_gone_is_told(self) -> None:
         """Also one of which the table knows from before."""

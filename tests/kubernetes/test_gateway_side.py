@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,6 +70,7 @@ class GatewaySideTests(SynchronousTestCase):
             lambda one, row, backend: self.wants.put(Key("instance", one), row, str(backend.name))
         )
         self.objects = Objects()
+        self.faults: list[Exception] = []
         self.side = GatewaySide(
             clock=self.clock,
             settings=Settings(CONTROLLER, {80: "http"}),
@@ -80,6 +83,7 @@ class GatewaySideTests(SynchronousTestCase):
                 controller=CONTROLLER,
                 wall=lambda: 1_700_000_000.0,
             ),
+            beside=self.beside,
         )
         self.watched = {one.resource: one for one in self.side.watched()}
         self.list_(GATEWAY_CLASSES, an_object("GatewayClass", "f", {"controllerName": CONTROLLER}))
@@ -97,6 +101,9 @@ class GatewaySideTests(SynchronousTestCase):
     def tearDown(self) -> None:
         self.side.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def beside(self, work: Callable[[], Any]) -> Deferred[Any]:
+        return fail(self.faults.pop()) if self.faults else maybeDeferred(work)
 
     def list_(self, resource: Resource, *found: dict[str, Any]) -> None:
         watched = self.watched[resource]
@@ -119,7 +126,7 @@ class GatewaySideTests(SynchronousTestCase):
         """Once everything has been listed."""
         self.clock.advance(1)
         self.assertEqual(self.wants.rows, {})
-        self.side.synced()
+        self.side.synced(lambda: None)
         kinds = sorted(key.kind for key in self.wants.rows)
         self.assertEqual(kinds, ["instance", "route", "service"])
         self.assertEqual(self.wants.rows[SERVICE].origin, ORIGIN)
@@ -133,14 +140,45 @@ class GatewaySideTests(SynchronousTestCase):
 
     def test_statuses_follow_what_is_written(self) -> None:
         """Not before: what they say would not be so yet."""
-        self.side.synced()
+        self.side.synced(lambda: None)
         self.assertEqual(self.objects.put_, [])
         self.write()
         self.assertEqual(len(self.objects.put_), 3)
 
+    def test_instances_that_wait_keep_no_status_waiting(self) -> None:
+        """There may be some all the time."""
+        self.side.synced(lambda: None)
+        self.wants.take(1000)
+        self.wants.look_at(Key("instance", "a"))
+        self.side.written()
+        self.assertEqual(len(self.objects.put_), 3)
+
+    def test_fault_takes_nothing_away(self) -> None:
+        """What was before counts on, and it is told; the next change is translated."""
+        self.side.synced(lambda: None)
+        before = dict(self.wants.rows)
+        self.faults = [ZeroDivisionError("a defect")]
+        self.change(HTTP_ROUTES, a_route("/other"))
+        self.assertEqual(self.wants.rows, before)
+        self.assertIn("a defect", self.side.status()["problem"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.change(HTTP_ROUTES, a_route("/more"))
+        self.assertNotEqual(self.wants.rows, before)
+        self.assertIsNone(self.side.status()["problem"])
+
+    def test_first_translation_is_told_when_it_is_there(self) -> None:
+        """Nothing of before may go sooner, and nothing at all if it fails."""
+        told: list[int] = []
+        self.faults = [ZeroDivisionError("a defect")]
+        self.side.synced(lambda: told.append(len(self.wants.rows)))
+        self.assertEqual((told, self.side.is_synced), ([], False))
+        self.flushLoggedErrors(ZeroDivisionError)
+        self.change(HTTP_ROUTES, a_route("/more"))
+        self.assertEqual((told, self.side.is_synced), ([3], True))
+
     def test_status_that_is_so_already_is_not_asked_for(self) -> None:
         """What we have written comes back, and is no news."""
-        self.side.synced()
+        self.side.synced(lambda: None)
         self.write()
         status = next(one["status"] for one in self.objects.put_ if "parents" in one["status"])
         before = len(self.objects.put_)
@@ -150,7 +188,7 @@ class GatewaySideTests(SynchronousTestCase):
 
     def test_route_that_changes_or_goes_is_followed(self) -> None:
         """With the service that nobody refers to any more."""
-        self.side.synced()
+        self.side.synced(lambda: None)
         self.change(HTTP_ROUTES, a_route("/other"))
         route = self.wants.rows[ROUTE]
         assert route.row is not None
@@ -162,7 +200,7 @@ class GatewaySideTests(SynchronousTestCase):
 
     def test_what_the_configuration_refuses_is_in_the_status(self) -> None:
         """Whoever has written the route looks there."""
-        self.side.synced()
+        self.side.synced(lambda: None)
         self.wants.take(1000)
         self.wants.refuse(ROUTE, "no such listener")
         self.side.written()
@@ -174,7 +212,7 @@ class GatewaySideTests(SynchronousTestCase):
 
     def test_endpoints_translate_nothing(self) -> None:
         """They change all the time."""
-        self.side.synced()
+        self.side.synced(lambda: None)
         self.backends.slice_changed(endpoint_slice(objects.slice_(endpoints=["10.1.0.9"])))
         self.side.service_changed(convert_service(objects.service(labels={"other": "label"})))
         self.assertEqual(self.clock.getDelayedCalls(), [])

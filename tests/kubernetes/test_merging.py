@@ -70,6 +70,13 @@ def test_place_of_an_instance_is_always_the_clusters() -> None:
     assert written(POD, WANTED, old, WANTED) == {"address": WANTED["address"]}
 
 
+def test_where_a_route_leads_is_always_the_clusters() -> None:
+    """Also key by key: a service that an older revision names is none of its split."""
+    wanted = {"path": "/a", "split": {"new": 1}}
+    old = stored({**wanted, "split": {"new": 1, "old": 5}})
+    assert written(ROUTE, wanted, old, named(ROUTE, wanted)) == {"split": {"new": 1}}
+
+
 def test_policies_go_key_by_key() -> None:
     """What people have added stays; what the cluster changes, or no longer says, follows it."""
     said = named(ROUTE, ROUTE_WANTED)

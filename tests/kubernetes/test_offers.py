@@ -65,6 +65,12 @@ def test_what_an_approver_sets_goes_before_annotations() -> None:
         ({"path": "/a"}, [ADMIN, ServicePort("x", 1, None)], "gateway.fengling/port is required"),
         ({"path": "/a"}, [], "gateway.fengling/port is required"),
         ({"path": "/a", "priority": "high"}, [HTTP], "must be a whole number"),
+        ({"path": "/a", "x": "y" * 17_000}, [HTTP], "more than 16384 characters"),
+        (
+            {"path": "/a", "route": "{policies: {limits: &a {}, cors: *a}}"},
+            [HTTP],
+            "anchors and aliases are not taken",
+        ),
         ({"path": "/a", "scheme": "ftp"}, [HTTP], "must be http or https"),
         ({"path": "/a", "route": "{policies: {auth"}, [HTTP], "gateway.fengling/route: line 2"),
         ({"path": "/a", "route": "- a"}, [HTTP], "must be fields like"),

@@ -120,6 +120,15 @@ class StatusesTests(SynchronousTestCase):
         self.assertEqual((len(self.objects.put_), self.statuses.problem), (1, None))
         self.assertEqual(self.statuses.failures, 2)
 
+    def test_one_that_is_refused_keeps_no_other_waiting(self) -> None:
+        """Each is tried again by itself."""
+        other = ObjectRef(GATEWAYS, "shop", "other")
+        self.objects.refusals = [refused(422)]
+        self.statuses.want({EDGE: accepted(), other: accepted()})
+        self.assertEqual(len(self.objects.put_), 1)
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.objects.put_), 2)
+
     def test_newest_wish_is_written_after_one_under_way(self) -> None:
         """Never two at a time of one object."""
         self.objects.is_slow = True

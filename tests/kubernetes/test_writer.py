@@ -34,7 +34,7 @@ class WriterTests(SynchronousTestCase):
             clock=self.clock,
             rng=Random(1),
             write=self.write,
-            told=lambda _, written: self.told.append(written),
+            told=self.hear,
             term_over=self.over.append,
         )
         self.wants = Wants(self.writer.wake)
@@ -43,6 +43,9 @@ class WriterTests(SynchronousTestCase):
         self.writer.end()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def hear(self, batch: Mapping[Key, Want], written: Written) -> None:
+        self.told.append(written)
 
     def write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[Written]:
         done: Deferred[Written] = Deferred()
@@ -163,6 +166,53 @@ class WriterTests(SynchronousTestCase):
         self.answer(Written(refused={key(1): "why"}))
         self.assertEqual(self.told, [])
         self.assertTrue(self.writer.is_idle)
+
+    def test_new_term_is_not_kept_waiting_by_the_old_one(self) -> None:
+        """What was under way then ends, and what is wanted now is written."""
+        self.begin(1)
+        self.writer.end()
+        wants = Wants(self.writer.wake)
+        self.writer.begin(8, wants)
+        wants.put(key(2), ROW, "")
+        for result in (None, BusyError("others write")):
+            self.answer(result)
+            self.clock.advance(1)
+            self.assertEqual((self.asked[-1][0], self.batch()), (8, ["i0002"]))
+            self.writer.end()
+            self.writer.begin(8, wants)
+            wants.give_back({key(2): Want(ROW, "")})
+
+    def test_surprise_in_who_is_told_stops_nothing(self) -> None:
+        """It is logged, and the next batch is written."""
+        self.told = None  # type: ignore[assignment]
+        self.begin(1)
+        self.answer()
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.wants.put(key(2), ROW, "")
+        self.clock.advance(1)
+        self.assertEqual(self.batch(), ["i0002"])
+
+    def test_instances_are_tried_again_when_others_have_gone(self) -> None:
+        """Those may have had their addresses."""
+        self.begin(1)
+        self.answer(RefusedError("taken"))
+        self.wants.look_at(key(9))
+        self.clock.advance(1)
+        self.assertEqual(self.batch(), ["i0009"])
+        self.answer()
+        self.clock.advance(1)
+        self.assertEqual(self.batch(), ["i0001"])
+        self.assertEqual(self.asked[-1][1][key(1)].origin, "shop/orders")
+
+    def test_held_is_told_until_it_is_served(self) -> None:
+        """As somebody has to confirm it."""
+        self.begin(1)
+        self.answer(Written(revision=5, held="revision 5 held: removes 1 of 1 routes"))
+        self.assertIn("held", str(self.writer.held))
+        self.wants.put(key(2), ROW, "")
+        self.clock.advance(1)
+        self.answer()
+        self.assertIsNone(self.writer.held)
 
     def test_services_come_before_instances_and_routes(self) -> None:
         """And go after them."""

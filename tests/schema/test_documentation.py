@@ -33,7 +33,7 @@ class DocumentationTests:
                 refused.append(str(error))
         [why] = refused
         assert 'unknown key "retries" in policies' in why
-        assert "known keys: access, auth, concurrency, cors, ejection, limits, path, " in why
+        assert "known keys: access, auth, concurrency, cors, ejection, host_header, limits, " in why
         assert "fengling: revision 5 (2 changes)" in "".join(session.notices)
 
     def test_who_may_ask_is_written_as_shown(self, session: Session) -> None:

@@ -48,6 +48,7 @@ class DecisionTests:
         found.run(
             'UPDATE fengling.discovered_service SET offer = \'{"annotations": {"path": "/a"}}\'',
             "UPDATE fengling.discovered_service SET state = 'approved' WHERE name = 'a'",
+            "SET fengling.by_rule = 'on'",
             "UPDATE fengling.discovered_service SET state = 'approved', decided_by = 'rule *'"
             " WHERE name = 'b'",
             "UPDATE fengling.discovered_service SET offer = '{}'",
