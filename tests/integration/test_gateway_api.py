@@ -102,8 +102,10 @@ def test_route_is_served_and_judged(fleet: Followed) -> None:
             == {"Accepted": "True Accepted", "ResolvedRefs": "True ResolvedRefs"}
         )
     )
-    assert conditions(fleet, GATEWAY_CLASSES, "fengling")["Accepted"] == "True Accepted"
-    assert conditions(fleet, GATEWAYS, "edge")["Programmed"].startswith("True")
+    wait_until(
+        lambda: conditions(fleet, GATEWAY_CLASSES, "fengling").get("Accepted") == "True Accepted"
+    )
+    wait_until(lambda: conditions(fleet, GATEWAYS, "edge").get("Programmed", "").startswith("True"))
     assert fleet.row() == {}, "only what has the label is to be decided of"
     fleet.api.apply(a_route("/other", {"name": "orders", "port": 80}))
     wait_until(lambda: gateway.get("/other")[0] == 200)
