@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -35,6 +36,7 @@ def service_id(namespace: str, name: str, port: int | None = None) -> str:
     return entity_id(namespace, name, *([] if port is None else [str(port)]))
 
 
+@lru_cache(maxsize=20_000)
 def instance_id(service: str, endpoint: str) -> str:
     """
     Return the id of an instance.
