@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from fengling_gateway.kubernetes.annotations import PREFIX, ours
 from fengling_gateway.kubernetes.backends import Backends
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend, Offer, offer
 from fengling_gateway.kubernetes.selection import Selector, approving_rule
@@ -38,6 +39,11 @@ class Decided(NamedTuple):
     wish: Mapping[str, Any]
     approved: Mapping[str, str] | None
     number: int
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody looks at annotations before they count: not if a rule has approved."""
+        return self.state != APPROVED or self.approved is not None
 
 
 class Entry(NamedTuple):
@@ -67,6 +73,7 @@ class Catalog:
     """
     Args:
         rules: patterns of ``namespace/name`` that are approved without asking.
+        limits: what namespaces may ask for.
         settled: called when it is certain what follows from a Service: also nothing, but not where
             what was before stays, because what is asked for is not right.
 
@@ -82,10 +89,12 @@ class Catalog:
         rules: Iterable[str],
         backends: Backends,
         wants: Wants,
+        limits: Limits = NO_LIMITS,
         settled: Callable[[ObjectName], None] = lambda _: None,
     ) -> None:
         self._selector = selector
         self._rules = tuple(rules)
+        self._limits = limits
         self._backends = backends
         self._wants = wants
         self._settled = settled
@@ -177,9 +186,21 @@ class Catalog:
         if decision is None or (decision.state == PENDING and decision.number == 0):
             rule = approving_rule(service.name, self._rules)
             decision = Decided(PENDING if rule is None else APPROVED, {}, None, 0)
-        offered = offer(service, decision.wish)
-        effective = _effective(service, decision, offered) if decision.state == APPROVED else None
+        offered = self._offer(service, decision)
+        effective = self._effective(service, decision, offered)
         return Entry(service, decision.state, rule, decision.number, offered, effective)
+
+    def _offer(self, service: Service, decision: Decided) -> Offer:
+        return offer(service, decision.wish, self._limits, is_seen=decision.is_seen)
+
+    def _effective(self, service: Service, decision: Decided, offered: Offer) -> Offer | None:
+        if decision.state != APPROVED:
+            return None
+        approved = decision.approved
+        if approved is None or dict(approved) == ours(service.annotations):
+            return offered
+        annotations = {f"{PREFIX}{name}": text for name, text in approved.items()}
+        return self._offer(service._replace(annotations=annotations), decision)
 
     def _follow(self, name: ObjectName, now: Offer | None) -> None:
         """Want what follows from an offer, in place of what followed from the one before."""
@@ -199,11 +220,3 @@ class Catalog:
         self._backends.want(backend)
         self._wants.put(Key("route", backend.id), now.route, str(name))
         self._settled(name)
-
-
-def _effective(service: Service, decision: Decided, offered: Offer) -> Offer:
-    approved = decision.approved
-    if approved is None or dict(approved) == ours(service.annotations):
-        return offered
-    annotations = {f"{PREFIX}{name}": text for name, text in approved.items()}
-    return offer(service._replace(annotations=annotations), decision.wish)

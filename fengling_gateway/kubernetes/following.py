@@ -20,6 +20,7 @@ from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends, Row
 from fengling_gateway.kubernetes.catalog import APPROVED, Catalog, Decided, Entry
 from fengling_gateway.kubernetes.gateway_side import GatewaySide, is_ours
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend
 from fengling_gateway.kubernetes.results import Results
@@ -54,11 +55,13 @@ class Rules(NamedTuple):
     Attributes:
         namespaces: those that are looked at; empty: all.
         approve: patterns of ``namespace/name`` that are approved without asking.
+        limits: what namespaces may ask for.
     """
 
     namespaces: tuple[str, ...]
     selector: Selector
     approve: tuple[str, ...]
+    limits: Limits = NO_LIMITS
 
 
 class Telling(NamedTuple):
@@ -123,6 +126,7 @@ class Following:
         self.catalog = Catalog(
             selector=rules.selector,
             rules=rules.approve,
+            limits=rules.limits,
             backends=self.backends,
             wants=self.wants,
             settled=self._settled,
