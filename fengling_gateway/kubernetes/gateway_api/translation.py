@@ -78,13 +78,20 @@ def _add_route(
     ref = _ref(HTTP_ROUTES, route.metadata.name)
     places = places_of(one for attachment in accepted for one in attachment.attached)
     rows, left_out = rows_of(route, rules, places, taken)
-    result.routes.update(rows)
+    result.routes.update(_ranked(rows, world.settings.priority))
     result.origins.update(dict.fromkeys(rows, ref))
     for rule in rules:
         result.services.update(_referred(rule.backends.services, rows.values()))
     result.statuses[ref] = route_status(
         found, rules, left_out, route.metadata.generation, world.settings.controller
     )
+
+
+def _ranked(rows: Mapping[str, Row], priority: int) -> Mapping[str, Row]:
+    """Return rows with the priority that all have; where it is the usual one, people may set theirs."""
+    if not priority:
+        return rows
+    return {name: {**row, "priority": priority} for name, row in rows.items()}
 
 
 def _referred(services: Mapping[str, Backend], rows: Iterable[Row]) -> dict[str, Backend]:
@@ -107,7 +114,7 @@ def _add_gateways(
         }
         result.statuses[ref] = gateway_status(judged, attached, world.settings)
         rows = isolating_rows(judged)
-        result.routes.update(rows)
+        result.routes.update(_ranked(rows, world.settings.priority))
         result.origins.update(dict.fromkeys(rows, ref))
 
 

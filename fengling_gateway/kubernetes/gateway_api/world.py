@@ -12,6 +12,7 @@ from fengling_gateway.kubernetes.gateway_api.objects import (
     ObjectRef,
     ReferenceGrant,
 )
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import Service, ServicePort
 
 Name = tuple[str, str]
@@ -35,11 +36,15 @@ class Settings(NamedTuple):
         controller: the controllerName of GatewayClasses that are ours.
         listeners: the name of a gateway host's listener by the port of a Gateway's listener.
         addresses: at which gateways are reached, for the status of Gateways.
+        limits: what namespaces may have.
+        priority: of all rows.
     """
 
     controller: str
     listeners: Mapping[int, str]
     addresses: tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
+    priority: int = 0
 
 
 class GatewayObjects(NamedTuple):
