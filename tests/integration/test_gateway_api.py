@@ -152,7 +152,7 @@ def test_cluster_without_the_gateway_api_is_followed_all_the_same(fleet: Followe
 
 
 def test_namespace_gets_no_host_of_another(fleet: Followed) -> None:
-    """However specific its HTTPRoute is, and although it has a Gateway of its own: both are told."""
+    """However specific its HTTPRoute is, with a Gateway of its own, or by annotations: all are told."""
     gateway = fleet.gateway()
     shop, greedy = (
         int(fleet.upstream(name).address.rpartition(":")[2]) for name in ("shop", "greedy")
@@ -164,6 +164,11 @@ def test_namespace_gets_no_host_of_another(fleet: Followed) -> None:
     fleet.api.apply(
         namespace("greedy"),
         service("pay", namespace="greedy", labels=None),
+        service(
+            "grab",
+            namespace="greedy",
+            annotations={"hosts": "shop.example", "path": "/grab", "priority": "9"},
+        ),
         slice_("pay", ("127.0.0.1",), namespace="greedy", ports=(greedy,)),
         an_object(
             "Gateway", "edge", {"gatewayClassName": "fengling", "listeners": listeners}, "greedy"
@@ -191,7 +196,7 @@ def test_namespace_gets_no_host_of_another(fleet: Followed) -> None:
         ),
     )
     fleet.following(
-        gateway_api=True, approve=["shop/*"], hosts=["shop=shop.example", "greedy=greedy.example"]
+        gateway_api=True, approve=["*/*"], hosts=["shop=shop.example", "greedy=greedy.example"]
     )
 
     def answer(host: str, path: str) -> str:
@@ -208,7 +213,11 @@ def test_namespace_gets_no_host_of_another(fleet: Followed) -> None:
     assert "shop.example: not for namespace greedy" in told(HTTP_ROUTES, "one")["message"]
     wait_until(lambda: "left out: shop.example" in told(HTTP_ROUTES, "both").get("message", ""))
     wait_until(lambda: told(GATEWAYS, "edge").get("reason") == "ListenersNotValid")
+    wait_until(lambda: fleet.result("grab").get("state") == "refused")
+    assert fleet.result("grab")["problems"] == [
+        "gateway.fengling/hosts: shop.example is not for namespace greedy ([kubernetes] hosts)"
+    ]
     wait_until(lambda: answer("shop.example", "/") == "shop")
-    for path in ("/one", "/both", "/other"):
+    for path in ("/one", "/both", "/grab", "/other"):
         assert answer("shop.example", path) == "shop"
     assert answer("greedy.example", "/one") == "404"

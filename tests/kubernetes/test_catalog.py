@@ -185,12 +185,16 @@ SHOP_ALONE = Limits(hosts=(("shop", ("shop.example",)),))
 
 def test_host_of_another_namespace_is_not_served() -> None:
     """Whoever has approved it: the entry says why."""
-    foreign = {"hosts": "bank.example"}
-    for rules, approved in (("shop/*",), None), ((), foreign):
+    foreign, own = {"hosts": "bank.example"}, {"hosts": "shop.example"}
+    for rules, approved, asked in (
+        (("shop/*",), None, foreign),
+        ((), foreign, foreign),
+        ((), foreign, own),
+    ):
         scene = Scene(*rules, limits=SHOP_ALONE)
         if approved is not None:
             scene.decide("approved", approved)
-        scene.catalog.changed(service(annotations=foreign))
+        scene.catalog.changed(service(annotations=asked))
         assert scene.wanted == set()
         effective = scene.catalog.entries[ORDERS].effective
         assert effective is not None
