@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from fengling_gateway.kubernetes.resources import (
     Resource,
 )
 from tests.integration.cluster import Followed, followed_cluster
-from tests.support.kubernetes_objects import endpoint, namespace, service, slice_
+from tests.support.kubernetes_objects import endpoint, namespace
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.timeout(120)
@@ -149,75 +148,3 @@ def test_cluster_without_the_gateway_api_is_followed_all_the_same(fleet: Followe
     console = fleet.following(gateway_api=True, approve=["shop/*"])
     wait_until(lambda: gateway.get("/hello")[0] == 200)
     assert "are listed" in console.log
-
-
-def test_namespace_gets_no_host_of_another(fleet: Followed) -> None:
-    """However specific its HTTPRoute is, with a Gateway of its own, or by annotations: all are told."""
-    gateway = fleet.gateway()
-    shop, greedy = (
-        int(fleet.upstream(name).address.rpartition(":")[2]) for name in ("shop", "greedy")
-    )
-    fleet.service(annotations={"hosts": "shop.example"})
-    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=shop)
-    web = {"port": 80, "protocol": "HTTP"}
-    listeners = [{**web, "name": "web"}, {**web, "name": "shop", "hostname": "shop.example"}]
-    fleet.api.apply(
-        namespace("greedy"),
-        service("pay", namespace="greedy", labels=None),
-        service(
-            "grab",
-            namespace="greedy",
-            annotations={"hosts": "shop.example", "path": "/grab", "priority": "9"},
-        ),
-        slice_("pay", ("127.0.0.1",), namespace="greedy", ports=(greedy,)),
-        an_object(
-            "Gateway", "edge", {"gatewayClassName": "fengling", "listeners": listeners}, "greedy"
-        ),
-        *(
-            an_object(
-                "HTTPRoute",
-                name,
-                {
-                    "parentRefs": [{"name": "edge"}],
-                    "hostnames": hostnames,
-                    "rules": [
-                        {
-                            "matches": [{"path": {"type": "PathPrefix", "value": f"/{name}"}}],
-                            "backendRefs": [{"name": "pay", "port": 80}],
-                        }
-                    ],
-                },
-                "greedy",
-            )
-            for name, hostnames in (
-                ("one", ["shop.example"]),
-                ("both", ["shop.example", "greedy.example"]),
-            )
-        ),
-    )
-    fleet.following(
-        gateway_api=True, approve=["*/*"], hosts=["shop=shop.example", "greedy=greedy.example"]
-    )
-
-    def answer(host: str, path: str) -> str:
-        status, body = gateway.get(path, headers={"Host": host})
-        return str(json.loads(body)["name"]) if status == 200 else str(status)
-
-    def told(resource: Resource, name: str) -> dict[str, Any]:
-        status = fleet.api.get(resource, "greedy", name).get("status") or {}
-        found = (status.get("parents") or [status])[0].get("conditions", ())
-        return next((one for one in found if one["type"] == "Accepted"), {})
-
-    wait_until(lambda: answer("greedy.example", "/both") == "greedy")
-    wait_until(lambda: told(HTTP_ROUTES, "one").get("reason") == "HostNotAllowed")
-    assert "shop.example: not for namespace greedy" in told(HTTP_ROUTES, "one")["message"]
-    wait_until(lambda: "left out: shop.example" in told(HTTP_ROUTES, "both").get("message", ""))
-    wait_until(lambda: told(GATEWAYS, "edge").get("reason") == "ListenersNotValid")
-    wait_until(lambda: fleet.result("grab").get("state") == "refused")
-    assert fleet.result("grab")["problems"] == [
-        "gateway.fengling/hosts: shop.example is not for namespace greedy ([kubernetes] hosts)"
-    ]
-    wait_until(lambda: answer("shop.example", "/") == "shop")
-    for path in ("/one", "/both", "/grab", "/other"):
-        assert answer("shop.example", path) == "shop"
-    assert answer("greedy.example", "/one") == "404"
