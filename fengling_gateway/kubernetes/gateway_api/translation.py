@@ -112,7 +112,12 @@ def _add_gateways(
 
 
 def _count(accepted: Sequence[Attachment], counts: Counts) -> None:
-    """Count a route once for each listener that it is attached to."""
+    """
+    Count a route once for each listener that it is attached to.
+
+    Those that are not accepted, for whatever reason, must not be counted since version 1.5 of the
+    Gateway API, which is what others had done before; up to 1.4 its text said the contrary.
+    """
     attached = {
         (one.gateway.gateway.metadata.name, one.judged.listener.name)
         for attachment in accepted
