@@ -60,13 +60,15 @@ class _Shape(NamedTuple):
 
     resource: Resource
     convert: Callable[[dict[str, Any]], Any]
+    is_optional: bool = False
 
 
 _SHAPES: Final = (
     _Shape(resources.GATEWAY_CLASSES, convert_gateway_class),
     _Shape(resources.GATEWAYS, convert_gateway),
     _Shape(resources.HTTP_ROUTES, convert_http_route),
-    _Shape(resources.REFERENCE_GRANTS, convert_reference_grant),
+    # (Clusters are not obliged to have them: then nothing may refer to another namespace.)
+    _Shape(resources.REFERENCE_GRANTS, convert_reference_grant, is_optional=True),
     _Shape(resources.NAMESPACES, objects.namespace),
 )
 
@@ -123,7 +125,13 @@ class GatewaySide:
     def watched(self) -> list[Watched]:
         """Return what is to be watched for it."""
         return [
-            Watched(one.resource, one.convert, _name_of, self._heard(one.resource))
+            Watched(
+                one.resource,
+                one.convert,
+                _name_of,
+                self._heard(one.resource),
+                is_optional=one.is_optional,
+            )
             for one in _SHAPES
         ]
 
