@@ -93,6 +93,10 @@ class Statuses:
             del self._backoffs[ref]
         self._go_on()
 
+    def settled(self, ref: ObjectRef) -> None:
+        """Note that a status is as it is to be: if it is wanted once more, it has been changed."""
+        self._wanted.pop(ref, None)
+
     def stop(self) -> None:
         self._stopped = True
         for call in self._later.values():

@@ -12,7 +12,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.gateway_api.world import Settings
-from fengling_gateway.kubernetes.gateway_side import ORIGIN, SETTLE_SECONDS, GatewaySide, is_ours
+from fengling_gateway.kubernetes.gateway_side import (
+    LOOK_SECONDS,
+    ORIGIN,
+    SETTLE_SECONDS,
+    GatewaySide,
+    is_ours,
+)
 from fengling_gateway.kubernetes.objects import endpoint_slice
 from fengling_gateway.kubernetes.objects import service as convert_service
 from fengling_gateway.kubernetes.resources import (
@@ -71,6 +77,7 @@ class GatewaySideTests(SynchronousTestCase):
         )
         self.objects = Objects()
         self.faults: list[Exception] = []
+        self.translations = 0
         self.side = GatewaySide(
             clock=self.clock,
             settings=Settings(CONTROLLER, {80: "http"}),
@@ -103,6 +110,7 @@ class GatewaySideTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def beside(self, work: Callable[[], Any]) -> Deferred[Any]:
+        self.translations += 1
         return fail(self.faults.pop()) if self.faults else maybeDeferred(work)
 
     def list_(self, resource: Resource, *found: dict[str, Any]) -> None:
@@ -185,6 +193,56 @@ class GatewaySideTests(SynchronousTestCase):
         self.change(HTTP_ROUTES, a_route(status=status))
         self.write()
         self.assertEqual(len(self.objects.put_), before)
+
+    def test_status_that_was_written_is_not_translated(self) -> None:
+        """Nothing follows from it; of what somebody else writes there neither."""
+        self.side.synced(lambda: None)
+        self.write()
+        written = self.written_status()
+        for status in (written, {**written, "parents": [*written["parents"], {"other": 1}]}):
+            self.change(HTTP_ROUTES, a_route(status=status))
+            self.assertEqual((self.translations, self.clock.getDelayedCalls()), (1, []))
+        self.assertEqual(len(self.objects.put_), 3)
+
+    def test_status_that_somebody_takes_away_is_written_again(self) -> None:
+        """Not at once, as he may do so again; and without a translation."""
+        self.side.synced(lambda: None)
+        self.write()
+        for times in (1, 2):
+            self.objects.there.clear()
+            self.change(HTTP_ROUTES, a_route(status=self.written_status()))
+            self.change(HTTP_ROUTES, a_route(status={"parents": []}))
+            self.assertEqual(len(self.objects.put_), 2 + times)
+            self.clock.advance(LOOK_SECONDS)
+            self.assertEqual(len(self.objects.put_), 3 + times)
+        self.assertEqual(self.translations, 1)
+
+    def written_status(self) -> dict[str, Any]:
+        """Return the status that the HTTPRoute was given last."""
+        found = [one["status"] for one in self.objects.put_ if "parents" in one["status"]]
+        return dict(found[-1])
+
+    def test_status_in_a_list_is_looked_at(self) -> None:
+        """Of what has happened between two lists nobody has heard."""
+        self.side.synced(lambda: None)
+        self.write()
+        self.objects.there.clear()
+        self.list_(HTTP_ROUTES, a_route())
+        self.clock.advance(SETTLE_SECONDS)
+        self.assertEqual(len(self.objects.put_), 3, "it is on its way: nothing was heard of it")
+        self.list_(HTTP_ROUTES, a_route(status=self.written_status()))
+        self.clock.advance(SETTLE_SECONDS)
+        self.list_(HTTP_ROUTES, a_route())
+        self.clock.advance(SETTLE_SECONDS)
+        self.assertEqual(len(self.objects.put_), 4)
+
+    def test_what_takes_it_and_fails_is_told(self) -> None:
+        """Whatever it is that fails."""
+        self.side.synced(lambda: None)
+        self.patch(self.wants, "put", lambda *_: 1 / 0)
+        self.change(HTTP_ROUTES, a_route("/other"))
+        self.assertIn("division", self.side.status()["problem"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_route_that_changes_or_goes_is_followed(self) -> None:
         """With the service that nobody refers to any more."""
