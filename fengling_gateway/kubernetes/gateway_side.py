@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends
+from fengling_gateway.kubernetes.gateway_api.compiled import CompiledRules
 from fengling_gateway.kubernetes.gateway_api.http_routes import convert_http_route
 from fengling_gateway.kubernetes.gateway_api.objects import (
     ObjectRef,
@@ -121,6 +122,7 @@ class GatewaySide:
         self._call: Any = None
         self._look: Any = None
         self._translating: Deferred[Any] | None = None
+        self._compiled = CompiledRules()
         self._is_doubtful = False
         self._pause = SETTLE_SECONDS
         self._now = _NOTHING
@@ -258,7 +260,7 @@ class GatewaySide:
         self._is_doubtful = False
         known, world = self._objects(), self._world()
         began = self._clock.seconds()
-        self._translating = self._beside(lambda: translate(known, world))
+        self._translating = self._beside(lambda: translate(known, world, self._compiled))
         self._translating.addCallback(self._translated).addErrback(self._not_translated)
         self._translating.addBoth(self._ended, began)
 
