@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends, Row
 from fengling_gateway.kubernetes.catalog import APPROVED, Catalog, Decided, Entry
-from fengling_gateway.kubernetes.gateway_side import GatewaySide, is_ours
+from fengling_gateway.kubernetes.gateway_side import GatewaySide, is_ours, warn_of_left
 from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend
 from fengling_gateway.kubernetes.results import Results
@@ -172,6 +172,8 @@ class Following:
         return f"<Following in term {self._term.number}, {self._watch}>"
 
     def start(self) -> None:
+        if self._gateway_side is None:
+            warn_of_left(one.origin for one in self._term.said.values())
         self._watch.start()
         self._gateway_watch.start()
 

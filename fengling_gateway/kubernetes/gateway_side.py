@@ -86,6 +86,18 @@ def is_ours(origin: str) -> bool:
     return origin == ORIGIN or origin.startswith(("HTTPRoute ", "Gateway "))
 
 
+def warn_of_left(origins: Iterable[str]) -> None:
+    """Say, where the Gateway API is switched off, what of it was written before and stays."""
+    count = sum(map(is_ours, origins))
+    if count:
+        _log.warn(
+            "the setting kubernetes.gateway_api is false: what was written for the Gateway API before "
+            "stays as it is, {count} entities, but for those that somebody has deleted",
+            count=count,
+            log_id="kubernetes.gateway_api_left",
+        )
+
+
 class GatewaySide:
     """
     Keeps what is known of the Gateway API's objects, and wants what follows from them.
