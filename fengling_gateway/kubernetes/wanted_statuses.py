@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fengling_gateway.kubernetes.gateway_api.merging import merged_status
 from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
@@ -13,6 +13,14 @@ Status = dict[str, Any]
 
 _MAX_REFUSAL: Final = 1000
 """Characters of what the configuration refuses of a route."""
+
+
+class _Judged(NamedTuple):
+    """Whether a status that is there is as it is wanted, looked at once."""
+
+    there: Mapping[str, Any] | None
+    wanted: Status
+    is_so: bool
 
 
 class WantedStatuses:
@@ -27,6 +35,8 @@ class WantedStatuses:
         self._controller = controller
         self._wanted: dict[ObjectRef, Status] = {}
         self._there: dict[ObjectRef, Mapping[str, Any] | None] = {}
+        # (Of hundreds few change at a time, and each look takes a while.)
+        self._judged: dict[ObjectRef, _Judged] = {}
 
     def __repr__(self) -> str:
         return f"<WantedStatuses: {len(self._wanted)} of {len(self._there)} objects>"
@@ -39,10 +49,12 @@ class WantedStatuses:
 
     def gone(self, ref: ObjectRef) -> None:
         self._there.pop(ref, None)
+        self._judged.pop(ref, None)
 
     def forget(self, resource: Resource) -> None:
         """Note that no object of a resource is known."""
-        self._there = {ref: one for ref, one in self._there.items() if ref.resource != resource}
+        for ref in [one for one in self._there if one.resource == resource]:
+            self.gone(ref)
 
     # What they are to be
 
@@ -65,7 +77,11 @@ class WantedStatuses:
         wanted = self._wanted.get(ref)
         if wanted is None or ref not in self._there:
             return True
-        return merged_status(self._there[ref], wanted, "", self._controller) is None
+        there, known = self._there[ref], self._judged.get(ref)
+        if known is None or known.there is not there or known.wanted != wanted:
+            is_so = merged_status(there, wanted, "", self._controller) is None
+            known = self._judged[ref] = _Judged(there, wanted, is_so)
+        return known.is_so
 
     def untrue(self) -> dict[ObjectRef, Status]:
         """Return the statuses that are to be written."""
