@@ -60,7 +60,7 @@ So long, because whoever does so may do it again at once.
 ORIGIN: Final = "Gateway API"
 """Of the services, to which several routes may refer."""
 
-_NOTHING: Final = Translation({}, {}, {}, {})
+_NOTHING: Final = Translation({}, {}, {}, {}, {})
 
 
 class _Shape(NamedTuple):
@@ -187,7 +187,7 @@ class GatewaySide:
         refused = frozenset(self._wants.refused.items())
         if self._untold != refused:
             self._untold = refused
-            self._wanted_statuses.want(self._now.statuses, self._refusals())
+            self._wanted_statuses.want(self._now, self._refusals())
             self._statuses.want(self._wanted_statuses.untrue())
 
     def status(self) -> dict[str, Any]:
@@ -343,7 +343,7 @@ class GatewaySide:
         refused: dict[ObjectRef, list[str]] = {}
         for key, why in sorted(self._wants.refused.items()):
             ref = self._now.origins.get(key.id) if key.kind == "route" else None
-            if ref is not None:
+            if ref is not None and ref.resource == resources.HTTP_ROUTES:
                 refused.setdefault(ref, []).append(why)
         return refused
 

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from fengling_gateway.kubernetes.gateway_api.merging import merged_status
 from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
+from fengling_gateway.kubernetes.gateway_api.world import Translation
 from fengling_gateway.kubernetes.resources import Resource
 
 Status = dict[str, Any]
@@ -58,19 +59,19 @@ class WantedStatuses:
 
     # What they are to be
 
-    def want(
-        self, wanted: Mapping[ObjectRef, Status], refused: Mapping[ObjectRef, Sequence[str]]
-    ) -> None:
+    def want(self, now: Translation, refused: Mapping[ObjectRef, Sequence[str]]) -> None:
         """
         Want statuses to be so, and no others.
 
         Args:
-            refused: what the configuration refuses of an HTTPRoute, which then isn't accepted.
+            refused: what the configuration refuses of an HTTPRoute, which then isn't accepted, and
+                not counted either.
         """
-        self._wanted = {
-            ref: _with_refusals(status, refused[ref]) if ref in refused else status
-            for ref, status in wanted.items()
-        }
+        self._wanted = dict(now.statuses)
+        for route, why in refused.items():
+            self._wanted[route] = _with_refusals(self._wanted[route], why)
+            for gateway, listener in now.attached[route]:
+                self._wanted[gateway] = _with_one_less(self._wanted[gateway], listener)
 
     def is_so(self, ref: ObjectRef) -> bool:
         """Whether there is nothing to write: also of an object that is gone, or not ours."""
@@ -102,5 +103,16 @@ def _with_refusals(status: Status, refused: Sequence[str]) -> Status:
         "parents": [
             {**one, "conditions": [judged(condition) for condition in one["conditions"]]}
             for one in status.get("parents", ())
+        ],
+    }
+
+
+def _with_one_less(status: Status, listener: str) -> Status:
+    """Return the status of a Gateway without one of the routes that its listener counts."""
+    return {
+        **status,
+        "listeners": [
+            {**one, "attachedRoutes": one["attachedRoutes"] - (one["name"] == listener)}
+            for one in status["listeners"]
         ],
     }

@@ -267,6 +267,28 @@ class GatewaySideTests(SynchronousTestCase):
         ]
         accepted = next(one for one in parents[0]["conditions"] if one["type"] == "Accepted")
         self.assertEqual((accepted["status"], accepted["message"]), ("False", "no such listener"))
+        self.assertEqual(self.attached_routes(), [0], "who isn't accepted isn't counted")
+        self.wants.look_at(ROUTE)
+        self.write()
+        self.assertEqual(self.attached_routes(), [1])
+
+    def test_what_is_refused_of_a_gateway_is_no_status_of_a_route(self) -> None:
+        """A row of its own keeps requests for a listener from wider ones."""
+        listener = {"port": 80, "protocol": "HTTP"}
+        listeners = [{**listener, "name": "a"}, {**listener, "name": "b", "hostname": "b.example"}]
+        spec = {"gatewayClassName": "f", "listeners": listeners}
+        self.list_(GATEWAYS, an_object("Gateway", "edge", spec))
+        self.side.synced(lambda: None)
+        self.wants.take(1000)
+        self.wants.refuse(Key("route", "shop.edge.b_else"), "no such listener")
+        self.side.written()
+        [status] = [one["status"] for one in self.objects.put_ if "listeners" in one["status"]]
+        self.assertNotIn("parents", status)
+
+    def attached_routes(self) -> list[int]:
+        """Return how many the Gateway's listeners have been said to have, last."""
+        found = [one["status"] for one in self.objects.put_ if "listeners" in one["status"]]
+        return [one["attachedRoutes"] for one in found[-1]["listeners"]]
 
     def test_endpoints_translate_nothing(self) -> None:
         """They change all the time."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fengling_gateway.kubernetes.gateway_api.merging import merged_status
 from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
+from fengling_gateway.kubernetes.gateway_api.world import Translation
 from fengling_gateway.kubernetes.resources import GATEWAYS, HTTP_ROUTES
 from fengling_gateway.kubernetes.wanted_statuses import WantedStatuses
 
@@ -21,6 +22,10 @@ def status(reason: str, generation: int = 1, **more: str) -> dict[str, Any]:
     return {"conditions": [{"type": "Accepted", "reason": reason, **about}]}
 
 
+def translation(wanted: dict[ObjectRef, Any]) -> Translation:
+    return Translation({}, {}, wanted, {}, dict.fromkeys(wanted, frozenset()))
+
+
 reasons = st.sampled_from(["Accepted", "Other"])
 statuses = st.builds(status, reasons, st.integers(1, 2))
 written = st.builds(status, reasons, st.integers(1, 2), lastTransitionTime=st.just("2026-11-22"))
@@ -28,7 +33,11 @@ steps = st.one_of(
     st.tuples(st.just("heard"), st.sampled_from(REFS), st.none() | written),
     st.tuples(st.just("gone"), st.sampled_from(REFS)),
     st.tuples(st.just("forget"), st.sampled_from([GATEWAYS, HTTP_ROUTES])),
-    st.tuples(st.just("want"), st.dictionaries(st.sampled_from(REFS), statuses), st.just({})),
+    st.tuples(
+        st.just("want"),
+        st.dictionaries(st.sampled_from(REFS), statuses).map(translation),
+        st.just({}),
+    ),
 )
 
 
@@ -43,7 +52,7 @@ def test_what_is_to_be_written_is_what_is_not_so(steps: list[Any]) -> None:
         if what == "heard":
             there[how[0]] = how[1]
         elif what == "want":
-            wanted = how[0]
+            wanted = how[0].statuses
         else:
             there = {ref: one for ref, one in there.items() if how[0] not in (ref, ref.resource)}
         untrue = {
@@ -61,7 +70,9 @@ def test_refused_route_is_not_accepted() -> None:
     parents = [{"parentRef": {"name": name}, **status("Accepted")} for name in "ab"]
     found = WantedStatuses(CONTROLLER)
     found.heard(route, None)
-    found.want({route: {"parents": parents}}, {route: ["no such tenant", "no such service"]})
+    found.want(
+        translation({route: {"parents": parents}}), {route: ["no such tenant", "no such service"]}
+    )
     for parent in found.untrue()[route]["parents"]:
         [accepted] = parent["conditions"]
         assert (accepted["status"], accepted["reason"]) == ("False", "UnsupportedValue")
