@@ -37,6 +37,7 @@ from fengling_gateway.kubernetes.gateway_api.world import (
 )
 from fengling_gateway.kubernetes.objects import Namespace, ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend, scheme_of
+from fengling_gateway.kubernetes.origins import GATEWAY_API, is_of_gateway_api
 from fengling_gateway.kubernetes.resources import Resource
 from fengling_gateway.kubernetes.statuses import Statuses
 from fengling_gateway.kubernetes.wanted_statuses import WantedStatuses
@@ -56,9 +57,6 @@ From hearing that somebody has written a status otherwise, to writing it again.
 
 So long, because whoever does so may do it again at once.
 """
-
-ORIGIN: Final = "Gateway API"
-"""Of the services, to which several routes may refer."""
 
 _NOTHING: Final = Translation({}, {}, {}, {}, {})
 
@@ -81,14 +79,9 @@ _SHAPES: Final = (
 )
 
 
-def is_ours(origin: str) -> bool:
-    """Whether an entity stands for something of the Gateway API."""
-    return origin == ORIGIN or origin.startswith(("HTTPRoute ", "Gateway "))
-
-
 def warn_of_left(origins: Iterable[str]) -> None:
     """Say, where the Gateway API is switched off, what of it was written before and stays."""
-    count = sum(map(is_ours, origins))
+    count = sum(map(is_of_gateway_api, origins))
     if count:
         _log.warn(
             "the setting kubernetes.gateway_api is false: what was written for the Gateway API before "
@@ -304,7 +297,7 @@ class GatewaySide:
             self._wants.put(Key("route", route), row, str(now.origins[route]))
         for service in before.services.keys() - now.services.keys():
             self._backends.unwant(service)
-            self._wants.put(Key("service", service), None, ORIGIN)
+            self._wants.put(Key("service", service), None, GATEWAY_API)
         if not self.is_synced:
             self.is_synced = True
             assert self._first is not None, "given when all was listed"
@@ -313,12 +306,12 @@ class GatewaySide:
     def _want_service(self, service: str, referred: Referred) -> None:
         name = ObjectName(referred.namespace, referred.name)
         said = {"name": f"{name}:{referred.port.port}"} if name.name else {}
-        self._wants.put(Key("service", service), {**said, **referred.fields}, ORIGIN)
+        self._wants.put(Key("service", service), {**said, **referred.fields}, GATEWAY_API)
         found = self._services.get(name)
         if found is not None:
             scheme = scheme_of(referred.port, []) or "http"
             port = referred.port.name
-            self._backends.want(Backend(service, name, port, scheme, found.family, {}, ORIGIN))
+            self._backends.want(Backend(service, name, port, scheme, found.family, {}, GATEWAY_API))
 
     def _objects(self) -> GatewayObjects:
         # (Copies: somebody looks at them while more is heard.)
