@@ -239,3 +239,15 @@ def test_rule_approves_no_certificate_to_show() -> None:
     scene = Scene()
     scene.catalog.changed(service(annotations=shows))
     assert scene.catalog.entries[ORDERS].offer.problems == ()
+
+
+def test_certificate_to_show_does_not_count_because_its_rule_is_gone() -> None:
+    """What a rule has approved is settled then, now and after the next start: nobody has seen it."""
+    shows = {"path": "/a", "service": "{tls: {client_certificate: ours}}"}
+    for approved in (None, shows):
+        scene = Scene()
+        scene.catalog.decided(ORDERS, Decided("approved", {}, approved, 1, shows, is_rule_s=True))
+        scene.catalog.changed(service(annotations=shows))
+        assert scene.wanted == set()
+        scene.catalog.changed(service(annotations={"path": "/b"}))
+        assert scene.wanted == set()

@@ -9,10 +9,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.kubernetes.following import TELL_SECONDS, Following, Rules, Telling, World
+from fengling_gateway.kubernetes.following import Following, Rules, World
 from fengling_gateway.kubernetes.objects import ObjectName
+from fengling_gateway.kubernetes.reporting import TELL_SECONDS, Report
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
 from fengling_gateway.kubernetes.selection import parse_selector
 from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm, Said
@@ -56,7 +58,7 @@ class FollowingTests(SynchronousTestCase):
         self.clock = Clock()
         self.reflectors: dict[Resource, list[FakeReflector]] = {}
         self.batches: list[Mapping[Key, Want]] = []
-        self.tellings: list[Telling] = []
+        self.tellings: list[Report] = []
         self.told: list[Any] = []
         self.failures: list[Exception] = []
         self.bad = ""
@@ -102,7 +104,7 @@ class FollowingTests(SynchronousTestCase):
     def written_(self, batch: Mapping[Key, Want], written: Written) -> None:
         self.following.written(batch, written)
 
-    def tell(self, term: int, telling: Telling) -> Deferred[None]:
+    def tell(self, term: int, telling: Report) -> Deferred[None]:
         self.tellings.append(telling)
         if self.bad in {one.name for one in telling.seen}:
             return fail(RuntimeError("refused"))
@@ -178,7 +180,7 @@ class FollowingTests(SynchronousTestCase):
         reflector = self.of(SERVICES)
         reflector.user.gone(reflector, service())
         self.clock.advance(1)
-        self.assertFalse(self.following.wants.is_withdrawn(self.batches[-1]))
+        self.assertEqual(self.following.wants.going(self.batches[-1]).confirmed, frozenset())
 
     def test_discovered_service_is_told(self) -> None:
         """With its endpoints; and again when what became of it is known."""
@@ -262,6 +264,18 @@ class FollowingTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(self.written(), {SERVICE: True, ROUTE: True, POD: True})
 
+    def test_what_is_left_of_the_gateway_api_is_told_and_stays(self) -> None:
+        """Where that is switched off; other things are not told."""
+        said = {OLD: Said("HTTPRoute shop/orders", {}), SERVICE: Said("Gateway API", {})}
+        with capturedLogs() as logged:
+            self.begin(said={**said, ROUTE: Said("shop/orders", {})})
+            self.list_all()
+            self.following.others_changed([OLD])
+            self.clock.advance(1)
+        [told] = [one for one in logged if one["log_id"] == "kubernetes.gateway_api_left"]
+        self.assertEqual(told["count"], 2)
+        self.assertEqual(self.written(), {ROUTE: False})
+
     def test_what_nobody_watched_over_is_looked_at(self) -> None:
         """Somebody may have gone back to an older revision meanwhile."""
         self.begin(self.approved(), unsaid=(OLD, POD))
@@ -296,7 +310,7 @@ class FollowingTests(SynchronousTestCase):
         self.list_all()
         self.following.decided([self.approved()._replace(state="rejected")])
         self.clock.advance(1)
-        self.assertTrue(self.following.wants.is_withdrawn(self.batches[-1]))
+        self.assertEqual(self.following.wants.going(self.batches[-1]).confirmed, {"shop.orders"})
 
 
 class NamespacesTests(FollowingTests):

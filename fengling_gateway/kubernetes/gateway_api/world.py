@@ -94,9 +94,11 @@ class Translation(NamedTuple):
         services: what routes refer to, by service id.
         statuses: as they should be, with conditions that have no time yet.
         origins: whose a route is, by route id.
+        attached: the listeners that count an HTTPRoute which is accepted, each by its Gateway and name.
     """
 
     routes: dict[str, Row]
     services: dict[str, Backend]
     statuses: dict[ObjectRef, Row]
     origins: dict[str, ObjectRef]
+    attached: dict[ObjectRef, frozenset[tuple[ObjectRef, str]]]
