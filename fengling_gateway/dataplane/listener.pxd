@@ -13,7 +13,9 @@ cdef class Peer:
     cdef public Listener listener
     cdef public str name
     cdef public bytes address
-    cdef public tuple pairs, tls
+    cdef public tuple pairs
+    # (A named tuple, or None: no exact tuple.)
+    cdef public object tls
     cdef object _trust
     cdef bint _is_trusted
 

@@ -45,10 +45,12 @@ class Cluster:
 
     database: str
 
-    def watched(self, *resources: dict[str, Any], by: str = "c1", silent_s: float = 0) -> None:
-        """Somebody watches, and was last heard so many seconds ago."""
+    def watched(
+        self, *resources: dict[str, Any], by: str = "c1", silent_s: float = 0, **more: Any
+    ) -> None:
+        """Somebody watches, and was last heard so many seconds ago; anything may be said beside it."""
         seen = resources or tuple(map(resource, RESOURCES))
-        status = {"api_server": {"url": "https://10.96.0.1"}, "resources": seen}
+        status = {"api_server": {"url": "https://10.96.0.1"}, "resources": seen, **more}
         self._run(
             "UPDATE fengling.discovery SET term = 1, holder = %s, since = now(), status = %s,"
             " heartbeat_at = clock_timestamp() - %s * interval '1 s'",
@@ -82,6 +84,11 @@ class Cluster:
             " WHERE namespace = %s AND name = %s",
             (Json(said), namespace, name),
         )
+
+    def confirmed(self) -> str | None:
+        """Return which removal somebody has confirmed."""
+        [(found,)] = self._run("SELECT confirmed FROM fengling.discovery")
+        return None if found is None else str(found)
 
     def goes(self, namespace: str, name: str) -> None:
         self._run(

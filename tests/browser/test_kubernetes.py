@@ -358,3 +358,19 @@ def test_entities_say_which_object_they_follow(page: Page, place: Place, cluster
     instance.get_by_role("button", name="Drain").click()
     page.get_by_role("dialog").get_by_role("button", name="Drain it").click()
     instance.locator(".badge", has_text="drain").wait_for()
+
+
+def test_many_routes_go_only_after_a_question(page: Page, place: Place, cluster: Cluster) -> None:
+    """They are named, and so is what becomes of them; the other way out is to leave them."""
+    removal = {"id": "3f9a", "routes": 12, "of": 20, "names": [f"shop.r{n}" for n in range(12)]}
+    cluster.watched(writing={"removal": removal})
+    go(page, place, "/kubernetes")
+    page.get_by_text("The cluster has 12 of 20 routes no more.").wait_for()
+    page.get_by_role("button", name="Remove them…").click()
+    page.get_by_text("shop.r0, shop.r1").wait_for()
+    page.get_by_text("and 2 more").wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Remove them").click()
+    wait_until(lambda: page.wait_for_timeout(20) or cluster.confirmed() == "3f9a")
+    cluster.watched(writing={"removal": None})
+    notice(page, "12 routes are removed.")
+    page.get_by_text("The cluster has 12 of 20").wait_for(state="detached")

@@ -232,3 +232,31 @@ def test_doctor_looks_at_a_console_that_is_named(run: Run, console: StubGateway)
     found = {one["about"]: one for one in document(run("doctor", "-o", "json"))["findings"]}
     assert found["console.reach"]["state"] == "wrong"
     assert found.keys() == {"console.reach", "host.descriptors"}
+
+
+REMOVAL = {"id": "3f9a", "routes": 22, "of": 30, "names": ["shop.a", "shop.b"]}
+
+
+def kept(**removal: Any) -> dict[str, Any]:
+    return {**STATUS, "status": {**STATUS["status"], "writing": {"removal": removal or None}}}
+
+
+def test_what_is_kept_is_named(run: Run, console: StubGateway) -> None:
+    """With what lets it go; it is nothing to be at rest about."""
+    console.answers["GET", ROOT] = (200, kept(**REMOVAL))
+    result = run("kubernetes", "status")
+    assert result.exit_code == 1
+    assert (
+        "has 22 of 30 routes no more, which are kept: shop.a, shop.b and 20 more" in result.stdout
+    )
+    assert "fenglingctl kubernetes confirm 3f9a" in result.stdout
+
+
+def test_what_is_kept_is_confirmed(run: Run, console: StubGateway) -> None:
+    """And said to be gone when it is; status 1 while it is not."""
+    console.answers["POST", f"{ROOT}/confirm"] = (200, kept())
+    result = run("kubernetes", "confirm", "3f9a")
+    assert (result.exit_code, "routes are gone" in result.stdout) == (0, True)
+    console.answers["POST", f"{ROOT}/confirm"] = (200, kept(**REMOVAL))
+    result = run("kubernetes", "confirm", "3f9a")
+    assert (result.exit_code, "22 routes are still there" in result.stdout) == (1, True)

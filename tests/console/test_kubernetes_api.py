@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -203,3 +204,28 @@ class KubernetesApiTests:
         row = result(waiting).value
         assert (row["state"], row["result"]) == ("approved", None)
         assert self.clock.getDelayedCalls() == []
+
+    def test_removal_is_confirmed_as_shown(self) -> None:
+        """Whoever watches looks at once; what is not shown can't be confirmed."""
+        status = {"writing": {"removal": {"id": "3f9a", "routes": 2}}}
+        self.sql.run(f"UPDATE fengling.discovery SET status = '{json.dumps(status)}'")
+        assert self.refused(self.api.confirm, "POST", "/", {"removal": "another"}) == "conflict"
+        assert self.refused(self.api.confirm, "POST", "/", {}) == "invalid_parameter"
+        reader = person(READ)
+        body = {"removal": "3f9a"}
+        assert self.refused(self.api.confirm, "POST", "/", body, who=reader) == "insufficient_scope"
+        assert self.answer(self.api.confirm, "POST", "/", body).value["status"] == status
+        assert self.discovery.looks == 1
+        assert self.sql.value("SELECT confirmed FROM fengling.discovery") == "3f9a"
+
+    def test_removal_is_waited_for(self) -> None:
+        """Until its id is shown no more, or the time is over."""
+        status = {"writing": {"removal": {"id": "3f9a", "routes": 2}}}
+        self.sql.run(f"UPDATE fengling.discovery SET status = '{json.dumps(status)}'")
+        url = f"{URL}?wait=result&timeout=1s"
+        asked = self.asked(self.api.confirm, "POST", url, {"removal": "3f9a"})
+        self.clock.advance(STEP_SECONDS)
+        assert not asked.called
+        self.sql.run("UPDATE fengling.discovery SET status = '{}'")
+        self.clock.advance(STEP_SECONDS)
+        assert result(asked).value["status"] == {}

@@ -44,28 +44,48 @@ TESTS = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
-def test_compiled_modules_pass_the_same_tests(tmp_path: Path) -> None:
-    """A copy of the project, compiled in place, passes the data plane's tests."""
+FIRST = ["tests/dataplane/test_tls_listeners.py", "tests/dataplane/test_forwarding.py"]
+"""What says soonest that a declaration for the compiler is not so: run with each change."""
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the project, compiled in place."""
+    copy = tmp_path_factory.mktemp("compiled")
     for name in ("fengling_gateway", "tests", "docs", "twisted"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.so"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.so"))
     for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, tmp_path)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "FENGLING_EXTENSIONS": "1"}
-    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
-    built = subprocess.run(
-        build, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+        shutil.copy(ROOT / name, copy)
+    built = run(copy, "setup.py", "-q", "build_ext", "--inplace")
     assert built.returncode == 0, built.stderr
-    assert list(tmp_path.glob("fengling_gateway/dataplane/exchange.*.so")), built.stderr
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS],
-        cwd=tmp_path,
-        env=environment,
+    assert list(copy.glob("fengling_gateway/dataplane/exchange.*.so")), built.stderr
+    return copy
+
+
+def run(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": str(copy), "FENGLING_EXTENSIONS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.timeout(600)
+def test_compiled_modules_serve_requests(compiled: Path) -> None:
+    """In the clear and over TLS."""
+    ran = run(compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FIRST)
+    assert ran.returncode == 0, ran.stdout[-4000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_compiled_modules_pass_the_same_tests(compiled: Path) -> None:
+    """All of the data plane's, in two processes."""
+    spread = ("-n", "2", "--dist", "loadfile")
+    ran = run(compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", *spread, *TESTS)
     assert ran.returncode == 0, ran.stdout[-4000:]

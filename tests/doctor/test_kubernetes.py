@@ -117,3 +117,10 @@ class KubernetesTests:
             "note",
             True,
         )
+
+    def test_routes_that_wait_for_a_confirmation(self) -> None:
+        """With the command that lets them go."""
+        removal = {"id": "3f9a", "routes": 6, "of": 8, "names": []}
+        finding = look(writing={"removal": removal})["kubernetes.removal"]
+        assert (finding.state, "6 of 8 routes" in finding.said) == ("wrong", True)
+        assert "confirm 3f9a" in str(finding.cure)
