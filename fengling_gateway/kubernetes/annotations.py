@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -19,6 +21,15 @@ SERVICE_FIELDS: Final = (
 )
 MAX_CHARACTERS: Final = 16_384
 """Of all annotations of a Service that are for us."""
+
+_MAX_REMEMBERED: Final = 256
+_LONGEST_REMEMBERED: Final = 1000
+"""
+Texts, and their characters, of which is remembered what they say.
+
+A Service is read anew whenever anything of it changes, as asked for and as approved; YAML of a few
+lines takes a millisecond, in the reactor. What longer ones could be full of takes memory.
+"""
 
 _MAX_UNKNOWN: Final = 10
 SCHEMES: Final = ("http", "https")
@@ -129,19 +140,30 @@ def _fields(
     text = said.get(name)
     if text is None or not text.strip():
         return {}
-    try:
-        if _has_aliases(text):
-            problems.append(f"{PREFIX}{name}: anchors and aliases are not taken here")
-            return {}
-        fields, _ = read_yaml(text.encode("utf-8", "replace"))
-    except YamlError as error:
-        problems.append(f"{PREFIX}{name}: {error}")
-        return {}
-    if not isinstance(fields, dict):
-        problems.append(f"{PREFIX}{name}: must be fields like `policies: {{…}}` (YAML or JSON)")
+    is_short = len(text) <= _LONGEST_REMEMBERED
+    # (A copy, for whoever has it may do with it what he wants.)
+    fields, problem = deepcopy(_remembered(text)) if is_short else _parsed(text)
+    if problem is not None:
+        problems.append(f"{PREFIX}{name}: {problem}")
         return {}
     unknown = [one for one in fields if one not in allowed]
     problems += [
         f"{PREFIX}{name}: {one} can't be set here; {', '.join(allowed)} can" for one in unknown
     ]
     return {one: value for one, value in fields.items() if one in allowed}
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], str | None]:
+    """Return the fields that YAML says, or what is wrong with it."""
+    try:
+        if _has_aliases(text):
+            return {}, "anchors and aliases are not taken here"
+        fields, _ = read_yaml(text.encode("utf-8", "replace"))
+    except YamlError as error:
+        return {}, str(error)
+    if not isinstance(fields, dict):
+        return {}, "must be fields like `policies: {…}` (YAML or JSON)"
+    return fields, None
+
+
+_remembered: Final = lru_cache(maxsize=_MAX_REMEMBERED)(_parsed)

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from fengling_gateway.kubernetes.annotations import PREFIX, ours
 from fengling_gateway.kubernetes.backends import Backends
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend, Offer, offer
 from fengling_gateway.kubernetes.selection import Selector, approving_rule
@@ -33,6 +34,7 @@ class Decided(NamedTuple):
         approved: our annotations as they were approved; None: as they are.
         number: grows with every decision.
         offered: our annotations as they were when somebody was told of them last; None: nobody was.
+        is_rule_s: whether a rule has decided, which may be there no more.
     """
 
     state: str
@@ -40,6 +42,12 @@ class Decided(NamedTuple):
     approved: Mapping[str, str] | None
     number: int
     offered: Mapping[str, str] | None = None
+    is_rule_s: bool = False
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether somebody looks at annotations before they count: not if a rule has approved."""
+        return self.state != APPROVED or (self.approved is not None and not self.is_rule_s)
 
 
 class Entry(NamedTuple):
@@ -72,6 +80,7 @@ class Catalog:
     """
     Args:
         rules: patterns of ``namespace/name`` that are approved without asking.
+        limits: what namespaces may ask for.
         settled: called when it is certain what follows from a Service: also nothing, but not where
             what was before stays, because what is asked for is not right.
 
@@ -87,10 +96,12 @@ class Catalog:
         rules: Iterable[str],
         backends: Backends,
         wants: Wants,
+        limits: Limits = NO_LIMITS,
         settled: Callable[[ObjectName], None] = lambda _: None,
     ) -> None:
         self._selector = selector
         self._rules = tuple(rules)
+        self._limits = limits
         self._backends = backends
         self._wants = wants
         self._settled = settled
@@ -184,9 +195,9 @@ class Catalog:
             decision = Decided(PENDING if rule is None else APPROVED, {}, None, 0)
         settled = self._settled_annotations(service.name, decision)
         if settled is not None:
-            decision = decision._replace(approved=settled)
-        offered = offer(service, decision.wish)
-        effective = _effective(service, decision, offered) if decision.state == APPROVED else None
+            decision = decision._replace(approved=settled, is_rule_s=True)
+        offered = self._offer(service, decision)
+        effective = self._effective(service, decision, offered)
         return Entry(service, decision.state, rule, decision.number, offered, effective, settled)
 
     def _settled_annotations(self, name: ObjectName, decision: Decided) -> Mapping[str, str] | None:
@@ -194,6 +205,18 @@ class Catalog:
         if decision.state != APPROVED or decision.approved is not None or not decision.number:
             return None
         return decision.offered if approving_rule(name, self._rules) is None else None
+
+    def _offer(self, service: Service, decision: Decided) -> Offer:
+        return offer(service, decision.wish, self._limits, is_seen=decision.is_seen)
+
+    def _effective(self, service: Service, decision: Decided, offered: Offer) -> Offer | None:
+        if decision.state != APPROVED:
+            return None
+        approved = decision.approved
+        if approved is None or dict(approved) == ours(service.annotations):
+            return offered
+        annotations = {f"{PREFIX}{name}": text for name, text in approved.items()}
+        return self._offer(service._replace(annotations=annotations), decision)
 
     def _follow(self, name: ObjectName, now: Offer | None) -> None:
         """Want what follows from an offer, in place of what followed from the one before."""
@@ -213,11 +236,3 @@ class Catalog:
         self._backends.want(backend)
         self._wants.put(Key("route", backend.id), now.route, str(name))
         self._settled(name)
-
-
-def _effective(service: Service, decision: Decided, offered: Offer) -> Offer:
-    approved = decision.approved
-    if approved is None or dict(approved) == ours(service.annotations):
-        return offered
-    annotations = {f"{PREFIX}{name}": text for name, text in approved.items()}
-    return offer(service._replace(annotations=annotations), decision.wish)

@@ -17,8 +17,9 @@ from twisted.logger import Logger
 from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends, Row
 from fengling_gateway.kubernetes.catalog import APPROVED, Catalog, Decided
-from fengling_gateway.kubernetes.gateway_side import GatewaySide
+from fengling_gateway.kubernetes.gateway_side import GatewaySide, warn_of_left
 from fengling_gateway.kubernetes.inherited import Certainty, Inherited
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend
 from fengling_gateway.kubernetes.reporting import Report, Reporting
@@ -40,11 +41,13 @@ class Rules(NamedTuple):
     Attributes:
         namespaces: those that are looked at; empty: all.
         approve: patterns of ``namespace/name`` that are approved without asking.
+        limits: what namespaces may ask for.
     """
 
     namespaces: tuple[str, ...]
     selector: Selector
     approve: tuple[str, ...]
+    limits: Limits = NO_LIMITS
 
 
 class World(NamedTuple):
@@ -88,6 +91,7 @@ class Following:
         self.catalog = Catalog(
             selector=rules.selector,
             rules=rules.approve,
+            limits=rules.limits,
             backends=self.backends,
             wants=self.wants,
             settled=self._settled,
@@ -154,6 +158,8 @@ class Following:
         return f"<Following in term {self._term.number}, {self._watch}>"
 
     def start(self) -> None:
+        if self._gateway_side is None:
+            warn_of_left(one.origin for one in self._term.said.values())
         self._watch.start()
         self._gateway_watch.start()
 
@@ -179,7 +185,8 @@ class Following:
     def _decide(self, one: Decision) -> None:
         name = ObjectName(one.namespace, one.name)
         self.catalog.decided(
-            name, Decided(one.state, one.asked, one.approved, one.number, one.offered)
+            name,
+            Decided(one.state, one.asked, one.approved, one.number, one.offered, one.is_rule_s),
         )
         self._reporting.note(name)
 

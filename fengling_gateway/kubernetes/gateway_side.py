@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 
 from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends
+from fengling_gateway.kubernetes.gateway_api.compiled import CompiledRules
 from fengling_gateway.kubernetes.gateway_api.http_routes import convert_http_route
-from fengling_gateway.kubernetes.gateway_api.merging import merged_status
 from fengling_gateway.kubernetes.gateway_api.objects import (
     ObjectRef,
     convert_gateway,
@@ -37,9 +37,10 @@ from fengling_gateway.kubernetes.gateway_api.world import (
 )
 from fengling_gateway.kubernetes.objects import Namespace, ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend, scheme_of
-from fengling_gateway.kubernetes.origins import GATEWAY_API
+from fengling_gateway.kubernetes.origins import GATEWAY_API, is_of_gateway_api
 from fengling_gateway.kubernetes.resources import Resource
 from fengling_gateway.kubernetes.statuses import Statuses
+from fengling_gateway.kubernetes.wanted_statuses import WantedStatuses
 from fengling_gateway.kubernetes.wants import Wants
 from fengling_gateway.kubernetes.watching import Heard, Watched
 from fengling_gateway.model.entity import Key
@@ -50,7 +51,14 @@ MAX_PAUSE_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 0.03
 """What changes together (`kubectl apply` of some files) is translated together."""
 
-_NOTHING: Final = Translation({}, {}, {}, {})
+LOOK_SECONDS: Final = 1.0
+"""
+From hearing that somebody has written a status otherwise, to writing it again.
+
+So long, because whoever does so may do it again at once.
+"""
+
+_NOTHING: Final = Translation({}, {}, {}, {}, {})
 
 
 class _Shape(NamedTuple):
@@ -58,15 +66,29 @@ class _Shape(NamedTuple):
 
     resource: Resource
     convert: Callable[[dict[str, Any]], Any]
+    is_optional: bool = False
 
 
 _SHAPES: Final = (
     _Shape(resources.GATEWAY_CLASSES, convert_gateway_class),
     _Shape(resources.GATEWAYS, convert_gateway),
     _Shape(resources.HTTP_ROUTES, convert_http_route),
-    _Shape(resources.REFERENCE_GRANTS, convert_reference_grant),
+    # (Clusters are not obliged to have them: then nothing may refer to another namespace.)
+    _Shape(resources.REFERENCE_GRANTS, convert_reference_grant, is_optional=True),
     _Shape(resources.NAMESPACES, objects.namespace),
 )
+
+
+def warn_of_left(origins: Iterable[str]) -> None:
+    """Say, where the Gateway API is switched off, what of it was written before and stays."""
+    count = sum(map(is_of_gateway_api, origins))
+    if count:
+        _log.warn(
+            "the setting kubernetes.gateway_api is false: what was written for the Gateway API before "
+            "stays as it is, {count} entities, but for those that somebody has deleted",
+            count=count,
+            log_id="kubernetes.gateway_api_left",
+        )
 
 
 class GatewaySide:
@@ -96,13 +118,16 @@ class GatewaySide:
         self._wants = wants
         self._backends = backends
         self._statuses = statuses
+        self._wanted_statuses = WantedStatuses(settings.controller)
         self._beside = beside
         self._known: dict[Resource, dict[Any, Any]] = {one.resource: {} for one in _SHAPES}
         self._services: dict[tuple[str, str], Service] = {}
         self._is_listed = False
         self._first: Callable[[], None] | None = None
         self._call: Any = None
-        self._translating: Deferred[None] | None = None
+        self._look: Any = None
+        self._translating: Deferred[Any] | None = None
+        self._compiled = CompiledRules()
         self._is_doubtful = False
         self._pause = SETTLE_SECONDS
         self._now = _NOTHING
@@ -116,7 +141,13 @@ class GatewaySide:
     def watched(self) -> list[Watched]:
         """Return what is to be watched for it."""
         return [
-            Watched(one.resource, one.convert, _name_of, self._heard(one.resource))
+            Watched(
+                one.resource,
+                one.convert,
+                _name_of,
+                self._heard(one.resource),
+                is_optional=one.is_optional,
+            )
             for one in _SHAPES
         ]
 
@@ -133,9 +164,10 @@ class GatewaySide:
 
     def stop(self) -> None:
         self._is_listed = False
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        for call in (self._call, self._look):
+            if call is not None:
+                call.cancel()
+        self._call = self._look = None
         if self._translating is not None:
             self._translating.cancel()
         self._statuses.stop()
@@ -148,7 +180,8 @@ class GatewaySide:
         refused = frozenset(self._wants.refused.items())
         if self._untold != refused:
             self._untold = refused
-            self._statuses.want(self._told())
+            self._wanted_statuses.want(self._now, self._refusals())
+            self._statuses.want(self._wanted_statuses.untrue())
 
     def status(self) -> dict[str, Any]:
         return {
@@ -177,25 +210,46 @@ class GatewaySide:
         self._changed()
 
     def _heard(self, resource: Resource) -> Heard:
-        known = self._known
+        known, statuses = self._known, self._wanted_statuses
 
         def listed(values: Iterable[Any]) -> None:
-            known[resource] = {_name_of(one): one for one in values}
+            statuses.forget(resource)
+            known[resource] = {_name_of(one): self._without_status(resource, one) for one in values}
             self._changed()
 
         def changed(value: Any) -> None:
-            # (What we write comes back as another version of the same.)
             before = known[resource].get(_name_of(value))
-            known[resource][_name_of(value)] = value
-            self._untold = None
-            if before != value:
+            now = known[resource][_name_of(value)] = self._without_status(resource, value)
+            if before != now:
                 self._changed()
+            elif now is not value:
+                self._status_changed(_ref(resource, value))
 
         def gone(value: Any) -> None:
             known[resource].pop(_name_of(value), None)
+            statuses.gone(_ref(resource, value))
             self._changed()
 
         return Heard(listed, changed, gone)
+
+    def _without_status(self, resource: Resource, value: Any) -> Any:
+        """Return what is translated of an object; its status, which is no part of that, is noted."""
+        if not hasattr(value, "status"):
+            return value
+        self._wanted_statuses.heard(_ref(resource, value), value.status)
+        return value._replace(status=None)
+
+    def _status_changed(self, ref: ObjectRef) -> None:
+        """Note that somebody, often we ourselves, has written a status, and nothing else."""
+        if self._wanted_statuses.is_so(ref):
+            self._statuses.settled(ref)
+        elif self._is_listed and self._look is None:
+            self._look = self._clock.callLater(LOOK_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        """Write what others have written otherwise."""
+        self._look = self._untold = None
+        self.written()
 
     # What follows from it
 
@@ -211,8 +265,8 @@ class GatewaySide:
         self._is_doubtful = False
         known, world = self._objects(), self._world()
         began = self._clock.seconds()
-        self._translating = self._beside(lambda: translate(known, world))
-        self._translating.addCallbacks(self._translated, self._not_translated)
+        self._translating = self._beside(lambda: translate(known, world, self._compiled))
+        self._translating.addCallback(self._translated).addErrback(self._not_translated)
         self._translating.addBoth(self._ended, began)
 
     def _ended(self, _: object, began: float) -> None:
@@ -277,25 +331,14 @@ class GatewaySide:
             self._settings,
         )
 
-    def _told(self) -> dict[ObjectRef, dict[str, Any]]:
-        """Return statuses that are to be written, with what the configuration refuses."""
+    def _refusals(self) -> dict[ObjectRef, list[str]]:
+        """Return what the configuration refuses, by the HTTPRoutes that it is of."""
         refused: dict[ObjectRef, list[str]] = {}
         for key, why in sorted(self._wants.refused.items()):
             ref = self._now.origins.get(key.id) if key.kind == "route" else None
-            if ref is not None:
+            if ref is not None and ref.resource == resources.HTTP_ROUTES:
                 refused.setdefault(ref, []).append(why)
-        wanted = {
-            ref: _with_refusals(status, refused[ref]) if ref in refused else status
-            for ref, status in self._now.statuses.items()
-        }
-        return {ref: status for ref, status in wanted.items() if not self._is_so(ref, status)}
-
-    def _is_so(self, ref: ObjectRef, status: dict[str, Any]) -> bool:
-        """Whether the object says so already, as it is known here."""
-        value = self._known[ref.resource].get(ObjectName(ref.namespace, ref.name))
-        return value is None or (
-            merged_status(value.status, status, "", self._settings.controller) is None
-        )
+        return refused
 
 
 def _name_of(value: Any) -> Any:
@@ -304,19 +347,6 @@ def _name_of(value: Any) -> Any:
     return value.name if metadata is None else metadata.name
 
 
-def _with_refusals(status: Mapping[str, Any], refused: list[str]) -> dict[str, Any]:
-    """Return the status of a route of which the configuration refuses something."""
-    why = "; ".join(refused)[:1000]
-
-    def judged(condition: Mapping[str, Any]) -> Mapping[str, Any]:
-        if condition["type"] != "Accepted" or condition["status"] != "True":
-            return condition
-        return {**condition, "status": "False", "reason": "UnsupportedValue", "message": why}
-
-    return {
-        **status,
-        "parents": [
-            {**one, "conditions": [judged(condition) for condition in one["conditions"]]}
-            for one in status.get("parents", ())
-        ],
-    }
+def _ref(resource: Resource, value: Any) -> ObjectRef:
+    name = _name_of(value)
+    return ObjectRef(resource, *(name if isinstance(name, ObjectName) else ("", name)))

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from fengling_gateway.kubernetes.annotation_limits import outside
 from fengling_gateway.kubernetes.annotations import PREFIX, Asked, read, shown
 from fengling_gateway.kubernetes.ids import service_id
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName, Service, ServicePort
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Rejected, validate
@@ -72,15 +74,23 @@ class Offer(NamedTuple):
         }
 
 
-def offer(service: Service, wish: Mapping[str, Any]) -> Offer:
+def offer(
+    service: Service,
+    wish: Mapping[str, Any],
+    limits: Limits = NO_LIMITS,
+    *,
+    is_seen: bool = True,
+) -> Offer:
     """
     Return what a Service would become.
 
     Args:
         wish: what an approver has set: ``hosts``, ``path``, ``tenant_id``.
+        limits: what its namespace may ask for.
+        is_seen: whether somebody looks at annotations before they count.
     """
     asked = read(service.annotations)
-    problems = list(asked.problems)
+    problems = [*asked.problems, *outside(service, asked, wish, limits, is_seen=is_seen)]
     entity = service_id(*service.name)
     backend = _backend(entity, service, asked, problems)
     route = _route(entity, asked, wish, problems)

@@ -311,6 +311,8 @@ class Reflector(Generic[T]):
                 problem=self._standing.problem,
                 log_id="kubernetes.not_watched",
             )
+        if verdict.state == "absent":
+            self._telling.tell_absent()
         return verdict.seconds
 
     def _faulty(self) -> float:

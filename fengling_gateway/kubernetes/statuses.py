@@ -68,6 +68,7 @@ class Statuses:
         self._later: dict[ObjectRef, Any] = {}
         self._backoffs: dict[ObjectRef, float] = {}
         self._stopped = False
+        self._is_going_on = False
         self.written = self.failures = 0
         self.problem: str | None = None
 
@@ -93,6 +94,10 @@ class Statuses:
             del self._backoffs[ref]
         self._go_on()
 
+    def settled(self, ref: ObjectRef) -> None:
+        """Note that a status is as it is to be: if it is wanted once more, it has been changed."""
+        self._wanted.pop(ref, None)
+
     def stop(self) -> None:
         self._stopped = True
         for call in self._later.values():
@@ -102,6 +107,15 @@ class Statuses:
             one.cancel()
 
     def _go_on(self) -> None:
+        if self._is_going_on:  # (one has ended at once; whoever has begun it begins the next)
+            return
+        self._is_going_on = True
+        try:
+            self._begin_some()
+        finally:
+            self._is_going_on = False
+
+    def _begin_some(self) -> None:
         while self._waiting and len(self._under_way) < CONCURRENCY and not self._stopped:
             ref = next((one for one in self._waiting if one not in self._under_way), None)
             if ref is None:

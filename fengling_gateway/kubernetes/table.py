@@ -32,13 +32,14 @@ _IDLE_IN_TRANSACTION: Final = "5s"
 """A holder of the seat that is stopped while it writes must not keep others from taking over."""
 
 _DECISIONS: Final = """
-SELECT namespace, name, state, asked, approved, decision, offer -> 'annotations'
+SELECT namespace, name, state, asked, approved, decision, offer -> 'annotations',
+       coalesce(starts_with(decided_by, 'rule '), false)
 FROM fengling.discovered_service
 WHERE decision > %s ORDER BY decision, namespace, name
 """
 _NEWS: Final = """
 SELECT x.confirmed, x.confirmation, d.namespace, d.name, d.state, d.asked, d.approved, d.decision,
-       d.offer -> 'annotations'
+       d.offer -> 'annotations', coalesce(starts_with(d.decided_by, 'rule '), false)
 FROM fengling.discovery AS x LEFT JOIN fengling.discovered_service AS d ON d.decision > %s
 ORDER BY d.decision, d.namespace, d.name
 """
@@ -128,6 +129,7 @@ class Decision(NamedTuple):
         approved: the annotations that somebody has approved; None: whatever they are.
         number: grows with each decision of any service; 0: nobody has ever decided.
         offered: the annotations that were told of it last; None: nothing was.
+        is_rule_s: whether a rule has decided.
     """
 
     namespace: str
@@ -137,6 +139,7 @@ class Decision(NamedTuple):
     approved: dict[str, str] | None
     number: int
     offered: dict[str, str] | None = None
+    is_rule_s: bool = False
 
 
 class News(NamedTuple):

@@ -26,6 +26,9 @@ class ReflectorUser(Protocol[T]):
     def gone(self, reflector: Any, value: T) -> None:
         """Note that there is none of this name any more; this is its last state."""
 
+    def absent(self, reflector: Any) -> None:
+        """Note that the cluster does not know the resource; told at each try."""
+
 
 class Telling(Generic[T]):
     """
@@ -54,6 +57,9 @@ class Telling(Generic[T]):
 
     def tell_all(self) -> None:
         self._tell(lambda: self._user.listed(self._reflector, self.known.values))
+
+    def tell_absent(self) -> None:
+        self._tell(lambda: self._user.absent(self._reflector))
 
     def put(self, obj: dict[str, Any]) -> None:
         """Take an object that was added or modified."""

@@ -13,9 +13,6 @@ from fengling_gateway.kubernetes.resources import Resource
 class Reflecting(Protocol):
     """What is needed of a `reflector.Reflector`."""
 
-    @property
-    def is_synced(self) -> bool: ...
-
     def start(self) -> None: ...
 
     def stop(self) -> Deferred[None]: ...
@@ -43,6 +40,8 @@ class Watched(NamedTuple):
         convert: makes the value that is kept of an object; ValueError if it can't.
         name: of a value: which other it replaces.
         selector: of labels; None: all of them.
+        is_optional: whether a cluster that does not know the resource has none of it, rather than
+            keeping all that is watched beside it waiting.
     """
 
     resource: Resource
@@ -50,6 +49,7 @@ class Watched(NamedTuple):
     name: Callable[[Any], Any]
     heard: Heard
     selector: str | None = None
+    is_optional: bool = False
 
 
 class ClusterWatch:
@@ -123,12 +123,13 @@ class _Part:
 
     @property
     def is_synced(self) -> bool:
-        return all(one.is_synced for one in self.reflectors)
+        """Whether it is known what there is, in all of the namespaces."""
+        return len(self._known) == len(self.reflectors)
 
     def listed(self, reflector: Any, objects: Iterable[Any]) -> None:
         name = self._watched.name
         self._known[reflector] = {name(one): one for one in objects}
-        if len(self._known) == len(self.reflectors):
+        if self.is_synced:
             self._watched.heard.listed(
                 [one for known in self._known.values() for one in known.values()]
             )
@@ -136,17 +137,23 @@ class _Part:
 
     def changed(self, reflector: Any, value: Any) -> None:
         self._keep(reflector)[self._watched.name(value)] = value
-        if self._has_told:
+        if self.is_synced:
             self._watched.heard.changed(value)
 
     def gone(self, reflector: Any, value: Any) -> None:
         self._keep(reflector).pop(self._watched.name(value), None)
-        if self._has_told:
+        if self.is_synced:
             self._watched.heard.gone(value)
 
-    @property
-    def _has_told(self) -> bool:
-        return len(self._known) == len(self.reflectors)
+    def absent(self, reflector: Any) -> None:
+        """
+        Take what the cluster does not know for nothing, where that may be.
+
+        What has been listed before stays: a cluster that forgets a resource tells of each of its
+        objects first, and one that only seems to have forgotten it must not take anything away.
+        """
+        if self._watched.is_optional and reflector not in self._known:
+            self.listed(reflector, ())
 
     def _keep(self, reflector: Any) -> dict[Any, Any]:
         known: Mapping[Any, dict[Any, Any]] = self._known

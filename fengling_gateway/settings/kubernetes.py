@@ -8,6 +8,8 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
+from fengling_gateway.model.names import host, slug
+from fengling_gateway.settings.by_namespace import NAMESPACES, Lists, check_lists, read_lists
 from fengling_gateway.settings.section import Section
 from fengling_gateway.settings.values import refuse
 
@@ -21,6 +23,8 @@ _NAMESPACE: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _RULE: Final = re.compile(r"[a-z0-9*?-]{1,63}/[a-z0-9*?-]{1,63}")
 _LISTENER: Final = re.compile(r"([1-9][0-9]{0,4})=([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
 _MAX_PORT: Final = 65535
+_PRIORITY: Final = 2**31
+"""What priorities of routes are below."""
 
 
 class KubernetesSettings(Section):
@@ -62,10 +66,46 @@ class KubernetesSettings(Section):
         "others wait for somebody.",
         examples=[["shop/*", "billing/public-*"]],
     )
+    hosts: list[str] = Field(
+        default=[],
+        max_length=1000,
+        description="Which hosts a namespace's objects may take: a pattern of namespaces, with * "
+        "and ?, and what they may have; *.x is every host below x, * any host, and none. Empty: "
+        "no limit. Else a namespace that no pattern matches may take none.",
+        examples=[["shop=shop.example,*.shop.example", "infra=*", "team-*=*.team.example"]],
+    )
+    tenants: list[str] = Field(
+        default=[],
+        max_length=1000,
+        description="For which tenants a namespace's objects may have routes, in the same form; * "
+        "is any, and none: routes without a tenant, which those of HTTPRoutes always are, are for "
+        "namespaces with * alone. Empty: no limit.",
+        examples=[["shop=acme,acme-eu", "infra=*"]],
+    )
+    max_priority: int | None = Field(
+        default=None,
+        ge=-_PRIORITY,
+        lt=_PRIORITY,
+        description="The highest priority that an annotation may ask for. Unset: any.",
+        examples=[100],
+    )
     gateway_api: bool = Field(
         default=False,
         description="Whether Gateways and HTTPRoutes of the cluster become routes. Who may make "
-        "them there needs nobody's approval here.",
+        "them there needs nobody's approval here, but has the limits above.",
+    )
+    gateway_namespaces: list[str] = Field(
+        default=[],
+        max_length=1000,
+        description="Of which namespaces Gateways are served, with * and ?; empty: all.",
+        examples=[["infra"]],
+    )
+    gateway_api_priority: int = Field(
+        default=0,
+        ge=-_PRIORITY,
+        lt=_PRIORITY,
+        description="The priority of routes made of HTTPRoutes. With -1 all that have a usual one "
+        "come before them.",
     )
     controller: str = Field(
         default="gateway.fengling/controller",
@@ -101,6 +141,25 @@ class KubernetesSettings(Section):
     def _approve(cls, value: list[str]) -> list[str]:
         return _each(value, _RULE, 'must be patterns like "shop/*" (namespace/name)')
 
+    @field_validator("hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        check_lists(
+            value, host, 'namespaces and their hosts like "shop=shop.example,*.shop.example"'
+        )
+        return value
+
+    @field_validator("tenants")
+    @classmethod
+    def _tenants(cls, value: list[str]) -> list[str]:
+        check_lists(value, slug, 'namespaces and their tenants like "shop=acme,acme-eu"')
+        return value
+
+    @field_validator("gateway_namespaces")
+    @classmethod
+    def _gateway_namespaces(cls, value: list[str]) -> list[str]:
+        return _each(value, NAMESPACES, 'must be patterns of namespaces like "infra" or "edge-*"')
+
     @field_validator("listeners")
     @classmethod
     def _listeners(cls, value: list[str]) -> list[str]:
@@ -114,6 +173,12 @@ class KubernetesSettings(Section):
         """Return the names of hosts' listeners by port."""
         pairs = (one.split("=", 1) for one in self.listeners)
         return {int(port): name for port, name in pairs}
+
+    def hosts_by_namespace(self) -> Lists:
+        return read_lists(self.hosts, host)
+
+    def tenants_by_namespace(self) -> Lists:
+        return read_lists(self.tenants, slug)
 
 
 def _each(value: list[str], pattern: re.Pattern[str], wanted: str) -> list[str]:

@@ -24,6 +24,7 @@ from fengling_gateway.kubernetes.discovery import Discovery, DiscoverySettings
 from fengling_gateway.kubernetes.following import Rules
 from fengling_gateway.kubernetes.gateway_api.world import Settings
 from fengling_gateway.kubernetes.gateway_side import GatewaySide
+from fengling_gateway.kubernetes.limits import Limits
 from fengling_gateway.kubernetes.reflector import Reflector
 from fengling_gateway.kubernetes.reporting import Report
 from fengling_gateway.kubernetes.selection import parse_selector
@@ -66,6 +67,7 @@ def make_discovery(
                 namespaces=tuple(said.namespaces),
                 selector=parse_selector(said.selector),
                 approve=tuple(said.approve),
+                limits=limits_of(said),
             ),
             gateway_api=said.gateway_api,
             connect_timeout=database.connect_timeout,
@@ -113,7 +115,11 @@ class ClusterOfSettings:
         return GatewaySide(
             clock=self._reactor,
             settings=Settings(
-                settings.controller, settings.listener_names(), tuple(settings.addresses)
+                settings.controller,
+                settings.listener_names(),
+                tuple(settings.addresses),
+                limits=limits_of(settings),
+                priority=settings.gateway_api_priority,
             ),
             wants=wants,
             backends=backends,
@@ -135,6 +141,15 @@ class ClusterOfSettings:
     @property
     def url(self) -> str:
         return self._server.base_url
+
+
+def limits_of(settings: KubernetesSettings) -> Limits:
+    return Limits(
+        hosts=settings.hosts_by_namespace(),
+        tenants=settings.tenants_by_namespace(),
+        gateway_namespaces=tuple(settings.gateway_namespaces),
+        max_priority=settings.max_priority,
+    )
 
 
 class StoreOfTerms:

@@ -14,6 +14,7 @@ from fengling_gateway.kubernetes.resources import (
     GATEWAY_CLASSES,
     GATEWAYS,
     HTTP_ROUTES,
+    REFERENCE_GRANTS,
     Resource,
 )
 from tests.integration.cluster import Followed, followed_cluster
@@ -148,3 +149,22 @@ def test_cluster_without_the_gateway_api_is_followed_all_the_same(fleet: Followe
     console = fleet.following(gateway_api=True, approve=["shop/*"])
     wait_until(lambda: gateway.get("/hello")[0] == 200)
     assert "are listed" in console.log
+
+
+def test_cluster_without_reference_grants_is_served_all_the_same(fleet: Followed) -> None:
+    """Nothing may refer to another namespace there."""
+    gateway = fleet.gateway()
+    address = fleet.upstream("v1").address
+    fleet.api.uninstall(REFERENCE_GRANTS)
+    fleet.service(labels=None)
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=int(address.rpartition(":")[2]))
+    fleet.api.apply(
+        a_route("/hello", {"name": "orders", "port": 80}),
+        a_route("/far", {"name": "orders", "port": 80, "namespace": "apps"}, name="far"),
+    )
+    fleet.following(gateway_api=True)
+    wait_until(lambda: gateway.get("/hello")[0] == 200)
+    wait_until(
+        lambda: conditions(fleet, HTTP_ROUTES, "far").get("ResolvedRefs") == "False RefNotPermitted"
+    )
+    assert gateway.get("/far")[0] == 500

@@ -126,6 +126,9 @@ class Listener:
         self.told.append(("gone", str(value.name)))
         del self.known[str(value.name)]
 
+    def absent(self, reflector: Any) -> None:
+        self.told.append(("absent", None))
+
 
 class Certain(Random):
     """Chance that always has the upper hand: waits are as long as they get, watches take 600 s."""

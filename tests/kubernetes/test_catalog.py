@@ -7,6 +7,7 @@ from typing import Any
 
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.catalog import Catalog, Decided
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName
 from fengling_gateway.kubernetes.selection import parse_selector
 from fengling_gateway.kubernetes.wants import Wants
@@ -21,7 +22,7 @@ POD = Key("instance", "shop.orders_a")
 class Scene:
     """A catalog with whatever it keeps up."""
 
-    def __init__(self, *rules: str) -> None:
+    def __init__(self, *rules: str, limits: Limits = NO_LIMITS) -> None:
         self.wants = Wants(lambda: None)
         self.backends = Backends(
             lambda one, row, _: self.wants.put(Key("instance", one), row, "shop/orders")
@@ -32,6 +33,7 @@ class Scene:
             rules=rules,
             backends=self.backends,
             wants=self.wants,
+            limits=limits,
         )
 
     def decide(
@@ -176,3 +178,76 @@ def test_what_an_approver_sets_counts() -> None:
     assert scene.wanted == set()
     scene.decide("approved", {}, {"path": "/set"})
     assert scene.path == "/set"
+
+
+SHOP_ALONE = Limits(hosts=(("shop", ("shop.example",)),))
+
+
+def test_host_of_another_namespace_is_not_served() -> None:
+    """Whoever has approved it: the entry says why."""
+    foreign, own = {"hosts": "bank.example"}, {"hosts": "shop.example"}
+    for rules, approved, asked in (
+        (("shop/*",), None, foreign),
+        ((), foreign, foreign),
+        ((), foreign, own),
+    ):
+        scene = Scene(*rules, limits=SHOP_ALONE)
+        if approved is not None:
+            scene.decide("approved", approved)
+        scene.catalog.changed(service(annotations=asked))
+        assert scene.wanted == set()
+        effective = scene.catalog.entries[ORDERS].effective
+        assert effective is not None
+        assert "bank.example is not for namespace shop" in effective.problems[0]
+
+
+def test_reaching_for_another_host_changes_nothing() -> None:
+    """What was in effect stays, and its own host is taken again when it is asked for."""
+    scene = Scene("shop/*", limits=SHOP_ALONE)
+    scene.catalog.changed(service(annotations={"hosts": "shop.example"}))
+    scene.catalog.changed(service(annotations={"hosts": "shop.example, bank.example"}))
+    row = scene.wants.rows[ROUTE].row
+    assert row is not None
+    assert row["hosts"] == ["shop.example"]
+    assert scene.catalog.is_kept("shop/orders")
+
+
+def test_approver_may_give_any_host() -> None:
+    """He may write routes, too."""
+    scene = Scene(limits=SHOP_ALONE)
+    foreign = {"hosts": "other.example"}
+    scene.decide("approved", foreign, {"hosts": ["bank.example"]})
+    scene.catalog.changed(service(annotations=foreign))
+    row = scene.wants.rows[ROUTE].row
+    assert row is not None
+    assert row["hosts"] == ["bank.example"]
+
+
+def test_rule_approves_no_certificate_to_show() -> None:
+    """Nor what it approved before, when the rule is gone; somebody may, and it may wait for him."""
+    shows = {"path": "/a", "service": "{tls: {client_certificate: ours}}"}
+    for rules, decided, is_served in (
+        (("shop/*",), None, False),
+        ((), ("approved", None), False),
+        ((), ("approved", shows), True),
+    ):
+        scene = Scene(*rules)
+        if decided is not None:
+            scene.decide(*decided)
+        scene.catalog.changed(service(annotations=shows))
+        assert (SERVICE in scene.wanted) is is_served
+    scene = Scene()
+    scene.catalog.changed(service(annotations=shows))
+    assert scene.catalog.entries[ORDERS].offer.problems == ()
+
+
+def test_certificate_to_show_does_not_count_because_its_rule_is_gone() -> None:
+    """What a rule has approved is settled then, now and after the next start: nobody has seen it."""
+    shows = {"path": "/a", "service": "{tls: {client_certificate: ours}}"}
+    for approved in (None, shows):
+        scene = Scene()
+        scene.catalog.decided(ORDERS, Decided("approved", {}, approved, 1, shows, is_rule_s=True))
+        scene.catalog.changed(service(annotations=shows))
+        assert scene.wanted == set()
+        scene.catalog.changed(service(annotations={"path": "/b"}))
+        assert scene.wanted == set()

@@ -107,7 +107,7 @@ class DecideTests:
         [decision] = table.read_news(connection, 0).decisions
         assert decision == (
             *("shop", "orders", "approved", {"hosts": ["a.example"]}),
-            *(None, row["decision"], None),
+            *(None, row["decision"], None, False),
         )
         assert approve(connection, "orders")["decision"] > row["decision"]
 

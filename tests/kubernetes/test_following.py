@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.following import Following, Rules, World
@@ -262,6 +263,18 @@ class FollowingTests(SynchronousTestCase):
         self.following.others_changed([OLD])
         self.clock.advance(1)
         self.assertEqual(self.written(), {SERVICE: True, ROUTE: True, POD: True})
+
+    def test_what_is_left_of_the_gateway_api_is_told_and_stays(self) -> None:
+        """Where that is switched off; other things are not told."""
+        said = {OLD: Said("HTTPRoute shop/orders", {}), SERVICE: Said("Gateway API", {})}
+        with capturedLogs() as logged:
+            self.begin(said={**said, ROUTE: Said("shop/orders", {})})
+            self.list_all()
+            self.following.others_changed([OLD])
+            self.clock.advance(1)
+        [told] = [one for one in logged if one["log_id"] == "kubernetes.gateway_api_left"]
+        self.assertEqual(told["count"], 2)
+        self.assertEqual(self.written(), {ROUTE: False})
 
     def test_what_nobody_watched_over_is_looked_at(self) -> None:
         """Somebody may have gone back to an older revision meanwhile."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.gateway_api.world import Settings
-from fengling_gateway.kubernetes.gateway_side import SETTLE_SECONDS, GatewaySide
+from fengling_gateway.kubernetes.gateway_side import LOOK_SECONDS, SETTLE_SECONDS, GatewaySide
 from fengling_gateway.kubernetes.objects import endpoint_slice
 from fengling_gateway.kubernetes.objects import service as convert_service
 from fengling_gateway.kubernetes.origins import GATEWAY_API, is_of_gateway_api
@@ -72,6 +72,7 @@ class GatewaySideTests(SynchronousTestCase):
         )
         self.objects = Objects()
         self.faults: list[Exception] = []
+        self.translations = 0
         self.side = GatewaySide(
             clock=self.clock,
             settings=Settings(CONTROLLER, {80: "http"}),
@@ -104,6 +105,7 @@ class GatewaySideTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def beside(self, work: Callable[[], Any]) -> Deferred[Any]:
+        self.translations += 1
         return fail(self.faults.pop()) if self.faults else maybeDeferred(work)
 
     def list_(self, resource: Resource, *found: dict[str, Any]) -> None:
@@ -187,6 +189,56 @@ class GatewaySideTests(SynchronousTestCase):
         self.write()
         self.assertEqual(len(self.objects.put_), before)
 
+    def test_status_that_was_written_is_not_translated(self) -> None:
+        """Nothing follows from it; of what somebody else writes there neither."""
+        self.side.synced(lambda: None)
+        self.write()
+        written = self.written_status()
+        for status in (written, {**written, "parents": [*written["parents"], {"other": 1}]}):
+            self.change(HTTP_ROUTES, a_route(status=status))
+            self.assertEqual((self.translations, self.clock.getDelayedCalls()), (1, []))
+        self.assertEqual(len(self.objects.put_), 3)
+
+    def test_status_that_somebody_takes_away_is_written_again(self) -> None:
+        """Not at once, as he may do so again; and without a translation."""
+        self.side.synced(lambda: None)
+        self.write()
+        for times in (1, 2):
+            self.objects.there.clear()
+            self.change(HTTP_ROUTES, a_route(status=self.written_status()))
+            self.change(HTTP_ROUTES, a_route(status={"parents": []}))
+            self.assertEqual(len(self.objects.put_), 2 + times)
+            self.clock.advance(LOOK_SECONDS)
+            self.assertEqual(len(self.objects.put_), 3 + times)
+        self.assertEqual(self.translations, 1)
+
+    def written_status(self) -> dict[str, Any]:
+        """Return the status that the HTTPRoute was given last."""
+        found = [one["status"] for one in self.objects.put_ if "parents" in one["status"]]
+        return dict(found[-1])
+
+    def test_status_in_a_list_is_looked_at(self) -> None:
+        """Of what has happened between two lists nobody has heard."""
+        self.side.synced(lambda: None)
+        self.write()
+        self.objects.there.clear()
+        self.list_(HTTP_ROUTES, a_route())
+        self.clock.advance(SETTLE_SECONDS)
+        self.assertEqual(len(self.objects.put_), 3, "it is on its way: nothing was heard of it")
+        self.list_(HTTP_ROUTES, a_route(status=self.written_status()))
+        self.clock.advance(SETTLE_SECONDS)
+        self.list_(HTTP_ROUTES, a_route())
+        self.clock.advance(SETTLE_SECONDS)
+        self.assertEqual(len(self.objects.put_), 4)
+
+    def test_what_takes_it_and_fails_is_told(self) -> None:
+        """Whatever it is that fails."""
+        self.side.synced(lambda: None)
+        self.patch(self.wants, "put", lambda *_: 1 / 0)
+        self.change(HTTP_ROUTES, a_route("/other"))
+        self.assertIn("division", self.side.status()["problem"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_route_that_changes_or_goes_is_followed(self) -> None:
         """With the service that nobody refers to any more."""
         self.side.synced(lambda: None)
@@ -210,6 +262,29 @@ class GatewaySideTests(SynchronousTestCase):
         ]
         accepted = next(one for one in parents[0]["conditions"] if one["type"] == "Accepted")
         self.assertEqual((accepted["status"], accepted["message"]), ("False", "no such listener"))
+        self.assertEqual(self.attached_routes(), [0], "who isn't accepted isn't counted")
+        self.wants.look_at(ROUTE)
+        self.write()
+        self.assertEqual(self.attached_routes(), [1])
+
+    def test_what_is_refused_of_a_gateway_is_no_status_of_a_route(self) -> None:
+        """A row of its own keeps requests for a listener from wider ones."""
+        listener = {"port": 80, "protocol": "HTTP"}
+        listeners = [{**listener, "name": "a"}, {**listener, "name": "b", "hostname": "b.example"}]
+        spec = {"gatewayClassName": "f", "listeners": listeners}
+        self.list_(GATEWAYS, an_object("Gateway", "edge", spec))
+        self.side.synced(lambda: None)
+        self.wants.take(1000)
+        key = Key("route", "shop.edge.b_else")
+        self.wants.refuse(key, "no such listener", self.wants.rows[key])
+        self.side.written()
+        [status] = [one["status"] for one in self.objects.put_ if "listeners" in one["status"]]
+        self.assertNotIn("parents", status)
+
+    def attached_routes(self) -> list[int]:
+        """Return how many the Gateway's listeners have been said to have, last."""
+        found = [one["status"] for one in self.objects.put_ if "listeners" in one["status"]]
+        return [one["attachedRoutes"] for one in found[-1]["listeners"]]
 
     def test_endpoints_translate_nothing(self) -> None:
         """They change all the time."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from fengling_gateway.configsource import file_yaml
+from fengling_gateway.kubernetes import annotations
+from fengling_gateway.kubernetes.annotations import read
 from fengling_gateway.kubernetes.objects import ObjectName, ServicePort
 from fengling_gateway.kubernetes.offers import offer
 from tests.kubernetes.builders import service
@@ -139,3 +144,37 @@ def test_names_that_are_too_long_stay_apart() -> None:
         ids.add(found.backend.id)
     assert len(ids) == 2
     assert all(len(one) == 100 for one in ids)
+
+
+def test_what_annotations_say_is_nobody_else_s() -> None:
+    """It is remembered by its text, also what is wrong with it; whoever has it may change it."""
+    said = {"path": "/a", "route": "policies: {retry: {attempts: 1}}", "service": "{a: ["}
+    first = read(service(annotations=said).annotations)
+    first.route["policies"]["retry"]["attempts"] = 2
+    again = read(service(annotations=said).annotations)
+    assert again.route == {"policies": {"retry": {"attempts": 1}}}
+    assert again.problems == first.problems
+    assert len(again.problems) == 1
+
+
+@pytest.mark.parametrize("depth", [10, 90, 300])
+def test_fields_may_be_nested_however_deep(depth: int) -> None:
+    """They are taken, or it is said why not."""
+    text = "match: " + "[" * depth + "]" * depth
+    found = read(service(annotations={"path": "/a", "route": text}).annotations)
+    assert bool(found.route) is not bool(found.problems)
+
+
+def test_yaml_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often anything else of its Service changes; long texts each time."""
+    texts = []
+
+    def read_yaml(content: bytes) -> Any:
+        texts.append(content)
+        return file_yaml.read_yaml(content)
+
+    monkeypatch.setattr(annotations, "read_yaml", read_yaml)
+    short, long = "match: {counts_as: 77}", f"match: {{counts_as: 77}}{' ' * 1000}"
+    for said in (short, short, long, long):
+        read(service(annotations={"path": "/a", "route": said}).annotations)
+    assert [len(one) > 1000 for one in texts] == [False, True, True]

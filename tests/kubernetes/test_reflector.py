@@ -336,11 +336,20 @@ class RefusalTests(ReflectorCase):
         self.assertEqual(self.state(), "watching")
 
     def test_resource_that_there_is_not_is_looked_for_again(self) -> None:
-        """Every minute: its definition may be installed."""
-        self.server.last.fail(ApiError(404, "", "404 page not found"))
-        self.assertEqual(self.state(), "absent")
-        self.waits(60)
+        """Every minute: its definition may be installed. Whoever hears of it is told each time."""
+        for _ in range(2):
+            self.server.last.fail(ApiError(404, "", "404 page not found"))
+            self.assertEqual(self.state(), "absent")
+            self.waits(60)
         self.listed()
+        self.assertEqual(self.user.told, [("absent", None), ("absent", None), ("listed", [])])
+
+    def test_other_failures_are_not_absence(self) -> None:
+        """Nobody knows what there is then."""
+        for status in (0, 401, 403, 410, 500, 503):
+            self.server.last.fail(ApiError(status, "", "no"))
+            self.clock.advance(60)
+        self.assertEqual(self.user.told, [])
 
     def test_resource_that_is_taken_away_is_not_forgotten(self) -> None:
         """It is listed anew when it is back."""

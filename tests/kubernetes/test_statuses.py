@@ -143,6 +143,15 @@ class StatusesTests(SynchronousTestCase):
         ]
         self.assertEqual(generations, [1, 3])
 
+    def test_hundreds_may_end_at_once(self) -> None:
+        """Well or not: without a token nothing is asked for at all."""
+        many = {ObjectRef(GATEWAYS, "shop", f"g{one}"): accepted() for one in range(500)}
+        self.objects.refusals = [refused(0)] * 500
+        self.statuses.want(many)
+        self.assertEqual((self.statuses.failures, len(self.statuses)), (500, 500))
+        self.clock.advance(1)
+        self.assertEqual((len(self.objects.put_), len(self.statuses)), (500, 0))
+
     def test_only_so_many_at_a_time(self) -> None:
         """A thousand routes are no reason to ask a thousand times at once."""
         self.objects.is_slow = True

@@ -51,7 +51,7 @@ class TermTests:
         found = table.take_over(guarded, "b")
         assert found.number == term + 1
         undecided, approved = found.decisions
-        assert undecided == ("shop", "stock", "pending", {}, None, 0, None)
+        assert undecided == ("shop", "stock", "pending", {}, None, 0, None, False)
         assert approved[:4] == ("shop", "orders", "approved", {"path": "/o/{**rest}"})
         assert approved.number > 0
         assert found.said == {Key("service", "shop.orders"): Said("shop/orders", {"a": 1})}
@@ -133,6 +133,21 @@ class TellTests:
         ]
         numbers = [one.number for one in table.read_news(connection, 0).decisions]
         assert len(set(numbers)) == 2
+
+    def test_what_a_rule_has_approved_stays_its_own(
+        self, guarded: Guarded, connection: Any, session: Session, term: int
+    ) -> None:
+        """Also what counts since the rule is gone, which nobody has looked at; until somebody decides."""
+        rule = {"state": "approved", "decided_by": "rule shop/*"}
+        table.tell(connection, term, seen=[ORDERS._replace(**rule)])
+        table.tell(connection, term, seen=[ORDERS._replace(approved={"path": "/o"})])
+        for found in (
+            table.read_news(connection, 0).decisions,
+            table.take_over(guarded, "b").decisions,
+        ):
+            assert [(one.approved, one.is_rule_s) for one in found] == [({"path": "/o"}, True)]
+        approve(session, "orders")
+        assert not table.read_news(connection, 0).decisions[0].is_rule_s
 
     def test_rule_changes_no_decision(self, connection: Any, session: Session, term: int) -> None:
         """A person has the last word, also to say that it has not been decided."""

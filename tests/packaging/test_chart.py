@@ -232,6 +232,24 @@ class DiscoveryTests:
         assert found.kubernetes.addresses == ["203.0.113.7"]
         assert found.kubernetes.gateway_api
 
+    def test_who_may_take_what_is_told_to_the_console(self, render: Any) -> None:
+        """All of it, and nothing where nothing is said."""
+        limits = {
+            "hosts": ["shop=shop.example,*.shop.example", "infra=*"],
+            "tenants": ["infra=*"],
+            "maxPriority": 0,
+            "gatewayApi": {"enabled": True, "namespaces": ["infra"], "priority": -1},
+        }
+        found = console_settings(render({"discovery": limits})).kubernetes
+        assert found.hosts == limits["hosts"]
+        assert found.tenants == limits["tenants"]
+        assert found.max_priority == 0
+        assert found.gateway_namespaces == ["infra"]
+        assert found.gateway_api_priority == -1
+        usual = console_settings(render({"discovery": {"gatewayApi": {"enabled": True}}}))
+        assert usual.kubernetes.hosts == []
+        assert usual.kubernetes.max_priority is None
+
 
 def console_settings(objects: Any) -> ConsoleSettings:
     return load_console_settings(None, environment(objects, "fengling-console"))

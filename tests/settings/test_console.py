@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.settings import SettingsError, load_console_settings, load_settings
 from fengling_gateway.settings.environment import known_keys, variable
 from fengling_gateway.settings.model import GatewaySettings
 from fengling_gateway.settings.sample import console_sample
+from fengling_gateway.tap.console_kubernetes import limits_of
 
 KEY = f"k:{secrets.token_hex(32)}"
 ENOUGH = {
@@ -92,3 +94,70 @@ class TestConsoleSettings:
     def test_the_sample_is_valid(self) -> None:
         keys = {"FENGLING_MANAGEMENT__TOKEN_KEYS": KEY}
         assert load_console_settings("etc/console.toml", keys).cluster == "default"
+
+
+class TestKubernetes:
+    """What namespaces may have."""
+
+    def test_lists_are_read_in_their_canonical_form(self, tmp_path: Path) -> None:
+        """As routes have their hosts."""
+        file = tmp_path / "console.toml"
+        file.write_text(
+            "[kubernetes]\n"
+            'hosts = ["shop=Shop.Example., *.bücher.example", "infra = *"]\n'
+            'tenants = ["team-?=acme,acme-eu"]\n'
+            'gateway_namespaces = ["infra", "edge-*"]\n'
+            "max_priority = 0\n"
+        )
+        found = load_console_settings(file, ENOUGH).kubernetes
+        assert found.hosts_by_namespace() == (
+            ("shop", ("shop.example", "*.xn--bcher-kva.example")),
+            ("infra", ("*",)),
+        )
+        assert found.tenants_by_namespace() == (("team-?", ("acme", "acme-eu")),)
+        assert limits_of(found) == Limits(
+            found.hosts_by_namespace(), found.tenants_by_namespace(), ("infra", "edge-*"), 0
+        )
+
+    def test_example_of_the_documentation_is_right(self, tmp_path: Path) -> None:
+        """As it stands there."""
+        page = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()
+        example = page.partition("## Who may take what")[2].partition("```toml\n")[2]
+        file = tmp_path / "console.toml"
+        file.write_text(example.partition("```")[0])
+        limits = limits_of(load_console_settings(file, ENOUGH).kubernetes)
+        assert limits.hosts_outside("shop", ["a.shop.example", "a.team.example"]) == (
+            "a.team.example",
+        )
+        assert limits.may_have_tenant("shop", "acme-eu")
+
+    def test_nothing_is_limited_unless_it_is_said(self) -> None:
+        """An update takes nothing away."""
+        found = load_console_settings(None, ENOUGH).kubernetes
+        assert limits_of(found) == NO_LIMITS
+        assert found.gateway_api_priority == 0
+
+    @pytest.mark.parametrize(
+        ("key", "value", "about"),
+        [
+            ("hosts", '["shop"]', 'like "shop=shop.example,*.shop.example", not "shop"'),
+            ("hosts", '["shop="]', "what shop may have must be a host name"),
+            ("hosts", '["Shop=a.example"]', "must be namespaces and their hosts"),
+            ("hosts", '["=a.example"]', "must be namespaces and their hosts"),
+            ("hosts", '["shop/x=a.example"]', "must be namespaces and their hosts"),
+            ("hosts", '["shop=a.example,"]', "what shop may have must be a host name"),
+            ("hosts", '["shop=a.*.example"]', "what shop may have must be a host name"),
+            ("hosts", '["shop=a.example:80"]', "must be a host name without a port"),
+            ("tenants", '["shop=acme eu"]', "what shop may have must be 1 to 100 letters"),
+            ("tenants", '["acme"]', 'like "shop=acme,acme-eu", not "acme"'),
+            ("gateway_namespaces", '["infra=*"]', 'like "infra" or "edge-*"'),
+            ("max_priority", "2147483648", "2147483648"),
+            ("gateway_api_priority", "high", "must be a whole number"),
+        ],
+    )
+    def test_what_is_malformed_is_said(self, key: str, value: str, about: str) -> None:
+        """With what it should be like."""
+        variables = {**ENOUGH, f"FENGLING_KUBERNETES__{key.upper()}": value}
+        [found] = problems(variables)
+        assert found.startswith(f"kubernetes.{key} ")
+        assert about in found

@@ -13,6 +13,7 @@ from fengling_gateway.kubernetes.gateway_api.listeners import JudgedListener
 from fengling_gateway.kubernetes.gateway_api.objects import Kind
 from fengling_gateway.kubernetes.gateway_api.references import HTTP_ROUTE
 from fengling_gateway.kubernetes.gateway_api.world import Name, Problem, World
+from fengling_gateway.kubernetes.limits import Limits, named
 from fengling_gateway.kubernetes.resources import GATEWAY_API
 
 _GATEWAY = Kind(GATEWAY_API, "Gateway")
@@ -56,12 +57,12 @@ def attachments(
 def _attach(
     route: HttpRoute, parent: ParentRef, gateway: JudgedGateway, world: World
 ) -> Attachment:
-    named = [one for one in gateway.listeners if _is_named(one, parent)]
-    if not named:
+    found = [one for one in gateway.listeners if _is_named(one, parent)]
+    if not found:
         return _refused(parent, "NoMatchingParent", f"the Gateway has no listener{_asked(parent)}")
-    allowing = [one for one in named if _allows(one, gateway, route, world)]
+    allowing = [one for one in found if _allows(one, gateway, route, world)]
     if not allowing:
-        names = ", ".join(one.listener.name for one in named)
+        names = ", ".join(one.listener.name for one in found)
         return _refused(
             parent,
             "NotAllowedByListeners",
@@ -80,7 +81,32 @@ def _attach(
             "NoMatchingListenerHostname",
             f"none of its hostnames is one of listeners {names}",
         )
-    return Attachment(parent, tuple(attached), Problem(ACCEPTED, _said(gateway, attached)))
+    return _limited(route, parent, attached, world.settings.limits)
+
+
+def _limited(
+    route: HttpRoute, parent: ParentRef, attached: list[Attached], limits: Limits
+) -> Attachment:
+    """Return the attachment with the hosts that the route's namespace may have."""
+    namespace = route.metadata.name.namespace
+    if not limits.may_have_tenant(namespace, None):
+        return _refused(
+            parent,
+            "TenantNotAllowed",
+            f"HTTPRoutes are of no tenant, which is not for namespace {namespace} (the setting "
+            "kubernetes.tenants of the console)",
+        )
+    outside = limits.hosts_outside(namespace, (host for one in attached for host in one.hosts))
+    kept = [
+        one._replace(hosts=hosts)
+        for one in attached
+        if (hosts := tuple(host for host in one.hosts if host not in outside))
+    ]
+    about = f"{named(outside)}: not for namespace {namespace} (the setting kubernetes.hosts of the console)"
+    if not kept:
+        return _refused(parent, "HostNotAllowed", about)
+    message = _said(attached[0].gateway, kept) + (f"; left out: {about}" if outside else "")
+    return Attachment(parent, tuple(kept), Problem(ACCEPTED, message))
 
 
 def _said(gateway: JudgedGateway, attached: list[Attached]) -> str:

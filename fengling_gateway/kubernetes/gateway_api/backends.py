@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from fengling_gateway.kubernetes.gateway_api.http_routes import BackendRef, Rule
 from fengling_gateway.kubernetes.gateway_api.references import SERVICE, Grants, may_refer
 from fengling_gateway.kubernetes.gateway_api.world import Backend, Problem, World
 from fengling_gateway.kubernetes.ids import service_id
-from fengling_gateway.kubernetes.objects import Service, ServicePort
+from fengling_gateway.kubernetes.objects import ObjectName, Service, ServicePort
 from fengling_gateway.model.kinds import MAX_WEIGHT
 
 NOWHERE_ID: Final = "gateway-api_nowhere"
@@ -27,6 +27,21 @@ _NOT_SPOKEN: Final = (
     "wss",
 )
 """Without a word for them others are taken for HTTP/1.1; these say that they aren't."""
+
+
+class Referred(NamedTuple):
+    """
+    All that is known of what the rules of an HTTPRoute refer to.
+
+    Attributes:
+        namespace: of the HTTPRoute.
+        services: those that there are.
+        permitted: names of those that HTTPRoutes of the namespace may refer to.
+    """
+
+    namespace: str
+    services: Mapping[ObjectName, Service]
+    permitted: frozenset[ObjectName]
 
 
 class Backends(NamedTuple):
@@ -54,19 +69,28 @@ class Backends(NamedTuple):
         return {"split": _scaled(self.weights)}
 
 
-def resolve(rule: Rule, where: str, namespace: str, world: World, grants: Grants) -> Backends:
+def referred_by(rules: Iterable[Rule], namespace: str, world: World, grants: Grants) -> Referred:
+    """Return what rules of HTTPRoutes of a namespace refer to."""
+    names = {ref.name for rule in rules for ref in rule.backends}
+    return Referred(
+        namespace,
+        {name: found for name in names if (found := world.services.get(name)) is not None},
+        frozenset(name for name in names if may_refer(grants, namespace, name)),
+    )
+
+
+def resolve(rule: Rule, where: str, referred: Referred) -> Backends:
     """
     Resolve the backendRefs of a rule.
 
     Args:
         where: like ``rules[0]``.
-        namespace: of the HTTPRoute.
     """
     weights: dict[str, int] = {}
     services: dict[str, Backend] = {}
     unresolved = []
     for at, ref in enumerate(rule.backends):
-        found = _resolve(ref, f"{where}.backendRefs[{at}]", namespace, world, grants)
+        found = _resolve(ref, f"{where}.backendRefs[{at}]", referred)
         if isinstance(found, Problem):
             unresolved.append(found)
             name, backend = NOWHERE_ID, NOWHERE
@@ -79,18 +103,16 @@ def resolve(rule: Rule, where: str, namespace: str, world: World, grants: Grants
     return Backends(weights, services, tuple(unresolved))
 
 
-def _resolve(
-    ref: BackendRef, where: str, namespace: str, world: World, grants: Grants
-) -> ServicePort | Problem:
+def _resolve(ref: BackendRef, where: str, referred: Referred) -> ServicePort | Problem:
     if ref.kind != SERVICE:
         return Problem("InvalidKind", f"{where}: {ref.kind} is not supported, only Service")
-    if not may_refer(grants, namespace, ref.name):
+    if ref.name not in referred.permitted:
         return Problem(
             "RefNotPermitted",
-            f"{where}: no ReferenceGrant in {ref.name.namespace} lets HTTPRoutes of {namespace} "
-            f"refer to Service {ref.name}",
+            f"{where}: no ReferenceGrant in {ref.name.namespace} lets HTTPRoutes of "
+            f"{referred.namespace} refer to Service {ref.name}",
         )
-    service = world.services.get(ref.name)
+    service = referred.services.get(ref.name)
     if service is None:
         return Problem("BackendNotFound", f"{where}: there is no Service {ref.name}")
     if service.is_external:

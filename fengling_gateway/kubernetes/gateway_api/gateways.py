@@ -110,8 +110,19 @@ def _judge(gateway: Gateway, gateway_class: GatewayClass, settings: Settings) ->
     return JudgedGateway(
         gateway=gateway,
         listeners=judge_listeners(gateway, settings),
-        refused=_refusal(gateway, gateway_class),
+        refused=_foreign(gateway, settings) or _refusal(gateway, gateway_class),
         unusable=_unusable(gateway, settings),
+    )
+
+
+def _foreign(gateway: Gateway, settings: Settings) -> Problem | None:
+    namespace = gateway.metadata.name.namespace
+    if settings.limits.may_have_gateways(namespace):
+        return None
+    return Problem(
+        "NamespaceNotAllowed",
+        f"Gateways of namespace {namespace} are not served (the setting "
+        "kubernetes.gateway_namespaces of the console says whose are)",
     )
 
 

@@ -92,7 +92,36 @@ def _refusal(listener: GatewayListener, gateway: Gateway, settings: Settings) ->
             f"gateways have no listener for port {listener.port} (the setting kubernetes.listeners "
             f"of the console names those for {known})",
         )
-    return _conflict(listener, gateway.listeners) or _tls_refusal(listener, gateway)
+    return (
+        _conflict(listener, gateway.listeners)
+        or _tls_refusal(listener, gateway)
+        or _outside(listener, gateway, settings)
+    )
+
+
+def _outside(listener: GatewayListener, gateway: Gateway, settings: Settings) -> Problem | None:
+    """
+    Return what a listener takes that its namespace may not have.
+
+    Its hostname is kept from wider ones, with 404 for what no route takes (`rows.isolating_rows`).
+    Without a hostname it takes nothing by itself: routes do, and are judged by their own namespaces.
+    """
+    limits, namespace = settings.limits, gateway.metadata.name.namespace
+    if listener.hostname is None:
+        return None
+    if limits.hosts_outside(namespace, (listener.hostname,)):
+        return Problem(
+            "HostNotAllowed",
+            f"{listener.hostname}: not for namespace {namespace} (the setting kubernetes.hosts of "
+            "the console)",
+        )
+    if not limits.may_have_tenant(namespace, None):
+        return Problem(
+            "TenantNotAllowed",
+            f"listeners with a hostname are of no tenant, which is not for namespace {namespace} "
+            "(the setting kubernetes.tenants of the console)",
+        )
+    return None
 
 
 def _conflict(

@@ -10,7 +10,12 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from fengling_gateway.kubernetes.gateway_api.backends import Backends, resolve
+from fengling_gateway.kubernetes.gateway_api.backends import (
+    Backends,
+    Referred,
+    referred_by,
+    resolve,
+)
 from fengling_gateway.kubernetes.gateway_api.filters import Filters, compile_filters
 from fengling_gateway.kubernetes.gateway_api.http_routes import HttpRoute, Rule
 from fengling_gateway.kubernetes.gateway_api.matches import (
@@ -27,6 +32,19 @@ from fengling_gateway.model.validation import Rejected, validate
 DROPPED: Final[dict[str, Any]] = {"respond": {"status": 500, "headers": {}, "body": ""}}
 
 _TARGETS: Final[Row] = dict.fromkeys(("service_id", "split", "redirect", "respond"))
+
+
+class RuleSource(NamedTuple):
+    """
+    All that the rules of an HTTPRoute are compiled from: what is equal is compiled to the same.
+
+    Attributes:
+        created: when the HTTPRoute was, in seconds since 1970.
+    """
+
+    created: int
+    rules: tuple[Rule, ...]
+    referred: Referred
 
 
 class CompiledRule(NamedTuple):
@@ -74,23 +92,27 @@ class CompiledRule(NamedTuple):
         return {**row, "redirect": redirect.target(match, scheme, port), "policies": policies}
 
 
-def compile_rules(route: HttpRoute, world: World, grants: Grants) -> tuple[CompiledRule, ...]:
-    after_regexes = any(has_regex(rule.matches) for rule in route.rules)
+def source_of(route: HttpRoute, world: World, grants: Grants) -> RuleSource:
+    """Return what the rules of a route are compiled from."""
+    referred = referred_by(route.rules, route.metadata.name.namespace, world, grants)
+    return RuleSource(route.metadata.created, route.rules, referred)
+
+
+def compile_rules(source: RuleSource) -> tuple[CompiledRule, ...]:
+    after_regexes = any(has_regex(rule.matches) for rule in source.rules)
     return tuple(
-        _checked(_compile(route, rule, f"rules[{at}]", world, grants, after_regexes=after_regexes))
-        for at, rule in enumerate(route.rules)
+        _checked(_compile(source, rule, f"rules[{at}]", after_regexes=after_regexes))
+        for at, rule in enumerate(source.rules)
     )
 
 
-def _compile(
-    route: HttpRoute, rule: Rule, where: str, world: World, grants: Grants, *, after_regexes: bool
-) -> CompiledRule:
+def _compile(source: RuleSource, rule: Rule, where: str, *, after_regexes: bool) -> CompiledRule:
     problems: list[Problem] = []
     matches = tuple(
         compile_match(
             match,
             f"{where}.matches[{at}]",
-            created=route.metadata.created,
+            created=source.created,
             after_regexes=after_regexes,
             problems=problems,
         )
@@ -99,7 +121,7 @@ def _compile(
     filters = compile_filters(rule.filters, matches, where, problems)
     timeouts = compile_timeouts(rule, where, problems)
     problems += _unsupported(rule, where)
-    backends = resolve(rule, where, route.metadata.name.namespace, world, grants)
+    backends = resolve(rule, where, source.referred)
     return CompiledRule(where, matches, filters, timeouts, backends, tuple(problems))
 
 

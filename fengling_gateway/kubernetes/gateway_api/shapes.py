@@ -19,13 +19,11 @@ class Metadata(NamedTuple):
 
     Attributes:
         generation: of what somebody wants of it; statuses say which one they are about.
-        version: of the whole object, to be sent back with a status.
         created: seconds since 1970; 0 where it is unknown.
     """
 
     name: ObjectName
     generation: int
-    version: str
     created: int
 
 
@@ -39,7 +37,6 @@ def metadata(obj: Shape) -> Metadata:
     return Metadata(
         name=name,
         generation=whole(found, "generation", 0),
-        version=text(found, "resourceVersion"),
         created=_seconds(text(found, "creationTimestamp")),
     )
 

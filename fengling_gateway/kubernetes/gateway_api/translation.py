@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 from fengling_gateway.kubernetes.gateway_api.attachment import Attachment, attachments
+from fengling_gateway.kubernetes.gateway_api.compiled import CompiledRules
 from fengling_gateway.kubernetes.gateway_api.gateways import (
     JudgedGateway,
     class_status,
@@ -23,7 +25,7 @@ from fengling_gateway.kubernetes.gateway_api.rows import (
     places_of,
     rows_of,
 )
-from fengling_gateway.kubernetes.gateway_api.rules import CompiledRule, compile_rules
+from fengling_gateway.kubernetes.gateway_api.rules import CompiledRule
 from fengling_gateway.kubernetes.gateway_api.world import (
     Backend,
     GatewayObjects,
@@ -39,30 +41,32 @@ from fengling_gateway.kubernetes.resources import (
     Resource,
 )
 
-Counts = dict[tuple[Name, str], int]
-"""How many routes are attached, by Gateway and listener."""
 
-
-def translate(known: GatewayObjects, world: World) -> Translation:
+def translate(
+    known: GatewayObjects, world: World, compiled: CompiledRules | None = None
+) -> Translation:
     """
     Return the routes, the services that they refer to, and every status as it should be.
+
+    Args:
+        compiled: of the translation before, so that it takes less time; it is brought up to date.
 
     An HTTPRoute without a parent of ours has a status without parents: so that `merged_status`
     takes away what we have written when it had one.
     """
-    result = Translation({}, {}, {}, {})
+    result = Translation({}, {}, {}, {}, {})
     gateways = own_gateways(known, world.settings)
-    counts: Counts = defaultdict(int)
     taken: Taken = {}
+    compiled = CompiledRules() if compiled is None else compiled
+    compiled.keep(known.http_routes)
     grants = grants_by_namespace(known.reference_grants.values())
     for route in sorted(known.http_routes.values(), key=lambda one: one.age):
         found = attachments(route, gateways, world)
-        rules = compile_rules(route, world, grants) if found else ()
+        rules = compiled.of(route, world, grants) if found else ()
         accepted = [] if is_invalid(rules) else [one for one in found if one.is_accepted]
-        _count(accepted, counts)
         _add_route(route, found, accepted, rules, taken, world, result)
     _add_classes(known, world, result)
-    _add_gateways(gateways, counts, world, result)
+    _add_gateways(gateways, world, result)
     return result
 
 
@@ -78,13 +82,21 @@ def _add_route(
     ref = _ref(HTTP_ROUTES, route.metadata.name)
     places = places_of(one for attachment in accepted for one in attachment.attached)
     rows, left_out = rows_of(route, rules, places, taken)
-    result.routes.update(rows)
+    result.routes.update(_ranked(rows, world.settings.priority))
     result.origins.update(dict.fromkeys(rows, ref))
+    result.attached[ref] = _counting(accepted)
     for rule in rules:
         result.services.update(_referred(rule.backends.services, rows.values()))
     result.statuses[ref] = route_status(
         found, rules, left_out, route.metadata.generation, world.settings.controller
     )
+
+
+def _ranked(rows: Mapping[str, Row], priority: int) -> Mapping[str, Row]:
+    """Return rows with the priority that all have; where it is the usual one, people may set theirs."""
+    if not priority:
+        return rows
+    return {name: {**row, "priority": priority} for name, row in rows.items()}
 
 
 def _referred(services: Mapping[str, Backend], rows: Iterable[Row]) -> dict[str, Backend]:
@@ -98,28 +110,30 @@ def _add_classes(known: GatewayObjects, world: World, result: Translation) -> No
 
 
 def _add_gateways(
-    gateways: Mapping[Name, JudgedGateway], counts: Counts, world: World, result: Translation
+    gateways: Mapping[Name, JudgedGateway], world: World, result: Translation
 ) -> None:
+    counts = Counter(chain.from_iterable(result.attached.values()))
     for name, judged in gateways.items():
         ref = _ref(GATEWAYS, name)
-        attached = {
-            one.listener.name: counts.get((name, one.listener.name), 0) for one in judged.listeners
-        }
+        attached = {one.listener.name: counts[ref, one.listener.name] for one in judged.listeners}
         result.statuses[ref] = gateway_status(judged, attached, world.settings)
         rows = isolating_rows(judged)
-        result.routes.update(rows)
+        result.routes.update(_ranked(rows, world.settings.priority))
         result.origins.update(dict.fromkeys(rows, ref))
 
 
-def _count(accepted: Sequence[Attachment], counts: Counts) -> None:
-    """Count a route once for each listener that it is attached to."""
-    attached = {
-        (one.gateway.gateway.metadata.name, one.judged.listener.name)
+def _counting(accepted: Sequence[Attachment]) -> frozenset[tuple[ObjectRef, str]]:
+    """
+    Return the listeners that count a route, once, among those that are attached to them.
+
+    Those that are not accepted, for whatever reason, must not be counted since version 1.5 of the
+    Gateway API, which is what others had done before; up to 1.4 its text said the contrary.
+    """
+    return frozenset(
+        (_ref(GATEWAYS, one.gateway.gateway.metadata.name), one.judged.listener.name)
         for attachment in accepted
         for one in attachment.attached
-    }
-    for key in attached:
-        counts[key] += 1
+    )
 
 
 def _ref(resource: Resource, name: Name) -> ObjectRef:

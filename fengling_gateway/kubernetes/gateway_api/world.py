@@ -12,6 +12,7 @@ from fengling_gateway.kubernetes.gateway_api.objects import (
     ObjectRef,
     ReferenceGrant,
 )
+from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import Service, ServicePort
 
 Name = tuple[str, str]
@@ -35,11 +36,15 @@ class Settings(NamedTuple):
         controller: the controllerName of GatewayClasses that are ours.
         listeners: the name of a gateway host's listener by the port of a Gateway's listener.
         addresses: at which gateways are reached, for the status of Gateways.
+        limits: what namespaces may have.
+        priority: of all rows.
     """
 
     controller: str
     listeners: Mapping[int, str]
     addresses: tuple[str, ...] = ()
+    limits: Limits = NO_LIMITS
+    priority: int = 0
 
 
 class GatewayObjects(NamedTuple):
@@ -89,9 +94,11 @@ class Translation(NamedTuple):
         services: what routes refer to, by service id.
         statuses: as they should be, with conditions that have no time yet.
         origins: whose a route is, by route id.
+        attached: the listeners that count an HTTPRoute which is accepted, each by its Gateway and name.
     """
 
     routes: dict[str, Row]
     services: dict[str, Backend]
     statuses: dict[ObjectRef, Row]
     origins: dict[str, ObjectRef]
+    attached: dict[ObjectRef, frozenset[tuple[ObjectRef, str]]]

@@ -21,6 +21,7 @@ from tests.kubernetes.gateway_api.builders import (
     SETTINGS,
     make_class,
     make_gateway,
+    make_grant,
     make_listener,
     make_route,
     make_rule,
@@ -75,6 +76,17 @@ class ObjectsTests:
         """It is none."""
         with pytest.raises(ValueError, match=r"metadata\.name"):
             convert({"metadata": {}})
+
+    @pytest.mark.parametrize(
+        ("convert", "obj"),
+        list(
+            zip(CONVERTED, (make_class(), make_gateway(), make_route(), make_grant()), strict=True)
+        ),
+    )
+    def test_version_is_no_part_of_a_value(self, convert: Any, obj: Any) -> None:
+        """Else each word in a status, whoever's, would make another object of it."""
+        later = {"resourceVersion": "7", "managedFields": [{"manager": "kubectl"}]}
+        assert convert({**obj, "metadata": {**obj["metadata"], **later}}) == convert(obj)
 
     def test_what_is_left_out_is_as_the_api_says(self) -> None:
         """For objects of before a field came, and those that nobody has defaulted."""

@@ -21,9 +21,24 @@ kubernetes:
   selector: {{ .selector | quote }}
   namespaces: {{ toJson .namespaces | quote }}
   approve: {{ toJson .approve | quote }}
+  {{- with .hosts }}
+  hosts: {{ toJson . | quote }}
+  {{- end }}
+  {{- with .tenants }}
+  tenants: {{ toJson . | quote }}
+  {{- end }}
+  {{- if not (kindIs "invalid" .maxPriority) }}
+  max_priority: {{ int64 .maxPriority }}
+  {{- end }}
   {{- if .gatewayApi.enabled }}
   gateway_api: true
   controller: {{ .gatewayApi.controller | quote }}
+  {{- with .gatewayApi.namespaces }}
+  gateway_namespaces: {{ toJson . | quote }}
+  {{- end }}
+  {{- with .gatewayApi.priority }}
+  gateway_api_priority: {{ int64 . }}
+  {{- end }}
   {{- $listeners := list }}
   {{- range $name, $one := $.Values.gateway.listeners }}
   {{- if $one }}{{ $listeners = append $listeners (printf "%d=%s" (int $one.servicePort) $name) }}{{ end }}
