@@ -148,6 +148,64 @@ def test_approval_says_what_came_of_it(run: Run, console: StubGateway) -> None:
     }
 
 
+BEFORE = {"hosts": ["a.example", "b.example"], "path": "/o", "tenant_id": "acme"}
+
+
+def approving(console: StubGateway, asked: dict[str, Any], run: Run, *options: str) -> Any:
+    """Approve what was approved with something before; return what is said, and sent."""
+    console.answers["GET", ORDERS] = (200, row(asked=asked))
+    result = run("kubernetes", "approve", "shop/orders", *options)
+    assert result.exit_code == 0, result.stderr
+    return result.stderr.strip(), console.asked[-1][2]
+
+
+def test_what_was_given_before_stays(run: Run, console: StubGateway) -> None:
+    """As far as nothing else is given; and it is said."""
+    said, sent = approving(console, BEFORE, run)
+    assert sent == {**BEFORE, "annotations": {"path": "/orders"}}
+    assert said == (
+        "shop/orders asks for path: /orders; with hosts a.example, b.example as before, "
+        "path /o as before, tenant acme as before"
+    )
+    said, sent = approving(console, BEFORE, run, "--path", "/new", "--host", "c.example")
+    assert (sent["hosts"], sent["path"]) == (["c.example"], "/new")
+    assert said.endswith("; with hosts c.example, path /new, tenant acme as before")
+
+
+def test_what_was_given_before_is_dropped(run: Run, console: StubGateway) -> None:
+    """By an option; what is given with it counts."""
+    said, sent = approving(console, BEFORE, run, "--as-offered", "--tenant", "other")
+    assert sent == {"tenant_id": "other", "annotations": {"path": "/orders"}}
+    assert said == "shop/orders asks for path: /orders; with tenant other"
+    said, sent = approving(console, BEFORE, run, "--as-offered")
+    assert (said, sent) == (
+        *("shop/orders asks for path: /orders", {"annotations": {"path": "/orders"}}),
+    )
+
+
+def test_each_is_approved_as_it_was_shown(run: Run, console: StubGateway) -> None:
+    """Nothing of one is sent with the next; of what has no annotations, that it has none."""
+    stock = row(name="stock", offer={"annotations": {}})
+    console.answers["GET", f"{ROOT}/services/shop/stock"] = (200, stock)
+    console.answers["POST", f"{ROOT}/services/shop/stock/approve"] = (200, stock)
+    console.answers["GET", ORDERS] = (200, row(asked=BEFORE))
+    assert run("kubernetes", "approve", "shop/orders", "shop/stock").exit_code == 0
+    assert [body for method, _, body in console.asked if method == "POST"] == [
+        {**BEFORE, "annotations": {"path": "/orders"}},
+        {"annotations": {}},
+    ]
+
+
+def test_what_asks_for_something_else_by_now_is_not_approved(
+    run: Run, console: StubGateway
+) -> None:
+    """The console compares it with what was shown."""
+    refusal = "shop/orders asks for something else by now than what was shown: look again"
+    console.answers["POST", f"{ORDERS}/approve"] = (409, {"detail": refusal})
+    result = run("kubernetes", "approve", "shop/orders")
+    assert (result.exit_code, result.stdout, refusal in result.stderr) == (2, "", True)
+
+
 def test_refused_approval_is_status_1(run: Run, console: StubGateway) -> None:
     """With why; of others it is said what came of them."""
     refused = {"decision": 8, "state": "refused", "revision": None, "problems": ["host taken"]}
