@@ -200,6 +200,33 @@ def forget_command(services: tuple[str, ...], console: NamedConsole) -> None:
         click.echo(f"{service} is forgotten" if row is None else f"{service} waits for a decision")
 
 
+@kubernetes_command.command("confirm", short_help="Let routes go that the cluster has no more.")
+@click.argument("removal", metavar="ID")
+@console_options
+def confirm_command(removal: str, console: NamedConsole) -> None:
+    """
+    Let routes go that the cluster has no more, although they are many.
+
+    They are kept until then; `fenglingctl kubernetes status` names them, and the ID. Exit status 1
+    if they are not gone within the time.
+    """
+    query = {"wait": "result", "timeout": WAIT}
+    told = console.api.post(f"{_ROOT}/confirm", {"removal": removal}, query=query).document
+    left = _removal(told)
+    if left is None:
+        click.echo(f"{removal} is confirmed, and its routes are gone")
+        return
+    why = "`fenglingctl kubernetes status` says whether anybody watches"
+    click.echo(f"{removal} is confirmed, and {left['routes']} routes are still there: {why}")
+    answer_no()
+
+
+def _removal(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what waits for a confirmation, of a status."""
+    found: Mapping[str, Any] | None = ((told["status"] or {}).get("writing") or {}).get("removal")
+    return found
+
+
 def _decide(
     api: ConsoleApi,
     services: tuple[str, ...],
@@ -252,6 +279,9 @@ def _print_status(told: Mapping[str, Any]) -> None:
             *((name, counts.get(name)) for name in _STATES),
         ]
     )
+    removal = _removal(told)
+    if removal is not None:
+        click.echo(f"  ! {plain(_kept(removal))}")
     print_table(
         ("RESOURCE", "NAMESPACE", "STATE", "OBJECTS", "PROBLEM"),
         [
@@ -259,6 +289,16 @@ def _print_status(told: Mapping[str, Any]) -> None:
             for one in status.get("resources") or ()
         ],
         empty="nothing is followed",
+    )
+
+
+def _kept(removal: Mapping[str, Any]) -> str:
+    names = list(removal["names"])
+    more = removal["routes"] - len(names)
+    named = ", ".join(names) + (f" and {more} more" if more else "")
+    return (
+        f"the cluster has {removal['routes']} of {removal['of']} routes no more, which are kept:"
+        f" {named}; if they are to go: fenglingctl kubernetes confirm {removal['id']}"
     )
 
 

@@ -77,6 +77,7 @@ def endpoints(operations: Operations) -> list[Endpoint]:
         Endpoint("GET", f"/instances/{_ID}/health", health.instance),
         Endpoint("POST", f"/instances/{_ID}/probe", health.probe),
         Endpoint("GET", "/kubernetes", kubernetes.status),
+        Endpoint("POST", "/kubernetes/confirm", kubernetes.confirm),
         Endpoint("GET", _SERVICES, kubernetes.services),
         Endpoint("GET", _SERVICE, kubernetes.service),
         Endpoint("DELETE", _SERVICE, kubernetes.forget),

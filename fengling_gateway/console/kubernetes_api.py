@@ -20,8 +20,11 @@ from fengling_gateway.kubernetes.discovered import (
     REJECTED,
     NotDiscoveredError,
     OtherOfferError,
+    OtherRemovalError,
+    Overview,
     Row,
     Sought,
+    confirm_removal,
     decide,
     forget,
     get_service,
@@ -72,21 +75,44 @@ class KubernetesApi:
         """Return who watches, how that goes, and how much there is to decide."""
         call.access.require_all_tenants()
         call.only()
+        return Answer(self._shown(await self._store.run(overview)))
+
+    async def confirm(self, call: Call) -> Answer:
+        """Let routes go that the cluster has no more, and that are kept because they are so many."""
+        call.access.require(WRITE)
+        call.access.require_all_tenants()
+        call.only("wait", "timeout")
+        waits = call.one_of("wait", "none", ("none", "result")) == "result"
+        seconds = call.timeout()
+        removal = call.fields({"removal": _is_removal}).get("removal")
+        if removal is None:
+            raise ProblemError("invalid_parameter", "removal is required: the id that was shown")
+        by = call.access.operator.subject
+        await self._recorded(
+            call,
+            f"confirm removal {removal} of Kubernetes",
+            lambda: self._store.run(confirm_removal, removal, by=by),
+        )
+        until = self._clock.seconds() + seconds
         found = await self._store.run(overview)
+        while waits and _removal(found) == removal and self._clock.seconds() < until:
+            await deferLater(self._clock, STEP_SECONDS)
+            found = await self._store.run(overview)
+        return Answer(self._shown(found))
+
+    def _shown(self, found: Overview) -> Row:
         mine = self._discovery
         leader = {
             **found.leader,
             "is_mine": mine is not None and mine.is_mine,
             "problem": None if mine is None else mine.problem,
         }
-        return Answer(
-            {
-                "enabled": mine is not None or found.leader["term"] > 0,
-                "leader": leader,
-                "status": found.status,
-                "counts": found.counts,
-            }
-        )
+        return {
+            "enabled": mine is not None or found.leader["term"] > 0,
+            "leader": leader,
+            "status": found.status,
+            "counts": found.counts,
+        }
 
     async def services(self, call: Call) -> Answer:
         """Return a page of the services that ask to be routed to."""
@@ -193,6 +219,16 @@ async def _there(asked: Deferred[T]) -> T:
         raise ProblemError(
             "conflict", f"{error} asks for something else by now than what was shown: look again"
         ) from None
+    except OtherRemovalError as error:
+        raise ProblemError(
+            "conflict", f"{error} is not what waits for a confirmation now: look again"
+        ) from None
+
+
+def _removal(found: Overview) -> str | None:
+    """Return the id of what waits for a confirmation."""
+    waiting = ((found.status or {}).get("writing") or {}).get("removal") or {}
+    return waiting.get("id")
 
 
 def _named(call: Call) -> tuple[str, str]:
@@ -234,6 +270,10 @@ def _are_annotations(value: Any) -> bool:
     return value is None or (
         isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
     )
+
+
+def _is_removal(value: Any) -> bool:
+    return text_up_to(100)(value) and is_line(value)
 
 
 def _is_comment(value: Any) -> bool:

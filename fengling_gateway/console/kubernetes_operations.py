@@ -69,6 +69,14 @@ _APPROVE: Final = {
     "examples": [{"comment": "as agreed", "hosts": ["orders.example"]}],
 }
 
+_CONFIRM: Final = {
+    **taking(
+        ("removal",),
+        removal={**whole(LINE), "maxLength": 100, "description": "The id that was shown."},
+    ),
+    "examples": [{"removal": "3f9a0c51d27e"}],
+}
+
 KUBERNETES: Final = (
     Operation(
         method="GET",
@@ -77,6 +85,19 @@ KUBERNETES: Final = (
         summary="Who watches a Kubernetes cluster, and how that goes",
         tag="kubernetes",
         answers={200: _STATUS},
+    ),
+    Operation(
+        method="POST",
+        path=f"{ROOT}/kubernetes/confirm",
+        id="confirm_removal",
+        summary="Let routes go that the cluster has no more, although they are many",
+        description="They are kept until then: see `status.writing.removal`. Another id: 409.",
+        tag="kubernetes",
+        answers={200: _STATUS},
+        body=Body(content={JSON: _CONFIRM}),
+        scope=WRITE,
+        parameters=("result_wait", "timeout"),
+        problems=("refused",),
     ),
     Operation(
         method="GET",

@@ -114,6 +114,11 @@ def _of_cluster(is_mine: bool, status: Mapping[str, Any], counts: Any) -> Iterat
         "Entities that can't be written as the cluster wants them.",
         writing.get("refused", 0),
     )
+    yield GaugeMetricFamily(
+        "fengling_console_kubernetes_routes_withheld",
+        "Routes that the cluster has no more, and that are kept until somebody confirms it.",
+        (writing.get("removal") or {}).get("routes", 0),
+    )
     yield CounterMetricFamily(
         "fengling_console_kubernetes_revisions", "Revisions that were made.", counts.revisions
     )

@@ -39,6 +39,7 @@ def kubernetes(
     status, counts = told.get("status") or {}, told.get("counts") or {}
     yield _server(status)
     yield _resources(status.get("resources") or [])
+    yield from _removal((status.get("writing") or {}).get("removal"))
     yield _services(counts)
     yield _pending(waiting, counts.get("changed", 0))
 
@@ -92,6 +93,16 @@ def _resources(resources: Sequence[Mapping[str, Any]]) -> Finding:
             "install what defines them, or switch [kubernetes] gateway_api off",
         )
     return ok(about, f"{len(resources)} kinds of objects are followed")
+
+
+def _removal(waiting: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if waiting is not None:
+        yield wrong(
+            "kubernetes.removal",
+            f"the cluster has {waiting['routes']} of {waiting['of']} routes no more,"
+            " which are kept until somebody confirms that they go",
+            f"`fenglingctl kubernetes status` names them, `confirm {waiting['id']}` lets them go",
+        )
 
 
 def _services(counts: Mapping[str, int]) -> Finding:

@@ -32,12 +32,14 @@ class Decided(NamedTuple):
         wish: what the approver has set: ``hosts``, ``path``, ``tenant_id``.
         approved: our annotations as they were approved; None: as they are.
         number: grows with every decision.
+        offered: our annotations as they were when somebody was told of them last; None: nobody was.
     """
 
     state: str
     wish: Mapping[str, Any]
     approved: Mapping[str, str] | None
     number: int
+    offered: Mapping[str, str] | None = None
 
 
 class Entry(NamedTuple):
@@ -48,6 +50,8 @@ class Entry(NamedTuple):
         state: what has been decided, by ``rule`` if it is not None.
         offer: what it would become, as it is annotated now.
         effective: what it becomes; None: nothing.
+        settled: the annotations that count as approved because a rule had approved it, and there is
+            no such rule any more; None: it is not so.
     """
 
     service: Service
@@ -56,6 +60,7 @@ class Entry(NamedTuple):
     number: int
     offer: Offer
     effective: Offer | None
+    settled: Mapping[str, str] | None = None
 
     @property
     def is_changed(self) -> bool:
@@ -177,9 +182,18 @@ class Catalog:
         if decision is None or (decision.state == PENDING and decision.number == 0):
             rule = approving_rule(service.name, self._rules)
             decision = Decided(PENDING if rule is None else APPROVED, {}, None, 0)
+        settled = self._settled_annotations(service.name, decision)
+        if settled is not None:
+            decision = decision._replace(approved=settled)
         offered = offer(service, decision.wish)
         effective = _effective(service, decision, offered) if decision.state == APPROVED else None
-        return Entry(service, decision.state, rule, decision.number, offered, effective)
+        return Entry(service, decision.state, rule, decision.number, offered, effective, settled)
+
+    def _settled_annotations(self, name: ObjectName, decision: Decided) -> Mapping[str, str] | None:
+        """Return what a rule that is gone has approved: what is asked for later waits for somebody."""
+        if decision.state != APPROVED or decision.approved is not None or not decision.number:
+            return None
+        return decision.offered if approving_rule(name, self._rules) is None else None
 
     def _follow(self, name: ObjectName, now: Offer | None) -> None:
         """Want what follows from an offer, in place of what followed from the one before."""

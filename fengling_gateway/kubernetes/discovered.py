@@ -90,6 +90,10 @@ class OtherOfferError(Exception):
     """A service asks for something else by now than what was decided about; nothing is decided."""
 
 
+class OtherRemovalError(Exception):
+    """What somebody confirms is not what waits for it; nothing is confirmed."""
+
+
 class Sought(NamedTuple):
     """
     Which services are looked for.
@@ -211,6 +215,25 @@ def forget(connection: Any, namespace: str, name: str, *, by: str) -> Row | None
     """
     row = decide(connection, namespace, name, PENDING, asked={}, comment=None, by=by)
     return row if row["gone_at"] is None else None
+
+
+def confirm_removal(connection: Any, removal: str, *, by: str) -> None:
+    """
+    Let routes go that the cluster has no more, and commit.
+
+    Args:
+        removal: the id that whoever confirms was shown.
+
+    Raises:
+        OtherRemovalError: something else is waiting by now, or nothing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('fengling.author', %s, true)", (by[:200],))
+        cursor.execute("SELECT fengling.confirm_removal(%s)", (removal,))
+        [(is_confirmed,)] = cursor
+    connection.commit()
+    if not is_confirmed:
+        raise OtherRemovalError(removal)
 
 
 def overview(connection: Any) -> Overview:

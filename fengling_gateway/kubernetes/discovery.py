@@ -20,12 +20,14 @@ from twisted.python.failure import Failure
 from fengling_gateway.election.candidate import Candidate
 from fengling_gateway.election.election import Election
 from fengling_gateway.kubernetes.backends import Backends
-from fengling_gateway.kubernetes.following import Following, Rules, Telling, World
+from fengling_gateway.kubernetes.following import Following, Rules, World
 from fengling_gateway.kubernetes.gateway_side import GatewaySide
+from fengling_gateway.kubernetes.reporting import Report
 from fengling_gateway.kubernetes.seat import DiscoverySeat
-from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm
+from fengling_gateway.kubernetes.table import DiscoveryTerm, News
 from fengling_gateway.kubernetes.wants import Row, Want, Wants
 from fengling_gateway.kubernetes.watching import Reflecting, Watched
+from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.kubernetes.writer import Writer, WriterCounts
 from fengling_gateway.kubernetes.writing import Written, services_of
 from fengling_gateway.model.entity import Key
@@ -53,11 +55,11 @@ class DiscoverySettings:
 class Database(Protocol):
     """Who asks the database, in threads; every Deferred fails as `writing.write` does."""
 
-    def write(self, term: int, batch: Mapping[Key, Want], *, force: bool) -> Deferred[Written]: ...
+    def write(self, term: int, batch: Mapping[Key, Want], going: Going) -> Deferred[Written]: ...
 
-    def tell(self, term: int, telling: Telling) -> Deferred[None]: ...
+    def tell(self, term: int, report: Report) -> Deferred[None]: ...
 
-    def decisions(self, after: int) -> Deferred[list[Decision]]: ...
+    def news(self, after: int) -> Deferred[News]: ...
 
 
 class Cluster(Protocol):
@@ -107,7 +109,7 @@ class Discovery:
         self._changed = changed
         self._following: Following | None = None
         self._stopping: Deferred[None] = succeed(None)
-        self._decision = 0
+        self._news = 0
         self._is_reading = False
         self._stopped = False
         self._told = "{}"
@@ -162,12 +164,12 @@ class Discovery:
         return DeferredList(stops).addCallback(lambda _: None)
 
     def look(self) -> None:
-        """Read decisions now: there may be a new one."""
+        """Read now what has been decided: there may be something new."""
         following, term = self._following, self._election.term
         if following is None or term is None or self._is_reading:
             return
         self._is_reading = True
-        asked = self._database.decisions(self._decision)
+        asked = self._database.news(self._news)
         asked.addCallbacks(self._decided, self._undecided, callbackArgs=(following,))
 
     def status(self) -> dict[str, Any]:
@@ -192,7 +194,7 @@ class Discovery:
     def elected(self, term: DiscoveryTerm) -> None:
         if self._stopped:
             return
-        self._decision = max((one.number for one in term.decisions), default=0)
+        self._news = term.news
         try:
             self._begin(term)
         except Exception:  # then rather let somebody else
@@ -214,7 +216,7 @@ class Discovery:
     def beaten(self, term: int, note: int) -> None:
         # (Written with the next heartbeat: the thread that does must not look into what changes.)
         self._told = json.dumps(self.status())
-        if note > self._decision:
+        if note > self._news:
             self.look()
 
     def term_lost(self, reason: str) -> None:
@@ -234,11 +236,14 @@ class Discovery:
 
     # Decisions
 
-    def _decided(self, found: list[Decision], following: Following) -> None:
+    def _decided(self, found: News, following: Following) -> None:
         self._is_reading = False
-        if following is self._following:
-            self._decision = max((self._decision, *(one.number for one in found)))
-            following.decided(found)
+        if following is not self._following:
+            return
+        self._news = found.number
+        following.decided(found.decisions)
+        if found.confirmed is not None:
+            following.confirmed(found.confirmed)
 
     def _undecided(self, failure: Failure) -> None:
         # The next heartbeat says again that there is something.
@@ -259,8 +264,8 @@ class Discovery:
         refused = await self._judge(self._to_judge(batch))
         good = {key: want for key, want in batch.items() if key not in refused}
         following = self._following
-        force = following is not None and following.wants.is_withdrawn(good)
-        written = await self._database.write(term, good, force=force)
+        going = Going() if following is None else following.wants.going(good)
+        written = await self._database.write(term, good, going)
         return replace(written, refused={**written.refused, **refused})
 
     def _to_judge(self, batch: Mapping[Key, Want]) -> dict[Key, Row]:

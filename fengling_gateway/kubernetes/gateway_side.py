@@ -37,6 +37,7 @@ from fengling_gateway.kubernetes.gateway_api.world import (
 )
 from fengling_gateway.kubernetes.objects import Namespace, ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend, scheme_of
+from fengling_gateway.kubernetes.origins import GATEWAY_API
 from fengling_gateway.kubernetes.resources import Resource
 from fengling_gateway.kubernetes.statuses import Statuses
 from fengling_gateway.kubernetes.wants import Wants
@@ -48,9 +49,6 @@ _log = Logger()
 MAX_PAUSE_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 0.03
 """What changes together (`kubectl apply` of some files) is translated together."""
-
-ORIGIN: Final = "Gateway API"
-"""Of the services, to which several routes may refer."""
 
 _NOTHING: Final = Translation({}, {}, {}, {})
 
@@ -69,11 +67,6 @@ _SHAPES: Final = (
     _Shape(resources.REFERENCE_GRANTS, convert_reference_grant),
     _Shape(resources.NAMESPACES, objects.namespace),
 )
-
-
-def is_ours(origin: str) -> bool:
-    """Whether an entity stands for something of the Gateway API."""
-    return origin == ORIGIN or origin.startswith(("HTTPRoute ", "Gateway "))
 
 
 class GatewaySide:
@@ -250,7 +243,7 @@ class GatewaySide:
             self._wants.put(Key("route", route), row, str(now.origins[route]))
         for service in before.services.keys() - now.services.keys():
             self._backends.unwant(service)
-            self._wants.put(Key("service", service), None, ORIGIN)
+            self._wants.put(Key("service", service), None, GATEWAY_API)
         if not self.is_synced:
             self.is_synced = True
             assert self._first is not None, "given when all was listed"
@@ -259,12 +252,12 @@ class GatewaySide:
     def _want_service(self, service: str, referred: Referred) -> None:
         name = ObjectName(referred.namespace, referred.name)
         said = {"name": f"{name}:{referred.port.port}"} if name.name else {}
-        self._wants.put(Key("service", service), {**said, **referred.fields}, ORIGIN)
+        self._wants.put(Key("service", service), {**said, **referred.fields}, GATEWAY_API)
         found = self._services.get(name)
         if found is not None:
             scheme = scheme_of(referred.port, []) or "http"
             port = referred.port.name
-            self._backends.want(Backend(service, name, port, scheme, found.family, {}, ORIGIN))
+            self._backends.want(Backend(service, name, port, scheme, found.family, {}, GATEWAY_API))
 
     def _objects(self) -> GatewayObjects:
         # (Copies: somebody looks at them while more is heard.)

@@ -1,9 +1,9 @@
 """
 What is kept in the database of a cluster: plain functions of a connection, which block.
 
-Decisions about services, and what the cluster last said of entities that it owns; schema 0005. What
-whoever watches writes is fenced by its term (`require_term`): nobody takes over until that is committed,
-and after that it is refused. Here a connection is psycopg2's, not in autocommit, with nothing under way;
+Decisions about services, and what the cluster last said of entities that it owns; schemas 0005 and 0006.
+What whoever watches writes is fenced by its term (`require_term`): nobody takes over until that is
+committed, and after that it is refused. Here a connection is psycopg2's, not in autocommit, with nothing under way;
 `take_over` and `beat` are for the `Guarded` one of the election.
 """
 
@@ -32,9 +32,17 @@ _IDLE_IN_TRANSACTION: Final = "5s"
 """A holder of the seat that is stopped while it writes must not keep others from taking over."""
 
 _DECISIONS: Final = """
-SELECT namespace, name, state, asked, approved, decision FROM fengling.discovered_service
+SELECT namespace, name, state, asked, approved, decision, offer -> 'annotations'
+FROM fengling.discovered_service
 WHERE decision > %s ORDER BY decision, namespace, name
 """
+_NEWS: Final = """
+SELECT x.confirmed, x.confirmation, d.namespace, d.name, d.state, d.asked, d.approved, d.decision,
+       d.offer -> 'annotations'
+FROM fengling.discovery AS x LEFT JOIN fengling.discovered_service AS d ON d.decision > %s
+ORDER BY d.decision, d.namespace, d.name
+"""
+"""(One statement, as of one moment: numbers follow the order of commits, and one in between is not missed.)"""
 _TAKEN_BACK: Final = """
 DELETE FROM fengling.discovered_service WHERE state = 'pending' AND gone_at IS NOT NULL
 """
@@ -59,6 +67,12 @@ UPDATE fengling.discovered_service AS d SET state = n.state, decided_by = n.deci
 FROM jsonb_to_recordset(%s::jsonb) AS n(namespace text, name text, state text, decided_by text)
 WHERE d.namespace = n.namespace AND d.name = n.name
   AND d.state = 'pending' AND d.decided_by IS NULL AND n.state <> 'pending'
+"""
+_RULE_IS_GONE: Final = """
+UPDATE fengling.discovered_service AS d SET approved = n.approved
+FROM jsonb_to_recordset(%s::jsonb) AS n(namespace text, name text, approved jsonb)
+WHERE d.namespace = n.namespace AND d.name = n.name AND n.approved <> 'null'
+  AND d.state = 'approved' AND d.approved IS NULL
 """
 _GONE: Final = """
 WITH gone AS (
@@ -113,6 +127,7 @@ class Decision(NamedTuple):
         asked: ``hosts``, ``path`` and ``tenant_id``, as far as whoever approved has set them.
         approved: the annotations that somebody has approved; None: whatever they are.
         number: grows with each decision of any service; 0: nobody has ever decided.
+        offered: the annotations that were told of it last; None: nothing was.
     """
 
     namespace: str
@@ -120,6 +135,22 @@ class Decision(NamedTuple):
     state: str
     asked: dict[str, Any]
     approved: dict[str, str] | None
+    number: int
+    offered: dict[str, str] | None = None
+
+
+class News(NamedTuple):
+    """
+    What has been decided since somebody looked.
+
+    Attributes:
+        decisions: each service's newest, in order.
+        confirmed: which removal somebody has confirmed last; None: none since then.
+        number: of the newest of it all; as it was, where there is none.
+    """
+
+    decisions: tuple[Decision, ...]
+    confirmed: str | None
     number: int
 
 
@@ -137,6 +168,8 @@ class Seen(NamedTuple):
     Attributes:
         state: pending, or approved where a rule says so, which is named in ``decided_by``. It counts
             only if nobody has decided of the service yet.
+        approved: annotations that count as approved from here on, where a rule had approved whatever
+            they are, and there is no such rule any more.
     """
 
     namespace: str
@@ -144,6 +177,7 @@ class Seen(NamedTuple):
     offer: dict[str, Any]
     state: str = "pending"
     decided_by: str | None = None
+    approved: dict[str, str] | None = None
 
 
 class Told(NamedTuple):
@@ -162,6 +196,7 @@ class DiscoveryTerm:
     Attributes:
         decisions: of every service that the table has, undecided ones included.
         said: of every entity that the cluster owned.
+        news: the number of what was decided last: decisions after it are yet to be heard of.
         unsaid: entities that say that they follow the cluster, of which it has said nothing: as
             where somebody has gone back to an older revision while nobody watched.
     """
@@ -170,6 +205,7 @@ class DiscoveryTerm:
     decisions: tuple[Decision, ...]
     said: dict[Key, Said]
     unsaid: tuple[Key, ...] = ()
+    news: int = 0
 
 
 # For whoever is elected
@@ -183,17 +219,22 @@ def take_over(connection: Connection, name: str) -> DiscoveryTerm:
         "SELECT kind, id, origin, said FROM fengling.discovered_entity", within=READ_SECONDS
     )
     unsaid = connection.execute(_UNSAID, within=READ_SECONDS)
+    decisions = tuple(Decision(*row) for row in rows)
+    [(confirmation,)] = connection.execute(
+        "SELECT confirmation FROM fengling.discovery", within=READ_SECONDS
+    )
     return DiscoveryTerm(
         number,
-        tuple(Decision(*row) for row in rows),
+        decisions,
         {Key(kind, entity_id): Said(origin, fields) for kind, entity_id, origin, fields in said},
         tuple(Key(*row) for row in unsaid),
+        max((confirmation, *(one.number for one in decisions))),
     )
 
 
 def beat(connection: Connection, term: int, status: str | None = None) -> Beat:
     """
-    Say that whoever watches is alive, and how it gets on; the note is the newest decision's number.
+    Say that whoever watches is alive, and how it gets on; the note is the number of what was decided last.
 
     Args:
         status: JSON; None leaves what it said last.
@@ -205,7 +246,8 @@ def beat(connection: Connection, term: int, status: str | None = None) -> Beat:
         "UPDATE fengling.discovery SET heartbeat_at = clock_timestamp(),"
         " status = coalesce(%s::jsonb, status) WHERE term = %s"
         " RETURNING pg_backend_pid(),"
-        " (SELECT coalesce(max(d.decision), 0) FROM fengling.discovered_service AS d)",
+        " greatest(confirmation,"
+        " (SELECT max(d.decision) FROM fengling.discovered_service AS d))",
         (status, term),
         within=ANSWER_SECONDS,
     )
@@ -231,11 +273,17 @@ def require_term(cursor: Any, term: int) -> None:
         raise TermOverError(error.diag.message_primary or f"term {term} is over") from error
 
 
-def read_decisions(connection: Any, after: int) -> list[Decision]:
-    """Return what has been decided since a decision, each service's newest, in order."""
+def read_news(connection: Any, after: int) -> News:
+    """Return what has been decided since something was."""
     with _transaction(connection), connection.cursor() as cursor:
-        cursor.execute(_DECISIONS, (after,))
-        return [Decision(*row) for row in cursor]
+        cursor.execute(_NEWS, (after,))
+        found = cursor.fetchall()
+    confirmed, confirmation = found[0][:2]
+    decisions = tuple(Decision(*row[2:]) for row in found if row[2] is not None)
+    if confirmation <= after:
+        confirmed, confirmation = None, after
+    number = max((confirmation, *(one.number for one in decisions)))
+    return News(decisions, confirmed, number)
 
 
 def tell(
@@ -260,6 +308,8 @@ def tell(
             rows = json.dumps([one._asdict() for one in seen])
             cursor.execute(_SEEN, (rows,))
             cursor.execute(_BY_RULE, (rows,))
+            if any(one.approved is not None for one in seen):
+                cursor.execute(_RULE_IS_GONE, (rows,))
         if gone:
             rows = json.dumps([{"namespace": space, "name": name} for space, name in gone])
             cursor.execute(_GONE, (rows,))

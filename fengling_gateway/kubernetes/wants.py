@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from fengling_gateway.kubernetes.withheld import NOTHING_KNOWN, Going, Look, Withheld
 from fengling_gateway.model.entity import Key
 
 Row = dict[str, Any]
@@ -17,10 +18,12 @@ class Want(NamedTuple):
     Attributes:
         row: the fields that the cluster names; None: it is to be gone.
         origin: what in the cluster it stands for, as people write it.
+        was: the fields that the cluster named last, of what is to be gone; None: nobody knows.
     """
 
     row: Row | None
     origin: str
+    was: Mapping[str, Any] | None = None
 
 
 class Wants:
@@ -31,20 +34,22 @@ class Wants:
     Attributes:
         rows: all that is wanted.
         refused: what can't be written as it is wanted, and why.
-        withdrawn: origins that somebody does not want to be routed to any more: what of them
-            goes need not be confirmed once more, however much it is.
+        withheld: what is to go and is kept until somebody confirms it, or it is less.
     """
 
     def __init__(self, woken: Callable[[], None]) -> None:
         self._woken = woken
-        self._unwritten: dict[Key, str] = {}
+        self._unwritten: dict[Key, Look] = {}
+        self._refused: dict[Key, Look] = {}
+        # Origins that somebody does not want to be routed to, and routes that somebody lets go.
+        self._withdrawn: set[str] = set()
+        self._confirmed: set[Key] = set()
         self.rows: dict[Key, Want] = {}
-        self._refused_of: dict[Key, str] = {}
         self.refused: dict[Key, str] = {}
-        self.withdrawn: set[str] = set()
+        self.withheld = Withheld()
 
     def __repr__(self) -> str:
-        return f"<Wants: {len(self.rows)}, {len(self._unwritten)} unwritten>"
+        return f"<Wants: {len(self.rows)}, {len(self._unwritten)} unwritten, {self.withheld}>"
 
     def __len__(self) -> int:
         """How many are yet to be written."""
@@ -62,48 +67,118 @@ class Wants:
     def put(self, key: Key, row: Row | None, origin: str) -> None:
         """Want an entity to be so; None: gone."""
         before = self.rows.get(key)
-        if (None if before is None else before.row) == row:
+        was = None if before is None else before.row
+        if was == row:
             return
         if row is None:
             del self.rows[key]
-        else:
-            self.rows[key] = Want(row, origin)
+            self.look_at(key, origin, was)
+            return
+        self.rows[key] = Want(row, origin)
+        self._confirmed.discard(key)
         self.look_at(key, origin)
+        if key.kind == "service":
+            # What was kept because the service was to go, is the cluster's matter again.
+            for one in self.withheld.instances_of(key.id):
+                self.look_at(one)
 
-    def look_at(self, key: Key, origin: str = "") -> None:
-        """Have an entity compared with what is wanted, and written if it is not so."""
+    def look_at(self, key: Key, origin: str = "", was: Mapping[str, Any] | None = None) -> None:
+        """
+        Have an entity compared with what is wanted, and written if it is not so.
+
+        Args:
+            was: the fields that the cluster named last, of what is to be gone.
+        """
         self.refused.pop(key, None)
-        before = self._refused_of.pop(key, "")
-        self._unwritten[key] = origin or self._unwritten.get(key) or before
+        known = (
+            self._unwritten.get(key)
+            or self.withheld.drop(key)
+            or self._refused.pop(key, NOTHING_KNOWN)
+        )
+        self._unwritten[key] = Look(origin or known.origin, known.was if was is None else was)
         self._woken()
 
     def take(self, most: int) -> dict[Key, Want]:
         """
-        Take out what is to be written next.
+        Take out what is to be written next; nothing, if all of it is kept for now.
 
         A route comes after its service and the instances, and goes before them.
         """
+        if self.withheld:
+            for key in self.withheld.draw(self._to_go(), self.rows):
+                del self._unwritten[key]
         batch = sorted(self._unwritten, key=self._rank)[:most]
         return {key: self._want(key, self._unwritten.pop(key)) for key in batch}
-
-    def is_withdrawn(self, batch: Mapping[Key, Want]) -> bool:
-        """Whether all routes that a batch takes away are such as somebody has decided about."""
-        gone = [want for key, want in batch.items() if want.row is None and key.kind == "route"]
-        return bool(gone) and all(want.origin in self.withdrawn for want in gone)
 
     def give_back(self, batch: Mapping[Key, Want]) -> None:
         """Have it written after all; what is wanted by now counts."""
         for key, want in batch.items():
-            self._unwritten.setdefault(key, want.origin)
+            self._unwritten.setdefault(key, Look(want.origin, want.was))
 
-    def refuse(self, key: Key, why: str, origin: str = "") -> None:
+    def refuse(self, key: Key, why: str, want: Want) -> None:
         """Leave an entity as it is until it is wanted otherwise, or looked at again."""
         self.refused[key] = why
-        self._refused_of[key] = origin
+        self._refused[key] = Look(want.origin, want.was)
         self._unwritten.pop(key, None)
 
-    def _want(self, key: Key, origin: str) -> Want:
-        return self.rows.get(key) or Want(None, origin)
+    # What goes
+
+    def going(self, batch: Mapping[Key, Want]) -> Going:
+        """Return which routes are to go, now or later."""
+        now = {key: want.origin for key, want in batch.items() if want.row is None}
+        later = {key: look.origin for key, look in self._to_go().items()}
+        routes = {key: origin for key, origin in (later | now).items() if key.kind == "route"}
+        confirmed = {key for key, origin in routes.items() if self._may_go(key, origin)}
+        return Going(
+            later=frozenset(key.id for key in routes.keys() - confirmed - now.keys()),
+            confirmed=frozenset(key.id for key in confirmed),
+        )
+
+    def withhold(self, routes: Iterable[str], services: Iterable[str]) -> None:
+        """
+        Keep routes that are to go, and what belongs to them.
+
+        Args:
+            services: which the routes need.
+        """
+        going = self._to_go()
+        kept = {key: going[key] for one in routes if (key := Key("route", one)) in going}
+        for key in kept:
+            del self._unwritten[key]
+        self.withheld.keep(kept, services)
+
+    def release(self) -> None:
+        """Have another look at what was kept."""
+        for key, look in self.withheld.release().items():
+            self.look_at(key, look.origin, look.was)
+
+    def confirm(self, routes: Iterable[str]) -> None:
+        """Let routes go that are kept, however many they are."""
+        self._confirmed.update(Key("route", one) for one in routes)
+        self.release()
+
+    def withdraw(self, origin: str) -> None:
+        """Note that somebody does not want something to be routed to: that is confirmation enough."""
+        self._withdrawn.add(origin)
+        self.release()
+
+    def admit(self, origin: str) -> None:
+        """Note that it is to be routed to after all."""
+        self._withdrawn.discard(origin)
+
+    def is_going(self, route: str) -> bool:
+        """Whether a route is yet to go."""
+        key = Key("route", route)
+        return key not in self.rows and (key in self._unwritten or key in self.withheld)
+
+    def _may_go(self, key: Key, origin: str) -> bool:
+        return key in self._confirmed or origin in self._withdrawn
+
+    def _to_go(self) -> dict[Key, Look]:
+        return {key: look for key, look in self._unwritten.items() if key not in self.rows}
+
+    def _want(self, key: Key, look: Look) -> Want:
+        return self.rows.get(key) or Want(None, *look)
 
     def _rank(self, key: Key) -> tuple[int, Key]:
         ranks = _PUT if key in self.rows else _GO

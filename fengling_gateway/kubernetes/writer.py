@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from random import Random
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from twisted.python.failure import Failure
 from fengling_gateway.configsource.postgres_connection import problem
 from fengling_gateway.editing.transaction import BusyError, ConflictError
 from fengling_gateway.election.seat import TermOverError
+from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.writing import RefusedError, Written
 from fengling_gateway.model.entity import Key
@@ -35,8 +37,11 @@ MAX_BATCH: Final = 1000
 
 FIRST_BACKOFF_SECONDS: Final = 0.2
 MAX_BACKOFF_SECONDS: Final = 5.0
-REFUSED_AGAIN_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 10.0
 """When what could not be written is tried again: what it needs may be there by then."""
+
+_SHOWN: Final = 20
+"""Routes of a removal that are named."""
 
 
 @dataclass
@@ -50,6 +55,30 @@ class WriterCounts:
     conflicts: int = 0
 
 
+@dataclass(frozen=True)
+class Removal:
+    """
+    Routes that the cluster has no more, and that are kept because they are too many at once.
+
+    Attributes:
+        id: of just these, in this term: what somebody confirms is what has been shown.
+        routes: their ids, in order.
+        of: how many routes there were, of everybody's.
+    """
+
+    id: str
+    routes: tuple[str, ...]
+    of: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "routes": len(self.routes),
+            "of": self.of,
+            "names": list(self.routes[:_SHOWN]),
+        }
+
+
 class Writer:
     """
     Args:
@@ -60,6 +89,7 @@ class Writer:
     Attributes:
         problem: why the last attempt failed; None if it did not.
         held: why what was written last is not served before somebody confirms it; None if it is.
+        removal: what is not written before somebody confirms it; None: there is no such thing.
     """
 
     def __init__(
@@ -88,6 +118,7 @@ class Writer:
         self.counts = WriterCounts()
         self.problem: str | None = None
         self.held: str | None = None
+        self.removal: Removal | None = None
 
     def __repr__(self) -> str:
         return f"<Writer of {len(self)}{', writing' if self._is_writing else ''}>"
@@ -108,7 +139,7 @@ class Writer:
 
     def end(self) -> None:
         """Write nothing more."""
-        self._term = self._wants = None
+        self._term = self._wants = self.removal = None
         for call in (self._call, self._again):
             if call is not None:
                 call.cancel()
@@ -136,6 +167,9 @@ class Writer:
         assert term is not None, "or the call would have been cancelled"
         assert wants is not None, "as there is a term"
         batch = wants.take(self._most)
+        if not batch:  # all of it is kept for now
+            self._go_on()
+            return
         began = self._clock.seconds()
         self._is_writing = True
         asked = self._write_batch(term, batch)
@@ -169,7 +203,9 @@ class Writer:
         for key, why in written.refused.items():
             # (What has changed meanwhile is tried again anyway.)
             if key not in wants:
-                self._refuse(wants, key, why, batch[key].origin)
+                self._refuse(wants, key, why, batch[key])
+        if self.removal is not None and not any(map(wants.is_going, self.removal.routes)):
+            self.removal = None
         try:
             self._told(batch, written)
         finally:
@@ -195,13 +231,17 @@ class Writer:
             return
         if isinstance(error, RefusedError) and len(batch) == 1:
             [(key, want)] = batch.items()
-            self._refuse(wants, key, problem(error), want.origin)
+            self._refuse(wants, key, problem(error), want)
             try:
                 self._told(batch, Written(refused={key: problem(error)}))
             finally:
                 self._go_on()
             return
         wants.give_back(batch)
+        if isinstance(error, TooManyGoError):
+            self._withhold(wants, term, error)
+            self._go_on()
+            return
         if isinstance(error, RefusedError):
             # One of them is to blame: smaller and smaller batches, until it is alone.
             self._most = max(1, len(batch) // 2)
@@ -210,6 +250,22 @@ class Writer:
         self._complain(error)
         self._wait(self._backoff)
         self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
+
+    def _withhold(self, wants: Wants, term: int, error: TooManyGoError) -> None:
+        """Keep what goes until somebody confirms it, or it is less; the rest is written meanwhile."""
+        wants.withhold(error.routes, error.services)
+        digest = sha256(f"{term} {error.routes}".encode()).hexdigest()[:12]
+        if self.removal is None or self.removal.id != digest:
+            self.removal = Removal(digest, error.routes, error.of)
+            _log.warn(
+                "the cluster has {routes} of {of} routes no more, which are kept until somebody"
+                " confirms that they go: fenglingctl kubernetes confirm {id}",
+                routes=len(error.routes),
+                of=error.of,
+                id=digest,
+                log_id="kubernetes.withheld",
+            )
+        self._later()
 
     def _hold(self, held: str | None) -> None:
         """Say once that what is written is not served, until it is."""
@@ -236,16 +292,20 @@ class Writer:
         for key in [one for one in wants.refused if one.kind == "instance"]:
             wants.look_at(key)
 
-    def _refuse(self, wants: Wants, key: Key, why: str, origin: str) -> None:
-        wants.refuse(key, why, origin)
+    def _refuse(self, wants: Wants, key: Key, why: str, want: Want) -> None:
+        wants.refuse(key, why, want)
+        self._later()
+
+    def _later(self) -> None:
         if self._again is None:
-            self._again = self._clock.callLater(REFUSED_AGAIN_SECONDS, self._try_again)
+            self._again = self._clock.callLater(AGAIN_SECONDS, self._try_again)
 
     def _try_again(self) -> None:
         self._again = None
         assert self._wants is not None, "or the call would have been cancelled"
         for key in list(self._wants.refused):
             self._wants.look_at(key)
+        self._wants.release()
 
     def _wait(self, seconds: float) -> None:
         self._not_before = self._clock.seconds() + seconds * self._rng.uniform(0.5, 1.0)

@@ -18,7 +18,9 @@ from fengling_gateway.editing.changes import Planned
 from fengling_gateway.editing.rows import read_some, snapshot
 from fengling_gateway.kubernetes import table
 from fengling_gateway.kubernetes.merging import Merged, merge
+from fengling_gateway.kubernetes.removing import require_few
 from fengling_gateway.kubernetes.wants import Want
+from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.model.entity import Key
 
 AUTHOR: Final = "kubernetes"
@@ -49,14 +51,18 @@ class Written:
     refused: Mapping[Key, str] = field(default_factory=dict)
 
 
-def write(connection: Any, term: int, batch: Mapping[Key, Want], *, force: bool = False) -> Written:
+def write(
+    connection: Any, term: int, batch: Mapping[Key, Want], going: Going | None = None
+) -> Written:
     """
     Write a batch, as far as it is not so already.
 
     Args:
-        force: also where it removes so many routes that the revision would be held.
+        going: routes that go, beside those in the batch that nobody has confirmed.
 
     Raises:
+        TooManyGoError: so many routes go that the revision would be held, and with it all that is
+            written after it; nothing is written.
         TermOverError: somebody else watches the cluster.
         ConflictError, BusyError, UncertainError: of `editing.transaction`; try again.
     """
@@ -73,7 +79,10 @@ def write(connection: Any, term: int, batch: Mapping[Key, Want], *, force: bool 
     if not changes and not said:
         return Written(left=left, refused=refused)
     signature = transaction.Signature(
-        author=AUTHOR, comment=comment(changes, batch), force=force, is_verified=True
+        author=AUTHOR,
+        comment=comment(changes, batch),
+        force=require_few(connection, changes, going or Going()),
+        is_verified=True,
     )
 
     def in_term(cursor: Any) -> None:

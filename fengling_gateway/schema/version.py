@@ -11,7 +11,7 @@ import psycopg2
 
 from fengling_gateway.schema.timed import connect_timed
 
-WANTED: Final = 5
+WANTED: Final = 6
 """The newest migration that this code knows."""
 
 MIN_SERVER: Final = 140000

@@ -21,14 +21,16 @@ from fengling_gateway.kubernetes.api import ApiServer
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.credentials import Credentials
 from fengling_gateway.kubernetes.discovery import Discovery, DiscoverySettings
-from fengling_gateway.kubernetes.following import Rules, Telling
+from fengling_gateway.kubernetes.following import Rules
 from fengling_gateway.kubernetes.gateway_api.world import Settings
 from fengling_gateway.kubernetes.gateway_side import GatewaySide
 from fengling_gateway.kubernetes.reflector import Reflector
+from fengling_gateway.kubernetes.reporting import Report
 from fengling_gateway.kubernetes.selection import parse_selector
 from fengling_gateway.kubernetes.statuses import Statuses
 from fengling_gateway.kubernetes.wants import Row, Want, Wants
 from fengling_gateway.kubernetes.watching import Reflecting, Watched
+from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.model.entity import Key
 from fengling_gateway.settings import ConsoleSettings
 from fengling_gateway.settings.kubernetes import KubernetesSettings
@@ -142,15 +144,15 @@ class StoreOfTerms:
         self._store = store
 
     def write(
-        self, term: int, batch: Mapping[Key, Want], *, force: bool
+        self, term: int, batch: Mapping[Key, Want], going: Going
     ) -> Deferred[writing.Written]:
-        return self._store.run(writing.write, term, batch, force=force).addErrback(_refused)
+        return self._store.run(writing.write, term, batch, going).addErrback(_refused)
 
-    def tell(self, term: int, telling: Telling) -> Deferred[None]:
-        return self._store.run(table.tell, term, telling.seen, telling.gone, telling.results)
+    def tell(self, term: int, report: Report) -> Deferred[None]:
+        return self._store.run(table.tell, term, report.seen, report.gone, report.results)
 
-    def decisions(self, after: int) -> Deferred[list[table.Decision]]:
-        return self._store.run(table.read_decisions, after)
+    def news(self, after: int) -> Deferred[table.News]:
+        return self._store.run(table.read_news, after)
 
 
 def _refused(failure: Failure) -> Failure:

@@ -189,7 +189,7 @@ class KubernetesApiTests:
         )
         self.clock.advance(STEP_SECONDS)
         assert not waiting.called
-        [number] = [one.number for one in table.read_decisions(self.store.connection, 0)]
+        [number] = [one.number for one in table.read_news(self.store.connection, 0).decisions]
         self.tell(results=[Told("shop", "orders", {"decision": number, "state": "served"})])
         self.clock.advance(STEP_SECONDS)
         assert result(waiting).value["result"] == {"decision": number, "state": "served"}

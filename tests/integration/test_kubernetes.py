@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
-from fengling_gateway.kubernetes.resources import SERVICES
+from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES
 from tests.integration.cluster import Followed, followed_cluster
 from tests.integration.gateway import GatewayProcess
 from tests.support.kubernetes_objects import endpoint
@@ -168,16 +169,51 @@ def test_another_console_follows_when_one_dies(fleet: Followed) -> None:
     assert fleet.sql.revision == revision + 1
 
 
-def test_service_that_goes_with_most_routes_is_held(fleet: Followed) -> None:
-    """As whatever takes away more than half of all routes: somebody has to confirm it."""
+def test_most_routes_go_only_when_somebody_confirms_it(fleet: Followed) -> None:
+    """Until then they are served as before, and everything else follows the cluster on."""
+    gateway = fleet.gateway()
+    one, two = (port_of(fleet.upstream(name).address) for name in ("v1", "v2"))
+    for name in ("orders", "stock", "carts"):
+        fleet.service(name, annotations={"path": f"/{name}"})
+        fleet.endpoints(endpoint("127.0.0.1", pod=name), name=name, port=one)
+    console = fleet.following(approve=["shop/*"])
+    for name in ("orders", "stock", "carts"):
+        wait_until(lambda name=name: gateway.get(f"/{name}")[0] == 200)
+    for name in ("orders", "stock"):
+        fleet.api.delete(ENDPOINT_SLICES, "shop", f"{name}-x7k2p")
+        fleet.api.delete(SERVICES, "shop", name)
+
+    def removal() -> dict[str, Any]:
+        status = console.get("kubernetes")["status"] or {}
+        return dict((status.get("writing") or {}).get("removal") or {})
+
+    wait_until(lambda: removal().get("routes") == 2)
+    assert removal()["names"] == ["shop.orders", "shop.stock"]
+    fleet.endpoints(endpoint("127.0.0.1", pod="carts-2"), name="carts", port=two)
+    wait_until(lambda: json.loads(gateway.get("/carts")[1])["name"] == "v2")
+    assert {gateway.get(f"/{name}")[0] for name in ("orders", "stock")} == {200}
+    assert console.post("kubernetes/confirm", {"removal": "another"}).status == 409
+    told = console.post("kubernetes/confirm?wait=result&timeout=10s", {"removal": removal()["id"]})
+    assert told.json["status"]["writing"]["removal"] is None
+    for name in ("orders", "stock"):
+        wait_until(lambda name=name: gateway.get(f"/{name}")[0] == 404)
+    assert gateway.get("/carts")[0] == 200
+    wait_until(lambda: len(fleet.instances()) == 1)
+
+
+def test_what_a_rule_approved_is_as_it_was_then_when_the_rule_is_gone(fleet: Followed) -> None:
+    """What the Service asks for later waits for somebody."""
     gateway = fleet.gateway()
     v1 = port_of(fleet.upstream("v1").address)
     fleet.service()
     fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=v1)
-    fleet.following(approve=["shop/*"])
+    console = fleet.following(approve=["shop/*"])
     wait_until(lambda: gateway.get("/hello")[0] == 200)
-    wait_until(fleet.result)
-    fleet.api.delete(SERVICES, "shop", "orders")
-    wait_until(lambda: fleet.sql.value("SELECT count(*) FROM fengling.route") == 0)
+    wait_until(lambda: fleet.result().get("state") == "served")
+    console.stop()
+    fleet.service(annotations={"path": "/elsewhere"})
+    fleet.following()
+    wait_until(lambda: fleet.result().get("asks_for_more") is True)
+    assert fleet.row()["approved"] == {"path": "/hello"}
     assert gateway.get("/hello")[0] == 200
-    wait_until(lambda: fleet.row()["gone_at"] is not None)
+    assert gateway.get("/elsewhere")[0] == 404

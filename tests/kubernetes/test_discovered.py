@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from fengling_gateway.kubernetes import table
 from fengling_gateway.kubernetes.discovered import (
     NotDiscoveredError,
     OtherOfferError,
+    OtherRemovalError,
     Sought,
+    confirm_removal,
     decide,
     forget,
     get_service,
@@ -101,10 +104,10 @@ class DecideTests:
         row = approve(connection, "orders", hosts=["a.example"])
         assert (row["state"], row["decided_by"], row["comment"]) == ("approved", "jane", "ok")
         assert row == get_service(connection, "shop", "orders")
-        [decision] = table.read_decisions(connection, 0)
+        [decision] = table.read_news(connection, 0).decisions
         assert decision == (
             *("shop", "orders", "approved", {"hosts": ["a.example"]}),
-            *(None, row["decision"]),
+            *(None, row["decision"], None),
         )
         assert approve(connection, "orders")["decision"] > row["decision"]
 
@@ -143,7 +146,7 @@ class DecideTests:
         with pytest.raises(NotDiscoveredError):
             approve(connection, "orders")
         assert "orders" not in names(connection)
-        [decision] = table.read_decisions(connection, number)
+        [decision] = table.read_news(connection, number).decisions
         assert decision.state == "pending"
         connection.rollback()
         table.take_over(guarded, "b")
@@ -171,3 +174,18 @@ class OverviewTests:
         assert found.leader["since"].endswith("Z")
         assert 0 <= found.leader["heartbeat_age_s"] < 60
         assert found.status == {"problem": None}
+
+
+def test_removal_is_confirmed_as_it_was_shown(connection: Any, guarded: Guarded, term: int) -> None:
+    """Whoever watches hears of it with his next heartbeat, once; another one is refused."""
+    status = json.dumps({"writing": {"removal": {"id": "abc"}}})
+    before = table.beat(guarded, term, status).note
+    with pytest.raises(OtherRemovalError):
+        confirm_removal(connection, "abd", by="jane")
+    assert table.beat(guarded, term, None).note == before
+    confirm_removal(connection, "abc", by="jane")
+    assert table.beat(guarded, term, None).note > before
+    news = table.read_news(connection, before)
+    assert (news.decisions, news.confirmed) == ((), "abc")
+    assert table.read_news(connection, news.number) == table.News((), None, news.number)
+    assert table.take_over(guarded, "console-b").news == news.number

@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.kubernetes.following import TELL_SECONDS, Following, Rules, Telling, World
+from fengling_gateway.kubernetes.following import Following, Rules, World
 from fengling_gateway.kubernetes.objects import ObjectName
+from fengling_gateway.kubernetes.reporting import TELL_SECONDS, Report
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
 from fengling_gateway.kubernetes.selection import parse_selector
 from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm, Said
@@ -56,7 +57,7 @@ class FollowingTests(SynchronousTestCase):
         self.clock = Clock()
         self.reflectors: dict[Resource, list[FakeReflector]] = {}
         self.batches: list[Mapping[Key, Want]] = []
-        self.tellings: list[Telling] = []
+        self.tellings: list[Report] = []
         self.told: list[Any] = []
         self.failures: list[Exception] = []
         self.bad = ""
@@ -102,7 +103,7 @@ class FollowingTests(SynchronousTestCase):
     def written_(self, batch: Mapping[Key, Want], written: Written) -> None:
         self.following.written(batch, written)
 
-    def tell(self, term: int, telling: Telling) -> Deferred[None]:
+    def tell(self, term: int, telling: Report) -> Deferred[None]:
         self.tellings.append(telling)
         if self.bad in {one.name for one in telling.seen}:
             return fail(RuntimeError("refused"))
@@ -178,7 +179,7 @@ class FollowingTests(SynchronousTestCase):
         reflector = self.of(SERVICES)
         reflector.user.gone(reflector, service())
         self.clock.advance(1)
-        self.assertFalse(self.following.wants.is_withdrawn(self.batches[-1]))
+        self.assertEqual(self.following.wants.going(self.batches[-1]).confirmed, frozenset())
 
     def test_discovered_service_is_told(self) -> None:
         """With its endpoints; and again when what became of it is known."""
@@ -296,7 +297,7 @@ class FollowingTests(SynchronousTestCase):
         self.list_all()
         self.following.decided([self.approved()._replace(state="rejected")])
         self.clock.advance(1)
-        self.assertTrue(self.following.wants.is_withdrawn(self.batches[-1]))
+        self.assertEqual(self.following.wants.going(self.batches[-1]).confirmed, {"shop.orders"})
 
 
 class NamespacesTests(FollowingTests):

@@ -12,9 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.gateway_api.world import Settings
-from fengling_gateway.kubernetes.gateway_side import ORIGIN, SETTLE_SECONDS, GatewaySide, is_ours
+from fengling_gateway.kubernetes.gateway_side import SETTLE_SECONDS, GatewaySide
 from fengling_gateway.kubernetes.objects import endpoint_slice
 from fengling_gateway.kubernetes.objects import service as convert_service
+from fengling_gateway.kubernetes.origins import GATEWAY_API, is_of_gateway_api
 from fengling_gateway.kubernetes.resources import (
     GATEWAY_CLASSES,
     GATEWAYS,
@@ -129,14 +130,14 @@ class GatewaySideTests(SynchronousTestCase):
         self.side.synced(lambda: None)
         kinds = sorted(key.kind for key in self.wants.rows)
         self.assertEqual(kinds, ["instance", "route", "service"])
-        self.assertEqual(self.wants.rows[SERVICE].origin, ORIGIN)
+        self.assertEqual(self.wants.rows[SERVICE].origin, GATEWAY_API)
         route = self.wants.rows[ROUTE]
         assert route.row is not None
         self.assertEqual(
             (route.row["path"], route.origin), ("/orders/{**rest}", "HTTPRoute shop/orders")
         )
-        self.assertTrue(is_ours(route.origin))
-        self.assertFalse(is_ours("shop/orders"))
+        self.assertTrue(is_of_gateway_api(route.origin))
+        self.assertFalse(is_of_gateway_api("shop/orders"))
 
     def test_statuses_follow_what_is_written(self) -> None:
         """Not before: what they say would not be so yet."""
@@ -202,7 +203,7 @@ class GatewaySideTests(SynchronousTestCase):
         """Whoever has written the route looks there."""
         self.side.synced(lambda: None)
         self.wants.take(1000)
-        self.wants.refuse(ROUTE, "no such listener")
+        self.wants.refuse(ROUTE, "no such listener", self.wants.rows[ROUTE])
         self.side.written()
         [parents] = [
             one["status"]["parents"] for one in self.objects.put_ if "parents" in one["status"]

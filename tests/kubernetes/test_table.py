@@ -51,7 +51,7 @@ class TermTests:
         found = table.take_over(guarded, "b")
         assert found.number == term + 1
         undecided, approved = found.decisions
-        assert undecided == ("shop", "stock", "pending", {}, None, 0)
+        assert undecided == ("shop", "stock", "pending", {}, None, 0, None)
         assert approved[:4] == ("shop", "orders", "approved", {"path": "/o/{**rest}"})
         assert approved.number > 0
         assert found.said == {Key("service", "shop.orders"): Said("shop/orders", {"a": 1})}
@@ -64,9 +64,9 @@ class TermTests:
         assert table.beat(guarded, term).note == 0
         approve(session, "orders")
         note = table.beat(guarded, term).note
-        [decision] = table.read_decisions(connection, 0)
+        [decision] = table.read_news(connection, 0).decisions
         assert (decision.state, decision.number) == ("approved", note)
-        assert table.read_decisions(connection, note) == []
+        assert table.read_news(connection, note).decisions == ()
 
     def test_heartbeat_says_how_it_gets_on(
         self, guarded: Guarded, session: Session, term: int
@@ -131,7 +131,7 @@ class TellTests:
             ("shop", "orders", "approved", "rule shop/*"),
             ("shop", "x", "approved", "rule shop/*"),
         ]
-        numbers = [one.number for one in table.read_decisions(connection, 0)]
+        numbers = [one.number for one in table.read_news(connection, 0).decisions]
         assert len(set(numbers)) == 2
 
     def test_rule_changes_no_decision(self, connection: Any, session: Session, term: int) -> None:

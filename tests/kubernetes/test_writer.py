@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.editing.transaction import BusyError, ConflictError
 from fengling_gateway.election.seat import TermOverError
+from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want, Wants
-from fengling_gateway.kubernetes.writer import BATCH_SECONDS, REFUSED_AGAIN_SECONDS, Writer
+from fengling_gateway.kubernetes.writer import AGAIN_SECONDS, BATCH_SECONDS, Writer
 from fengling_gateway.kubernetes.writing import RefusedError, Written
 from fengling_gateway.model.entity import Key
 
@@ -137,7 +138,7 @@ class WriterTests(SynchronousTestCase):
             self.clock.advance(BATCH_SECONDS)
         self.assertEqual(self.wants.refused, {key(3): "no such tenant"})
         self.assertTrue(self.writer.is_idle)
-        self.clock.advance(REFUSED_AGAIN_SECONDS)
+        self.clock.advance(AGAIN_SECONDS)
         self.assertEqual(self.batch(), ["i0003"])
         self.answer()
         self.assertEqual(self.wants.refused, {})
@@ -213,6 +214,65 @@ class WriterTests(SynchronousTestCase):
         self.clock.advance(1)
         self.answer()
         self.assertIsNone(self.writer.held)
+
+    def withhold(self) -> None:
+        """Two routes go with a pod, and the routes are too many."""
+        self.wants.put(key(3), ROW, "")
+        for number in (1, 2):
+            self.wants.put(key(number, "route"), ROW, "shop/orders")
+        self.wants.take(10)
+        for number in (1, 2):
+            self.wants.put(key(number, "route"), None, "shop/orders")
+        self.wants.put(key(3), None, "")
+        self.writer.begin(7, self.wants)
+        self.clock.advance(0)
+        self.answer(TooManyGoError(["i0001", "i0002"], 3, []))
+        self.clock.advance(0)
+
+    def test_too_many_routes_are_kept_and_the_rest_is_written(self) -> None:
+        """What waits for a confirmation is told, and holds nothing else back."""
+        self.withhold()
+        self.assertEqual(self.batch(), ["i0003"])
+        self.answer()
+        removal = self.writer.removal
+        assert removal is not None
+        self.assertEqual((removal.routes, removal.of), (("i0001", "i0002"), 3))
+        self.assertEqual(removal.to_json()["routes"], 2)
+        self.assertTrue(self.writer.is_idle)
+
+    def test_kept_routes_are_looked_at_again(self) -> None:
+        """They may be few by then; what is the same has the same id."""
+        self.withhold()
+        self.answer()
+        before = self.writer.removal
+        self.clock.advance(AGAIN_SECONDS)
+        self.assertEqual(self.batch(), ["i0001", "i0002"])
+        self.answer(TooManyGoError(["i0001", "i0002"], 3, []))
+        self.assertEqual(self.writer.removal, before)
+        self.clock.advance(AGAIN_SECONDS)
+        self.answer()
+        self.assertIsNone(self.writer.removal)
+
+    def test_confirmed_routes_go(self) -> None:
+        """At once."""
+        self.withhold()
+        self.answer()
+        self.wants.confirm(["i0001", "i0002"])
+        self.clock.advance(BATCH_SECONDS)
+        self.assertEqual(self.batch(), ["i0001", "i0002"])
+        self.assertEqual(self.wants.going(self.asked[-1][1]).confirmed, {"i0001", "i0002"})
+        self.answer()
+        self.assertIsNone(self.writer.removal)
+
+    def test_routes_that_are_back_wait_for_nobody(self) -> None:
+        """The cluster wants them again: there is nothing to confirm."""
+        self.withhold()
+        self.answer()
+        for number in (1, 2):
+            self.wants.put(key(number, "route"), ROW, "shop/orders")
+        self.clock.advance(BATCH_SECONDS)
+        self.answer(Written())
+        self.assertIsNone(self.writer.removal)
 
     def test_services_come_before_instances_and_routes(self) -> None:
         """And go after them."""

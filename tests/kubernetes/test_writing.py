@@ -9,7 +9,9 @@ import pytest
 from fengling_gateway.configsource.postgres_connection import Guarded
 from fengling_gateway.election.seat import TermOverError
 from fengling_gateway.kubernetes import table
+from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want
+from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.kubernetes.writing import AUTHOR, Written, write
 from fengling_gateway.model.entity import Key
 from tests.schema.session import Session
@@ -32,6 +34,7 @@ ALL = {
     ),
     ROUTE: Want({"path": "/orders/{**rest}", "service_id": "shop.orders"}, ORIGIN),
 }
+CONFIRMED = Going(confirmed=frozenset(["shop.orders"]))
 GONE = dict.fromkeys(ALL, Want(None, ORIGIN))
 
 
@@ -76,7 +79,7 @@ def test_what_is_so_already_makes_no_revision(connection: Any, session: Session,
 def test_all_of_it_goes(connection: Any, session: Session, term: int) -> None:
     """And the cluster's word with it; what was never there needs nothing."""
     write(connection, term, ALL)
-    assert write(connection, term, GONE, force=True).revision == 2
+    assert write(connection, term, GONE, CONFIRMED).revision == 2
     assert said(connection) == {}
     assert session.rows("SELECT id FROM fengling.service") == []
     assert write(connection, term, GONE) == Written()
@@ -119,7 +122,7 @@ def test_service_that_somebody_needs_stays(
     """Without instances, and it is said why; it goes when nobody needs it any more."""
     write(connection, term, ALL)
     session.run(statement)
-    written = write(connection, term, GONE, force=True)
+    written = write(connection, term, GONE, CONFIRMED)
     assert written.refused == {SERVICE: "route mine needs it"}
     assert session.rows("SELECT id FROM fengling.instance") == []
     session.run("DELETE FROM fengling.route")
@@ -133,3 +136,90 @@ def test_somebody_elses_entity_is_left_alone(connection: Any, session: Session, 
     written = write(connection, term, ALL)
     assert written.left == {SERVICE: "git:shop"}
     assert said(connection).keys() == {POD, ROUTE}
+
+
+def routes(session: Session, count: int, managed_by: str = "kubernetes") -> list[str]:
+    """Make routes, which have a service."""
+    names = [f"{managed_by}-{number}" for number in range(count)]
+    session.run(
+        "INSERT INTO fengling.service (id, managed_by) VALUES ('shop.x', 'kubernetes')"
+        " ON CONFLICT DO NOTHING"
+    )
+    session.run(
+        *(
+            "INSERT INTO fengling.route (id, path, service_id, managed_by)"
+            f" VALUES ('{name}', '/{name}', 'shop.x', '{managed_by}')"
+            for name in names
+        )
+    )
+    return names
+
+
+def gone(names: list[str]) -> dict[Key, Want]:
+    return {Key("route", name): Want(None, ORIGIN) for name in names}
+
+
+class RemovingTests:
+    """How many routes may go without anybody's having said so."""
+
+    def test_more_than_half_waits(self, connection: Any, session: Session, term: int) -> None:
+        """Nothing of the batch is written; what goes is told, with what it needs."""
+        names = routes(session, 3)
+        newest = session.rows("SELECT max(id) FROM fengling.revision")
+        with pytest.raises(TooManyGoError) as caught:
+            write(connection, term, {SERVICE: ALL[SERVICE], **gone(names[:2])})
+        error = caught.value
+        assert (error.routes, error.of, error.services) == (tuple(names[:2]), 3, {"shop.x"})
+        assert session.rows("SELECT max(id) FROM fengling.revision") == newest
+
+    def test_half_goes(self, connection: Any, session: Session, term: int) -> None:
+        """As the setting says by default; and nothing of it is held."""
+        names = routes(session, 4)
+        written = write(connection, term, gone(names[:2]))
+        assert (written.revision is None, written.held) == (False, None)
+
+    def test_setting_says_how_much(self, connection: Any, session: Session, term: int) -> None:
+        """As for everybody who writes."""
+        names = routes(session, 4)
+        session.run(
+            "INSERT INTO fengling.setting (key, value)"
+            " VALUES ('hold', '{\"max_removed_share\": 0.25}')"
+        )
+        with pytest.raises(TooManyGoError):
+            write(connection, term, gone(names[:2]))
+        assert write(connection, term, gone(names[:1])).held is None
+
+    def test_what_goes_in_later_batches_counts(
+        self, connection: Any, session: Session, term: int
+    ) -> None:
+        """Ten small steps take away as much as a large one."""
+        names = routes(session, 4)
+        later = Going(later=frozenset([*names[1:3], "is-not-there"]))
+        with pytest.raises(TooManyGoError) as caught:
+            write(connection, term, gone(names[:1]), later)
+        assert caught.value.routes == tuple(names[:3])
+
+    def test_what_is_new_counts(self, connection: Any, session: Session, term: int) -> None:
+        """What is only called otherwise from here on goes at once."""
+        names = routes(session, 1)
+        assert write(connection, term, {**ALL, **gone(names)}).held is None
+
+    def test_confirmed_goes_and_the_rest_is_judged_by_itself(
+        self, connection: Any, session: Session, term: int
+    ) -> None:
+        """One confirmation is none of others."""
+        names = routes(session, 6)
+        confirmed = Going(confirmed=frozenset(names[:3]))
+        with pytest.raises(TooManyGoError) as caught:
+            write(connection, term, gone(names[:5]), confirmed)
+        assert caught.value.routes == tuple(names[3:5])
+        assert write(connection, term, gone(names[:4]), confirmed).held is None
+        assert session.rows("SELECT count(*) FROM fengling.route") == [(2,)]
+
+    def test_others_routes_are_not_ours_to_remove(
+        self, connection: Any, session: Session, term: int
+    ) -> None:
+        """They count among those that there are."""
+        names, others = routes(session, 2), routes(session, 3, "ui")
+        assert write(connection, term, gone([*names, *others])).held is None
+        assert session.rows("SELECT count(*) FROM fengling.route") == [(3,)]

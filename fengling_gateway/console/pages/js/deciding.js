@@ -8,6 +8,7 @@ import { refreshDiscovery } from "./live.js";
 import { notice } from "./notices.js";
 import { button, failed } from "./parts.js";
 import { go } from "./router.js";
+import { number, plural } from "./text/format.js";
 import { annotationsText, approval, asksForMore, outcomeOf, placeOfDiscovered } from "./text/discovery.js";
 
 const pathTo = ({ namespace, name }, ...rest) => pathOf("kubernetes", "services", namespace, name, ...rest);
@@ -15,6 +16,9 @@ const named = ({ namespace, name }) => `${namespace}/${name}`;
 
 // How long is waited for what comes of it; then it is said that it is under way.
 const PATIENCE = "5s";
+
+// Routes that are named when they are to be removed.
+const MOST_NAMED = 10;
 
 // Each field of the question: what the API calls it, its label, and what it is without an answer.
 const FIELDS = [
@@ -108,6 +112,18 @@ export async function forget(one, done) {
     refreshDiscovery();
     return left !== null;
   }, done);
+}
+
+// Let routes go that the cluster has no more; `removal` is what the status shows of them.
+export async function confirmRemoval({ id, routes, names }) {
+  const named = names.slice(0, MOST_NAMED).join(", ") + (routes > MOST_NAMED ? ` and ${number(routes - MOST_NAMED)} more` : "");
+  const text = [`${named}: what requests them gets 404, or the next route that fits.`, "Where the cluster has lost its objects by mistake, leave it be: they are kept, and are as before when they are back."];
+  if (!(await ask(`Remove ${plural(routes, "route")}?`, text, { yes: "Remove them" }))) return;
+  await attempt(async () => {
+    const told = await api("POST", pathOf("kubernetes", "confirm"), { body: { removal: id }, query: { wait: "result", timeout: PATIENCE } });
+    const isGone = told.status?.writing?.removal?.id !== id;
+    notice(isGone ? "good" : "warn", isGone ? `${plural(routes, "route")} ${routes === 1 ? "is" : "are"} removed.` : "It is confirmed. The console that watches the cluster has not removed them yet.");
+  }, refreshDiscovery);
 }
 
 async function attempt(act, done) {

@@ -1,6 +1,6 @@
 // What is known of a cluster's services, in words: who watches, what is wrong, what comes of whom. Pure.
 
-import { list, plural, span } from "./format.js";
+import { list, number, plural, span } from "./format.js";
 
 const SILENT_SECONDS = 10; // as the console says it of who probes
 const CLUSTER = "kubernetes";
@@ -46,11 +46,17 @@ function troublesOf(status) {
   const more = [
     ["bad", status.problem ?? server?.problem, ""],
     ["bad", writing?.problem, "What the cluster says can't be written: "],
+    ["bad", writing?.removal && keptOf(writing.removal), ""],
     ["warn", gateways?.problem, "Statuses of its Gateways and HTTPRoutes can't be written: "],
     ["warn", writing?.refused > 0 && plural(writing.refused, "entity is refused", "entities are refused"), ""],
   ];
   const all = [...troubles.values()].map(({ tone, names, text }) => ({ tone, text: `${list(names, 4)} ${text}` }));
   return [...all, ...more.filter(([, text]) => text).map(([tone, text, about]) => ({ tone, text: about + text }))];
+}
+
+// What waits until somebody says that it may go.
+export function keptOf({ routes, of }) {
+  return `The cluster has ${number(routes)} of ${plural(of, "route")} no more. That is a lot at once: they are kept until somebody confirms that they go`;
 }
 
 function whereOf(status) {

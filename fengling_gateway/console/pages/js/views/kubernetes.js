@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { toCopy } from "../clipboard.js";
-import { approve, reject } from "../deciding.js";
+import { approve, confirmRemoval, reject } from "../deciding.js";
 import { h } from "../dom.js";
 import { isToldOfDiscovery, live, onLive, refreshDiscovery } from "../live.js";
 import { badge, button, coded, empty, failed, heading, icon, section, table, waiting, when } from "../parts.js";
@@ -86,12 +86,14 @@ function isUnused(found) {
 function standing() {
   const { discovery, discoveryProblem: problem } = live;
   if (!discovery && !problem) return h("section", { class: "headline", "aria-label": "Who watches" }, waiting(1));
+  const removal = discovery?.status?.writing?.removal;
   const [first, ...others] = watched(discovery, problem);
   return h(
     "section",
     { class: `headline ${first.tone}`, "aria-label": "Who watches" },
     h("p", { class: "headline-text", role: "status" }, icon(first.tone), h("span", {}, /[.?!]$/.test(first.text) ? first.text : `${first.text}.`)),
     others.length > 0 && h("ul", {}, others.map((one) => h("li", {}, badge(one.tone, one.tone === "wait" ? "wait" : one.tone === "bad" ? "wrong" : "note"), " ", one.text))),
+    removal && may("editor") && h("p", {}, button("Remove them…", () => confirmRemoval(removal))),
   );
 }
 

@@ -1,0 +1,1 @@
+Where a cluster has more than half of all routes no more, these are kept, with their services and instances, until somebody confirms it (`fenglingctl kubernetes confirm`); everything else follows the cluster meanwhile.
