@@ -45,15 +45,25 @@ def _joined(value: Any) -> str:
 
 def came(row: Row) -> tuple[str, bool]:
     """Say what came of a row's decision, and whether that is what was decided."""
-    result = row["result"] or {}
-    if (result.get("decision") or 0) < row["decision"]:
+    result = result_of(row)
+    if result is None:
         if row["gone_at"] is not None:
             return ", and is not there", True
         why = "`fenglingctl kubernetes status` says whether anybody watches"
         return f", and nothing has come of it yet: {why}", False
     at = "" if result.get("revision") is None else f" since revision {result['revision']}"
+    if row["state"] != "approved":  # what was wrong with what it asked for is so no longer
+        return (f", {result.get('state')}{at}" if at else ""), True
     why = "".join(f": {one}" for one in (result.get("problems") or [])[:1])
     return f", {result.get('state')}{at}{why}", result.get("state") != "refused"
+
+
+def result_of(row: Row) -> Row | None:
+    """Return what came of the decision that counts; None where that is not known yet."""
+    result: Row | None = row["result"]
+    if result is None or (result.get("decision") or 0) < row["decision"]:
+        return None
+    return result
 
 
 def name(row: Row) -> str:
@@ -67,11 +77,11 @@ def ready(row: Row) -> Any:
 
 
 def problems(row: Row) -> list[str]:
-    """Return what is wrong with a row, each once."""
-    said = [
-        *((row["offer"] or {}).get("problems") or ()),
-        *((row["result"] or {}).get("problems") or ()),
-    ]
+    """Return what is wrong with a row, each once; of what is rejected nothing matters."""
+    if row["state"] == "rejected":
+        return []
+    result = (result_of(row) or {}) if row["state"] == "approved" else {}
+    said = [*((row["offer"] or {}).get("problems") or ()), *(result.get("problems") or ())]
     return list(dict.fromkeys(map(str, said)))
 
 
@@ -80,13 +90,15 @@ def outcome(row: Row) -> str | None:
     wrong = problems(row)
     if wrong:
         return wrong[0] + (f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else "")
-    result = row["result"] or {}
     if row["state"] == "pending":
         return None
+    result = result_of(row)
+    if result is None:
+        return None if row["gone_at"] else "under way"
     more = "; it offers something else by now: approve it again" if is_changed(row) else ""
     return f"{result.get('state') or ''}{more}"
 
 
 def is_changed(row: Row) -> bool:
     """Whether it asks for something else than what was approved."""
-    return bool((row["result"] or {}).get("asks_for_more")) and row["state"] == "approved"
+    return bool((result_of(row) or {}).get("asks_for_more")) and row["state"] == "approved"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
@@ -17,8 +17,10 @@ from fengling_gateway.cli.discovered import (
     outcome,
     problems,
     ready,
+    result_of,
 )
 from fengling_gateway.cli.errors import answer_no, note
+from fengling_gateway.cli.followed import print_status, removal_of
 from fengling_gateway.cli.output import output_option, print_facts, print_table, print_value
 from fengling_gateway.cli.target import NamedConsole, console_options
 from fengling_gateway.doctor.kubernetes import kubernetes as findings
@@ -61,12 +63,12 @@ def status_command(console: NamedConsole, output: str) -> None:
     elif not told["enabled"]:
         click.echo("no console watches a cluster: see [kubernetes] of a console's settings")
     else:
-        _print_status(told)
+        print_status(told, _STATES)
     if any(one.state == "wrong" for one in findings(told)):
         answer_no()
 
 
-@kubernetes_command.command("list")
+@kubernetes_command.command("list", short_help="List services, and what has been decided.")
 @click.option("--state", type=click.Choice(_STATES), default=None, help="Only these.")
 @click.option("--namespace", default="", help="Only of this namespace.")
 @click.option("-q", "--query", default="", help="Only with these words in namespace or name.")
@@ -110,7 +112,7 @@ def show_command(service: str, console: NamedConsole, output: str) -> None:
     if output != "table":
         print_value(row, output)
         return
-    offer, result = row["offer"] or {}, row["result"] or {}
+    offer, result = row["offer"] or {}, result_of(row) or {}
     print_facts(
         [
             ("service", name(row)),
@@ -136,7 +138,7 @@ def show_command(service: str, console: NamedConsole, output: str) -> None:
         click.echo(f"  ! {plain(problem)}")
 
 
-@kubernetes_command.command("approve")
+@kubernetes_command.command("approve", short_help="Have services routed to.")
 @_services_argument
 @click.option("--host", "hosts", multiple=True, help="Of its route, in place of the cluster's.")
 @click.option("--path", default=None, help="Of its route, in place of the cluster's.")
@@ -178,7 +180,7 @@ def approve_command(  # noqa: PLR0913 - one option each
     _decide(console.api, services, "approve", shown, comment, wait)
 
 
-@kubernetes_command.command("reject")
+@kubernetes_command.command("reject", short_help="Have services not routed to.")
 @_services_argument
 @_comment_option
 @_wait_option
@@ -190,7 +192,7 @@ def reject_command(
     _decide(console.api, services, "reject", lambda _: {}, comment, wait)
 
 
-@kubernetes_command.command("forget")
+@kubernetes_command.command("forget", short_help="Take decisions back.")
 @_services_argument
 @console_options
 def forget_command(services: tuple[str, ...], console: NamedConsole) -> None:
@@ -212,19 +214,13 @@ def confirm_command(removal: str, console: NamedConsole) -> None:
     """
     query = {"wait": "result", "timeout": WAIT}
     told = console.api.post(f"{_ROOT}/confirm", {"removal": removal}, query=query).document
-    left = _removal(told)
+    left = removal_of(told)
     if left is None:
         click.echo(f"{removal} is confirmed, and its routes are gone")
         return
     why = "`fenglingctl kubernetes status` says whether anybody watches"
     click.echo(f"{removal} is confirmed, and {left['routes']} routes are still there: {why}")
     answer_no()
-
-
-def _removal(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what waits for a confirmation, of a status."""
-    found: Mapping[str, Any] | None = ((told["status"] or {}).get("writing") or {}).get("removal")
-    return found
 
 
 def _decide(
@@ -264,43 +260,3 @@ def _path(service: str) -> str:
     if not namespace or not name or "/" in name:
         raise click.UsageError(f"{service} is not like NAMESPACE/NAME")
     return f"{_SERVICES}/{namespace}/{name}"
-
-
-def _print_status(told: Mapping[str, Any]) -> None:
-    leader, counts, status = told["leader"], told["counts"], told["status"] or {}
-    print_facts(
-        [
-            ("watched by", leader["holder"]),
-            ("term", leader["term"]),
-            ("since", leader["since"]),
-            ("heartbeat", _seconds(leader["heartbeat_age_s"])),
-            ("API server", status.get("api_server")),
-            ("problem", (status.get("writing") or {}).get("problem") or leader["problem"]),
-            *((name, counts.get(name)) for name in _STATES),
-        ]
-    )
-    removal = _removal(told)
-    if removal is not None:
-        click.echo(f"  ! {plain(_kept(removal))}")
-    print_table(
-        ("RESOURCE", "NAMESPACE", "STATE", "OBJECTS", "PROBLEM"),
-        [
-            [one.get(name) for name in ("resource", "namespace", "state", "objects", "problem")]
-            for one in status.get("resources") or ()
-        ],
-        empty="nothing is followed",
-    )
-
-
-def _kept(removal: Mapping[str, Any]) -> str:
-    names = list(removal["names"])
-    more = removal["routes"] - len(names)
-    named = ", ".join(names) + (f" and {more} more" if more else "")
-    return (
-        f"the cluster has {removal['routes']} of {removal['of']} routes no more, which are kept:"
-        f" {named}; if they are to go: fenglingctl kubernetes confirm {removal['id']}"
-    )
-
-
-def _seconds(age: float | None) -> str | None:
-    return None if age is None else f"{age:g} s ago"

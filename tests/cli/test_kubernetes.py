@@ -23,7 +23,14 @@ STATUS = {
         "problem": None,
     },
     "status": {
-        "api_server": {"url": "https://10.0.0.1", "problem": None},
+        "api_server": {
+            "url": "https://10.0.0.1",
+            "selector": "managed-by=fengling",
+            "problem": None,
+        },
+        "gateway_api": {"routes": 12, "statuses_waiting": 2, "problem": None},
+        "writing": {"waiting": 3, "refused": 0, "withheld": 0, "revisions": 41, "problem": None},
+        "telling": None,
         "resources": [
             {"resource": "services", "namespace": None, "state": "watching", "objects": 4}
         ],
@@ -73,6 +80,10 @@ def test_status_is_shown(run: Run, console: StubGateway) -> None:
     result = run("kubernetes", "status")
     assert result.exit_code == 0, result.stderr
     assert {"c1", "services", "watching", "pending"} <= set(result.stdout.split())
+    assert {"https://10.0.0.1", "managed-by=fengling"} <= set(result.stdout.split())
+    assert "12 routes, 2 statuses waiting" in result.stdout
+    assert "3 waiting, 0 refused, 0 withheld, 41 revisions" in result.stdout
+    assert "!" not in result.stdout
     assert document(run("kubernetes", "status", "-o", "json")) == STATUS
 
 
@@ -84,6 +95,32 @@ def test_status_is_1_where_something_is_wrong(run: Run, console: StubGateway) ->
     console.answers["GET", ROOT] = (200, {**STATUS, "enabled": False, "status": None})
     result = run("kubernetes", "status")
     assert (result.exit_code, "no console watches" in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"telling": "no room"}, "what came of a decision: no room"),
+        ({"gateway_api": {"problem": "HTTPRoute shop/web: 403"}}, "HTTPRoute shop/web: 403"),
+        ({"writing": {"refused": 2}}, "2 entities can't be written"),
+        ({"writing": {"waiting": 90_000}}, "90000 entities wait"),
+        ({"api_server": {"url": "u", "problem": "401: expired"}}, "401: expired"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_with_its_cure(
+    run: Run, console: StubGateway, part: dict[str, Any], said: str
+) -> None:
+    """Below the tables; nothing else is."""
+    status: Any = STATUS["status"]
+    console.answers["GET", ROOT] = (200, {**STATUS, "status": {**status, **part}})
+    result = run("kubernetes", "status")
+    assert result.exit_code == 1
+    wrong, cure = result.stdout.splitlines()[-2:]
+    assert wrong.startswith("  ! ")
+    assert said in wrong
+    assert cure.startswith("    → ")
+    assert result.stdout.count("  ! ") == 1
 
 
 def test_list_has_all_pages(run: Run, console: StubGateway) -> None:
@@ -241,6 +278,30 @@ def test_rejection_is_told(run: Run, console: StubGateway) -> None:
         *(0, "shop/orders is rejected, removed since revision 42\n"),
     )
     assert console.asked[0][2] == {"comment": "too old"}
+
+
+def test_what_is_rejected_or_waits_has_no_problems_of_before(
+    run: Run, console: StubGateway
+) -> None:
+    """Nor anything else that came of another decision."""
+    refused = {"decision": 6, "state": "refused", "revision": 41, "problems": ["host taken"]}
+    removed = {"decision": 7, "state": "removed", "revision": None, "problems": ["host taken"]}
+    console.answers["POST", f"{ORDERS}/reject"] = [
+        (200, row(state="rejected", result=removed)),
+        (200, row(state="rejected", result=refused)),
+    ]
+    result = run("kubernetes", "reject", "shop/orders")
+    assert (result.exit_code, result.stdout) == (0, "shop/orders is rejected\n")
+    assert "host taken" not in run("kubernetes", "reject", "shop/orders").stdout
+    states = ("rejected", "pending", "approved")
+    rows = [row(state=state, result=refused) for state in states]
+    console.answers[LIST] = (200, {"items": rows, "next": None})
+    listed = run("kubernetes", "list").stdout.splitlines()[2:]
+    assert [line.split()[-1] for line in listed] == ["way", "–", "way"]
+    console.answers["GET", ORDERS] = (200, row(state="pending", result=refused))
+    shown = run("kubernetes", "show", "shop/orders").stdout
+    assert "host taken" not in shown
+    assert "refused" not in shown
 
 
 def test_decision_is_taken_back(run: Run, console: StubGateway) -> None:

@@ -198,6 +198,30 @@ class FollowingTests(SynchronousTestCase):
         )
         self.assertEqual(len(self.told), 2)
 
+    def test_what_waits_for_somebody_is_told_so(self) -> None:
+        """Not as removed: there was nothing to be removed."""
+        self.list_all()
+        self.clock.advance(TELL_SECONDS)
+        [result] = self.tellings[-1].results
+        self.assertEqual(result.result["state"], "pending")
+
+    def test_rejection_is_told_when_it_is_written(self) -> None:
+        """With its own revision, and nothing of what there was before."""
+        self.begin(self.approved())
+        self.list_all()
+        self.clock.advance(TELL_SECONDS - 0.01)
+        self.following.others_changed([ROUTE])
+        self.clock.advance(0)  # what comes now is written later than the next look
+        written = len(self.batches)
+        self.following.decided([self.approved()._replace(state="rejected", number=6)])
+        self.clock.pump([0.01] * 100)
+        results = [one.result for telling in self.tellings for one in telling.results]
+        rejected = [one for one in results if one["decision"] == 6]
+        self.assertEqual(
+            [(one["state"], one["revision"], one["problems"]) for one in rejected],
+            [("removed", written + 1, [])],
+        )
+
     def test_nothing_new_is_not_told(self) -> None:
         """Whoever looks at the table need not be disturbed."""
         self.list_all()
