@@ -9,9 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.kubernetes.following import Following, Rules, World
+from fengling_gateway.kubernetes.following import LOGGED, Following, Rules, World
 from fengling_gateway.kubernetes.objects import ObjectName
 from fengling_gateway.kubernetes.reporting import TELL_SECONDS, Report
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
@@ -314,6 +315,22 @@ class FollowingTests(SynchronousTestCase):
         self.following.others_changed([POD, OLD, health, Key("tenant", "acme")])
         self.clock.advance(1)
         self.assertEqual(self.written(), {POD: True, OLD: False})
+
+    def test_decisions_are_logged_in_a_line(self) -> None:
+        """The first ones by name, of more a number; nothing where there are none."""
+        rejected = self.approved()._replace(name="stock", state="rejected")
+        many = [self.approved()._replace(name=f"s{number}") for number in range(LOGGED + 3)]
+        with capturedLogs() as captured:
+            self.following.decided([])
+            self.following.decided([self.approved(), rejected])
+            self.following.decided(many)
+        [one, more] = [each for each in captured if each.get("log_id") == "kubernetes.decided"]
+        self.assertEqual(
+            formatEvent(one),
+            "somebody has decided: shop/orders is approved, shop/stock is rejected",
+        )
+        self.assertTrue(formatEvent(more).endswith("shop/s4 is approved and 3 more"))
+        self.assertEqual((one["count"], more["count"]), (2, LOGGED + 3))
 
     def test_withdrawn_by_somebody_is_confirmed(self) -> None:
         """A revision that removes most routes would wait for him again."""
