@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
 
 from fengling_gateway.cli.api import ConsoleApi
+from fengling_gateway.cli.discovered import (
+    approval,
+    asks,
+    came,
+    is_changed,
+    name,
+    outcome,
+    problems,
+    ready,
+    result_of,
+)
 from fengling_gateway.cli.errors import answer_no, note
+from fengling_gateway.cli.followed import print_status, removal_of
 from fengling_gateway.cli.output import output_option, print_facts, print_table, print_value
 from fengling_gateway.cli.target import NamedConsole, console_options
 from fengling_gateway.doctor.kubernetes import kubernetes as findings
@@ -51,12 +63,12 @@ def status_command(console: NamedConsole, output: str) -> None:
     elif not told["enabled"]:
         click.echo("no console watches a cluster: see [kubernetes] of a console's settings")
     else:
-        _print_status(told)
+        print_status(told, _STATES)
     if any(one.state == "wrong" for one in findings(told)):
         answer_no()
 
 
-@kubernetes_command.command("list")
+@kubernetes_command.command("list", short_help="List services, and what has been decided.")
 @click.option("--state", type=click.Choice(_STATES), default=None, help="Only these.")
 @click.option("--namespace", default="", help="Only of this namespace.")
 @click.option("-q", "--query", default="", help="Only with these words in namespace or name.")
@@ -77,12 +89,12 @@ def list_command(
         ("SERVICE", "STATE", "BY", "SINCE", "READY", "WHAT"),
         [
             (
-                _name(one),
+                name(one),
                 "gone" if one["gone_at"] else one["state"],
                 one["decided_by"],
                 one["decided_at"] or one["seen_at"],
-                _ready(one),
-                _outcome(one),
+                ready(one),
+                outcome(one),
             )
             for one in found
         ],
@@ -100,10 +112,10 @@ def show_command(service: str, console: NamedConsole, output: str) -> None:
     if output != "table":
         print_value(row, output)
         return
-    offer, result = row["offer"] or {}, row["result"] or {}
+    offer, result = row["offer"] or {}, result_of(row) or {}
     print_facts(
         [
-            ("service", _name(row)),
+            ("service", name(row)),
             ("state", row["state"]),
             ("decided by", row["decided_by"]),
             ("decided at", row["decided_at"]),
@@ -113,7 +125,7 @@ def show_command(service: str, console: NamedConsole, output: str) -> None:
             ("gone since", row["gone_at"]),
             ("ports", offer.get("ports")),
             ("annotations", offer.get("annotations")),
-            ("approved were", row["approved"] if _is_changed(row) else None),
+            ("approved were", row["approved"] if is_changed(row) else None),
             ("instances", offer.get("instances")),
             ("would be", offer.get("route")),
             ("on", offer.get("service")),
@@ -122,38 +134,53 @@ def show_command(service: str, console: NamedConsole, output: str) -> None:
             ("routes", result.get("route_ids")),
         ]
     )
-    for problem in _problems(row):
+    for problem in problems(row):
         click.echo(f"  ! {plain(problem)}")
 
 
-@kubernetes_command.command("approve")
+@kubernetes_command.command("approve", short_help="Have services routed to.")
 @_services_argument
 @click.option("--host", "hosts", multiple=True, help="Of its route, in place of the cluster's.")
 @click.option("--path", default=None, help="Of its route, in place of the cluster's.")
 @click.option("--tenant", default=None, help="Whose route it is.")
+@click.option(
+    "--as-offered",
+    is_flag=True,
+    help="Hosts, path and tenant that were given before don't count any more.",
+)
 @_comment_option
 @_wait_option
 @console_options
-def approve_command(
+def approve_command(  # noqa: PLR0913 - one option each
+    *,
     services: tuple[str, ...],
     hosts: tuple[str, ...],
     path: str | None,
     tenant: str | None,
+    as_offered: bool,
     comment: str,
     wait: bool,
     console: NamedConsole,
 ) -> None:
     """
-    Have services routed to; again, to have them tried again.
+    Have services routed to; again, to have them tried again, or what they ask for by now approved.
 
-    Exit status 1 if one of them can't be, or nobody has tried within the time.
+    Hosts, path and tenant that were given at an approval before stay, as far as no others are
+    given. Exit status 1 if one of them can't be, or nobody has tried within the time.
     """
     body: dict[str, Any] = {"hosts": list(hosts) or None, "path": path, "tenant_id": tenant}
-    asked = {name: value for name, value in body.items() if value is not None}
-    _decide(console.api, services, "approve", _with(asked, comment), wait, shows=True)
+    given = {key: value for key, value in body.items() if value is not None}
+
+    def shown(path: str) -> dict[str, Any]:
+        row = console.api.get(path)
+        wanted = approval(row, given, as_offered=as_offered)
+        note(plain(asks(row, given, wanted)))
+        return wanted
+
+    _decide(console.api, services, "approve", shown, comment, wait)
 
 
-@kubernetes_command.command("reject")
+@kubernetes_command.command("reject", short_help="Have services not routed to.")
 @_services_argument
 @_comment_option
 @_wait_option
@@ -162,10 +189,10 @@ def reject_command(
     services: tuple[str, ...], comment: str, wait: bool, console: NamedConsole
 ) -> None:
     """Have services not routed to, and not wait for a decision any more."""
-    _decide(console.api, services, "reject", _with({}, comment), wait)
+    _decide(console.api, services, "reject", lambda _: {}, comment, wait)
 
 
-@kubernetes_command.command("forget")
+@kubernetes_command.command("forget", short_help="Take decisions back.")
 @_services_argument
 @console_options
 def forget_command(services: tuple[str, ...], console: NamedConsole) -> None:
@@ -187,7 +214,7 @@ def confirm_command(removal: str, console: NamedConsole) -> None:
     """
     query = {"wait": "result", "timeout": WAIT}
     told = console.api.post(f"{_ROOT}/confirm", {"removal": removal}, query=query).document
-    left = _removal(told)
+    left = removal_of(told)
     if left is None:
         click.echo(f"{removal} is confirmed, and its routes are gone")
         return
@@ -196,63 +223,30 @@ def confirm_command(removal: str, console: NamedConsole) -> None:
     answer_no()
 
 
-def _removal(told: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what waits for a confirmation, of a status."""
-    found: Mapping[str, Any] | None = ((told["status"] or {}).get("writing") or {}).get("removal")
-    return found
-
-
 def _decide(
     api: ConsoleApi,
     services: tuple[str, ...],
     word: str,
-    body: dict[str, Any],
+    wanted: Callable[[str], dict[str, Any]],
+    comment: str,
     wait: bool,
-    *,
-    shows: bool = False,
 ) -> None:
     """
     Decide of all, and say what came of each; status 1 if it is not as decided.
 
     Args:
-        shows: say what is decided about, and decide of nothing else.
+        wanted: returns what is asked for, by where a service is.
     """
     query = {"wait": "result", "timeout": WAIT} if wait else {}
     is_so = True
     for path, service in [(_path(one), one) for one in services]:
-        if shows:
-            offer = api.get(path)["offer"] or {}
-            annotations = offer.get("annotations") or {}
-            body = {**body, "annotations": annotations} if annotations else body
-            note(plain(_asks(service, annotations)))
+        body = {**wanted(path), **({"comment": comment} if comment else {})}
         row = api.post(f"{path}/{word}", body, query=query).document
-        said, is_done = _came(row) if wait else ("", True)
+        said, is_done = came(row) if wait else ("", True)
         click.echo(plain(f"{service} is {row['state']}{said}"))
         is_so = is_so and is_done
     if not is_so:
         answer_no()
-
-
-def _asks(service: str, annotations: Mapping[str, str]) -> str:
-    said = ", ".join(f"{name}: {text}" for name, text in annotations.items())
-    return f"{service} asks for {said or 'nothing in particular'}"
-
-
-def _came(row: Mapping[str, Any]) -> tuple[str, bool]:
-    """Say what came of a row's decision, and whether that is what was decided."""
-    result = row["result"] or {}
-    if (result.get("decision") or 0) < row["decision"]:
-        if row["gone_at"] is not None:
-            return ", and is not there", True
-        why = "`fenglingctl kubernetes status` says whether anybody watches"
-        return f", and nothing has come of it yet: {why}", False
-    at = "" if result.get("revision") is None else f" since revision {result['revision']}"
-    why = "".join(f": {one}" for one in (result.get("problems") or [])[:1])
-    return f", {result.get('state')}{at}{why}", result.get("state") != "refused"
-
-
-def _with(asked: dict[str, Any], comment: str) -> dict[str, Any]:
-    return {**asked, "comment": comment} if comment else asked
 
 
 def _path(service: str) -> str:
@@ -266,76 +260,3 @@ def _path(service: str) -> str:
     if not namespace or not name or "/" in name:
         raise click.UsageError(f"{service} is not like NAMESPACE/NAME")
     return f"{_SERVICES}/{namespace}/{name}"
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    return f"{row['namespace']}/{row['name']}"
-
-
-def _ready(row: Mapping[str, Any]) -> Any:
-    return ((row["offer"] or {}).get("instances") or {}).get("ready")
-
-
-def _problems(row: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a row, each once."""
-    said = [
-        *((row["offer"] or {}).get("problems") or ()),
-        *((row["result"] or {}).get("problems") or ()),
-    ]
-    return list(dict.fromkeys(map(str, said)))
-
-
-def _outcome(row: Mapping[str, Any]) -> str | None:
-    """Say in a few words what there is to say of a row: what is wrong, or what has come of it."""
-    problems = _problems(row)
-    if problems:
-        return problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
-    result = row["result"] or {}
-    if row["state"] == "pending":
-        return None
-    more = "; it offers something else by now: approve it again" if _is_changed(row) else ""
-    return f"{result.get('state') or ''}{more}"
-
-
-def _is_changed(row: Mapping[str, Any]) -> bool:
-    return bool((row["result"] or {}).get("asks_for_more")) and row["state"] == "approved"
-
-
-def _print_status(told: Mapping[str, Any]) -> None:
-    leader, counts, status = told["leader"], told["counts"], told["status"] or {}
-    print_facts(
-        [
-            ("watched by", leader["holder"]),
-            ("term", leader["term"]),
-            ("since", leader["since"]),
-            ("heartbeat", _seconds(leader["heartbeat_age_s"])),
-            ("API server", status.get("api_server")),
-            ("problem", (status.get("writing") or {}).get("problem") or leader["problem"]),
-            *((name, counts.get(name)) for name in _STATES),
-        ]
-    )
-    removal = _removal(told)
-    if removal is not None:
-        click.echo(f"  ! {plain(_kept(removal))}")
-    print_table(
-        ("RESOURCE", "NAMESPACE", "STATE", "OBJECTS", "PROBLEM"),
-        [
-            [one.get(name) for name in ("resource", "namespace", "state", "objects", "problem")]
-            for one in status.get("resources") or ()
-        ],
-        empty="nothing is followed",
-    )
-
-
-def _kept(removal: Mapping[str, Any]) -> str:
-    names = list(removal["names"])
-    more = removal["routes"] - len(names)
-    named = ", ".join(names) + (f" and {more} more" if more else "")
-    return (
-        f"the cluster has {removal['routes']} of {removal['of']} routes no more, which are kept:"
-        f" {named}; if they are to go: fenglingctl kubernetes confirm {removal['id']}"
-    )
-
-
-def _seconds(age: float | None) -> str | None:
-    return None if age is None else f"{age:g} s ago"

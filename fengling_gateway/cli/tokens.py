@@ -94,7 +94,7 @@ def _terms_options(command: Callable[..., Any]) -> Any:
     return collect(command, options, "terms", _Terms)
 
 
-@click.group("token")
+@click.group("token", short_help="Make, list, revoke and look at tokens.")
 def token_command() -> None:
     """Make, list, revoke and look at tokens for gateways and consoles."""
 

@@ -95,7 +95,7 @@ def _of_cluster(is_mine: bool, status: Mapping[str, Any], counts: Any) -> Iterat
     )
     broken = GaugeMetricFamily(
         "fengling_console_kubernetes_resources_broken",
-        "Whether a resource can't be watched now; what was known of it counts on.",
+        "Whether a resource that the cluster has can't be watched now; what was known counts on.",
         labels=("resource",),
     )
     for resource, known, is_broken in _by_resource(status.get("resources", ())):
@@ -134,5 +134,5 @@ def _by_resource(resources: Any) -> Iterator[tuple[str, int, int]]:
     names = sorted({one["resource"] for one in resources})
     for name in names:
         mine = [one for one in resources if one["resource"] == name]
-        broken = any(one["problem"] for one in mine)
+        broken = any(one["problem"] and one["state"] != "absent" for one in mine)
         yield name, sum(one["objects"] for one in mine), int(broken)

@@ -13,10 +13,17 @@ SILENT_SECONDS: Final = 10.0
 LONG_SECONDS: Final = 3600.0
 """For how long a service may wait for somebody to decide."""
 
+MANY_WAITING: Final = 5000
+"""Entities that wait to be written: that many are five full transactions, more than a second's work."""
+
 SHOWN: Final = 3
 """Of what is many; the rest is a number."""
 
 _RIGHTS: Final = "give the console's ServiceAccount the right to list and watch them"
+_DATABASE: Final = (
+    "see that the console that watches reaches its database (`fenglingctl doctor --database URL`),"
+    " and its log"
+)
 
 
 def kubernetes(
@@ -39,7 +46,10 @@ def kubernetes(
     status, counts = told.get("status") or {}, told.get("counts") or {}
     yield _server(status)
     yield _resources(status.get("resources") or [])
+    yield from _gateway_api(status.get("gateway_api"))
+    yield _writing(status.get("writing") or {})
     yield from _removal((status.get("writing") or {}).get("removal"))
+    yield from _telling(status.get("telling"))
     yield _services(counts)
     yield _pending(waiting, counts.get("changed", 0))
 
@@ -59,14 +69,10 @@ def _silent(leader: Mapping[str, Any]) -> Finding | None:
 
 def _server(status: Mapping[str, Any]) -> Finding:
     about = "kubernetes.api"
-    said = (
-        (status.get("api_server") or {}).get("problem"),
-        (status.get("writing") or {}).get("problem"),
-    )
-    for problem in said:
-        if problem:
-            return wrong(about, str(problem), "see the log of the console that watches")
-    return ok(about, "its API server is asked, and what follows is written")
+    problem = (status.get("api_server") or {}).get("problem")
+    if problem:
+        return wrong(about, str(problem), "see the log of the console that watches")
+    return ok(about, "its API server is asked")
 
 
 def _resources(resources: Sequence[Mapping[str, Any]]) -> Finding:
@@ -93,6 +99,53 @@ def _resources(resources: Sequence[Mapping[str, Any]]) -> Finding:
             "install what defines them, or switch [kubernetes] gateway_api off",
         )
     return ok(about, f"{len(resources)} kinds of objects are followed")
+
+
+def _gateway_api(side: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if side is None:
+        return
+    about = "kubernetes.gateway_api"
+    if side.get("problem"):
+        yield wrong(
+            about,
+            str(side["problem"]),
+            "where it is forbidden, give the console's ServiceAccount the right to update the status;"
+            " else see the log of the console that watches. What was known is served on",
+        )
+    else:
+        yield ok(about, f"{side.get('routes', 0)} routes follow the Gateway API")
+
+
+def _writing(writing: Mapping[str, Any]) -> Finding:
+    about = "kubernetes.writing"
+    waiting, refused = writing.get("waiting", 0), writing.get("refused", 0)
+    if writing.get("problem"):
+        more = f"; {waiting} entities wait" if waiting else ""
+        return wrong(about, f"{writing['problem']}{more}", _DATABASE)
+    if waiting > MANY_WAITING:
+        return wrong(
+            about,
+            f"{waiting} entities wait to be written: gateways serve what was before",
+            f"after a start that is so for seconds; where it gets no less, {_DATABASE}",
+        )
+    if refused:
+        plural = "y" if refused == 1 else "ies"
+        return wrong(
+            about,
+            f"{refused} entit{plural} can't be written as the cluster wants",
+            "`fenglingctl kubernetes list --state problems` and the status of HTTPRoutes say why;"
+            " what was right before is served",
+        )
+    return ok(about, "what follows from the cluster is written")
+
+
+def _telling(problem: str | None) -> Iterator[Finding]:
+    if problem:
+        yield wrong(
+            "kubernetes.telling",
+            f"nobody is shown what is new in the cluster, or what came of a decision: {problem}",
+            _DATABASE,
+        )
 
 
 def _removal(waiting: Mapping[str, Any] | None) -> Iterator[Finding]:

@@ -7,8 +7,8 @@ listed anew, and nothing is taken away before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
@@ -32,6 +32,9 @@ from fengling_gateway.kubernetes.writing import Written
 from fengling_gateway.model.entity import Key
 
 _log = Logger()
+
+LOGGED: Final = 5
+"""Decisions that a line of the log names, of those that are heard of at once."""
 
 
 class Rules(NamedTuple):
@@ -174,7 +177,15 @@ class Following:
 
     def decided(self, decisions: Iterable[Decision]) -> None:
         """Hear of decisions, those that were taken back included."""
-        for one in decisions:
+        found = tuple(decisions)
+        if found:
+            _log.info(
+                "somebody has decided: {decisions}",
+                decisions=_some(found),
+                count=len(found),
+                log_id="kubernetes.decided",
+            )
+        for one in found:
             origin = f"{one.namespace}/{one.name}"
             if one.state == APPROVED:
                 self.wants.admit(origin)
@@ -296,3 +307,9 @@ class Following:
         self._reporting.written(batch, written)
         if self._gateway_side is not None:
             self._gateway_side.written()
+
+
+def _some(decisions: Sequence[Decision]) -> str:
+    said = [f"{one.namespace}/{one.name} is {one.state}" for one in decisions[:LOGGED]]
+    more = len(decisions) - len(said)
+    return ", ".join(said) + (f" and {more} more" if more else "")

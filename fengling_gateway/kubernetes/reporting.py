@@ -127,7 +127,9 @@ class Reporting:
     def _is_open(self, name: ObjectName) -> bool:
         """Whether something of a Service is yet to be written: then there is more to tell soon."""
         entry = self._catalog.entries.get(name)
-        backend = None if entry is None or entry.effective is None else entry.effective.backend
+        # (Of what is not routed to any more: what it was; its ids are the same.)
+        offer = None if entry is None else entry.effective or entry.offer
+        backend = None if offer is None else offer.backend
         return backend is not None and (
             Key("service", backend.id) in self._wants or Key("route", backend.id) in self._wants
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from fengling_gateway.kubernetes.catalog import APPROVED, Entry
+from fengling_gateway.kubernetes.catalog import APPROVED, PENDING, Entry
 from fengling_gateway.kubernetes.wants import Want
 from fengling_gateway.kubernetes.writing import Written
 from fengling_gateway.model.entity import Key
@@ -84,6 +84,8 @@ class Results:
 
 
 def _state(entry: Entry, problems: list[str]) -> str:
+    if entry.state == PENDING:
+        return PENDING
     if entry.state != APPROVED:
         return REMOVED
     return REFUSED if problems else SERVED

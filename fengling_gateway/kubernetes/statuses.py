@@ -153,13 +153,12 @@ class Statuses:
         self.failures += 1
         if self.problem is None:
             _log.warn(
-                "the status of {kind} {name} can't be written: {reason}",
-                kind=ref.resource.kind,
-                name=f"{ref.namespace}/{ref.name}",
+                "the status of {object} can't be written: {reason}",
+                object=str(ref),
                 reason=str(error),
                 log_id="kubernetes.status_unwritten",
             )
-        self.problem = f"{ref.resource.kind} {ref.namespace}/{ref.name}: {error}"
+        self.problem = f"{ref}: {error}"
         # (Each by itself: what is refused of one object is no reason to keep others waiting.)
         backoff = self._backoffs.get(ref, FIRST_BACKOFF_SECONDS)
         self._backoffs[ref] = min(2 * backoff, MAX_BACKOFF_SECONDS)

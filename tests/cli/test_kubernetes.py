@@ -23,7 +23,14 @@ STATUS = {
         "problem": None,
     },
     "status": {
-        "api_server": {"url": "https://10.0.0.1", "problem": None},
+        "api_server": {
+            "url": "https://10.0.0.1",
+            "selector": "managed-by=fengling",
+            "problem": None,
+        },
+        "gateway_api": {"routes": 12, "statuses_waiting": 2, "problem": None},
+        "writing": {"waiting": 3, "refused": 0, "withheld": 0, "revisions": 41, "problem": None},
+        "telling": None,
         "resources": [
             {"resource": "services", "namespace": None, "state": "watching", "objects": 4}
         ],
@@ -73,6 +80,10 @@ def test_status_is_shown(run: Run, console: StubGateway) -> None:
     result = run("kubernetes", "status")
     assert result.exit_code == 0, result.stderr
     assert {"c1", "services", "watching", "pending"} <= set(result.stdout.split())
+    assert {"https://10.0.0.1", "managed-by=fengling"} <= set(result.stdout.split())
+    assert "12 routes, 2 statuses waiting" in result.stdout
+    assert "3 waiting, 0 refused, 0 withheld, 41 revisions" in result.stdout
+    assert "!" not in result.stdout
     assert document(run("kubernetes", "status", "-o", "json")) == STATUS
 
 
@@ -84,6 +95,32 @@ def test_status_is_1_where_something_is_wrong(run: Run, console: StubGateway) ->
     console.answers["GET", ROOT] = (200, {**STATUS, "enabled": False, "status": None})
     result = run("kubernetes", "status")
     assert (result.exit_code, "no console watches" in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"telling": "no room"}, "what came of a decision: no room"),
+        ({"gateway_api": {"problem": "HTTPRoute shop/web: 403"}}, "HTTPRoute shop/web: 403"),
+        ({"writing": {"refused": 2}}, "2 entities can't be written"),
+        ({"writing": {"waiting": 90_000}}, "90000 entities wait"),
+        ({"api_server": {"url": "u", "problem": "401: expired"}}, "401: expired"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_with_its_cure(
+    run: Run, console: StubGateway, part: dict[str, Any], said: str
+) -> None:
+    """Below the tables; nothing else is."""
+    status: Any = STATUS["status"]
+    console.answers["GET", ROOT] = (200, {**STATUS, "status": {**status, **part}})
+    result = run("kubernetes", "status")
+    assert result.exit_code == 1
+    wrong, cure = result.stdout.splitlines()[-2:]
+    assert wrong.startswith("  ! ")
+    assert said in wrong
+    assert cure.startswith("    → ")
+    assert result.stdout.count("  ! ") == 1
 
 
 def test_list_has_all_pages(run: Run, console: StubGateway) -> None:
@@ -148,6 +185,64 @@ def test_approval_says_what_came_of_it(run: Run, console: StubGateway) -> None:
     }
 
 
+BEFORE = {"hosts": ["a.example", "b.example"], "path": "/o", "tenant_id": "acme"}
+
+
+def approving(console: StubGateway, asked: dict[str, Any], run: Run, *options: str) -> Any:
+    """Approve what was approved with something before; return what is said, and sent."""
+    console.answers["GET", ORDERS] = (200, row(asked=asked))
+    result = run("kubernetes", "approve", "shop/orders", *options)
+    assert result.exit_code == 0, result.stderr
+    return result.stderr.strip(), console.asked[-1][2]
+
+
+def test_what_was_given_before_stays(run: Run, console: StubGateway) -> None:
+    """As far as nothing else is given; and it is said."""
+    said, sent = approving(console, BEFORE, run)
+    assert sent == {**BEFORE, "annotations": {"path": "/orders"}}
+    assert said == (
+        "shop/orders asks for path: /orders; with hosts a.example, b.example as before, "
+        "path /o as before, tenant acme as before"
+    )
+    said, sent = approving(console, BEFORE, run, "--path", "/new", "--host", "c.example")
+    assert (sent["hosts"], sent["path"]) == (["c.example"], "/new")
+    assert said.endswith("; with hosts c.example, path /new, tenant acme as before")
+
+
+def test_what_was_given_before_is_dropped(run: Run, console: StubGateway) -> None:
+    """By an option; what is given with it counts."""
+    said, sent = approving(console, BEFORE, run, "--as-offered", "--tenant", "other")
+    assert sent == {"tenant_id": "other", "annotations": {"path": "/orders"}}
+    assert said == "shop/orders asks for path: /orders; with tenant other"
+    said, sent = approving(console, BEFORE, run, "--as-offered")
+    assert (said, sent) == (
+        *("shop/orders asks for path: /orders", {"annotations": {"path": "/orders"}}),
+    )
+
+
+def test_each_is_approved_as_it_was_shown(run: Run, console: StubGateway) -> None:
+    """Nothing of one is sent with the next; of what has no annotations, that it has none."""
+    stock = row(name="stock", offer={"annotations": {}})
+    console.answers["GET", f"{ROOT}/services/shop/stock"] = (200, stock)
+    console.answers["POST", f"{ROOT}/services/shop/stock/approve"] = (200, stock)
+    console.answers["GET", ORDERS] = (200, row(asked=BEFORE))
+    assert run("kubernetes", "approve", "shop/orders", "shop/stock").exit_code == 0
+    assert [body for method, _, body in console.asked if method == "POST"] == [
+        {**BEFORE, "annotations": {"path": "/orders"}},
+        {"annotations": {}},
+    ]
+
+
+def test_what_asks_for_something_else_by_now_is_not_approved(
+    run: Run, console: StubGateway
+) -> None:
+    """The console compares it with what was shown."""
+    refusal = "shop/orders asks for something else by now than what was shown: look again"
+    console.answers["POST", f"{ORDERS}/approve"] = (409, {"detail": refusal})
+    result = run("kubernetes", "approve", "shop/orders")
+    assert (result.exit_code, result.stdout, refusal in result.stderr) == (2, "", True)
+
+
 def test_refused_approval_is_status_1(run: Run, console: StubGateway) -> None:
     """With why; of others it is said what came of them."""
     refused = {"decision": 8, "state": "refused", "revision": None, "problems": ["host taken"]}
@@ -183,6 +278,30 @@ def test_rejection_is_told(run: Run, console: StubGateway) -> None:
         *(0, "shop/orders is rejected, removed since revision 42\n"),
     )
     assert console.asked[0][2] == {"comment": "too old"}
+
+
+def test_what_is_rejected_or_waits_has_no_problems_of_before(
+    run: Run, console: StubGateway
+) -> None:
+    """Nor anything else that came of another decision."""
+    refused = {"decision": 6, "state": "refused", "revision": 41, "problems": ["host taken"]}
+    removed = {"decision": 7, "state": "removed", "revision": None, "problems": ["host taken"]}
+    console.answers["POST", f"{ORDERS}/reject"] = [
+        (200, row(state="rejected", result=removed)),
+        (200, row(state="rejected", result=refused)),
+    ]
+    result = run("kubernetes", "reject", "shop/orders")
+    assert (result.exit_code, result.stdout) == (0, "shop/orders is rejected\n")
+    assert "host taken" not in run("kubernetes", "reject", "shop/orders").stdout
+    states = ("rejected", "pending", "approved")
+    rows = [row(state=state, result=refused) for state in states]
+    console.answers[LIST] = (200, {"items": rows, "next": None})
+    listed = run("kubernetes", "list").stdout.splitlines()[2:]
+    assert [line.split()[-1] for line in listed] == ["way", "–", "way"]
+    console.answers["GET", ORDERS] = (200, row(state="pending", result=refused))
+    shown = run("kubernetes", "show", "shop/orders").stdout
+    assert "host taken" not in shown
+    assert "refused" not in shown
 
 
 def test_decision_is_taken_back(run: Run, console: StubGateway) -> None:

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from fengling_gateway.cli import contexts, main
+from tests.cli.conftest import Run
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,14 @@ def test_what_was_asked_for_wrongly_is_status_2(capsys: pytest.CaptureFixture[st
         main.main(["no-such-command"])
     assert ended.value.code == click.UsageError.exit_code == 2
     assert "no-such-command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), *((name,) for name, one in main.cli.commands.items() if isinstance(one, click.Group))],
+    ids=" ".join,
+)
+def test_no_line_about_a_command_is_cut(run: Run, words: tuple[str, ...]) -> None:
+    """What is too long for a line ends in dots; those of the usage aside."""
+    _, *lines = run(*words, "--help").stdout.splitlines()
+    assert not [line for line in lines if line.endswith("...")]

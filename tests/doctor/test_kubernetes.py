@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from fengling_gateway.doctor.finding import Finding
-from fengling_gateway.doctor.kubernetes import LONG_SECONDS, SILENT_SECONDS, kubernetes
+from fengling_gateway.doctor.kubernetes import (
+    LONG_SECONDS,
+    MANY_WAITING,
+    SILENT_SECONDS,
+    kubernetes,
+)
 
 LEADER = {"term": 3, "holder": "c1", "heartbeat_age_s": 0.4, "is_mine": True, "problem": None}
 
@@ -41,7 +46,7 @@ class KubernetesTests:
         """Each thing that was looked at says so."""
         found = look([("shop/orders", LONG_SECONDS)])
         assert {one.state for one in found.values()} == {"ok"}
-        assert len(found) == 5
+        assert len(found) == 6
 
     def test_without_a_cluster_there_is_nothing_to_say(self) -> None:
         """Most have none."""
@@ -62,7 +67,26 @@ class KubernetesTests:
     @pytest.mark.parametrize(
         ("about", "state", "said", "status"),
         [
-            ("api", "wrong", "can't write", {"writing": {"problem": "can't write"}}),
+            (
+                "writing",
+                "wrong",
+                "can't write; 9 entities wait",
+                {"writing": {"problem": "can't write", "waiting": 9, "refused": 3}},
+            ),
+            (
+                "writing",
+                "wrong",
+                f"{MANY_WAITING + 1} entities wait",
+                {"writing": {"problem": None, "waiting": MANY_WAITING + 1}},
+            ),
+            ("writing", "wrong", "1 entity can't", {"writing": {"waiting": 1, "refused": 1}}),
+            (
+                "gateway_api",
+                "wrong",
+                "HTTPRoute shop/web: 403",
+                {"gateway_api": {"routes": 2, "problem": "HTTPRoute shop/web: 403"}},
+            ),
+            ("telling", "wrong", "too many", {"telling": "too many connections"}),
             ("api", "wrong", "401", {"api_server": {"problem": "401: expired"}}),
             (
                 "resources",
@@ -97,6 +121,17 @@ class KubernetesTests:
         one = found.pop(f"kubernetes.{about}")
         assert (one.state, said in one.said, bool(one.cure)) == (state, True, True)
         assert {other.state for other in found.values()} == {"ok"}
+
+    def test_what_is_well_is_said(self) -> None:
+        """A little that waits is what there is while a cluster is at work."""
+        found = look(
+            gateway_api={"routes": 12, "problem": None},
+            writing={"problem": None, "waiting": MANY_WAITING, "refused": 0, "removal": None},
+            telling=None,
+        )
+        assert {one.state for one in found.values()} == {"ok"}
+        assert "12 routes" in found["kubernetes.gateway_api"].said
+        assert "kubernetes.telling" not in found
 
     def test_services_with_problems_are_counted(self) -> None:
         """A command names them."""

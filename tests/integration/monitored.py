@@ -17,7 +17,7 @@ import yaml
 from fengling_gateway.embedded.ports import free_port
 from fengling_gateway.syncbus.names import Names
 from tests.integration.bus import RawRedis
-from tests.integration.console import Fleet
+from tests.integration.cluster import Followed
 from tests.integration.test_api_keys import make_key
 from tests.integration.world import fenglingctl
 from tests.support.forge import AUDIENCE, claims, rsa_key, token
@@ -29,7 +29,7 @@ from tests.support.wait import wait_until
 
 class Monitored:
     """
-    One gateway of two workers, one console that probes, and what goes wrong with them.
+    One gateway of two workers, one console that probes and follows a cluster, and what goes wrong with them.
 
     Of the service `half` an instance is away; an issuer is away, too; a route is rejected, another
     one switched off; somebody speaks nonsense on Redis and to the TLS listener.
@@ -39,7 +39,7 @@ class Monitored:
     """
 
     def __init__(
-        self, fleet: Fleet, redis: str, issuer: IssuerServer, traces: OtlpReceiver
+        self, fleet: Followed, redis: str, issuer: IssuerServer, traces: OtlpReceiver
     ) -> None:
         self._fleet, self._issuer = fleet, issuer
         self._tls_port = free_port()
@@ -58,8 +58,8 @@ class Monitored:
                 "tracing": {"endpoint": traces.address, "sample_ratio": 0.1},
             },
         )
-        console = fleet.console(settings={"probes": {"enabled": True}})
-        off = console.ask("PUT", "switches/route/off")
+        self.console = fleet.console(settings={"probes": {"enabled": True}, **fleet.settings()})
+        off = self.console.ask("PUT", "switches/route/off")
         assert off.status == 200, off
         # The database takes it, and no worker can.
         fleet.sql.run("UPDATE fengling.route SET path = '~^/(?=known)' WHERE id = 'spoilt'")

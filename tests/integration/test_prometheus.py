@@ -19,7 +19,7 @@ import pytest
 
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
-from tests.integration.console import fleet_with_database
+from tests.integration.cluster import followed_cluster
 from tests.integration.monitored import Monitored
 from tests.monitoring.queries import (
     PROMETHEUS,
@@ -61,7 +61,7 @@ def place(
     issuer, traces = IssuerServer(), OtlpReceiver()
     issuer.publish(rsa_jwk())
     try:
-        with fleet_with_database(postgres, _migrated_template, directory, valkey.url) as fleet:
+        with followed_cluster(postgres, _migrated_template, directory, valkey.url) as fleet:
             place = Monitored(fleet, valkey.url, issuer, traces)
             try:
                 place.start()
@@ -74,10 +74,15 @@ def place(
 
 
 @contextmanager
-def scraping(directory: Path, port: int) -> Iterator[Prometheus]:
-    """Lend one with the shipped configuration, for a gateway on another port, once a second."""
+def scraping(directory: Path, port: int, console_port: int) -> Iterator[Prometheus]:
+    """Lend one with the shipped configuration, for a gateway and a console elsewhere, once a second."""
     config = (PROMETHEUS / "prometheus.yml").read_text()
-    for old, new in (("127.0.0.1:8001", f"127.0.0.1:{port}"), (": 15s", ": 1s"), (": 10s", ": 1s")):
+    for old, new in (
+        ("127.0.0.1:8001", f"127.0.0.1:{port}"),
+        ("127.0.0.1:8002", f"127.0.0.1:{console_port}"),
+        (": 15s", ": 1s"),
+        (": 10s", ": 1s"),
+    ):
         assert old in config
         config = config.replace(old, new)
     for path in PROMETHEUS.glob("fengling-*.yml"):
@@ -99,7 +104,7 @@ def told(prometheus: Prometheus) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def prometheus(place: Monitored, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     directory = tmp_path_factory.mktemp("prometheus")
-    with scraping(directory, place.gateway.management_port) as prometheus:
+    with scraping(directory, place.gateway.management_port, place.console.port) as prometheus:
         yield prometheus
 
 
@@ -197,6 +202,8 @@ def test_what_is_wrong_is_told_and_what_is_right_is_not(prometheus: Prometheus) 
         *("FenglingPolling", "FenglingServesFromFile", "FenglingRedisAway", "FenglingRevisionHeld"),
         *("FenglingPinForgotten", "FenglingLogLinesDropped", "FenglingCertificateExpires"),
         *("FenglingWorkerBehind", "FenglingGatewayBehind", "FenglingHealthStale"),
+        *("FenglingConsoleDown", "FenglingKubernetesUnwatched", "FenglingKubernetesBlind"),
+        *("FenglingKubernetesRefused", "FenglingKubernetesWithheld"),
     }
     assert not wrong & set(told(prometheus))
 

@@ -45,7 +45,8 @@ def test_each_loss_is_told(
     console = fleet.console(settings={"probes": {"enabled": True}})
     wait_until(lambda: gateway.manage("status")["health"]["state"] == "fresh")
     (tmp_path / "prometheus").mkdir()
-    with scraping(tmp_path / "prometheus", gateway.management_port) as prometheus:
+    directory = tmp_path / "prometheus"
+    with scraping(directory, gateway.management_port, console.port) as prometheus:
         wait_until(lambda: prometheus.series("fengling_worker_deaths_total offset 3s"), timeout=60)
         # A busy machine is late, and says so.
         assert set(told(prometheus)) <= {"FenglingReactorLag"}
@@ -54,6 +55,7 @@ def test_each_loss_is_told(
         wait_for(prometheus, "FenglingRevisionHeld")
         console.kill()
         os.kill(gateway.worker_pids()[0], signal.SIGKILL)
+        wait_for(prometheus, "FenglingConsoleDown")
         wait_for(prometheus, "FenglingWorkersDie")
         own_valkey.kill()
         wait_for(prometheus, "FenglingRedisAway")

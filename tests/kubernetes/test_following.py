@@ -9,10 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.kubernetes.following import Following, Rules, World
+from fengling_gateway.kubernetes.following import LOGGED, Following, Rules, World
 from fengling_gateway.kubernetes.objects import ObjectName
 from fengling_gateway.kubernetes.reporting import TELL_SECONDS, Report
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
@@ -199,6 +199,30 @@ class FollowingTests(SynchronousTestCase):
         )
         self.assertEqual(len(self.told), 2)
 
+    def test_what_waits_for_somebody_is_told_so(self) -> None:
+        """Not as removed: there was nothing to be removed."""
+        self.list_all()
+        self.clock.advance(TELL_SECONDS)
+        [result] = self.tellings[-1].results
+        self.assertEqual(result.result["state"], "pending")
+
+    def test_rejection_is_told_when_it_is_written(self) -> None:
+        """With its own revision, and nothing of what there was before."""
+        self.begin(self.approved())
+        self.list_all()
+        self.clock.advance(TELL_SECONDS - 0.01)
+        self.following.others_changed([ROUTE])
+        self.clock.advance(0)  # what comes now is written later than the next look
+        written = len(self.batches)
+        self.following.decided([self.approved()._replace(state="rejected", number=6)])
+        self.clock.pump([0.01] * 100)
+        results = [one.result for telling in self.tellings for one in telling.results]
+        rejected = [one for one in results if one["decision"] == 6]
+        self.assertEqual(
+            [(one["state"], one["revision"], one["problems"]) for one in rejected],
+            [("removed", written + 1, [])],
+        )
+
     def test_nothing_new_is_not_told(self) -> None:
         """Whoever looks at the table need not be disturbed."""
         self.list_all()
@@ -303,6 +327,22 @@ class FollowingTests(SynchronousTestCase):
         self.following.others_changed([POD, OLD, health, Key("tenant", "acme")])
         self.clock.advance(1)
         self.assertEqual(self.written(), {POD: True, OLD: False})
+
+    def test_decisions_are_logged_in_a_line(self) -> None:
+        """The first ones by name, of more a number; nothing where there are none."""
+        rejected = self.approved()._replace(name="stock", state="rejected")
+        many = [self.approved()._replace(name=f"s{number}") for number in range(LOGGED + 3)]
+        with capturedLogs() as captured:
+            self.following.decided([])
+            self.following.decided([self.approved(), rejected])
+            self.following.decided(many)
+        [one, more] = [each for each in captured if each.get("log_id") == "kubernetes.decided"]
+        self.assertEqual(
+            formatEvent(one),
+            "somebody has decided: shop/orders is approved, shop/stock is rejected",
+        )
+        self.assertTrue(formatEvent(more).endswith("shop/s4 is approved and 3 more"))
+        self.assertEqual((one["count"], more["count"]), (2, LOGGED + 3))
 
     def test_withdrawn_by_somebody_is_confirmed(self) -> None:
         """A revision that removes most routes would wait for him again."""

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.errors import ApiError
 from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
-from fengling_gateway.kubernetes.resources import GATEWAYS
+from fengling_gateway.kubernetes.resources import GATEWAY_CLASSES, GATEWAYS
 from fengling_gateway.kubernetes.statuses import CONCURRENCY, Statuses
 
 EDGE = ObjectRef(GATEWAYS, "shop", "edge")
@@ -119,6 +119,13 @@ class StatusesTests(SynchronousTestCase):
         self.clock.pump([0.2, 0.4])
         self.assertEqual((len(self.objects.put_), self.statuses.problem), (1, None))
         self.assertEqual(self.statuses.failures, 2)
+
+    def test_what_is_in_no_namespace_is_named_without_one(self) -> None:
+        """As people write it."""
+        self.objects.refusals = [refused(403)]
+        self.statuses.want({ObjectRef(GATEWAY_CLASSES, "", "fengling"): accepted()})
+        self.assertIn("GatewayClass fengling: ", str(self.statuses.problem))
+        self.clock.advance(60)
 
     def test_one_that_is_refused_keeps_no_other_waiting(self) -> None:
         """Each is tried again by itself."""

@@ -14,6 +14,7 @@ import yaml
 from fengling_gateway.cli.main import cli
 from fengling_gateway.observability import metrics
 from fengling_gateway.observability.metrics import Declared
+from tests.console.test_metrics import rendered
 from tests.monitoring.queries import (
     PROMETHEUS,
     ROOT,
@@ -36,8 +37,8 @@ PARTS = ("", "_bucket", "_sum", "_count")
 
 
 def declared() -> set[str]:
-    """Return the names of all metrics of a gateway."""
-    names: set[str] = set()
+    """Return the names of all metrics of a gateway, and of a console."""
+    names = set(re.findall(r"^# TYPE (\S+)", rendered(), re.MULTILINE))
     for one in vars(metrics).values():
         found = one.values() if isinstance(one, dict) else [one]
         names |= {each.name for each in found if isinstance(each, Declared)}
@@ -133,12 +134,13 @@ def test_selectors_are_names_with_braces() -> None:
     assert selectors(expr) == ['fengling_a{x="{}", y!="1"}', "s:fengling_b:r5", "up"]
 
 
-def test_scrape_asks_where_gateways_answer_by_default() -> None:
-    """At the address of [management], for the path that is the default of Prometheus."""
+def test_scrape_asks_where_gateways_and_consoles_answer_by_default() -> None:
+    """For the path that is the default of Prometheus."""
     config: dict[str, Any] = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
-    [job] = config["scrape_configs"]
-    [targets] = job["static_configs"]
-    assert job["job_name"] == "fengling"
-    sample = (ROOT / "etc" / "gateway.toml").read_text()
-    assert f'#address = "{targets["targets"][0]}"' in sample
-    assert f'cluster = "{targets["labels"]["cluster"]}"' in sample
+    jobs = {one["job_name"]: one for one in config["scrape_configs"]}
+    assert jobs.keys() == {"fengling", "fengling-console"}
+    for job, settings in (("fengling", "gateway.toml"), ("fengling-console", "console.toml")):
+        [targets] = jobs[job]["static_configs"]
+        sample = (ROOT / "etc" / settings).read_text()
+        assert f'#address = "{targets["targets"][0]}"' in sample
+        assert f'cluster = "{targets["labels"]["cluster"]}"' in sample
