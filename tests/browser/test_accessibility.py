@@ -120,6 +120,11 @@ def test_dialogs_can_be_used(shown: Page, place: Place) -> None:
     shown.get_by_role("combobox", name="Go to").fill("all")
     assert findings(shown) == []
     shown.keyboard.press("Escape")
+    open_page(shown, place, "/kubernetes")
+    shown.get_by_label("Select shop/orders").check()
+    shown.get_by_role("button", name="Approve 1 selected…").click()
+    assert findings(shown) == []
+    shown.keyboard.press("Escape")
     open_page(shown, place, "/kubernetes/shop/stock")
     shown.get_by_role("button", name="Approve that, too").click()
     shown.get_by_role("dialog").wait_for()

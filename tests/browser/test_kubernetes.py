@@ -124,6 +124,54 @@ def test_service_is_approved_with_a_path_of_ones_own(
     page.wait_for_url("**/services/hello")
 
 
+def test_several_are_approved_at_once(page: Page, place: Place, cluster: Cluster) -> None:
+    """Each as it was shown: what asks for something else by now is not, and the others are."""
+    for name in ("basket", "orders", "stock"):
+        cluster.sees("shop", name)
+    go(page, place, "/kubernetes")
+    for name in ("orders", "stock"):
+        row(page, f"shop/{name}").get_by_label(f"Select shop/{name}").check()
+    page.get_by_role("button", name="Approve 2 selected…").click()
+    dialog = page.get_by_role("dialog", name="Approve 2 services?")
+    for name in ("orders", "stock"):
+        line = dialog.locator("li", has_text=f"shop/{name}")
+        line.get_by_text(f"gateway.fengling/path: /{name}/{{**rest}}").wait_for()
+    cluster.sees("shop", "stock", annotations={"path": "/{**rest}"})
+    dialog.get_by_label("Why").fill("as agreed")
+    dialog.get_by_role("button", name="Approve them").click()
+    changed = dialog.locator("li", has_text="shop/stock")
+    changed.get_by_text("asks for something else by now").wait_for()
+    wait_until(lambda: cluster.decided("shop", "orders")["state"] == "approved")
+    cluster.tells("shop", "orders", service_id="hello", route_ids=["all"], revision=1)
+    dialog.get_by_text("shop/orders is served · revision 1").wait_for()
+    dialog.get_by_role("button", name="Close").click()
+    dialog.wait_for(state="detached")
+    assert cluster.decided("shop", "orders")["comment"] == "as agreed"
+    for name in ("basket", "stock"):
+        assert cluster.decided("shop", name)["state"] == "pending"
+    page.get_by_role("button", name="Approve 1 selected…").wait_for()
+    assert row(page, "shop/orders").get_by_role("checkbox").count() == 0
+
+
+def test_all_that_wait_are_rejected_at_once(page: Page, place: Place, cluster: Cluster) -> None:
+    """And what has been decided before stays as it is."""
+    for name in ("basket", "orders"):
+        cluster.sees("shop", name)
+    cluster.sees("shop", "stock", "approved")
+    go(page, place, "/kubernetes")
+    row(page, "shop/orders")
+    page.get_by_label("Select all that are pending").check()
+    page.get_by_role("button", name="Reject 2 selected…").click()
+    dialog = page.get_by_role("dialog", name="Reject 2 services?")
+    dialog.get_by_role("button", name="Reject them").click()
+    for name in ("basket", "orders"):
+        dialog.get_by_text(f"shop/{name} is rejected.").wait_for()
+        assert cluster.decided("shop", name)["state"] == "rejected"
+    dialog.get_by_role("button", name="Close").click()
+    wait_until(lambda: page.get_by_role("checkbox").count() == 0)
+    assert cluster.decided("shop", "stock")["state"] == "approved"
+
+
 def test_what_is_refused_says_why(page: Page, place: Place, cluster: Cluster) -> None:
     cluster.sees("shop", "orders")
     go(page, place, "/kubernetes/shop/orders")
@@ -294,6 +342,7 @@ def test_viewer_may_look(sign_in: SignIn, place: Place, cluster: Cluster) -> Non
         page.locator("main .badge", has_text="pending").wait_for()
         offered = page.get_by_role("button", name=re.compile(r"^(Approve|Reject|Forget)( \D|$)"))
         assert offered.count() == 0
+        assert page.get_by_role("checkbox").count() == 0
 
 
 def test_keys_lead_to_a_service(page: Page, place: Place, cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ import { number, plural } from "./text/format.js";
 import { annotationsText, approval, asksForMore, outcomeOf, placeOfDiscovered } from "./text/discovery.js";
 
 const pathTo = ({ namespace, name }, ...rest) => pathOf("kubernetes", "services", namespace, name, ...rest);
-const named = ({ namespace, name }) => `${namespace}/${name}`;
+export const named = ({ namespace, name }) => `${namespace}/${name}`;
 
 // How long is waited for what comes of it; then it is said that it is under way.
 const PATIENCE = "5s";
@@ -135,7 +135,7 @@ async function attempt(act, done) {
 }
 
 // Returns the row, with what came of the decision if somebody tells it in time.
-async function decided(one, verb, body, waits = true) {
+export async function decided(one, verb, body, waits = true) {
   try {
     return await api("POST", pathTo(one, verb), { body, query: waits ? { wait: "result", timeout: PATIENCE } : {} });
   } finally {
@@ -143,13 +143,15 @@ async function decided(one, verb, body, waits = true) {
   }
 }
 
-// shop/orders is served · revision 8
-function tell(row) {
+const tell = (row) => notice(...came(row));
+
+// Returns what came of a decision: its tone, in words (shop/orders is served · revision 8), and where to look.
+export function came(row) {
   const { state } = row;
   const result = outcomeOf(row);
   const look = [["Look at it", () => go(placeOfDiscovered(row))]];
-  if (state !== "approved") return notice("good", `${named(row)} is ${state}.`);
-  if (!result) return notice("warn", `${named(row)} is approved. What comes of it is not known yet: it is done by the console that watches the cluster.`, look);
-  if (result.state !== "served") return notice("bad", `${named(row)} is approved, but ${result.state}: ${result.problems?.join("; ") || "see what is said of it"}`, look);
-  return notice("good", `${named(row)} is served${result.revision ? ` · revision ${result.revision}` : ""}`, [["See its service", () => go(`/services/${encodeURIComponent(result.service_id)}`)]]);
+  if (state !== "approved") return ["good", `${named(row)} is ${state}.`];
+  if (!result) return ["warn", `${named(row)} is approved. What comes of it is not known yet: it is done by the console that watches the cluster.`, look];
+  if (result.state !== "served") return ["bad", `${named(row)} is approved, but ${result.state}: ${result.problems?.join("; ") || "see what is said of it"}`, look];
+  return ["good", `${named(row)} is served${result.revision ? ` · revision ${result.revision}` : ""}`, [["See its service", () => go(`/services/${encodeURIComponent(result.service_id)}`)]]];
 }

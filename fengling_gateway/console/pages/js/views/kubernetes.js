@@ -8,6 +8,7 @@ import { isToldOfDiscovery, live, onLive, refreshDiscovery } from "../live.js";
 import { badge, button, coded, empty, failed, heading, icon, section, table, waiting, when } from "../parts.js";
 import { say } from "../router.js";
 import { may } from "../session.js";
+import { decideSeveral } from "../several.js";
 import { SETTINGS, asksForMore, example, instancesOf, marks, placeOfDiscovered, resourcesOf, stateOfResource, taken, watched } from "../text/discovery.js";
 import { number } from "../text/format.js";
 
@@ -22,6 +23,7 @@ export function kubernetesPage(page) {
   page.title("Kubernetes");
   const { q = "", state = "" } = page.query;
   const wanted = { q, state: state in STATES ? state : "" };
+  const chosen = new Set();
   let pages = [""];
   let [found, error, timer, asked] = [null, null, null, 0];
 
@@ -31,6 +33,9 @@ export function kubernetesPage(page) {
       const answer = await get("/kubernetes/services", { ...wanted, limit: PAGE, after: pages.at(-1) }, { signal: page.signal, ...options });
       if (mine !== asked) return;
       [found, error] = [answer, null];
+      // What is not on the page any more, or decided, is not chosen.
+      const open = new Set(answer.items.filter(isOpen).map(keyOf));
+      for (const key of chosen) if (!open.has(key)) chosen.delete(key);
     } catch (problem) {
       if (problem.name === "AbortError" || mine !== asked) return;
       error = problem;
@@ -63,6 +68,14 @@ export function kubernetesPage(page) {
     scrollTo(0, 0);
   }
 
+  function mark(all, isOn) {
+    for (const one of all) {
+      if (isOn) chosen.add(keyOf(one));
+      else chosen.delete(keyOf(one));
+    }
+    page.redraw();
+  }
+
   onLive("discovery", () => load({ unattended: true }), page.signal);
   page.every(POLL_SECONDS, () => isToldOfDiscovery() || refreshDiscovery());
   const isFiltered = () => Boolean(wanted.q || wanted.state);
@@ -70,11 +83,23 @@ export function kubernetesPage(page) {
     heading("Kubernetes"),
     !isUnused(found) && standing(),
     (isFiltered() || found?.items.length !== 0) && filters(wanted, found, { typed, choose }),
-    error ? failed(error, () => load()) : found ? shown(found, wanted, refreshDiscovery) : waiting(8),
+    found && chosen.size > 0 && selected(found.items.filter((one) => chosen.has(keyOf(one)))),
+    error ? failed(error, () => load()) : found ? shown(found, wanted, { chosen, mark, reload: refreshDiscovery }) : waiting(8),
     found && (found.next || pages.length > 1) && h("nav", { class: "turning", "aria-label": "Pages of the list" }, button("Before", () => turn(null), { icon: "left", disabled: pages.length < 2 }), button("Next", () => turn(found.next), { icon: "right", disabled: !found.next })),
     resources(live.discovery?.status),
   ]);
   load();
+}
+
+const keyOf = ({ namespace, name }) => `${namespace}/${name}`;
+
+// Whether somebody is to decide about it.
+const isOpen = ({ state, gone_at: gone }) => state === "pending" && !gone;
+
+// What can be done with all that are chosen.
+function selected(all) {
+  const act = (verb) => () => decideSeveral(verb, all);
+  return h("div", { class: "filters", role: "group", "aria-label": "What is selected" }, button(`Approve ${number(all.length)} selected…`, act("approve")), button(`Reject ${number(all.length)} selected…`, act("reject")));
 }
 
 // Whether no console watches a cluster, and none ever did.
@@ -109,8 +134,8 @@ function filters(wanted, found, { typed, choose }) {
   );
 }
 
-function shown({ items }, wanted, reload) {
-  if (items.length) return serviceTable(items, reload);
+function shown({ items }, wanted, choosing) {
+  if (items.length) return serviceTable(items, choosing);
   if (wanted.q) return empty("No service fits.", "Search for parts of its namespace and its name.");
   if (wanted.state) return empty({ problems: "No service has problems.", changed: "No service asks for something else than was approved." }[wanted.state] ?? `No service is ${wanted.state}.`, wanted.state === "pending" ? "Nobody has to decide anything." : "");
   return live.discovery && !live.discovery.enabled ? unwatched() : nobodyAsks();
@@ -137,20 +162,26 @@ function nobodyAsks() {
   );
 }
 
-function serviceTable(items, reload) {
+// (Boxes are there where there is something to be chosen, by somebody who may.)
+function serviceTable(items, choosing) {
+  const open = may("editor") ? items.filter(isOpen) : [];
+  const { chosen, mark } = choosing;
+  const isAll = open.every((one) => chosen.has(keyOf(one)));
+  const all = open.length > 0 && h("input", { type: "checkbox", "aria-label": "Select all that are pending", checked: isAll, indeterminate: !isAll && open.some((one) => chosen.has(keyOf(one))), onchange: (event) => mark(open, event.target.checked) });
   return table(
     "Services of the cluster",
-    [["Service"], ["State"], ["Requests"], ["Instances"], ["Since"], ...(may("editor") ? [["", "end"]] : [])],
-    items.map((one) => row(one, reload)),
+    [...(all ? [[all]] : []), ["Service"], ["State"], ["Requests"], ["Instances"], ["Since"], ...(may("editor") ? [["", "end"]] : [])],
+    items.map((one) => row(one, choosing, Boolean(all))),
   );
 }
 
-function row(one, reload) {
+function row(one, { chosen, mark, reload }, hasBoxes) {
   const { namespace, name, state, offer, seen_at: seen, decided_at: decided } = one;
   const small = { kind: "small" };
   return h(
     "tr",
     { "data-key": `${namespace}/${name}` },
+    hasBoxes && h("td", {}, isOpen(one) && h("input", { type: "checkbox", "aria-label": `Select ${keyOf(one)}`, checked: chosen.has(keyOf(one)), onchange: (event) => mark([one], event.target.checked) })),
     h("td", { class: "object" }, h("a", { href: placeOfDiscovered(one), "data-row": true }, `${namespace}/${name}`)),
     h("td", {}, h("span", { class: "badges" }, markBadges(one))),
     offer?.route ? h("td", { class: "code object" }, taken(offer.route)) : h("td", { class: "quiet" }, "no route"),
