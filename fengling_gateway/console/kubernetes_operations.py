@@ -74,7 +74,7 @@ _CONFIRM: Final = {
         ("removal",),
         removal={**whole(LINE), "maxLength": 100, "description": "The id that was shown."},
     ),
-    "examples": [{"removal": "3f9a0c51d27e"}],
+    "examples": [{"removal": "3f9a0c51"}],
 }
 
 KUBERNETES: Final = (

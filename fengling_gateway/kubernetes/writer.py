@@ -254,7 +254,7 @@ class Writer:
     def _withhold(self, wants: Wants, term: int, error: TooManyGoError) -> None:
         """Keep what goes until somebody confirms it, or it is less; the rest is written meanwhile."""
         wants.withhold(error.routes, error.services)
-        digest = sha256(f"{term} {error.routes}".encode()).hexdigest()[:12]
+        digest = sha256(f"{term} {error.routes}".encode()).hexdigest()[:8]
         if self.removal is None or self.removal.id != digest:
             self.removal = Removal(digest, error.routes, error.of)
             _log.warn(
