@@ -213,9 +213,10 @@ class Writer:
 
     def _failed(self, failure: Failure, term: int, batch: Mapping[Key, Want]) -> None:
         self._is_writing = False
-        self.counts.failures += 1
         error = failure.value
         assert error is not None, "or nothing would have failed"
+        # (That too many go is no failure: it is what was asked.)
+        self.counts.failures += not isinstance(error, TooManyGoError)
         wants = self._wants
         if term != self._term or wants is None:
             self._go_on()
@@ -253,6 +254,8 @@ class Writer:
 
     def _withhold(self, wants: Wants, term: int, error: TooManyGoError) -> None:
         """Keep what goes until somebody confirms it, or it is less; the rest is written meanwhile."""
+        self.problem = None
+        self._backoff = FIRST_BACKOFF_SECONDS
         wants.withhold(error.routes, error.services)
         digest = sha256(f"{term} {error.routes}".encode()).hexdigest()[:8]
         if self.removal is None or self.removal.id != digest:

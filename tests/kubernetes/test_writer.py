@@ -238,6 +238,7 @@ class WriterTests(SynchronousTestCase):
         assert removal is not None
         self.assertEqual((removal.routes, removal.of), (("i0001", "i0002"), 3))
         self.assertEqual(removal.to_json()["routes"], 2)
+        self.assertEqual((self.writer.counts.failures, self.writer.problem), (0, None))
         self.assertTrue(self.writer.is_idle)
 
     def test_kept_routes_are_looked_at_again(self) -> None:
