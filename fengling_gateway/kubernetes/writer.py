@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from random import Random
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from twisted.python.failure import Failure
 from fengling_gateway.configsource.postgres_connection import problem
 from fengling_gateway.editing.transaction import BusyError, ConflictError
 from fengling_gateway.election.seat import TermOverError
+from fengling_gateway.kubernetes.removal import Removal
 from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.writing import RefusedError, Written
@@ -40,9 +40,6 @@ MAX_BACKOFF_SECONDS: Final = 5.0
 AGAIN_SECONDS: Final = 10.0
 """When what could not be written is tried again: what it needs may be there by then."""
 
-_SHOWN: Final = 20
-"""Routes of a removal that are named."""
-
 
 @dataclass
 class WriterCounts:
@@ -53,30 +50,6 @@ class WriterCounts:
     written: int = 0
     failures: int = 0
     conflicts: int = 0
-
-
-@dataclass(frozen=True)
-class Removal:
-    """
-    Routes that the cluster has no more, and that are kept because they are too many at once.
-
-    Attributes:
-        id: of just these, in this term: what somebody confirms is what has been shown.
-        routes: their ids, in order.
-        of: how many routes there were, of everybody's.
-    """
-
-    id: str
-    routes: tuple[str, ...]
-    of: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "routes": len(self.routes),
-            "of": self.of,
-            "names": list(self.routes[:_SHOWN]),
-        }
 
 
 class Writer:
@@ -257,15 +230,15 @@ class Writer:
         self.problem = None
         self._backoff = FIRST_BACKOFF_SECONDS
         wants.withhold(error.routes, error.services)
-        digest = sha256(f"{term} {error.routes}".encode()).hexdigest()[:8]
-        if self.removal is None or self.removal.id != digest:
-            self.removal = Removal(digest, error.routes, error.of)
+        removal = Removal.of_term(term, error.routes, error.of)
+        if self.removal is None or self.removal.id != removal.id:
+            self.removal = removal
             _log.warn(
                 "the cluster has {routes} of {of} routes no more, which are kept until somebody"
                 " confirms that they go: fenglingctl kubernetes confirm {id}",
                 routes=len(error.routes),
                 of=error.of,
-                id=digest,
+                id=removal.id,
                 log_id="kubernetes.withheld",
             )
         self._later()
