@@ -134,5 +134,8 @@ def _by_resource(resources: Any) -> Iterator[tuple[str, int, int]]:
     names = sorted({one["resource"] for one in resources})
     for name in names:
         mine = [one for one in resources if one["resource"] == name]
-        broken = any(one["problem"] and one["state"] != "absent" for one in mine)
+        broken = any(
+            one["problem"] and not (one["state"] == "absent" and one.get("is_optional"))
+            for one in mine
+        )
         yield name, sum(one["objects"] for one in mine), int(broken)

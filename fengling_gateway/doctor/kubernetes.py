@@ -91,11 +91,16 @@ def _resources(resources: Sequence[Mapping[str, Any]]) -> Finding:
             _some(failing),
             "see that the console reaches the API server; what was known is served on",
         )
-    absent = [_named(one) for one in resources if one.get("state") == "absent"]
+    absent = [
+        _named(one)
+        for one in resources
+        if one.get("state") == "absent" and not one.get("is_optional")
+    ]
     if absent:
-        return note(
+        return wrong(
             about,
-            f"the cluster has no {_some(absent)}",
+            f"the cluster has no {_some(absent)}: nothing of the Gateway API is followed, nor the"
+            " pods of what was served of it",
             "install what defines them, or switch [kubernetes] gateway_api off",
         )
     return ok(about, f"{len(resources)} kinds of objects are followed")
@@ -111,6 +116,12 @@ def _gateway_api(side: Mapping[str, Any] | None) -> Iterator[Finding]:
             str(side["problem"]),
             "where it is forbidden, give the console's ServiceAccount the right to update the status;"
             " else see the log of the console that watches. What was known is served on",
+        )
+    elif not side.get("is_synced", True):
+        yield note(
+            about,
+            "it is not known yet what follows from the Gateway API",
+            "`fenglingctl kubernetes status` says which of its resources can't be watched",
         )
     else:
         yield ok(about, f"{side.get('routes', 0)} routes follow the Gateway API")

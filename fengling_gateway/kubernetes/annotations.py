@@ -94,7 +94,7 @@ def read(annotations: Mapping[str, str]) -> Asked:
         priority=_integer(said, "priority", problems),
         port=said.get("port", "").strip() or None,
         scheme=_scheme(said, problems),
-        route=_fields(said, "route", ROUTE_FIELDS, problems),
+        route=_route(said, problems),
         service=_fields(said, "service", SERVICE_FIELDS, problems),
         problems=tuple(problems),
     )
@@ -132,6 +132,15 @@ def _scheme(said: Mapping[str, str], problems: list[str]) -> str | None:
         return scheme
     problems.append(f'{PREFIX}scheme: must be http or https, not "{scheme}"')
     return None
+
+
+def _route(said: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    """Return the route's fields, but for what would put it before others as a priority does."""
+    fields = _fields(said, "route", ROUTE_FIELDS, problems)
+    match = fields.get("match")
+    if isinstance(match, dict) and match.pop("counts_as", None) is not None:
+        problems.append(f"{PREFIX}route: match.counts_as can't be set here; priority can")
+    return fields
 
 
 def _fields(

@@ -185,6 +185,7 @@ class GatewaySide:
 
     def status(self) -> dict[str, Any]:
         return {
+            "is_synced": self.is_synced,
             "routes": len(self._now.routes),
             "statuses_waiting": len(self._statuses),
             "statuses_written": self._statuses.written,

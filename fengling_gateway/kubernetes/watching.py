@@ -97,7 +97,12 @@ class ClusterWatch:
         return DeferredList(stops, consumeErrors=True).addCallback(lambda _: None)
 
     def status(self) -> list[dict[str, Any]]:
-        return [one.status() for part in self._parts for one in part.reflectors]
+        """Return each reflector's status; `is_optional`: whether it may be that there is no such resource."""
+        return [
+            {**one.status(), "is_optional": part.is_optional}
+            for part in self._parts
+            for one in part.reflectors
+        ]
 
     def _listed(self) -> None:
         if not self._is_synced and all(one.is_synced for one in self._parts):
@@ -120,6 +125,10 @@ class _Part:
         self._known: dict[Any, dict[Any, Any]] = {}
         places = namespaces if namespaces and watched.resource.is_namespaced else (None,)
         self.reflectors = [reflect(watched, one, self) for one in places]
+
+    @property
+    def is_optional(self) -> bool:
+        return self._watched.is_optional
 
     @property
     def is_synced(self) -> bool:

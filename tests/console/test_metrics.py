@@ -42,18 +42,26 @@ def lines(text: str, about: str) -> set[str]:
 
 
 def test_resource_is_told_once_and_broken_where_it_can_not_be_watched() -> None:
-    """In whichever namespace; what the cluster does not have can't be broken."""
+    """In whichever namespace; what a cluster need not have is not broken where it has none."""
     text = rendered(
         resources=[
             resource(namespace="shop"),
             resource(namespace="billing", state="forbidden", problem="403", objects=0),
             resource(resource="endpointslices"),
             resource(resource="httproutes", state="absent", problem="404", objects=0),
+            resource(
+                resource="referencegrants",
+                state="absent",
+                problem="404",
+                objects=0,
+                is_optional=True,
+            ),
         ]
     )
     assert lines(text, "resources_broken") == {
         '{resource="endpointslices"} 0.0',
-        '{resource="httproutes"} 0.0',
+        '{resource="httproutes"} 1.0',
+        '{resource="referencegrants"} 0.0',
         '{resource="services"} 1.0',
     }
     assert '{resource="services"} 3.0' in lines(text, "objects")

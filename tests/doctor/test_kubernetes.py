@@ -107,7 +107,7 @@ class KubernetesTests:
             ),
             (
                 "resources",
-                "note",
+                "wrong",
                 "no httproutes",
                 {"resources": [resource(resource="httproutes", state="absent", problem="404")]},
             ),
@@ -121,6 +121,19 @@ class KubernetesTests:
         one = found.pop(f"kubernetes.{about}")
         assert (one.state, said in one.said, bool(one.cure)) == (state, True, True)
         assert {other.state for other in found.values()} == {"ok"}
+
+    def test_what_a_cluster_need_not_have_is_not_missed(self) -> None:
+        """Most have no ReferenceGrants."""
+        grants = resource(
+            resource="referencegrants", state="absent", problem="404", is_optional=True
+        )
+        found = look(resources=[resource(), grants], gateway_api={"routes": 2, "is_synced": True})
+        assert {one.state for one in found.values()} == {"ok"}
+
+    def test_nothing_is_known_of_the_gateway_api_yet(self) -> None:
+        """As in the first moments, or where one of its resources can't be watched."""
+        found = look(gateway_api={"routes": 0, "is_synced": False, "problem": None})
+        assert found["kubernetes.gateway_api"].state == "note"
 
     def test_what_is_well_is_said(self) -> None:
         """A little that waits is what there is while a cluster is at work."""

@@ -80,6 +80,7 @@ def test_what_an_approver_sets_goes_before_annotations() -> None:
         ({"path": "/a", "route": "{policies: {auth"}, [HTTP], "gateway.fengling/route: line 2"),
         ({"path": "/a", "route": "- a"}, [HTTP], "must be fields like"),
         ({"path": "/a", "route": "{service_id: other}"}, [HTTP], "service_id can't be set here"),
+        ({"path": "/a", "route": "match: {counts_as: 9}"}, [HTTP], "counts_as can't be set here"),
         ({"path": "/a", "service": "{balancing: best}"}, [HTTP], "service shop.orders: balancing"),
         ({"path": "/a"}, [ServicePort("g", 1, "kubernetes.io/h2c")], "is not spoken here"),
     ],

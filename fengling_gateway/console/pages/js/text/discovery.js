@@ -37,7 +37,7 @@ function troublesOf(status) {
   const troubles = new Map();
   for (const one of resourcesOf(status)) {
     const { tone, said } = stateOfResource(one);
-    if (tone === "good") continue;
+    if (tone === "good" || (one.state === "absent" && one.is_optional)) continue;
     const text = `${said}${one.problem ? `: ${one.problem}` : ""}`;
     const known = troubles.get(text) ?? { tone, names: [], text };
     troubles.set(text, { ...known, names: [...known.names, namesOf(one)] });
