@@ -31,7 +31,7 @@ WITH gone AS (
 SELECT c.unconfirmed > 0 AND fengling.removes_too_much(
            h.routes - c.confirmed - c.unconfirmed + %(made)s,
            h.baseline_routes - c.confirmed, h.baseline_revision),
-       h.routes, c.routes,
+       h.revision = h.baseline_revision, h.routes, c.routes,
        (SELECT array_agg(DISTINCT s.id) FROM gone AS g, LATERAL (
             SELECT g.service_id AS id UNION ALL
             SELECT w FROM jsonb_object_keys(coalesce(g.split, '{}')) AS w) AS s
@@ -59,7 +59,7 @@ class TooManyGoError(Exception):
 
 def require_few(connection: Any, changes: Sequence[Planned], going: Going) -> bool:
     """
-    Return whether the changes remove routes that somebody has confirmed: then no other confirmation is needed.
+    Return whether no other confirmation is needed: the changes remove routes that somebody has confirmed.
 
     Raises:
         TooManyGoError: those that nobody has confirmed are too many.
@@ -74,11 +74,12 @@ def require_few(connection: Any, changes: Sequence[Planned], going: Going) -> bo
     }
     with connection.cursor() as cursor:
         cursor.execute(_ASKED, arguments)
-        is_too_much, of, routes, services = cursor.fetchone()
+        is_too_much, is_all_served, of, routes, services = cursor.fetchone()
     connection.rollback()
     if is_too_much:
         raise TooManyGoError(routes, of, services or ())
-    return bool(arguments["confirmed"])
+    # (To force a revision is to confirm those before it, too, which may be somebody else's.)
+    return bool(arguments["confirmed"]) and is_all_served
 
 
 def _made(changes: Iterable[Planned]) -> int:

@@ -77,9 +77,9 @@ class Wants:
         self.rows[key] = Want(row, origin)
         self._confirmed.discard(key)
         self.look_at(key, origin)
-        if key.kind == "service":
-            # What was kept because the service was to go, is the cluster's matter again.
-            for one in self.withheld.instances_of(key.id):
+        if self.withheld and key.kind == "instance":
+            # Its service is back, and has endpoints: whatever else was kept of it may go.
+            for one in self.withheld.instances_of(row.get("service_id", "")):
                 self.look_at(one)
 
     def look_at(self, key: Key, origin: str = "", was: Mapping[str, Any] | None = None) -> None:

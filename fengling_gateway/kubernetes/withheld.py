@@ -48,6 +48,8 @@ class Withheld:
     def __init__(self) -> None:
         self._kept: dict[Key, Look] = {}
         self._services: set[str] = set()
+        # Instances that are kept, by their service.
+        self._instances: dict[str, set[Key]] = {}
 
     def __repr__(self) -> str:
         return f"<Withheld: {len(self._kept)}>"
@@ -73,7 +75,11 @@ class Withheld:
         if not self._services:
             return []
         drawn = [key for key, look in going.items() if self._belongs(key, look, wanted)]
-        self._kept.update({key: going[key] for key in drawn})
+        for key in drawn:
+            self._kept[key] = going[key]
+            service = _service_of(going[key])
+            if key.kind == "instance" and service is not None:
+                self._instances.setdefault(service, set()).add(key)
         return drawn
 
     def drop(self, key: Key) -> Look | None:
@@ -81,17 +87,13 @@ class Withheld:
         return self._kept.pop(key, None)
 
     def instances_of(self, service: str) -> list[Key]:
-        """Return the instances of a service that are kept."""
-        return [
-            key
-            for key, look in self._kept.items()
-            if key.kind == "instance" and _service_of(look) == service
-        ]
+        """Return the instances of a service that are kept, for the first one who asks."""
+        return [key for key in self._instances.pop(service, ()) if key in self._kept]
 
     def release(self) -> dict[Key, Look]:
         """Keep nothing any more; return what was kept."""
         released, self._kept = self._kept, {}
-        self._services = set()
+        self._services, self._instances = set(), {}
         return released
 
     def _belongs(self, key: Key, look: Look, wanted: Container[Key]) -> bool:

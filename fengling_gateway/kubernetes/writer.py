@@ -241,7 +241,6 @@ class Writer:
                 id=removal.id,
                 log_id="kubernetes.withheld",
             )
-        self._later()
 
     def _hold(self, held: str | None) -> None:
         """Say once that what is written is not served, until it is."""
@@ -288,6 +287,8 @@ class Writer:
         self._go_on()
 
     def _go_on(self) -> None:
+        if self._wants is not None and self._wants.withheld:
+            self._later()
         self.wake()
         self._tell_idle()
 

@@ -9,7 +9,8 @@ import psycopg2
 import pytest
 
 from fengling_gateway.configsource.postgres_connection import Guarded
-from tests.schema.session import Session
+from fengling_gateway.embedded.postgres import PostgresServer
+from tests.schema.session import Cast, Session
 
 
 @pytest.fixture
@@ -34,3 +35,11 @@ def guarded(migrated_database: str) -> Iterator[Guarded]:
     one = Guarded(migrated_database, connect_timeout=5)
     yield one
     one.close()
+
+
+@pytest.fixture
+def cast(postgres: PostgresServer, _migrated_template: str) -> Iterator[Cast]:
+    """Return a database of its own, and who may log in to it."""
+    one = Cast(postgres)
+    yield one
+    one.end()

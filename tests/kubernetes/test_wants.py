@@ -75,13 +75,16 @@ class WantsTests(SynchronousTestCase):
         self.go(POD)
         self.assertEqual(list(self.take()), [POD])
 
-    def test_service_that_is_back_frees_its_pods(self) -> None:
-        """Those that are not back, go."""
+    def test_service_that_is_back_keeps_its_pods_until_it_has_some(self) -> None:
+        """Its slices come after it: until then what was kept is better than nothing."""
         self.withhold()
         self.take()
         self.wants.put(SERVICE, row(SERVICE), "shop/a")
+        self.assertEqual(list(self.take()), [SERVICE])
+        new = Key("instance", "a_2")
+        self.wants.put(new, {"service_id": "a"}, "shop/a")
         self.assertEqual(
-            {key: want.row for key, want in self.take().items()}, {SERVICE: {}, POD: None}
+            {key: want.row is None for key, want in self.take().items()}, {new: False, POD: True}
         )
         self.assertTrue(self.wants.is_going("a"))
 

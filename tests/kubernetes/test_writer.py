@@ -265,6 +265,23 @@ class WriterTests(SynchronousTestCase):
         self.answer()
         self.assertIsNone(self.writer.removal)
 
+    def test_what_is_kept_is_always_looked_at_again(self) -> None:
+        """Also what was left when the routes were back."""
+        self.withhold()
+        self.answer()
+        pod = key(7)
+        self.wants.put(pod, {"service_id": "a"}, "")
+        self.clock.advance(BATCH_SECONDS)
+        self.answer()
+        self.wants.withhold([], ["a"])
+        self.wants.put(pod, None, "")
+        for _ in range(3):
+            self.clock.advance(AGAIN_SECONDS)
+            if not self.asked[-1][2].called:
+                self.answer()
+        self.assertFalse(self.wants.withheld)
+        self.assertEqual(len(self.wants), 0)
+
     def test_routes_that_are_back_wait_for_nobody(self) -> None:
         """The cluster wants them again: there is nothing to confirm."""
         self.withhold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,12 +10,14 @@ import pytest
 from fengling_gateway.configsource.postgres_connection import Guarded
 from fengling_gateway.election.seat import TermOverError
 from fengling_gateway.kubernetes import table
+from fengling_gateway.kubernetes.discovered import confirm_removal
+from fengling_gateway.kubernetes.removal import Removal
 from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want
 from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.kubernetes.writing import AUTHOR, Written, write
 from fengling_gateway.model.entity import Key
-from tests.schema.session import Session
+from tests.schema.session import Cast, Session
 
 SERVICE = Key("service", "shop.orders")
 ROUTE = Key("route", "shop.orders")
@@ -216,6 +219,15 @@ class RemovingTests:
         assert write(connection, term, gone(names[:4]), confirmed).held is None
         assert session.rows("SELECT count(*) FROM fengling.route") == [(2,)]
 
+    def test_somebody_elses_held_revision_stays_held(
+        self, connection: Any, session: Session, term: int
+    ) -> None:
+        """To confirm what the cluster has no more is not to confirm that."""
+        names, _ = routes(session, 2), routes(session, 6, "ui")
+        session.run("DELETE FROM fengling.route WHERE managed_by = 'ui'")
+        written = write(connection, term, gone(names), Going(confirmed=frozenset(names)))
+        assert "held" in str(written.held)
+
     def test_others_routes_are_not_ours_to_remove(
         self, connection: Any, session: Session, term: int
     ) -> None:
@@ -223,3 +235,20 @@ class RemovingTests:
         names, others = routes(session, 2), routes(session, 3, "ui")
         assert write(connection, term, gone([*names, *others])).held is None
         assert session.rows("SELECT count(*) FROM fengling.route") == [(3,)]
+
+
+def test_rights_of_a_console_suffice(cast: Cast) -> None:
+    """To follow a cluster, to ask whether too much goes, and to confirm it."""
+    guarded = Guarded(cast.dsn_of("console"), connect_timeout=5)
+    term = table.take_over(guarded, "a").number
+    connection = cast.enter("console").connection
+    connection.autocommit = False
+    assert write(connection, term, ALL).revision is not None
+    with pytest.raises(TooManyGoError) as caught:
+        write(connection, term, GONE)
+    removal = Removal.of_term(term, caught.value.routes, caught.value.of)
+    table.beat(guarded, term, json.dumps({"writing": {"removal": removal.to_json()}}))
+    guarded.close()
+    confirm_removal(connection, removal.id, by="jane")
+    assert table.read_news(connection, 0).confirmed == removal.id
+    assert write(connection, term, GONE, CONFIRMED).held is None
