@@ -163,6 +163,7 @@ class GatewaySide:
         self._translate()
 
     def stop(self) -> None:
+        self._statuses.stop()  # (first: what ends below would have some written)
         self._is_listed = False
         for call in (self._call, self._look):
             if call is not None:
@@ -170,7 +171,6 @@ class GatewaySide:
         self._call = self._look = None
         if self._translating is not None:
             self._translating.cancel()
-        self._statuses.stop()
 
     def written(self) -> None:
         """Tell statuses, as what has been wanted is written, or refused: instances aside."""
@@ -215,6 +215,9 @@ class GatewaySide:
         def listed(values: Iterable[Any]) -> None:
             statuses.forget(resource)
             known[resource] = {_name_of(one): self._without_status(resource, one) for one in values}
+            for name in known[resource]:
+                # (Of what was written since, and overwritten, nothing else may ever be heard.)
+                self._statuses.settled(_ref_of(resource, name))
             self._changed()
 
         def changed(value: Any) -> None:
@@ -348,5 +351,8 @@ def _name_of(value: Any) -> Any:
 
 
 def _ref(resource: Resource, value: Any) -> ObjectRef:
-    name = _name_of(value)
+    return _ref_of(resource, _name_of(value))
+
+
+def _ref_of(resource: Resource, name: Any) -> ObjectRef:
     return ObjectRef(resource, *(name if isinstance(name, ObjectName) else ("", name)))

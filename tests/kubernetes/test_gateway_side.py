@@ -224,12 +224,20 @@ class GatewaySideTests(SynchronousTestCase):
         self.objects.there.clear()
         self.list_(HTTP_ROUTES, a_route())
         self.clock.advance(SETTLE_SECONDS)
-        self.assertEqual(len(self.objects.put_), 3, "it is on its way: nothing was heard of it")
+        self.assertEqual(len(self.objects.put_), 4, "ours was never heard of")
         self.list_(HTTP_ROUTES, a_route(status=self.written_status()))
         self.clock.advance(SETTLE_SECONDS)
-        self.list_(HTTP_ROUTES, a_route())
-        self.clock.advance(SETTLE_SECONDS)
         self.assertEqual(len(self.objects.put_), 4)
+
+    def test_nothing_is_written_when_it_stops(self) -> None:
+        """A translation that is given up then is no reason to."""
+        self.side.synced(lambda: None)
+        self.wants.take(1000)
+        slow: Deferred[Any] = Deferred()
+        self.patch(self.side, "_beside", lambda _: slow)
+        self.change(HTTP_ROUTES, a_route("/other"))
+        self.side.stop()
+        self.assertEqual(self.objects.put_, [])
 
     def test_what_takes_it_and_fails_is_told(self) -> None:
         """Whatever it is that fails."""
