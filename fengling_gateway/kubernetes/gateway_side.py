@@ -1,8 +1,9 @@
 """
 The Gateway API's side of following a cluster: its objects as routes, and their statuses.
 
-Whatever changes, all of it is translated anew, shortly after: endpoints, which
-change all the time, have no part in that.
+What changes is looked at shortly after, all that changed meanwhile together; rules
+that are as they were are not compiled anew. Endpoints, which change all the time,
+have no part in that, nor do statuses.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from fengling_gateway.kubernetes.gateway_api.objects import (
 )
 from fengling_gateway.kubernetes.gateway_api.translation import translate
 from fengling_gateway.kubernetes.gateway_api.world import (
-    Backend as Referred,
+    Backend as ServedPort,
 )
 from fengling_gateway.kubernetes.gateway_api.world import (
     GatewayObjects,
@@ -306,7 +307,7 @@ class GatewaySide:
             assert self._first is not None, "given when all was listed"
             self._first()
 
-    def _want_service(self, service: str, referred: Referred) -> None:
+    def _want_service(self, service: str, referred: ServedPort) -> None:
         name = ObjectName(referred.namespace, referred.name)
         said = {"name": f"{name}:{referred.port.port}"} if name.name else {}
         self._wants.put(Key("service", service), {**said, **referred.fields}, GATEWAY_API)
