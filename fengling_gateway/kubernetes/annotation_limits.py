@@ -31,7 +31,7 @@ def outside(
         yield from _tenant(namespace, asked.tenant_id, limits)
     highest = limits.max_priority
     if highest is not None and asked.priority > highest:
-        yield f"{PREFIX}priority: {asked.priority} is more than {highest} ([kubernetes] max_priority)"
+        yield f"{PREFIX}priority: {asked.priority} is more than {highest} (the setting kubernetes.max_priority of the console)"
     if not is_seen and _shows_certificate(asked):
         yield (
             f"{PREFIX}service: tls.client_certificate has to be approved by somebody; "
@@ -48,13 +48,13 @@ def _hosts(namespace: str, asked: Asked, wish: Mapping[str, Any], limits: Limits
     if asked.hosts is None:
         yield (
             f"{PREFIX}hosts is required: a route for any host is not for namespace {namespace} "
-            "([kubernetes] hosts)"
+            "(the setting kubernetes.hosts of the console)"
         )
     else:
         verb = "is" if len(found) == 1 else "are"
         yield (
             f"{PREFIX}hosts: {named(found)} {verb} not for namespace {namespace} "
-            "([kubernetes] hosts)"
+            "(the setting kubernetes.hosts of the console)"
         )
 
 
@@ -64,12 +64,12 @@ def _tenant(namespace: str, tenant: str | None, limits: Limits) -> Iterator[str]
     if tenant is None:
         yield (
             f"{PREFIX}tenant is required: a route of no tenant is not for namespace {namespace} "
-            "([kubernetes] tenants)"
+            "(the setting kubernetes.tenants of the console)"
         )
     else:
         yield (
             f"{PREFIX}tenant: {tenant[:100]} is not for namespace {namespace} "
-            "([kubernetes] tenants)"
+            "(the setting kubernetes.tenants of the console)"
         )
 
 

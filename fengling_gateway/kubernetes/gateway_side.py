@@ -1,8 +1,9 @@
 """
 The Gateway API's side of following a cluster: its objects as routes, and their statuses.
 
-Whatever changes, all of it is translated anew, shortly after: endpoints, which
-change all the time, have no part in that.
+What changes is looked at shortly after, all that changed meanwhile together; rules
+that are as they were are not compiled anew. Endpoints, which change all the time,
+have no part in that, nor do statuses.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from fengling_gateway.kubernetes.gateway_api.objects import (
 )
 from fengling_gateway.kubernetes.gateway_api.translation import translate
 from fengling_gateway.kubernetes.gateway_api.world import (
-    Backend as Referred,
+    Backend as ServedPort,
 )
 from fengling_gateway.kubernetes.gateway_api.world import (
     GatewayObjects,
@@ -38,6 +39,7 @@ from fengling_gateway.kubernetes.gateway_api.world import (
 from fengling_gateway.kubernetes.objects import Namespace, ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend, scheme_of
 from fengling_gateway.kubernetes.origins import GATEWAY_API, is_of_gateway_api
+from fengling_gateway.kubernetes.overwriting import FIRST_SECONDS, Overwriting
 from fengling_gateway.kubernetes.resources import Resource
 from fengling_gateway.kubernetes.statuses import Statuses
 from fengling_gateway.kubernetes.wanted_statuses import WantedStatuses
@@ -50,13 +52,6 @@ _log = Logger()
 MAX_PAUSE_SECONDS: Final = 10.0
 SETTLE_SECONDS: Final = 0.03
 """What changes together (`kubectl apply` of some files) is translated together."""
-
-LOOK_SECONDS: Final = 1.0
-"""
-From hearing that somebody has written a status otherwise, to writing it again.
-
-So long, because whoever does so may do it again at once.
-"""
 
 _NOTHING: Final = Translation({}, {}, {}, {}, {})
 
@@ -125,7 +120,8 @@ class GatewaySide:
         self._is_listed = False
         self._first: Callable[[], None] | None = None
         self._call: Any = None
-        self._look: Any = None
+        self._looks: dict[ObjectRef, Any] = {}
+        self._overwriting = Overwriting()
         self._translating: Deferred[Any] | None = None
         self._compiled = CompiledRules()
         self._is_doubtful = False
@@ -163,14 +159,15 @@ class GatewaySide:
         self._translate()
 
     def stop(self) -> None:
+        self._statuses.stop()  # (first: what ends below would have some written)
         self._is_listed = False
-        for call in (self._call, self._look):
+        for call in (self._call, *self._looks.values()):
             if call is not None:
                 call.cancel()
-        self._call = self._look = None
+        self._call = None
+        self._looks.clear()
         if self._translating is not None:
             self._translating.cancel()
-        self._statuses.stop()
 
     def written(self) -> None:
         """Tell statuses, as what has been wanted is written, or refused: instances aside."""
@@ -181,7 +178,8 @@ class GatewaySide:
         if self._untold != refused:
             self._untold = refused
             self._wanted_statuses.want(self._now, self._refusals())
-            self._statuses.want(self._wanted_statuses.untrue())
+            untrue = self._wanted_statuses.untrue()
+            self._statuses.want({ref: one for ref, one in untrue.items() if ref not in self._looks})
 
     def status(self) -> dict[str, Any]:
         return {
@@ -216,15 +214,19 @@ class GatewaySide:
         def listed(values: Iterable[Any]) -> None:
             statuses.forget(resource)
             known[resource] = {_name_of(one): self._without_status(resource, one) for one in values}
+            for name in known[resource]:
+                # (Of what was written since, and overwritten, nothing else may ever be heard.)
+                self._statuses.settled(_ref_of(resource, name))
             self._changed()
 
         def changed(value: Any) -> None:
             before = known[resource].get(_name_of(value))
+            was_so = statuses.is_so(_ref(resource, value))
             now = known[resource][_name_of(value)] = self._without_status(resource, value)
             if before != now:
                 self._changed()
             elif now is not value:
-                self._status_changed(_ref(resource, value))
+                self._status_changed(_ref(resource, value), was_so=was_so)
 
         def gone(value: Any) -> None:
             known[resource].pop(_name_of(value), None)
@@ -240,16 +242,35 @@ class GatewaySide:
         self._wanted_statuses.heard(_ref(resource, value), value.status)
         return value._replace(status=None)
 
-    def _status_changed(self, ref: ObjectRef) -> None:
-        """Note that somebody, often we ourselves, has written a status, and nothing else."""
+    def _status_changed(self, ref: ObjectRef, *, was_so: bool) -> None:
+        """
+        Note that somebody, often we ourselves, has written a status, and nothing else.
+
+        Args:
+            was_so: whether it was before as it is to be; else this may be what we wanted earlier.
+        """
         if self._wanted_statuses.is_so(ref):
             self._statuses.settled(ref)
-        elif self._is_listed and self._look is None:
-            self._look = self._clock.callLater(LOOK_SECONDS, self._look_again)
+        elif self._is_listed and ref not in self._looks:
+            pause = self._overwritten(ref) if was_so else FIRST_SECONDS
+            self._looks[ref] = self._clock.callLater(pause, self._look_again, ref)
 
-    def _look_again(self) -> None:
+    def _overwritten(self, ref: ObjectRef) -> float:
+        was_at_war = self._overwriting.is_at_war(ref)
+        pause = self._overwriting.pause(ref, self._clock.seconds())
+        if self._overwriting.is_at_war(ref) and not was_at_war:
+            _log.warn(
+                "somebody else keeps overwriting the status of {object}, which is now written once "
+                "a minute: is there another installation with the same kubernetes.controller?",
+                object=str(ref),
+                log_id="kubernetes.status_overwritten",
+            )
+        return pause
+
+    def _look_again(self, ref: ObjectRef) -> None:
         """Write what others have written otherwise."""
-        self._look = self._untold = None
+        del self._looks[ref]
+        self._untold = None
         self.written()
 
     # What follows from it
@@ -304,7 +325,7 @@ class GatewaySide:
             assert self._first is not None, "given when all was listed"
             self._first()
 
-    def _want_service(self, service: str, referred: Referred) -> None:
+    def _want_service(self, service: str, referred: ServedPort) -> None:
         name = ObjectName(referred.namespace, referred.name)
         said = {"name": f"{name}:{referred.port.port}"} if name.name else {}
         self._wants.put(Key("service", service), {**said, **referred.fields}, GATEWAY_API)
@@ -349,5 +370,8 @@ def _name_of(value: Any) -> Any:
 
 
 def _ref(resource: Resource, value: Any) -> ObjectRef:
-    name = _name_of(value)
+    return _ref_of(resource, _name_of(value))
+
+
+def _ref_of(resource: Resource, name: Any) -> ObjectRef:
     return ObjectRef(resource, *(name if isinstance(name, ObjectName) else ("", name)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from fengling_gateway.kubernetes.gateway_api.hostnames import covers
@@ -22,6 +23,9 @@ _NAMED: Final = 5
 
 _MAX_CHARACTERS: Final = 100
 """Of a host in a message."""
+
+_REMEMBERED: Final = 1024
+"""Namespaces whose lists are not looked for again; clusters have hundreds."""
 
 Host = str | None
 """A host, or ``*.`` and one; None is any host, and none."""
@@ -82,6 +86,7 @@ def named(hosts: Sequence[Host]) -> str:
     return ", ".join(found + more)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _of(lists: Lists, namespace: str) -> frozenset[str]:
     return frozenset(
         one for pattern, values in lists if fnmatchcase(namespace, pattern) for one in values
@@ -93,4 +98,6 @@ def _is_among(host: Host, own: frozenset[str]) -> bool:
     if host is None:
         return False
     canonical = host_of(host, Report())
-    return type(canonical) is str and any(covers(one, canonical) for one in own)
+    if type(canonical) is not str:
+        return False
+    return canonical in own or any(covers(one, canonical) for one in own)

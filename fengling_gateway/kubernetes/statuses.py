@@ -24,6 +24,9 @@ from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
 _log = Logger()
 
 CONCURRENCY: Final = 4
+CONFLICTS: Final = 3
+"""So many of an object, one after another, are no failure: others write there, too, but not all the time."""
+
 FIRST_BACKOFF_SECONDS: Final = 0.2
 MAX_BACKOFF_SECONDS: Final = 30.0
 
@@ -67,6 +70,7 @@ class Statuses:
         self._wanted: dict[ObjectRef, dict[str, Any]] = {}
         self._later: dict[ObjectRef, Any] = {}
         self._backoffs: dict[ObjectRef, float] = {}
+        self._conflicts: dict[ObjectRef, int] = {}
         self._stopped = False
         self._is_going_on = False
         self.written = self.failures = 0
@@ -93,6 +97,7 @@ class Statuses:
         for ref in [one for one in self._backoffs if one not in self._wanted]:
             del self._backoffs[ref]
         self._go_on()
+        self._forget_problem()
 
     def settled(self, ref: ObjectRef) -> None:
         """Note that a status is as it is to be: if it is wanted once more, it has been changed."""
@@ -133,12 +138,12 @@ class Statuses:
         found = await self._objects.get(resource.path(namespace or None, name))
         now = datetime.fromtimestamp(self._wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         merged = merged_status(found.get("status"), status, now, self._controller)
-        if merged is None:
-            return
-        await self._objects.put(
-            resource.path(namespace or None, name, "status"), {**found, "status": merged}
-        )
-        self.written += 1
+        if merged is not None:
+            await self._objects.put(
+                resource.path(namespace or None, name, "status"), {**found, "status": merged}
+            )
+            self.written += 1
+        self._conflicts.pop(ref, None)
 
     def _failed(self, failure: Any, ref: ObjectRef, status: dict[str, Any]) -> None:
         if self._stopped:
@@ -146,9 +151,11 @@ class Statuses:
         error = failure.value
         code = error.status if isinstance(error, ApiError) else None
         if code == _NOT_FOUND:
-            return  # it has been deleted meanwhile
-        if code == _CONFLICT:
-            self._waiting.setdefault(ref, status)
+            self._conflicts.pop(ref, None)
+            self._wanted.pop(ref, None)  # it has been deleted meanwhile: made again, it needs one
+            return
+        if code == _CONFLICT and self._is_soon_over(ref):
+            self._waiting.setdefault(ref, self._wanted.get(ref, status))
             return
         self.failures += 1
         if self.problem is None:
@@ -165,6 +172,11 @@ class Statuses:
         pause = backoff * self._rng.uniform(0.5, 1.0)
         self._later[ref] = self._clock.callLater(pause, self._again, ref, status)
 
+    def _is_soon_over(self, ref: ObjectRef) -> bool:
+        """Count a conflict; whether to read and put at once again."""
+        count = self._conflicts[ref] = self._conflicts.get(ref, 0) + 1
+        return count <= CONFLICTS
+
     def _again(self, ref: ObjectRef, status: dict[str, Any]) -> None:
         del self._later[ref]
         self._waiting.setdefault(ref, self._wanted.get(ref, status))
@@ -174,6 +186,9 @@ class Statuses:
         self._under_way.pop(ref, None)
         if ref not in self._later:
             self._backoffs.pop(ref, None)
-        if not self._waiting and not self._under_way and not self._later:
-            self.problem = None
+        self._forget_problem()
         self._go_on()
+
+    def _forget_problem(self) -> None:
+        if not len(self):
+            self.problem = None

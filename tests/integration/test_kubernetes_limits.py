@@ -107,7 +107,7 @@ def test_namespace_gets_no_host_of_another(fleet: Followed) -> None:
     wait_until(lambda: accepted(fleet, GATEWAYS, "edge").get("reason") == "ListenersNotValid")
     wait_until(lambda: fleet.result("grab").get("state") == "refused")
     assert fleet.result("grab")["problems"] == [
-        "gateway.fengling/hosts: shop.example is not for namespace greedy ([kubernetes] hosts)"
+        "gateway.fengling/hosts: shop.example is not for namespace greedy (the setting kubernetes.hosts of the console)"
     ]
     wait_until(lambda: answer("shop.example", "/") == "shop")
     for path in ("/one", "/both", "/grab", "/other"):

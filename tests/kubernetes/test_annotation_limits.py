@@ -27,19 +27,19 @@ SHOWS = {"service": "{tls: {client_certificate: ours}}"}
         (
             {"hosts": "bank.example, shop.example"},
             {},
-            "hosts: bank.example is not for namespace shop ([kubernetes] hosts)",
+            "hosts: bank.example is not for namespace shop (the setting kubernetes.hosts of the console)",
         ),
         (
             {"hosts": "bank.example *.example"},
             {},
-            "hosts: bank.example, *.example are not for namespace shop ([kubernetes] hosts)",
+            "hosts: bank.example, *.example are not for namespace shop (the setting kubernetes.hosts of the console)",
         ),
         (
             {"hosts": "", "path": "/a"},
             {},
             (
                 "hosts is required: a route for any host is not for namespace shop "
-                "([kubernetes] hosts)"
+                "(the setting kubernetes.hosts of the console)"
             ),
         ),
         (
@@ -47,21 +47,29 @@ SHOWS = {"service": "{tls: {client_certificate: ours}}"}
             {"path": "/a"},
             (
                 "hosts is required: a route for any host is not for namespace shop "
-                "([kubernetes] hosts)"
+                "(the setting kubernetes.hosts of the console)"
             ),
         ),
         ({"hosts": "bank.example"}, {"hosts": ["other.example"]}, None),
-        ({"tenant": "bank"}, {}, "tenant: bank is not for namespace shop ([kubernetes] tenants)"),
+        (
+            {"tenant": "bank"},
+            {},
+            "tenant: bank is not for namespace shop (the setting kubernetes.tenants of the console)",
+        ),
         (
             {"tenant": ""},
             {},
             (
                 "tenant is required: a route of no tenant is not for namespace shop "
-                "([kubernetes] tenants)"
+                "(the setting kubernetes.tenants of the console)"
             ),
         ),
         ({"tenant": ""}, {"tenant_id": "bank"}, None),
-        ({"priority": "21"}, {}, "priority: 21 is more than 20 ([kubernetes] max_priority)"),
+        (
+            {"priority": "21"},
+            {},
+            "priority: 21 is more than 20 (the setting kubernetes.max_priority of the console)",
+        ),
         ({"priority": "-3"}, {}, None),
         (SHOWS, {}, None),
     ],

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from fengling_gateway.kubernetes.errors import ApiError
 from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
 from fengling_gateway.kubernetes.resources import GATEWAY_CLASSES, GATEWAYS
-from fengling_gateway.kubernetes.statuses import CONCURRENCY, Statuses
+from fengling_gateway.kubernetes.statuses import CONCURRENCY, CONFLICTS, Statuses
 
 EDGE = ObjectRef(GATEWAYS, "shop", "edge")
 
@@ -104,6 +104,45 @@ class StatusesTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(len(self.objects.put_), 1)
         self.assertEqual(self.statuses.failures, 0)
+
+    def test_conflicts_without_end_are_a_failure(self) -> None:
+        """Whoever writes all the time is not to be raced; it is told, and tried later."""
+        self.objects.refusals = [refused(409)] * (CONFLICTS + 2)
+        self.statuses.want({EDGE: accepted()})
+        self.assertEqual((self.statuses.failures, len(self.objects.refusals)), (1, 1))
+        self.assertIn("Gateway shop/edge: ", str(self.statuses.problem))
+        self.clock.advance(0.2)
+        self.assertEqual((self.statuses.failures, len(self.objects.refusals)), (2, 0))
+        self.clock.advance(0.4)
+        self.assertEqual((len(self.objects.put_), self.statuses.problem), (1, None))
+
+    def test_newest_wish_is_written_after_a_conflict(self) -> None:
+        """Not the one that was wanted when the conflict's write began."""
+        self.objects.is_slow = True
+        self.statuses.want({EDGE: accepted(1)})
+        self.statuses.want({EDGE: accepted(2)})
+        self.objects.is_slow = False
+        self.objects.refusals = [refused(409)]
+        self.objects.waiting[0].callback({})
+        generations = [
+            one["status"]["conditions"][0]["observedGeneration"] for one in self.objects.put_
+        ]
+        self.assertEqual(generations, [2])
+
+    def test_problem_of_what_is_wanted_no_more_is_forgotten(self) -> None:
+        """Nothing will ever be written that would end it."""
+        self.objects.refusals = [refused(403)]
+        self.statuses.want({EDGE: accepted()})
+        self.assertIsNotNone(self.statuses.problem)
+        self.statuses.want({})
+        self.assertEqual((len(self.statuses), self.statuses.problem), (0, None))
+
+    def test_object_that_is_made_again_is_given_its_status(self) -> None:
+        """Though it was gone when the very same one was first written."""
+        self.objects.refusals = [refused(404)]
+        self.statuses.want({EDGE: accepted()})
+        self.statuses.want({EDGE: accepted()})
+        self.assertEqual(len(self.objects.put_), 1)
 
     def test_object_that_is_gone_needs_no_status(self) -> None:
         """Whoever deleted it does not ask."""

@@ -97,7 +97,9 @@ def gateway_status(judged: JudgedGateway, attached: Mapping[str, int], settings:
             condition(PROGRAMMED, *programmed, generation, is_true=is_programmed),
         ],
         "listeners": [
-            listener_status(one, attached.get(one.listener.name, 0), generation)
+            listener_status(
+                one, attached.get(one.listener.name, 0), generation, of_gateway=judged.refused
+            )
             for one in judged.listeners
         ],
     }

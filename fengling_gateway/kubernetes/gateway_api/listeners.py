@@ -58,13 +58,20 @@ def judge_listeners(gateway: Gateway, settings: Settings) -> tuple[JudgedListene
     return tuple(_judge(one, gateway, settings) for one in gateway.listeners)
 
 
-def listener_status(judged: JudgedListener, attached: int, generation: int) -> Row:
-    """Return the status of a listener that so many routes are attached to."""
+def listener_status(
+    judged: JudgedListener, attached: int, generation: int, *, of_gateway: Problem | None
+) -> Row:
+    """
+    Return the status of a listener that so many routes are attached to.
+
+    Args:
+        of_gateway: why the Gateway is not accepted as a whole, so that nothing of it is served.
+    """
     return {
         "name": judged.listener.name,
         "supportedKinds": [{"group": kind.group, "kind": kind.kind} for kind in judged.kinds],
         "attachedRoutes": attached,
-        "conditions": _conditions(judged, generation),
+        "conditions": _conditions(judged, generation, of_gateway),
     }
 
 
@@ -184,20 +191,23 @@ def _unresolved(listener: GatewayListener) -> Problem | None:
     )
 
 
-def _conditions(judged: JudgedListener, generation: int) -> list[Condition]:
+def _conditions(
+    judged: JudgedListener, generation: int, of_gateway: Problem | None
+) -> list[Condition]:
     refused, unresolved = judged.refused, judged.unresolved
     conflict = refused if refused is not None and refused.reason.endswith("Conflict") else None
-    if judged.is_programmed:
+    is_programmed = judged.is_programmed and of_gateway is None
+    if is_programmed:
         served = Problem(PROGRAMMED, f"served by the gateways' listener {judged.host_listener}")
     else:
-        why = refused or unresolved or Problem("", "no kind of route is supported")
+        why = of_gateway or refused or unresolved or Problem("", "no kind of route is supported")
         served = Problem("Invalid", why.message)
     accepted = refused or Problem(ACCEPTED, "accepted")
     resolved = unresolved or Problem(RESOLVED_REFS, "all references are resolved")
     conflicted = conflict or Problem("NoConflicts", "no other listener is in its way")
     return [
         condition(ACCEPTED, *accepted, generation, is_true=refused is None),
-        condition(PROGRAMMED, *served, generation, is_true=judged.is_programmed),
+        condition(PROGRAMMED, *served, generation, is_true=is_programmed),
         condition(RESOLVED_REFS, *resolved, generation, is_true=unresolved is None),
         condition(CONFLICTED, *conflicted, generation, is_true=conflict is not None),
     ]

@@ -178,6 +178,10 @@ class GatewayNamespacesTests:
         assert (status, reason) == ("False", "NamespaceNotAllowed")
         assert "kubernetes.gateway_namespaces" in message
         assert gateway_conditions(result)["Programmed"][0] == "False"
+        for name in ("all", "a"):
+            listener = by_type(listener_status(result, name)["conditions"])["Programmed"]
+            assert listener[:2] == ("False", "Invalid")
+            assert "kubernetes.gateway_namespaces" in listener[2]
         assert "but the Gateway isn't" in conditions(result)["Accepted"][2]
 
     def test_gateway_of_one_that_is_named_is_served(self) -> None:
