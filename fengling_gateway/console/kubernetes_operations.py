@@ -97,7 +97,7 @@ KUBERNETES: Final = (
         body=Body(content={JSON: _CONFIRM}),
         scope=WRITE,
         parameters=("result_wait", "timeout"),
-        problems=("refused",),
+        problems=("conflict", "refused"),
     ),
     Operation(
         method="GET",
@@ -129,7 +129,7 @@ KUBERNETES: Final = (
         body=Body(content={JSON: _APPROVE}, required=False),
         scope=WRITE,
         parameters=("result_wait", "timeout"),
-        problems=("refused",),
+        problems=("conflict", "refused"),
     ),
     Operation(
         method="POST",
