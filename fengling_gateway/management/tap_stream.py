@@ -97,8 +97,6 @@ class TapStream:
             self._take(one)
         self._leave_out(left_out)
         self._write()
-        if self._has_all():
-            self.over("limit")
 
     def over(self, why: str) -> None:
         """Say the last, and end."""
@@ -136,7 +134,9 @@ class TapStream:
         while self._waiting and not self._is_paused:
             some = min(WRITTEN_AT_ONCE, len(self._waiting))
             self._say(b"".join(self._waiting.popleft() for _ in range(some)))
-        if self._unsaid and not self._is_paused:
+        if self._has_all() and not self._waiting:
+            self.over("limit")
+        elif self._unsaid and not self._is_paused:
             self._say(self._missing())
 
     def _say(self, lines: bytes) -> None:

@@ -111,6 +111,17 @@ class TapTests(SynchronousTestCase):
         assert client.events()[-1]["why"] == "limit"
         assert self.gateway.untapped
 
+    def test_limit_is_told_to_who_reads_slowly(self) -> None:
+        """What is wanted is told before it ends, as soon as it is read."""
+        client = self.begin(limit=2)
+        client.channel.pauseProducing()
+        self.tell(request(1), request(2), request(3))
+        assert client.names == ["began"]
+        client.channel.resumeProducing()
+        assert client.names == ["began", "request", "request", "ended"]
+        assert client.events()[-1]["told"] == 2
+        assert self.gateway.untapped
+
     def test_client_that_goes_ends_it(self) -> None:
         """And no timer is left but those of the connection."""
         client = self.begin()
