@@ -218,8 +218,13 @@ def confirm_command(removal: str, console: NamedConsole) -> None:
     if left is None:
         click.echo(f"{removal} is confirmed, and its routes are gone")
         return
-    why = "`fenglingctl kubernetes status` says whether anybody watches"
-    click.echo(f"{removal} is confirmed, and {left['routes']} routes are still there: {why}")
+    if left["id"] == removal:
+        why = "`fenglingctl kubernetes status` says whether anybody watches"
+        click.echo(f"{removal} is confirmed, and {left['routes']} routes are still there: {why}")
+    else:
+        click.echo(
+            f"{left['routes']} routes wait to be confirmed as {left['id']} by now: look again"
+        )
     answer_no()
 
 

@@ -202,7 +202,7 @@ class Catalog:
 
     def _settled_annotations(self, name: ObjectName, decision: Decided) -> Mapping[str, str] | None:
         """Return what a rule that is gone has approved: what is asked for later waits for somebody."""
-        if decision.state != APPROVED or decision.approved is not None or not decision.number:
+        if decision.state != APPROVED or decision.approved is not None or not decision.is_rule_s:
             return None
         return decision.offered if approving_rule(name, self._rules) is None else None
 

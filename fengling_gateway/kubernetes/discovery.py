@@ -226,6 +226,7 @@ class Discovery:
         self._election.resign(reason)
 
     def _end(self) -> None:
+        self._told = "{}"
         following, self._following = self._following, None
         if following is not None:
             self._stopping = following.stop()

@@ -119,6 +119,9 @@ class Following:
             ),
         )
         for one in term.decisions:
+            if one.number and one.state != APPROVED:
+                # (It may not be written yet; then nobody else has to confirm it either.)
+                self.wants.withdraw(f"{one.namespace}/{one.name}")
             self._decide(one)
         self._gateway_side = None
         if gateway_side is not None:
@@ -206,6 +209,12 @@ class Following:
         waiting = self._writer.removal
         if waiting is not None and waiting.id == removal:
             self.wants.confirm(waiting.routes)
+        else:
+            _log.warn(
+                "{removal} was confirmed, and is not what waits for it by now: nothing goes",
+                removal=removal,
+                log_id="kubernetes.confirmed_in_vain",
+            )
 
     def others_changed(self, keys: Iterable[Key]) -> None:
         """Hear that somebody else may have changed entities: what the cluster wants counts again."""

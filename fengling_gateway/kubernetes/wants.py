@@ -142,7 +142,9 @@ class Wants:
             services: which the routes need.
         """
         going = self._to_go()
-        kept = {key: going[key] for one in routes if (key := Key("route", one)) in going}
+        keys = [key for one in routes if (key := Key("route", one)) in going]
+        # (Somebody may have let them go while it was asked.)
+        kept = {key: going[key] for key in keys if not self._may_go(key, going[key].origin)}
         for key in kept:
             del self._unwritten[key]
         self.withheld.keep(kept, services)

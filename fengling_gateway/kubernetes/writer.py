@@ -112,7 +112,8 @@ class Writer:
 
     def end(self) -> None:
         """Write nothing more."""
-        self._term = self._wants = self.removal = None
+        self._term = self._wants = self.removal = self.problem = self.held = None
+        self._backoff, self._most = FIRST_BACKOFF_SECONDS, MAX_BATCH
         for call in (self._call, self._again):
             if call is not None:
                 call.cancel()
@@ -205,6 +206,8 @@ class Writer:
             return
         if isinstance(error, RefusedError) and len(batch) == 1:
             [(key, want)] = batch.items()
+            self.problem = None
+            self._backoff = FIRST_BACKOFF_SECONDS
             self._refuse(wants, key, problem(error), want)
             try:
                 self._told(batch, Written(refused={key: problem(error)}))

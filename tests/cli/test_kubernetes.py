@@ -379,3 +379,5 @@ def test_what_is_kept_is_confirmed(run: Run, console: StubGateway) -> None:
     console.answers["POST", f"{ROOT}/confirm"] = (200, kept(**REMOVAL))
     result = run("kubernetes", "confirm", "3f9a")
     assert (result.exit_code, "22 routes are still there" in result.stdout) == (1, True)
+    result = run("kubernetes", "confirm", "another")
+    assert (result.exit_code, "confirmed as 3f9a by now" in result.stdout) == (1, True)

@@ -344,6 +344,13 @@ class FollowingTests(SynchronousTestCase):
         self.assertTrue(formatEvent(more).endswith("shop/s4 is approved and 3 more"))
         self.assertEqual((one["count"], more["count"]), (2, LOGGED + 3))
 
+    def test_withdrawn_before_the_term_is_confirmed(self) -> None:
+        """Whoever watched then may not have come to write it."""
+        said = {ROUTE: Said("shop/orders", {})}
+        self.begin(self.approved()._replace(state="rejected"), said=said)
+        self.list_all()
+        self.assertEqual(self.following.wants.going(self.batches[-1]).confirmed, {"shop.orders"})
+
     def test_withdrawn_by_somebody_is_confirmed(self) -> None:
         """A revision that removes most routes would wait for him again."""
         self.begin(self.approved())

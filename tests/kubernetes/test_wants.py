@@ -113,6 +113,16 @@ class WantsTests(SynchronousTestCase):
         self.wants.confirm(["a"])
         self.assertEqual(self.wants.going(self.take()), Going(confirmed=frozenset("a")))
 
+    def test_confirmed_while_it_was_asked_is_not_kept(self) -> None:
+        """The answer is of before."""
+        self.withhold()
+        self.wants.release()
+        batch = self.take()
+        self.wants.confirm(["a"])
+        self.wants.give_back(batch)
+        self.wants.withhold(["a"], ["a"])
+        self.assertIn(ROUTE, self.take())
+
     def test_what_somebody_rejects_is_confirmed(self) -> None:
         """Until it is to be routed to again."""
         self.withhold()
