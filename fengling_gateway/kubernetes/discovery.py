@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 
 from fengling_gateway.election.candidate import Candidate
 from fengling_gateway.election.election import Election
+from fengling_gateway.election.seat import TermOverError
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.following import Following, Rules, World
 from fengling_gateway.kubernetes.gateway_side import GatewaySide
@@ -262,10 +263,12 @@ class Discovery:
 
     async def _judged(self, term: int, batch: Mapping[Key, Want]) -> Written:
         """Write what the configuration would not refuse; the rest stays as it is."""
-        refused = await self._judge(self._to_judge(batch))
-        good = {key: want for key, want in batch.items() if key not in refused}
         following = self._following
-        going = Going() if following is None else following.wants.going(good)
+        refused = await self._judge(self._to_judge(batch))
+        if following is None or following is not self._following:
+            raise TermOverError(f"term {term} is over")
+        good = {key: want for key, want in batch.items() if key not in refused}
+        going = following.wants.going(good)
         written = await self._database.write(term, good, going)
         return replace(written, refused={**written.refused, **refused})
 

@@ -124,9 +124,10 @@ class Wants:
     # What goes
 
     def going(self, batch: Mapping[Key, Want]) -> Going:
-        """Return which routes are to go, now or later."""
+        """Return which routes are to go, now or later; what is kept counts, too."""
         now = {key: want.origin for key, want in batch.items() if want.row is None}
         later = {key: look.origin for key, look in self._to_go().items()}
+        later |= self.withheld.origins()
         routes = {key: origin for key, origin in (later | now).items() if key.kind == "route"}
         confirmed = {key for key, origin in routes.items() if self._may_go(key, origin)}
         return Going(
@@ -156,7 +157,8 @@ class Wants:
 
     def confirm(self, routes: Iterable[str]) -> None:
         """Let routes go that are kept, however many they are."""
-        self._confirmed.update(Key("route", one) for one in routes)
+        keys = (Key("route", one) for one in routes)
+        self._confirmed.update(key for key in keys if key not in self.rows)
         self.release()
 
     def withdraw(self, origin: str) -> None:

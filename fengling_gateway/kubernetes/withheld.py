@@ -86,6 +86,10 @@ class Withheld:
         """Forget an entity: it is looked at anew."""
         return self._kept.pop(key, None)
 
+    def origins(self) -> dict[Key, str]:
+        """Return what is kept, with what it stands for."""
+        return {key: look.origin for key, look in self._kept.items()}
+
     def instances_of(self, service: str) -> list[Key]:
         """Return the instances of a service that are kept, for the first one who asks."""
         return [key for key in self._instances.pop(service, ()) if key in self._kept]

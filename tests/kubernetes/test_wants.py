@@ -137,6 +137,12 @@ class WantsTests(SynchronousTestCase):
         self.go(ROUTE, Key("route", "b"))
         self.assertEqual(self.wants.going(self.take(1)), Going(later=frozenset("b")))
 
+    def test_what_is_kept_counts(self) -> None:
+        """Else a cluster that loses all of it in two steps has lost half of it twice."""
+        self.withhold()
+        self.go(Key("route", "b"))
+        self.assertEqual(self.wants.going(self.take()), Going(later=frozenset("a")))
+
     def test_nothing_known_of_an_instance_keeps_it(self) -> None:
         """While something is kept: there may be more to lose."""
         unknown = Key("instance", "x")
