@@ -67,9 +67,11 @@ def require_few(connection: Any, changes: Sequence[Planned], going: Going) -> bo
     removed = {one.key.id for one in changes if one.key.kind == "route" and one.action == "delete"}
     if not removed:
         return False
+    unconfirmed = removed - going.confirmed
     arguments = {
         "confirmed": sorted(removed & going.confirmed),
-        "unconfirmed": sorted((removed | going.later) - going.confirmed),
+        # (What goes later is no reason to keep back what somebody has let go.)
+        "unconfirmed": sorted((unconfirmed | going.later) - going.confirmed if unconfirmed else ()),
         "made": _made(changes),
     }
     with connection.cursor() as cursor:

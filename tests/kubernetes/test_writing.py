@@ -219,6 +219,14 @@ class RemovingTests:
         assert write(connection, term, gone(names[:4]), confirmed).held is None
         assert session.rows("SELECT count(*) FROM fengling.route") == [(2,)]
 
+    def test_confirmed_goes_whatever_else_is_kept(
+        self, connection: Any, session: Session, term: int
+    ) -> None:
+        """Else it would be asked of again and again."""
+        names = routes(session, 10)
+        going = Going(later=frozenset(names[1:8]), confirmed=frozenset(names[:1]))
+        assert write(connection, term, gone(names[:1]), going).held is None
+
     def test_somebody_elses_held_revision_stays_held(
         self, connection: Any, session: Session, term: int
     ) -> None:
