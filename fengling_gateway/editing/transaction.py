@@ -94,6 +94,7 @@ def write(
     refers_to: Mapping[Key, int] | None = None,
     written: Callable[[], object] | None = None,
     also: Callable[[Any], object] | None = None,
+    at_end: Callable[[Any], object] | None = None,
 ) -> Committed:
     """
     Make changes and commit them.
@@ -104,9 +105,11 @@ def write(
             transaction is taken back.
         also: called with a cursor when the transaction has begun, before anything is written: to
             write what belongs to the changes, or refuse them all. What it does is kept.
+        at_end: called with a cursor after all is written, right before the commit: the place for
+            locks that COMMIT takes as well, which must come after those of rows.
 
     Raises:
-        whatever `also` raises: nothing is written.
+        whatever `also` and `at_end` raise: nothing is written.
         ConflictError, BusyError: read again, and try again.
         UncertainError: look before you try again.
     """
@@ -123,6 +126,8 @@ def write(
                 cursor.execute("SAVEPOINT written")
                 written()
                 cursor.execute("ROLLBACK TO SAVEPOINT written")
+            if at_end is not None:
+                at_end(cursor)
         _commit(connection)
     except psycopg2.Error as error:
         if error.pgcode not in _BUSY:
@@ -131,7 +136,7 @@ def write(
         raise BusyError(one_line(error)) from error
     except UncertainError:
         raise
-    except Exception:  # a conflict, or what `also` or `written` say
+    except Exception:  # a conflict, or what `also`, `written` or `at_end` say
         connection.rollback()
         raise
     return _committed(connection.notices)

@@ -10,33 +10,37 @@ anything is written, by the database's own rule (`fengling.removes_too_much`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fengling_gateway.editing.changes import Planned
+from fengling_gateway.editing.transaction import ConflictError
 from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.model.hold import is_enabled
 
-_ASKED: Final = """
+_COUNTED: Final = """
 WITH gone AS (
     SELECT r.id, r.service_id, r.split, r.id = ANY (%(confirmed)s) AS is_confirmed
     FROM fengling.route AS r
     WHERE r.enabled AND r.managed_by = 'kubernetes'
       AND (r.id = ANY (%(confirmed)s) OR r.id = ANY (%(unconfirmed)s))
-), counted AS (
-    SELECT count(*) FILTER (WHERE is_confirmed)::integer AS confirmed,
-           count(*) FILTER (WHERE NOT is_confirmed)::integer AS unconfirmed,
-           array_agg(id ORDER BY id) FILTER (WHERE NOT is_confirmed) AS routes
-    FROM gone
 )
-SELECT c.unconfirmed > 0 AND fengling.removes_too_much(
-           h.routes - c.confirmed - c.unconfirmed + %(made)s,
-           h.baseline_routes - c.confirmed, h.baseline_revision),
-       h.revision = h.baseline_revision, h.routes, c.routes,
-       (SELECT array_agg(DISTINCT s.id) FROM gone AS g, LATERAL (
-            SELECT g.service_id AS id UNION ALL
-            SELECT w FROM jsonb_object_keys(coalesce(g.split, '{}')) AS w) AS s
-        WHERE NOT g.is_confirmed AND s.id IS NOT NULL)
-FROM counted AS c, fengling.head AS h
+SELECT count(*) FILTER (WHERE is_confirmed),
+       coalesce(array_agg(id ORDER BY id) FILTER (WHERE NOT is_confirmed), '{}'),
+       ARRAY(SELECT DISTINCT s.id FROM gone AS g, LATERAL (
+                 SELECT g.service_id AS id UNION ALL
+                 SELECT w FROM jsonb_object_keys(coalesce(g.split, '{}')) AS w) AS s
+             WHERE NOT g.is_confirmed AND s.id IS NOT NULL)
+FROM gone
+"""
+
+# What somebody else's held revision removes is neither the cluster's doing nor counted as such: it
+# is compared with what there is, served or not.
+_JUDGED: Final = """
+SELECT fengling.removes_too_much(
+           h.routes - %(confirmed)s - %(unconfirmed)s + %(made)s,
+           h.routes - %(confirmed)s, h.baseline_revision),
+       h.routes
+FROM fengling.head AS h
 """
 
 
@@ -57,31 +61,65 @@ class TooManyGoError(Exception):
         self.services = frozenset(services)
 
 
-def require_few(connection: Any, changes: Sequence[Planned], going: Going) -> bool:
+class Loss(NamedTuple):
     """
-    Return whether no other confirmation is needed: the changes remove routes that somebody has confirmed.
+    How many enabled routes go with a batch or after it, and come with it.
+
+    Attributes:
+        confirmed: those in the batch that somebody has let go.
+        unconfirmed: all others.
+        made: those that are new.
+    """
+
+    confirmed: int
+    unconfirmed: int
+    made: int
+
+
+def require_few(connection: Any, changes: Sequence[Planned], going: Going) -> Loss | None:
+    """
+    Return which routes go, as far as they are so few that nobody has to confirm it; None: none.
 
     Raises:
         TooManyGoError: those that nobody has confirmed are too many.
     """
     removed = {one.key.id for one in changes if one.key.kind == "route" and one.action == "delete"}
     if not removed:
-        return False
+        return None
     unconfirmed = removed - going.confirmed
-    arguments = {
+    asked = {
         "confirmed": sorted(removed & going.confirmed),
         # (What goes later is no reason to keep back what somebody has let go.)
         "unconfirmed": sorted((unconfirmed | going.later) - going.confirmed if unconfirmed else ()),
-        "made": _made(changes),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_ASKED, arguments)
-        is_too_much, is_all_served, of, routes, services = cursor.fetchone()
+        cursor.execute(_COUNTED, asked)
+        confirmed, routes, services = cursor.fetchone()
+        loss = Loss(confirmed, len(routes), _made(changes))
+        cursor.execute(_JUDGED, loss._asdict())
+        is_too_much, of = cursor.fetchone()
     connection.rollback()
-    if is_too_much:
-        raise TooManyGoError(routes, of, services or ())
-    # (To force a revision is to confirm those before it, too, which may be somebody else's.)
-    return bool(arguments["confirmed"]) and is_all_served
+    if is_too_much and routes:
+        raise TooManyGoError(routes, of, services)
+    return loss
+
+
+def confirm_loss(cursor: Any, loss: Loss) -> None:
+    """
+    Have the database take a loss for confirmed, as far as somebody has: right before COMMIT.
+
+    To force a revision is to confirm those before it, too, and one that is held may be somebody
+    else's. So nobody commits from here on, until we have.
+
+    Raises:
+        ConflictError: what would be removed has become too much; nothing is written.
+    """
+    cursor.execute(
+        "SELECT fengling.confirm_loss(%(confirmed)s, %(unconfirmed)s, %(made)s)", loss._asdict()
+    )
+    [(is_possible,)] = cursor
+    if not is_possible:
+        raise ConflictError(())
 
 
 def _made(changes: Iterable[Planned]) -> int:

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from fengling_gateway.editing import transaction
@@ -18,7 +19,7 @@ from fengling_gateway.editing.changes import Planned
 from fengling_gateway.editing.rows import read_some, snapshot
 from fengling_gateway.kubernetes import table
 from fengling_gateway.kubernetes.merging import Merged, merge
-from fengling_gateway.kubernetes.removing import require_few
+from fengling_gateway.kubernetes.removing import confirm_loss, require_few
 from fengling_gateway.kubernetes.wants import Want
 from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.model.entity import Key
@@ -78,18 +79,22 @@ def write(
     said = _new_words(good, batch, found.said)
     if not changes and not said:
         return Written(left=left, refused=refused)
+    loss = require_few(connection, changes, going or Going())
     signature = transaction.Signature(
-        author=AUTHOR,
-        comment=comment(changes, batch),
-        force=require_few(connection, changes, going or Going()),
-        is_verified=True,
+        author=AUTHOR, comment=comment(changes, batch), is_verified=True
     )
 
     def in_term(cursor: Any) -> None:
         table.require_term(cursor, term)
         table.write_said(cursor, said)
 
-    committed = transaction.write(connection, changes, signature, also=in_term)
+    committed = transaction.write(
+        connection,
+        changes,
+        signature,
+        also=in_term,
+        at_end=None if loss is None else partial(confirm_loss, loss=loss),
+    )
     return Written(committed.revision, committed.held, left, refused)
 
 

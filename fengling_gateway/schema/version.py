@@ -11,7 +11,7 @@ import psycopg2
 
 from fengling_gateway.schema.timed import connect_timed
 
-WANTED: Final = 6
+WANTED: Final = 7
 """The newest migration that this code knows."""
 
 MIN_SERVER: Final = 140000

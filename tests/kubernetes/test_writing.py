@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from fengling_gateway.configsource.postgres_connection import Guarded
+from fengling_gateway.editing.transaction import ConflictError
 from fengling_gateway.election.seat import TermOverError
-from fengling_gateway.kubernetes import table
+from fengling_gateway.kubernetes import table, writing
 from fengling_gateway.kubernetes.discovered import confirm_removal
 from fengling_gateway.kubernetes.removal import Removal
-from fengling_gateway.kubernetes.removing import TooManyGoError
+from fengling_gateway.kubernetes.removing import TooManyGoError, require_few
 from fengling_gateway.kubernetes.wants import Want
 from fengling_gateway.kubernetes.withheld import Going
 from fengling_gateway.kubernetes.writing import AUTHOR, Written, write
@@ -158,6 +159,21 @@ def routes(session: Session, count: int, managed_by: str = "kubernetes") -> list
     return names
 
 
+@pytest.fixture
+def in_between(session: Session, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have a statement committed after it was asked whether too much goes, and before all is written."""
+
+    def have(statement: str) -> None:
+        def asked(*args: Any) -> Any:
+            loss = require_few(*args)
+            session.run(statement)
+            return loss
+
+        monkeypatch.setattr(writing, "require_few", asked)
+
+    return have
+
+
 def gone(names: list[str]) -> dict[Key, Want]:
     return {Key("route", name): Want(None, ORIGIN) for name in names}
 
@@ -235,6 +251,39 @@ class RemovingTests:
         session.run("DELETE FROM fengling.route WHERE managed_by = 'ui'")
         written = write(connection, term, gone(names), Going(confirmed=frozenset(names)))
         assert "held" in str(written.held)
+
+    def test_few_go_while_somebody_elses_revision_is_held(
+        self, connection: Any, session: Session, term: int
+    ) -> None:
+        """They are served with it; of what it removes, the cluster is not to blame."""
+        names, _ = routes(session, 4), routes(session, 6, "ui")
+        session.run("DELETE FROM fengling.route WHERE managed_by = 'ui'")
+        assert "removes 6 of 10" in str(write(connection, term, gone(names[:2])).held)
+        with pytest.raises(TooManyGoError) as caught:
+            write(connection, term, gone(names[2:]))
+        assert (caught.value.routes, caught.value.of) == (tuple(names[2:]), 2)
+
+    def test_revision_that_is_held_in_between_is_not_confirmed(
+        self, connection: Any, session: Session, term: int, in_between: Any
+    ) -> None:
+        """Although what is written right after it is."""
+        names, _ = routes(session, 2), routes(session, 6, "ui")
+        in_between("DELETE FROM fengling.route WHERE managed_by = 'ui'")
+        written = write(connection, term, gone(names), Going(confirmed=frozenset(names)))
+        assert "held" in str(written.held)
+        assert session.rows("SELECT count(*) FROM fengling.revision WHERE forced") == [(0,)]
+
+    def test_what_becomes_too_much_in_between_is_asked_of_again(
+        self, connection: Any, session: Session, term: int, in_between: Any
+    ) -> None:
+        """Two who remove half each."""
+        names, _ = routes(session, 4), routes(session, 4, "ui")
+        in_between("DELETE FROM fengling.route WHERE managed_by = 'ui'")
+        with pytest.raises(ConflictError):
+            write(connection, term, gone(names[:3]))
+        assert session.rows("SELECT count(*) FROM fengling.route") == [(4,)]
+        with pytest.raises(TooManyGoError):
+            write(connection, term, gone(names[:3]))
 
     def test_others_routes_are_not_ours_to_remove(
         self, connection: Any, session: Session, term: int
