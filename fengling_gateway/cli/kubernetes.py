@@ -24,6 +24,7 @@ from fengling_gateway.cli.followed import print_status, removal_of
 from fengling_gateway.cli.output import output_option, print_facts, print_table, print_value
 from fengling_gateway.cli.target import NamedConsole, console_options
 from fengling_gateway.doctor.kubernetes import kubernetes as findings
+from fengling_gateway.kubernetes.removal import GONE, UNKNOWN, WAITING
 from fengling_gateway.observability.plain import plain
 
 WAIT: Final = "10s"
@@ -214,18 +215,20 @@ def confirm_command(removal: str, console: NamedConsole) -> None:
     """
     query = {"wait": "result", "timeout": WAIT}
     told = console.api.post(f"{_ROOT}/confirm", {"removal": removal}, query=query).document
+    state = told["confirmed"]["state"]
+    click.echo(f"{removal} is confirmed, {_BECAME[state]}")
     left = removal_of(told)
-    if left is None:
-        click.echo(f"{removal} is confirmed, and its routes are gone")
-        return
-    if left["id"] == removal:
-        why = "`fenglingctl kubernetes status` says whether anybody watches"
-        click.echo(f"{removal} is confirmed, and {left['routes']} routes are still there: {why}")
-    else:
-        click.echo(
-            f"{left['routes']} routes wait to be confirmed as {left['id']} by now: look again"
-        )
-    answer_no()
+    if left is not None and left["id"] != removal:
+        click.echo(f"{left['routes']} other routes wait to be confirmed as {left['id']}")
+    if state != GONE:
+        answer_no()
+
+
+_BECAME: Final = {
+    GONE: "and its routes are gone",
+    WAITING: "and its routes are still there: `fenglingctl kubernetes status` says who watches",
+    UNKNOWN: "but another console watches by now, and asks again if they are still not there",
+}
 
 
 def _decide(

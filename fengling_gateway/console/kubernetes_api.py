@@ -31,6 +31,7 @@ from fengling_gateway.kubernetes.discovered import (
     list_services,
     overview,
 )
+from fengling_gateway.kubernetes.removal import WAITING, became_of
 from fengling_gateway.model.management_tokens import WRITE
 
 T = TypeVar("T")
@@ -94,11 +95,12 @@ class KubernetesApi:
             lambda: self._store.run(confirm_removal, removal, by=by),
         )
         until = self._clock.seconds() + seconds
-        found = await self._store.run(overview)
-        while waits and _removal(found) == removal and self._clock.seconds() < until:
-            await deferLater(self._clock, STEP_SECONDS)
+        while True:
             found = await self._store.run(overview)
-        return Answer(self._shown(found))
+            state = became_of(removal, found.status)
+            if not waits or state != WAITING or self._clock.seconds() >= until:
+                return Answer({**self._shown(found), "confirmed": {"id": removal, "state": state}})
+            await deferLater(self._clock, STEP_SECONDS)
 
     def _shown(self, found: Overview) -> Row:
         mine = self._discovery
@@ -223,12 +225,6 @@ async def _there(asked: Deferred[T]) -> T:
         raise ProblemError(
             "conflict", f"{error} is not what waits for a confirmation now: look again"
         ) from None
-
-
-def _removal(found: Overview) -> str | None:
-    """Return the id of what waits for a confirmation."""
-    waiting = ((found.status or {}).get("writing") or {}).get("removal") or {}
-    return waiting.get("id")
 
 
 def _named(call: Call) -> tuple[str, str]:

@@ -6,10 +6,11 @@ from typing import Final
 
 from fengling_gateway.access.openapi import OBJECT, Schema, text, whole
 from fengling_gateway.access.parameters import ID, LINE
-from fengling_gateway.console.answers import having, list_of, page, shared, taking, told
+from fengling_gateway.console.answers import having, list_of, maybe, page, shared, taking, told
 from fengling_gateway.console.api import ROOT
 from fengling_gateway.console.asked import MAX_HOSTS, OBJECT_NAME
 from fengling_gateway.console.openapi import JSON, Body, Operation
+from fengling_gateway.kubernetes.removal import BECAME
 from fengling_gateway.model.management_tokens import WRITE
 
 _WHOLE: Final[Schema] = {"type": "integer"}
@@ -42,6 +43,19 @@ _STATUS: Final = having(
             **dict.fromkeys(("gone", "problems", "changed"), _WHOLE),
         ),
         "By the filters of the list.",
+    ),
+)
+
+_CONFIRMED: Final = maybe(
+    _STATUS,
+    confirmed=having(
+        "What became of it.",
+        id=told({"type": "string"}, "As it was given."),
+        state=told(
+            {"type": "string", "enum": list(BECAME)},
+            "Whether its routes are gone or are waited for; unknown: another console watches by"
+            " now, and asks anew.",
+        ),
     ),
 )
 
@@ -93,7 +107,7 @@ KUBERNETES: Final = (
         summary="Let routes go that the cluster has no more, although they are many",
         description="They are kept until then: see `status.writing.removal`. Another id: 409.",
         tag="kubernetes",
-        answers={200: _STATUS},
+        answers={200: _CONFIRMED},
         body=Body(content={JSON: _CONFIRM}),
         scope=WRITE,
         parameters=("result_wait", "timeout"),

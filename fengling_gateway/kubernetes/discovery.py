@@ -185,6 +185,10 @@ class Discovery:
         }
         return {"api_server": server, **told}
 
+    def served(self, revision: int) -> None:
+        """Hear up to which revision everything is served."""
+        self._writer.awaited.served(revision)
+
     def others_changed(self, keys: Iterable[Key]) -> None:
         """Hear that somebody else has written entities."""
         if self._following is not None:
@@ -242,10 +246,14 @@ class Discovery:
         self._is_reading = False
         if following is not self._following:
             return
+        try:
+            following.decided(found.decisions)
+            if found.confirmed is not None:
+                following.confirmed(found.confirmed)
+        except Exception:  # it is read again with the next heartbeat
+            _log.failure("following decisions", log_id="kubernetes.not_decided")
+            return
         self._news = found.number
-        following.decided(found.decisions)
-        if found.confirmed is not None:
-            following.confirmed(found.confirmed)
 
     def _undecided(self, failure: Failure) -> None:
         # The next heartbeat says again that there is something.

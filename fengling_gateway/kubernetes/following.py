@@ -22,6 +22,7 @@ from fengling_gateway.kubernetes.inherited import Certainty, Inherited
 from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName, Service
 from fengling_gateway.kubernetes.offers import Backend
+from fengling_gateway.kubernetes.relists import Relists
 from fengling_gateway.kubernetes.reporting import Report, Reporting
 from fengling_gateway.kubernetes.selection import Selector
 from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm
@@ -126,6 +127,7 @@ class Following:
         self._gateway_side = None
         if gateway_side is not None:
             self._gateway_side = gateway_side(self.wants, self.backends)
+        self._relists = Relists(clock)
         # (Routes of the Gateway API refer to any Service.)
         selector = str(rules.selector) if self._gateway_side is None else None
         self._watch = ClusterWatch(
@@ -151,12 +153,14 @@ class Following:
             ),
             namespaces=rules.namespaces,
             reflect=world.reflect,
+            relists=self._relists,
             synced=self._synced,
         )
         self._gateway_watch = ClusterWatch(
             () if self._gateway_side is None else self._gateway_side.watched(),
             namespaces=rules.namespaces,
             reflect=world.reflect,
+            relists=self._relists,
             synced=self._both_synced,
         )
 
@@ -172,6 +176,7 @@ class Following:
     def stop(self) -> Deferred[None]:
         """Follow no more; what is not written yet is the next term's."""
         self._reporting.stop()
+        self._relists.stop()
         self._writer.end()
         if self._gateway_side is not None:
             self._gateway_side.stop()
@@ -206,9 +211,9 @@ class Following:
 
     def confirmed(self, removal: str) -> None:
         """Hear that somebody lets routes go that are kept: those of which he was shown this id."""
-        waiting = self._writer.removal
-        if waiting is not None and waiting.id == removal:
-            self.wants.confirm(waiting.routes)
+        confirmed = self._writer.awaited.confirm(removal)
+        if confirmed is not None:
+            self.wants.confirm(confirmed.routes)
         else:
             _log.warn(
                 "{removal} was confirmed, and is not what waits for it by now: nothing goes",
@@ -234,7 +239,7 @@ class Following:
 
     def status(self) -> dict[str, Any]:
         """Return what is watched and written, as a console shows it."""
-        counts, removal = self._writer.counts, self._writer.removal
+        counts, awaited = self._writer.counts, self._writer.awaited
         return {
             "resources": [*self._watch.status(), *self._gateway_watch.status()],
             "is_synced": self._watch.is_synced,
@@ -244,11 +249,11 @@ class Following:
                 "waiting": len(self._writer),
                 "refused": len(self.wants.refused),
                 "withheld": len(self.wants.withheld),
-                "removal": None if removal is None else removal.to_json(),
+                **awaited.to_json(),
                 "revisions": counts.revisions,
                 "entities": counts.written,
                 "failures": counts.failures,
-                "problem": self._writer.problem or self._writer.held,
+                "problem": self._writer.problem or awaited.held,
             },
             "following": {
                 "services": len(self.backends.wanted),

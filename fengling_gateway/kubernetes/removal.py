@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -10,6 +11,12 @@ _SHOWN: Final = 20
 """Routes that are named."""
 
 _DIGITS: Final = 8
+
+GONE: Final = "gone"
+WAITING: Final = "waiting"
+UNKNOWN: Final = "unknown"
+BECAME: Final = (GONE, WAITING, UNKNOWN)
+"""What may have become of a removal that is confirmed: its routes are gone, or are yet to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +44,19 @@ class Removal:
             "of": self.of,
             "names": list(self.routes[:_SHOWN]),
         }
+
+
+def became_of(removal: str, status: Mapping[str, Any] | None) -> str:
+    """
+    Return what became of a removal that is confirmed: one of `BECAME`.
+
+    Unknown is what another term has asked: in this one all is asked anew.
+
+    Args:
+        status: as whoever watches has told it last, some moments ago.
+    """
+    writing = (status or {}).get("writing") or {}
+    if writing.get("gone") == removal:
+        return GONE
+    asked = (writing.get("removal") or {}).get("id")
+    return WAITING if removal in (asked, writing.get("going")) else UNKNOWN

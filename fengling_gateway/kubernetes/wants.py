@@ -90,13 +90,13 @@ class Wants:
             was: the fields that the cluster named last, of what is to be gone.
         """
         self.refused.pop(key, None)
-        known = (
-            self._unwritten.get(key)
-            or self.withheld.drop(key)
-            or self._refused.pop(key, NOTHING_KNOWN)
-        )
-        self._unwritten[key] = Look(origin or known.origin, known.was if was is None else was)
-        self._woken()
+        self._look_at(key, origin, was)
+
+    def try_again(self, kind: str | None = None) -> None:
+        """Have what was refused, of a kind or all of it, tried again; it is refused until then."""
+        for key in self.refused:
+            if kind in (None, key.kind):
+                self._look_at(key)
 
     def take(self, most: int) -> dict[Key, Want]:
         """
@@ -106,7 +106,7 @@ class Wants:
         """
         if self.withheld:
             for key in self.withheld.draw(self._to_go(), self.rows):
-                del self._unwritten[key]
+                self._leave(key)
         batch = sorted(self._unwritten, key=self._rank)[:most]
         return {key: self._want(key, self._unwritten.pop(key)) for key in batch}
 
@@ -114,6 +114,11 @@ class Wants:
         """Have it written after all; what is wanted by now counts."""
         for key, want in batch.items():
             self._unwritten.setdefault(key, Look(want.origin, want.was))
+
+    def written(self, keys: Iterable[Key]) -> None:
+        """Hear what is written as it was wanted."""
+        for key in keys:
+            self.refused.pop(key, None)
 
     def refuse(self, key: Key, why: str, want: Want) -> None:
         """Leave an entity as it is until it is wanted otherwise, or looked at again."""
@@ -147,7 +152,7 @@ class Wants:
         # (Somebody may have let them go while it was asked.)
         kept = {key: going[key] for key in keys if not self._may_go(key, going[key].origin)}
         for key in kept:
-            del self._unwritten[key]
+            self._leave(key)
         self.withheld.keep(kept, services)
 
     def release(self) -> None:
@@ -171,9 +176,24 @@ class Wants:
         self._withdrawn.discard(origin)
 
     def is_going(self, route: str) -> bool:
-        """Whether a route is yet to go."""
+        """Whether a route is yet to go, of those that are not being written right now."""
         key = Key("route", route)
-        return key not in self.rows and (key in self._unwritten or key in self.withheld)
+        return key not in self.rows and (
+            key in self._unwritten or key in self.withheld or key in self._refused
+        )
+
+    def _look_at(self, key: Key, origin: str = "", was: Mapping[str, Any] | None = None) -> None:
+        known = (
+            self._unwritten.get(key)
+            or self.withheld.drop(key)
+            or self._refused.pop(key, NOTHING_KNOWN)
+        )
+        self._unwritten[key] = Look(origin or known.origin, known.was if was is None else was)
+        self._woken()
+
+    def _leave(self, key: Key) -> None:
+        del self._unwritten[key]
+        self.refused.pop(key, None)
 
     def _may_go(self, key: Key, origin: str) -> bool:
         return key in self._confirmed or origin in self._withdrawn

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
 
+from fengling_gateway.kubernetes.relists import Relists
 from fengling_gateway.kubernetes.resources import Resource
 
 
@@ -60,6 +62,7 @@ class ClusterWatch:
 
     Args:
         reflect: makes a reflector of a resource, given its namespace and who hears of it.
+        relists: knows which lists wait for others; those of several watches may be one.
         synced: called once when all has been listed.
     """
 
@@ -69,11 +72,14 @@ class ClusterWatch:
         *,
         namespaces: Iterable[str],
         reflect: Callable[[Watched, str | None, Any], Reflecting],
+        relists: Relists,
         synced: Callable[[], None],
     ) -> None:
         self._synced = synced
         self._is_synced = False
-        self._parts = [_Part(one, tuple(namespaces), reflect, self._listed) for one in watched]
+        self._parts = [
+            _Part(one, tuple(namespaces), reflect, relists, self._listed) for one in watched
+        ]
 
     def __repr__(self) -> str:
         return f"<ClusterWatch of {len(self._parts)}{'' if self._is_synced else ', not synced'}>"
@@ -118,13 +124,18 @@ class _Part:
         watched: Watched,
         namespaces: tuple[str, ...],
         reflect: Callable[[Watched, str | None, Any], Reflecting],
+        relists: Relists,
         was_listed: Callable[[], None],
     ) -> None:
         self._watched = watched
+        self._relists = relists
         self._was_listed = was_listed
         self._known: dict[Any, dict[Any, Any]] = {}
         places = namespaces if namespaces and watched.resource.is_namespaced else (None,)
         self.reflectors = [reflect(watched, one, self) for one in places]
+        for one in self.reflectors:
+            size = partial(self._size, one)
+            relists.add(one, resource=self, tell=self._tell_all, size=size)
 
     @property
     def is_optional(self) -> bool:
@@ -137,21 +148,20 @@ class _Part:
 
     def listed(self, reflector: Any, objects: Iterable[Any]) -> None:
         name = self._watched.name
-        self._known[reflector] = {name(one): one for one in objects}
+        before = self._known.get(reflector, {})
+        self._known[reflector] = now = {name(one): one for one in objects}
         if self.is_synced:
-            self._watched.heard.listed(
-                [one for known in self._known.values() for one in known.values()]
-            )
+            self._relists.listed(reflector, before, now)
         self._was_listed()
 
     def changed(self, reflector: Any, value: Any) -> None:
         self._keep(reflector)[self._watched.name(value)] = value
-        if self.is_synced:
+        if self._is_telling:
             self._watched.heard.changed(value)
 
     def gone(self, reflector: Any, value: Any) -> None:
         self._keep(reflector).pop(self._watched.name(value), None)
-        if self.is_synced:
+        if self._is_telling:
             self._watched.heard.gone(value)
 
     def absent(self, reflector: Any) -> None:
@@ -163,6 +173,19 @@ class _Part:
         """
         if self._watched.is_optional and reflector not in self._known:
             self.listed(reflector, ())
+
+    @property
+    def _is_telling(self) -> bool:
+        """Whether changes are told one by one; what is told later is told as a list."""
+        return self.is_synced and not self._relists.is_waiting(self)
+
+    def _tell_all(self) -> None:
+        self._watched.heard.listed(
+            [one for known in self._known.values() for one in known.values()]
+        )
+
+    def _size(self, reflector: Any) -> int:
+        return len(self._known.get(reflector, ()))
 
     def _keep(self, reflector: Any) -> dict[Any, Any]:
         known: Mapping[Any, dict[Any, Any]] = self._known

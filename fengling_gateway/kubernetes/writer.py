@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from fengling_gateway.configsource.postgres_connection import problem
 from fengling_gateway.editing.transaction import BusyError, ConflictError
 from fengling_gateway.election.seat import TermOverError
-from fengling_gateway.kubernetes.removal import Removal
+from fengling_gateway.kubernetes.awaited import Awaited
 from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.writing import RefusedError, Written
@@ -61,8 +61,7 @@ class Writer:
 
     Attributes:
         problem: why the last attempt failed; None if it did not.
-        held: why what was written last is not served before somebody confirms it; None if it is.
-        removal: what is not written before somebody confirms it; None: there is no such thing.
+        awaited: what somebody has to confirm, in this term.
     """
 
     def __init__(
@@ -90,8 +89,7 @@ class Writer:
         self._wants: Wants | None = None
         self.counts = WriterCounts()
         self.problem: str | None = None
-        self.held: str | None = None
-        self.removal: Removal | None = None
+        self.awaited = Awaited()
 
     def __repr__(self) -> str:
         return f"<Writer of {len(self)}{', writing' if self._is_writing else ''}>"
@@ -112,7 +110,8 @@ class Writer:
 
     def end(self) -> None:
         """Write nothing more."""
-        self._term = self._wants = self.removal = self.problem = self.held = None
+        self._term = self._wants = self.problem = None
+        self.awaited = Awaited()
         self._backoff, self._most = FIRST_BACKOFF_SECONDS, MAX_BATCH
         for call in (self._call, self._again):
             if call is not None:
@@ -167,19 +166,21 @@ class Writer:
         if written.revision is not None:
             self.counts.revisions += 1
             self._not_before = began + BATCH_SECONDS
-            self._hold(written.held)
         wants = self._wants
         if term != self._term or wants is None:
             self._go_on()
             return
+        if written.revision is not None:
+            self.awaited.written(written.revision, written.held)
+        wants.written(batch.keys() - written.refused.keys())
         if any(want.row is None for want in batch.values()):
-            self._free(wants)
+            # (What has gone may have had the addresses of instances that were refused.)
+            wants.try_again("instance")
         for key, why in written.refused.items():
             # (What has changed meanwhile is tried again anyway.)
             if key not in wants:
                 self._refuse(wants, key, why, batch[key])
-        if self.removal is not None and not any(map(wants.is_going, self.removal.routes)):
-            self.removal = None
+        self.awaited.look(wants.is_going)
         try:
             self._told(batch, written)
         finally:
@@ -233,27 +234,7 @@ class Writer:
         self.problem = None
         self._backoff = FIRST_BACKOFF_SECONDS
         wants.withhold(error.routes, error.services)
-        removal = Removal.of_term(term, error.routes, error.of)
-        if self.removal is None or self.removal.id != removal.id:
-            self.removal = removal
-            _log.warn(
-                "the cluster has {routes} of {of} routes no more, which are kept until somebody"
-                " confirms that they go: fenglingctl kubernetes confirm {id}",
-                routes=len(error.routes),
-                of=error.of,
-                id=removal.id,
-                log_id="kubernetes.withheld",
-            )
-
-    def _hold(self, held: str | None) -> None:
-        """Say once that what is written is not served, until it is."""
-        if held is not None and self.held is None:
-            _log.warn(
-                "what the cluster wants is not served yet: {reason}",
-                reason=held,
-                log_id="kubernetes.held",
-            )
-        self.held = held
+        self.awaited.too_many(term, error)
 
     def _complain(self, error: BaseException) -> None:
         reason = problem(error)
@@ -264,11 +245,6 @@ class Writer:
                 log_id="kubernetes.unwritten",
             )
         self.problem = reason
-
-    def _free(self, wants: Wants) -> None:
-        """Try instances again that were refused: what has gone may have had their addresses."""
-        for key in [one for one in wants.refused if one.kind == "instance"]:
-            wants.look_at(key)
 
     def _refuse(self, wants: Wants, key: Key, why: str, want: Want) -> None:
         wants.refuse(key, why, want)
@@ -281,8 +257,7 @@ class Writer:
     def _try_again(self) -> None:
         self._again = None
         assert self._wants is not None, "or the call would have been cancelled"
-        for key in list(self._wants.refused):
-            self._wants.look_at(key)
+        self._wants.try_again()
         self._wants.release()
 
     def _wait(self, seconds: float) -> None:

@@ -27,6 +27,9 @@ from fengling_gateway.model.entity import Key
 AUTHOR: Final = "kubernetes"
 """Of all these revisions."""
 
+APPLICATION: Final = "fengling-kubernetes"
+"""What they are written with; a person may be called as the author is."""
+
 _NAMED: Final = 3
 """Things that are named in a revision's comment."""
 
@@ -81,7 +84,10 @@ def write(
         return Written(left=left, refused=refused)
     loss = require_few(connection, changes, going or Going())
     signature = transaction.Signature(
-        author=AUTHOR, comment=comment(changes, batch), is_verified=True
+        author=AUTHOR,
+        comment=comment(changes, batch),
+        is_verified=True,
+        application=APPLICATION,
     )
 
     def in_term(cursor: Any) -> None:

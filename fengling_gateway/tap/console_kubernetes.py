@@ -77,7 +77,7 @@ def make_discovery(
         judge=lambda rows: _judged(mirror, rows),
         changed=changed,
     )
-    mirror.on_change(lambda applied: _others_changed(discovery, applied))
+    mirror.on_change(lambda applied: _applied(discovery, applied))
     return discovery
 
 
@@ -193,8 +193,9 @@ def _judged(mirror: Mirror, rows: Mapping[Key, Row]) -> Deferred[Mapping[Key, st
     return Deferred.fromCoroutine(judge())
 
 
-def _others_changed(discovery: Discovery, applied: Applied) -> None:
-    if any(one.author != writing.AUTHOR for one in applied.revisions):
+def _applied(discovery: Discovery, applied: Applied) -> None:
+    discovery.served(applied.position.revision)
+    if any(one.application != writing.APPLICATION for one in applied.revisions):
         discovery.others_changed(change.key for change in applied.changes)
 
 

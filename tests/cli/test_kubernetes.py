@@ -372,12 +372,18 @@ def test_what_is_kept_is_named(run: Run, console: StubGateway) -> None:
 
 
 def test_what_is_kept_is_confirmed(run: Run, console: StubGateway) -> None:
-    """And said to be gone when it is; status 1 while it is not."""
-    console.answers["POST", f"{ROOT}/confirm"] = (200, kept())
-    result = run("kubernetes", "confirm", "3f9a")
-    assert (result.exit_code, "routes are gone" in result.stdout) == (0, True)
-    console.answers["POST", f"{ROOT}/confirm"] = (200, kept(**REMOVAL))
-    result = run("kubernetes", "confirm", "3f9a")
-    assert (result.exit_code, "22 routes are still there" in result.stdout) == (1, True)
-    result = run("kubernetes", "confirm", "another")
-    assert (result.exit_code, "confirmed as 3f9a by now" in result.stdout) == (1, True)
+    """And said to be gone when it is; status 1 while it is not, or nobody knows."""
+
+    def confirmed(state: str, **removal: Any) -> tuple[int, str]:
+        became = {"id": "77aa", "state": state}
+        console.answers["POST", f"{ROOT}/confirm"] = (200, {**kept(**removal), "confirmed": became})
+        result = run("kubernetes", "confirm", "77aa")
+        return result.exit_code, result.stdout
+
+    assert confirmed("gone") == (0, "77aa is confirmed, and its routes are gone\n")
+    status, said = confirmed("gone", **REMOVAL)
+    assert (status, "22 other routes wait to be confirmed as 3f9a" in said) == (0, True)
+    status, said = confirmed("waiting")
+    assert (status, "its routes are still there" in said) == (1, True)
+    status, said = confirmed("unknown")
+    assert (status, "another console watches by now" in said) == (1, True)

@@ -214,18 +214,29 @@ class KubernetesApiTests:
         reader = person(READ)
         body = {"removal": "3f9a"}
         assert self.refused(self.api.confirm, "POST", "/", body, who=reader) == "insufficient_scope"
-        assert self.answer(self.api.confirm, "POST", "/", body).value["status"] == status
+        told = self.answer(self.api.confirm, "POST", "/", body).value
+        assert told["status"] == status
+        assert told["confirmed"] == {"id": "3f9a", "state": "waiting"}
         assert self.discovery.looks == 1
         assert self.sql.value("SELECT confirmed FROM fengling.discovery") == "3f9a"
 
     def test_removal_is_waited_for(self) -> None:
-        """Until its id is shown no more, or the time is over."""
-        status = {"writing": {"removal": {"id": "3f9a", "routes": 2}}}
+        """Until it is gone, or the time is over, or nobody knows of it any more."""
+        for then, state in (
+            ({"writing": {"removal": None, "going": None, "gone": "3f9a"}}, "gone"),
+            ({"writing": {"removal": {"id": "other"}, "going": "3f9a"}}, "waiting"),
+            ({}, "unknown"),
+        ):
+            self.told({"writing": {"removal": {"id": "3f9a", "routes": 2}}})
+            url = f"{URL}?wait=result&timeout=1s"
+            asked = self.asked(self.api.confirm, "POST", url, {"removal": "3f9a"})
+            self.clock.advance(STEP_SECONDS)
+            assert not asked.called
+            self.told(then)
+            self.clock.pump([STEP_SECONDS] * 6)
+            told = result(asked).value
+            assert (told["status"], told["confirmed"]["state"]) == (then, state)
+        assert self.clock.getDelayedCalls() == []
+
+    def told(self, status: dict[str, Any]) -> None:
         self.sql.run(f"UPDATE fengling.discovery SET status = '{json.dumps(status)}'")
-        url = f"{URL}?wait=result&timeout=1s"
-        asked = self.asked(self.api.confirm, "POST", url, {"removal": "3f9a"})
-        self.clock.advance(STEP_SECONDS)
-        assert not asked.called
-        self.sql.run("UPDATE fengling.discovery SET status = '{}'")
-        self.clock.advance(STEP_SECONDS)
-        assert result(asked).value["status"] == {}

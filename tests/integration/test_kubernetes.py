@@ -194,11 +194,35 @@ def test_most_routes_go_only_when_somebody_confirms_it(fleet: Followed) -> None:
     assert {gateway.get(f"/{name}")[0] for name in ("orders", "stock")} == {200}
     assert console.post("kubernetes/confirm", {"removal": "another"}).status == 409
     told = console.post("kubernetes/confirm?wait=result&timeout=10s", {"removal": removal()["id"]})
-    assert told.json["status"]["writing"]["removal"] is None
+    assert told.json["confirmed"]["state"] == "gone"
     for name in ("orders", "stock"):
         wait_until(lambda name=name: gateway.get(f"/{name}")[0] == 404)
     assert gateway.get("/carts")[0] == 200
     wait_until(lambda: len(fleet.instances()) == 1)
+
+
+def test_cluster_that_has_lost_everything_is_served_as_it_was(fleet: Followed) -> None:
+    """Instances included, whatever is listed first: its pods may be well."""
+    gateway = fleet.gateway()
+    v1 = port_of(fleet.upstream("v1").address)
+    fleet.service()
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=v1)
+    console = fleet.following(approve=["shop/*"])
+    wait_until(lambda: gateway.get("/hello")[0] == 200)
+    before, revision = fleet.instances(), fleet.sql.revision
+    fleet.api.stop()
+    fleet.api.delete(ENDPOINT_SLICES, "shop", "orders-x7k2p")
+    fleet.api.delete(SERVICES, "shop", "orders")
+    fleet.api.start(set_back=True)
+
+    def written() -> dict[str, Any]:
+        status = console.get("kubernetes")["status"] or {}
+        return dict(status.get("writing") or {})
+
+    wait_until(lambda: written().get("removal"), timeout=60)
+    wait_until(lambda: written()["withheld"] == 3)
+    assert (fleet.instances(), fleet.sql.revision) == (before, revision)
+    assert gateway.get("/hello")[0] == 200
 
 
 def test_what_a_rule_approved_is_as_it_was_then_when_the_rule_is_gone(fleet: Followed) -> None:

@@ -6,12 +6,14 @@ import time
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes import failures
 from fengling_gateway.kubernetes.gateway_api.objects import convert_reference_grant
 from fengling_gateway.kubernetes.objects import service
 from fengling_gateway.kubernetes.reflector import Reflector
+from fengling_gateway.kubernetes.relists import Relists
 from fengling_gateway.kubernetes.resources import REFERENCE_GRANTS, SERVICES, Resource
 from fengling_gateway.kubernetes.watching import ClusterWatch, Heard, Watched
 from tests.kubernetes.following import ClusterCase
@@ -77,6 +79,7 @@ class ClusterWatchTests(SynchronousTestCase):
         self.reflected: dict[Resource, list[Reflected]] = {}
         self.ears = {SERVICES: Ear(), REFERENCE_GRANTS: Ear()}
         self.synced: list[int] = []
+        self.clock = Clock()
         self.watch = ClusterWatch(
             [
                 Watched(resource, str, str, ear.heard, is_optional=resource == REFERENCE_GRANTS)
@@ -84,6 +87,7 @@ class ClusterWatchTests(SynchronousTestCase):
             ],
             namespaces=self.namespaces,
             reflect=self.reflect,
+            relists=Relists(self.clock),
             synced=lambda: self.synced.append(1),
         )
 
@@ -185,6 +189,7 @@ class AbsentTests(ClusterCase):
             ),
             namespaces=(),
             reflect=self.reflect,
+            relists=Relists(self.reactor),
             synced=lambda: None,
         )
         self.addCleanup(self.watch.stop)

@@ -140,6 +140,7 @@ class WriterTests(SynchronousTestCase):
         self.assertTrue(self.writer.is_idle)
         self.clock.advance(AGAIN_SECONDS)
         self.assertEqual(self.batch(), ["i0003"])
+        self.assertEqual(self.wants.refused, {key(3): "no such tenant"})
         self.answer()
         self.assertEqual(self.wants.refused, {})
 
@@ -209,11 +210,11 @@ class WriterTests(SynchronousTestCase):
         """As somebody has to confirm it."""
         self.begin(1)
         self.answer(Written(revision=5, held="revision 5 held: removes 1 of 1 routes"))
-        self.assertIn("held", str(self.writer.held))
+        self.assertIn("held", str(self.writer.awaited.held))
         self.wants.put(key(2), ROW, "")
         self.clock.advance(1)
         self.answer()
-        self.assertIsNone(self.writer.held)
+        self.assertIsNone(self.writer.awaited.held)
 
     def withhold(self) -> None:
         """Two routes go with a pod, and the routes are too many."""
@@ -234,7 +235,7 @@ class WriterTests(SynchronousTestCase):
         self.withhold()
         self.assertEqual(self.batch(), ["i0003"])
         self.answer()
-        removal = self.writer.removal
+        removal = self.writer.awaited.removal
         assert removal is not None
         self.assertEqual((removal.routes, removal.of), (("i0001", "i0002"), 3))
         self.assertEqual(removal.to_json()["routes"], 2)
@@ -245,14 +246,14 @@ class WriterTests(SynchronousTestCase):
         """They may be few by then; what is the same has the same id."""
         self.withhold()
         self.answer()
-        before = self.writer.removal
+        before = self.writer.awaited.removal
         self.clock.advance(AGAIN_SECONDS)
         self.assertEqual(self.batch(), ["i0001", "i0002"])
         self.answer(TooManyGoError(["i0001", "i0002"], 3, []))
-        self.assertEqual(self.writer.removal, before)
+        self.assertEqual(self.writer.awaited.removal, before)
         self.clock.advance(AGAIN_SECONDS)
         self.answer()
-        self.assertIsNone(self.writer.removal)
+        self.assertIsNone(self.writer.awaited.removal)
 
     def test_confirmed_routes_go(self) -> None:
         """At once."""
@@ -263,7 +264,7 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(self.batch(), ["i0001", "i0002"])
         self.assertEqual(self.wants.going(self.asked[-1][1]).confirmed, {"i0001", "i0002"})
         self.answer()
-        self.assertIsNone(self.writer.removal)
+        self.assertIsNone(self.writer.awaited.removal)
 
     def test_what_is_kept_is_always_looked_at_again(self) -> None:
         """Also what was left when the routes were back."""
@@ -290,7 +291,7 @@ class WriterTests(SynchronousTestCase):
             self.wants.put(key(number, "route"), ROW, "shop/orders")
         self.clock.advance(BATCH_SECONDS)
         self.answer(Written())
-        self.assertIsNone(self.writer.removal)
+        self.assertIsNone(self.writer.awaited.removal)
 
     def test_services_come_before_instances_and_routes(self) -> None:
         """And go after them."""

@@ -121,8 +121,13 @@ export async function confirmRemoval({ id, routes, names }) {
   if (!(await ask(`Remove ${plural(routes, "route")}?`, text, { yes: "Remove them" }))) return;
   await attempt(async () => {
     const told = await api("POST", pathOf("kubernetes", "confirm"), { body: { removal: id }, query: { wait: "result", timeout: PATIENCE } });
-    const isGone = told.status?.writing?.removal?.id !== id;
-    notice(isGone ? "good" : "warn", isGone ? `${plural(routes, "route")} ${routes === 1 ? "is" : "are"} removed.` : "It is confirmed. The console that watches the cluster has not removed them yet.");
+    const said = {
+      gone: `${plural(routes, "route")} ${routes === 1 ? "is" : "are"} removed.`,
+      waiting: "It is confirmed. The console that watches the cluster has not removed them yet.",
+      unknown: "It is confirmed, but another console watches the cluster by now. If they are still not there, it asks again.",
+    };
+    const { state } = told.confirmed;
+    notice(state === "gone" ? "good" : "warn", said[state]);
   }, refreshDiscovery);
 }
 

@@ -1,0 +1,96 @@
+"""What the cluster wants and somebody has to confirm: a held revision, too many routes that go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+
+from fengling_gateway.kubernetes.removal import Removal
+from fengling_gateway.kubernetes.removing import TooManyGoError
+
+_log = Logger()
+
+
+class Awaited:
+    """
+    In one term; in the next one all is asked anew.
+
+    Attributes:
+        held: why what was written last is not served before somebody confirms it; None if it is.
+        removal: what is not written before somebody confirms it; None: there is no such thing.
+    """
+
+    def __init__(self) -> None:
+        self._held_since = self._served = 0
+        # Confirmed, and not all gone; and the last one of which all is.
+        self._going: Removal | None = None
+        self._gone: Removal | None = None
+        self.held: str | None = None
+        self.removal: Removal | None = None
+
+    def __repr__(self) -> str:
+        return f"<Awaited: {self.removal}, held: {self.held}>"
+
+    def written(self, revision: int, held: str | None) -> None:
+        """Hear what became of a revision."""
+        if held is not None and self.held is None:
+            _log.warn(
+                "what the cluster wants is not served yet: {reason}",
+                reason=held,
+                log_id="kubernetes.held",
+            )
+        # (It may have been confirmed before we hear that it was held.)
+        self.held = held if revision > self._served else None
+        self._held_since = revision
+
+    def served(self, revision: int) -> None:
+        """Hear which revision is served: what is held until it is confirmed may be by now."""
+        self._served = revision
+        if revision >= self._held_since:
+            self.held = None
+
+    def too_many(self, term: int, error: TooManyGoError) -> None:
+        """Hear that so many routes go that somebody has to confirm it."""
+        removal = Removal.of_term(term, error.routes, error.of)
+        if self.removal is not None and self.removal.id == removal.id:
+            return
+        self.removal = removal
+        _log.warn(
+            "the cluster has {routes} of {of} routes no more, which are kept until somebody"
+            " confirms that they go: fenglingctl kubernetes confirm {id}",
+            routes=len(error.routes),
+            of=error.of,
+            id=removal.id,
+            log_id="kubernetes.withheld",
+        )
+
+    def confirm(self, removal: str) -> Removal | None:
+        """Return what somebody lets go; None: what he was shown is not what waits for it by now."""
+        if self._going is not None and self._going.id == removal:
+            return self._going  # (somebody has said it twice)
+        if self.removal is None or self.removal.id != removal:
+            return None
+        self._going, self.removal = self.removal, None
+        return self._going
+
+    def look(self, is_going: Callable[[str], bool]) -> None:
+        """
+        Forget of what nothing goes any more.
+
+        Args:
+            is_going: whether a route is yet to go.
+        """
+        if self.removal is not None and not any(map(is_going, self.removal.routes)):
+            self.removal = None
+        if self._going is not None and not any(map(is_going, self._going.routes)):
+            self._gone, self._going = self._going, None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``removal``, and the ids of what is confirmed and going, and of what has gone last."""
+        return {
+            "removal": None if self.removal is None else self.removal.to_json(),
+            "going": None if self._going is None else self._going.id,
+            "gone": None if self._gone is None else self._gone.id,
+        }
