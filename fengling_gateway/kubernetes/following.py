@@ -14,20 +14,20 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from fengling_gateway.kubernetes import objects, resources
 from fengling_gateway.kubernetes.backends import Backends, Row
 from fengling_gateway.kubernetes.catalog import APPROVED, Catalog, Decided
 from fengling_gateway.kubernetes.gateway_side import GatewaySide, warn_of_left
+from fengling_gateway.kubernetes.hearing import services_and_slices
 from fengling_gateway.kubernetes.inherited import Certainty, Inherited
 from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
-from fengling_gateway.kubernetes.objects import ObjectName, Service
+from fengling_gateway.kubernetes.objects import ObjectName
 from fengling_gateway.kubernetes.offers import Backend
 from fengling_gateway.kubernetes.relists import Relists
 from fengling_gateway.kubernetes.reporting import Report, Reporting
 from fengling_gateway.kubernetes.selection import Selector
 from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm
 from fengling_gateway.kubernetes.wants import Want, Wants
-from fengling_gateway.kubernetes.watching import ClusterWatch, Heard, Reflecting, Watched
+from fengling_gateway.kubernetes.watching import ClusterWatch, Reflecting, Watched
 from fengling_gateway.kubernetes.writer import Writer
 from fengling_gateway.kubernetes.writing import Written
 from fengling_gateway.model.entity import Key
@@ -128,29 +128,8 @@ class Following:
         if gateway_side is not None:
             self._gateway_side = gateway_side(self.wants, self.backends)
         self._relists = Relists(clock)
-        # (Routes of the Gateway API refer to any Service.)
-        selector = str(rules.selector) if self._gateway_side is None else None
         self._watch = ClusterWatch(
-            (
-                Watched(
-                    resources.SERVICES,
-                    objects.service,
-                    lambda one: one.name,
-                    Heard(self._services_listed, self._service_changed, self._service_gone),
-                    selector,
-                ),
-                Watched(
-                    resources.ENDPOINT_SLICES,
-                    objects.endpoint_slice,
-                    lambda one: one.name,
-                    Heard(
-                        self.backends.slices_listed,
-                        self.backends.slice_changed,
-                        lambda one: self.backends.slice_gone(one.name),
-                    ),
-                    selector,
-                ),
-            ),
+            services_and_slices(self.catalog, self.backends, self._gateway_side, rules.selector),
             namespaces=rules.namespaces,
             reflect=world.reflect,
             relists=self._relists,
@@ -262,22 +241,6 @@ class Following:
         }
 
     # What the cluster says
-
-    def _services_listed(self, services: Iterable[Service]) -> None:
-        services = list(services)
-        self.catalog.listed(services)
-        if self._gateway_side is not None:
-            self._gateway_side.services_listed(services)
-
-    def _service_changed(self, service: Service) -> None:
-        self.catalog.changed(service)
-        if self._gateway_side is not None:
-            self._gateway_side.service_changed(service)
-
-    def _service_gone(self, service: Service) -> None:
-        self.catalog.gone(service.name)
-        if self._gateway_side is not None:
-            self._gateway_side.service_gone(service)
 
     def _instance_changed(self, instance: str, row: Row | None, backend: Backend) -> None:
         self.wants.put(Key("instance", instance), row, backend.origin)
