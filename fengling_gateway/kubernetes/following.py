@@ -25,7 +25,7 @@ from fengling_gateway.kubernetes.offers import Backend
 from fengling_gateway.kubernetes.relists import Relists
 from fengling_gateway.kubernetes.reporting import Report, Reporting
 from fengling_gateway.kubernetes.selection import Selector
-from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm
+from fengling_gateway.kubernetes.table import Confirmed, Decision, DiscoveryTerm
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.watching import ClusterWatch, Reflecting, Watched
 from fengling_gateway.kubernetes.writer import Writer
@@ -167,7 +167,7 @@ class Following:
         found = tuple(decisions)
         if found:
             _log.info(
-                "somebody has decided: {decisions}",
+                "decided: {decisions}",
                 decisions=_some(found),
                 count=len(found),
                 log_id="kubernetes.decided",
@@ -188,17 +188,25 @@ class Following:
         )
         self._reporting.note(name)
 
-    def confirmed(self, removal: str) -> None:
-        """Hear that somebody lets routes go that are kept: those of which he was shown this id."""
-        confirmed = self._writer.awaited.confirm(removal)
-        if confirmed is not None:
-            self.wants.confirm(confirmed.routes)
-        else:
+    def confirmed(self, confirmed: Confirmed) -> None:
+        """Hear that somebody lets routes go that are kept: those of which he was shown the id."""
+        removal = self._writer.awaited.confirm(confirmed.removal)
+        if removal is None:
             _log.warn(
-                "{removal} was confirmed, and is not what waits for it by now: nothing goes",
-                removal=removal,
+                "{by} has confirmed {removal}, which is not what waits for it by now: nothing goes",
+                by=confirmed.by,
+                removal=confirmed.removal,
                 log_id="kubernetes.confirmed_in_vain",
             )
+            return
+        _log.info(
+            "{by} has confirmed {removal}: {routes} of the routes go, which the cluster has no more",
+            by=confirmed.by,
+            routes=len(removal.routes),
+            removal=removal.id,
+            log_id="kubernetes.confirmed",
+        )
+        self.wants.confirm(removal.routes)
 
     def others_changed(self, keys: Iterable[Key]) -> None:
         """Hear that somebody else may have changed entities: what the cluster wants counts again."""
@@ -287,6 +295,10 @@ class Following:
 
 
 def _some(decisions: Sequence[Decision]) -> str:
-    said = [f"{one.namespace}/{one.name} is {one.state}" for one in decisions[:LOGGED]]
+    said = [f"{one.namespace}/{one.name} is {one.state}{_by(one)}" for one in decisions[:LOGGED]]
     more = len(decisions) - len(said)
     return ", ".join(said) + (f" and {more} more" if more else "")
+
+
+def _by(decision: Decision) -> str:
+    return "" if decision.by is None else f" by {decision.by}"

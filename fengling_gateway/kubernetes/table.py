@@ -32,14 +32,14 @@ _IDLE_IN_TRANSACTION: Final = "5s"
 """A holder of the seat that is stopped while it writes must not keep others from taking over."""
 
 _DECISIONS: Final = """
-SELECT namespace, name, state, asked, approved, decision, offer -> 'annotations',
-       coalesce(starts_with(decided_by, 'rule '), false)
+SELECT namespace, name, state, asked, approved, decision, offer -> 'annotations', decided_by
 FROM fengling.discovered_service
 WHERE decision > %s ORDER BY decision, namespace, name
 """
 _NEWS: Final = """
-SELECT x.confirmed, x.confirmation, d.namespace, d.name, d.state, d.asked, d.approved, d.decision,
-       d.offer -> 'annotations', coalesce(starts_with(d.decided_by, 'rule '), false)
+SELECT x.confirmed, x.confirmed_by, x.confirmation,
+       d.namespace, d.name, d.state, d.asked, d.approved, d.decision, d.offer -> 'annotations',
+       d.decided_by
 FROM fengling.discovery AS x LEFT JOIN fengling.discovered_service AS d ON d.decision > %s
 ORDER BY d.decision, d.namespace, d.name
 """
@@ -129,7 +129,7 @@ class Decision(NamedTuple):
         approved: the annotations that somebody has approved; None: whatever they are.
         number: grows with each decision of any service; 0: nobody has ever decided.
         offered: the annotations that were told of it last; None: nothing was.
-        is_rule_s: whether a rule has decided.
+        by: who has decided, or which rule; None: nobody.
     """
 
     namespace: str
@@ -139,7 +139,19 @@ class Decision(NamedTuple):
     approved: dict[str, str] | None
     number: int
     offered: dict[str, str] | None = None
-    is_rule_s: bool = False
+    by: str | None = None
+
+    @property
+    def is_rule_s(self) -> bool:
+        """Whether a rule has decided."""
+        return self.by is not None and self.by.startswith("rule ")
+
+
+class Confirmed(NamedTuple):
+    """Which removal somebody has confirmed, by the id that he was shown, and who."""
+
+    removal: str
+    by: str
 
 
 class News(NamedTuple):
@@ -148,12 +160,12 @@ class News(NamedTuple):
 
     Attributes:
         decisions: each service's newest, in order.
-        confirmed: which removal somebody has confirmed last; None: none since then.
+        confirmed: the last confirmation; None: there is none since then.
         number: of the newest of it all; as it was, where there is none.
     """
 
     decisions: tuple[Decision, ...]
-    confirmed: str | None
+    confirmed: Confirmed | None
     number: int
 
 
@@ -281,12 +293,11 @@ def read_news(connection: Any, after: int) -> News:
     with _transaction(connection), connection.cursor() as cursor:
         cursor.execute(_NEWS, (after,))
         found = cursor.fetchall()
-    confirmed, confirmation = found[0][:2]
-    decisions = tuple(Decision(*row[2:]) for row in found if row[2] is not None)
-    if confirmation <= after:
-        confirmed, confirmation = None, after
-    number = max((confirmation, *(one.number for one in decisions)))
-    return News(decisions, confirmed, number)
+    removal, by, confirmation = found[0][:3]
+    decisions = tuple(Decision(*row[3:]) for row in found if row[3] is not None)
+    is_new = removal is not None and confirmation > after
+    number = max((confirmation, after, *(one.number for one in decisions)))
+    return News(decisions, Confirmed(removal, by or "") if is_new else None, number)
 
 
 def tell(

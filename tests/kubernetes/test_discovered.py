@@ -107,7 +107,7 @@ class DecideTests:
         [decision] = table.read_news(connection, 0).decisions
         assert decision == (
             *("shop", "orders", "approved", {"hosts": ["a.example"]}),
-            *(None, row["decision"], None, False),
+            *(None, row["decision"], None, "jane"),
         )
         assert approve(connection, "orders")["decision"] > row["decision"]
 
@@ -186,6 +186,6 @@ def test_removal_is_confirmed_as_it_was_shown(connection: Any, guarded: Guarded,
     confirm_removal(connection, "abc", by="jane")
     assert table.beat(guarded, term, None).note > before
     news = table.read_news(connection, before)
-    assert (news.decisions, news.confirmed) == ((), "abc")
+    assert (news.decisions, news.confirmed) == ((), ("abc", "jane"))
     assert table.read_news(connection, news.number) == table.News((), None, news.number)
     assert table.take_over(guarded, "console-b").news == news.number

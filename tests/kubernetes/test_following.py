@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.following import LOGGED, Following, Rules, World
 from fengling_gateway.kubernetes.objects import ObjectName
+from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.reporting import TELL_SECONDS, Report
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
 from fengling_gateway.kubernetes.selection import parse_selector
-from fengling_gateway.kubernetes.table import Decision, DiscoveryTerm, Said
+from fengling_gateway.kubernetes.table import Confirmed, Decision, DiscoveryTerm, Said
 from fengling_gateway.kubernetes.wants import Want
 from fengling_gateway.kubernetes.watching import Watched
 from fengling_gateway.kubernetes.writer import Writer
@@ -330,7 +331,7 @@ class FollowingTests(SynchronousTestCase):
 
     def test_decisions_are_logged_in_a_line(self) -> None:
         """The first ones by name, of more a number; nothing where there are none."""
-        rejected = self.approved()._replace(name="stock", state="rejected")
+        rejected = self.approved()._replace(name="stock", state="rejected", by="jane")
         many = [self.approved()._replace(name=f"s{number}") for number in range(LOGGED + 3)]
         with capturedLogs() as captured:
             self.following.decided([])
@@ -339,10 +340,22 @@ class FollowingTests(SynchronousTestCase):
         [one, more] = [each for each in captured if each.get("log_id") == "kubernetes.decided"]
         self.assertEqual(
             formatEvent(one),
-            "somebody has decided: shop/orders is approved, shop/stock is rejected",
+            "decided: shop/orders is approved, shop/stock is rejected by jane",
         )
         self.assertTrue(formatEvent(more).endswith("shop/s4 is approved and 3 more"))
         self.assertEqual((one["count"], more["count"]), (2, LOGGED + 3))
+
+    def test_confirmation_is_logged_with_who_has_given_it(self) -> None:
+        """And so is one that comes too late, after which nothing goes."""
+        self.writer.awaited.too_many(3, TooManyGoError(["shop.orders"], 1, []))
+        assert self.writer.awaited.removal is not None
+        removal = self.writer.awaited.removal.id
+        with capturedLogs() as captured:
+            self.following.confirmed(Confirmed("other", "jane"))
+            self.following.confirmed(Confirmed(removal, "joe"))
+        late, good = (formatEvent(one) for one in captured)
+        self.assertIn("jane has confirmed other, which is not what waits for it", late)
+        self.assertIn(f"joe has confirmed {removal}: 1 of the routes", good)
 
     def test_withdrawn_before_the_term_is_confirmed(self) -> None:
         """Whoever watched then may not have come to write it."""

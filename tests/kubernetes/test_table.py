@@ -51,7 +51,7 @@ class TermTests:
         found = table.take_over(guarded, "b")
         assert found.number == term + 1
         undecided, approved = found.decisions
-        assert undecided == ("shop", "stock", "pending", {}, None, 0, None, False)
+        assert undecided == ("shop", "stock", "pending", {}, None, 0, None, None)
         assert approved[:4] == ("shop", "orders", "approved", {"path": "/o/{**rest}"})
         assert approved.number > 0
         assert found.said == {Key("service", "shop.orders"): Said("shop/orders", {"a": 1})}

@@ -307,5 +307,5 @@ def test_rights_of_a_console_suffice(cast: Cast) -> None:
     table.beat(guarded, term, json.dumps({"writing": {"removal": removal.to_json()}}))
     guarded.close()
     confirm_removal(connection, removal.id, by="jane")
-    assert table.read_news(connection, 0).confirmed == removal.id
+    assert table.read_news(connection, 0).confirmed == table.Confirmed(removal.id, "jane")
     assert write(connection, term, GONE, CONFIRMED).held is None
