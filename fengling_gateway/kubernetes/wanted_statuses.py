@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 from fengling_gateway.kubernetes.gateway_api.merging import merged_status
 from fengling_gateway.kubernetes.gateway_api.objects import ObjectRef
 from fengling_gateway.kubernetes.gateway_api.world import Translation
-from fengling_gateway.kubernetes.resources import Resource
+from fengling_gateway.kubernetes.resources import HTTP_ROUTES, Resource
+from fengling_gateway.model.entity import Key
 
 Status = dict[str, Any]
 
@@ -87,6 +88,16 @@ class WantedStatuses:
     def untrue(self) -> dict[ObjectRef, Status]:
         """Return the statuses that are to be written."""
         return {ref: status for ref, status in self._wanted.items() if not self.is_so(ref)}
+
+
+def refused_routes(now: Translation, refused: Mapping[Key, str]) -> dict[ObjectRef, list[str]]:
+    """Return what the configuration refuses, by the HTTPRoutes that it is of."""
+    found: dict[ObjectRef, list[str]] = {}
+    for key, why in sorted(refused.items()):
+        ref = now.origins.get(key.id) if key.kind == "route" else None
+        if ref is not None and ref.resource == HTTP_ROUTES:
+            found.setdefault(ref, []).append(why)
+    return found
 
 
 def _with_refusals(status: Status, refused: Sequence[str]) -> Status:

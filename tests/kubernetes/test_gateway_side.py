@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.backends import Backends
 from fengling_gateway.kubernetes.gateway_api.world import Settings
-from fengling_gateway.kubernetes.gateway_side import SETTLE_SECONDS, GatewaySide
+from fengling_gateway.kubernetes.gateway_side import GatewaySide
 from fengling_gateway.kubernetes.objects import endpoint_slice
 from fengling_gateway.kubernetes.objects import service as convert_service
 from fengling_gateway.kubernetes.origins import GATEWAY_API, is_of_gateway_api
@@ -26,6 +26,7 @@ from fengling_gateway.kubernetes.resources import (
     Resource,
 )
 from fengling_gateway.kubernetes.statuses import Statuses
+from fengling_gateway.kubernetes.translating import SETTLE_SECONDS
 from fengling_gateway.kubernetes.wants import Wants
 from fengling_gateway.model.entity import Key
 from tests.kubernetes.test_statuses import Objects
@@ -73,6 +74,7 @@ class GatewaySideTests(SynchronousTestCase):
         )
         self.objects = Objects()
         self.faults: list[Exception] = []
+        self.slow: list[Deferred[Any]] = []
         self.translations = 0
         self.side = GatewaySide(
             clock=self.clock,
@@ -107,6 +109,8 @@ class GatewaySideTests(SynchronousTestCase):
 
     def beside(self, work: Callable[[], Any]) -> Deferred[Any]:
         self.translations += 1
+        if self.slow:
+            return self.slow.pop()
         return fail(self.faults.pop()) if self.faults else maybeDeferred(work)
 
     def list_(self, resource: Resource, *found: dict[str, Any]) -> None:
@@ -246,8 +250,7 @@ class GatewaySideTests(SynchronousTestCase):
         """A translation that is given up then is no reason to."""
         self.side.synced(lambda: None)
         self.wants.take(1000)
-        slow: Deferred[Any] = Deferred()
-        self.patch(self.side, "_beside", lambda _: slow)
+        self.slow = [Deferred()]
         self.change(HTTP_ROUTES, a_route("/other"))
         self.side.stop()
         self.assertEqual(self.objects.put_, [])
