@@ -329,7 +329,7 @@ class UpstreamConnection(AnswerReader):
             return
         if phase == _UNTIL_CLOSE and reason.check(ConnectionDone):
             self._tell_end(exchange, NO_PAIRS)
-        elif self._tunnel is not None and reason.check(ConnectionDone):
+        elif self._tunnel is not None and self._tunnel.takes_for_end(reason):
             self._tunnel.side_closed()
         elif phase == _TUNNEL:
             exchange.upstream_failed(ForwardError.TUNNEL_BROKEN, is_reused=False)

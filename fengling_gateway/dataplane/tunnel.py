@@ -8,13 +8,16 @@ protocol where these are known, which is WebSocket.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
+
+from twisted.internet.error import ConnectionDone
 
 from fengling_gateway.http.forward_error import ForwardError
 from fengling_gateway.http.websocket import GOING_AWAY, FrameBorders, close_frame
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from fengling_gateway.dataplane.admission import Admission
     from fengling_gateway.dataplane.exchange import Exchange
     from fengling_gateway.dataplane.streams import DownstreamStream, UpstreamStream
@@ -30,30 +33,36 @@ class _Way:
 
     Attributes:
         is_cut: whether the gateway has ended it in the sender's place.
+        is_finished: whether its receiver has been told that nothing more comes.
         has_ended: whether its sender has ended it.
         sent: bytes that have gone on, and of what ended it.
     """
 
-    __slots__ = ("_borders", "_end", "_to", "has_ended", "is_cut", "sent")
+    __slots__ = ("_borders", "_end", "_to", "has_ended", "is_cut", "is_finished", "sent")
 
     def __init__(
-        self, send: Callable[[bytes], None], borders: FrameBorders | None, end: bytes
+        self,
+        to: DownstreamStream | UpstreamStream,
+        borders: FrameBorders | None,
+        end: bytes,
     ) -> None:
         """
         Args:
+            to: its receiver.
             borders: follows the frames, where the protocol has any.
             end: what ends it, between two frames.
         """
-        self._to = send
+        self._to = to
         self._borders = borders
         self._end = end
         self.is_cut = False
+        self.is_finished = False
         self.has_ended = False
         self.sent = 0
 
     def _send(self, data: bytes) -> None:
         self.sent += len(data)
-        self._to(data)
+        self._to.send_data(data)
 
     def relay(self, data: bytes, is_going_away: bool) -> None:
         if self.is_cut:
@@ -81,6 +90,12 @@ class _Way:
         self.is_cut = True
         if self._end and borders is not None and not borders.has_closed and not self.has_ended:
             self._send(self._end)
+
+    def finish(self) -> None:
+        """Tell the receiver that nothing more comes; once, as a second time breaks its connection."""
+        if not self.is_finished:
+            self.is_finished = True
+            self._to.half_close()
 
 
 class Tunnel:
@@ -136,15 +151,14 @@ class Tunnel:
         self._upstream = upstream
         self.farewell: ForwardError | None = None
         self.received = 0
-        to_instance, to_client = upstream.send_data, downstream.send_data
         self._is_framed = protocol == b"websocket"
         if self._is_framed:
             close = close_frame(GOING_AWAY)
-            self._from_client = _Way(to_instance, FrameBorders(), close_frame(GOING_AWAY, mask))
-            self._from_instance = _Way(to_client, FrameBorders(), close)
+            self._from_client = _Way(upstream, FrameBorders(), close_frame(GOING_AWAY, mask))
+            self._from_instance = _Way(downstream, FrameBorders(), close)
         else:
-            self._from_client = _Way(to_instance, None, b"")
-            self._from_instance = _Way(to_client, None, b"")
+            self._from_client = _Way(upstream, None, b"")
+            self._from_instance = _Way(downstream, None, b"")
 
     def __repr__(self) -> str:
         return f"<Tunnel of {self._exchange!r}>"
@@ -179,7 +193,7 @@ class Tunnel:
             self._exchange.fail(ForwardError.CLIENT_GONE_IN_RESPONSE)
         elif not self._from_client.has_ended:
             self._from_client.has_ended = True
-            self._upstream.half_close()
+            self._from_client.finish()
             self._end_with_both()
 
     def instance_ended(self, is_cut: bool = False) -> None:
@@ -188,7 +202,7 @@ class Tunnel:
             self._exchange.fail(ForwardError.TUNNEL_BROKEN)
         elif not self._from_instance.has_ended:
             self._from_instance.has_ended = True
-            self._downstream.half_close()
+            self._from_instance.finish()
             self._end_with_both()
 
     def side_closed(self) -> None:
@@ -198,6 +212,10 @@ class Tunnel:
         What it has said is still sent; for what the other says there is nobody left.
         """
         self._exchange.tunnel_ended(self.farewell)
+
+    def takes_for_end(self, reason: Failure) -> bool:
+        """Whether an instance that has closed its connection has ended it: also by breaking off, if told to."""
+        return self.farewell is not None or reason.check(ConnectionDone) is not None
 
     def is_wanted(self, snapshot: Snapshot) -> bool:
         """Whether its route and its instance are still configured, and whoever asked may still ask."""
@@ -224,8 +242,8 @@ class Tunnel:
         self._upstream.flush()
         self._downstream.flush()
         if not self._is_framed:
-            self._upstream.half_close()
-            self._downstream.half_close()
+            self._from_client.finish()
+            self._from_instance.finish()
 
     def _is_missed(self, other: _Way) -> bool:
         """Whether an end is needed to know that nothing is missing; not by who has ended, too."""

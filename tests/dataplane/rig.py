@@ -78,6 +78,9 @@ class Transport:
         self._end("aborted", ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
+        """Half-close it; as with Twisted, a second time breaks it."""
+        if self.ended == "half-closed":
+            self._end("broken", ConnectionLost())
         self.ended = self.ended or "half-closed"
 
     def getHandle(self) -> socket.socket:

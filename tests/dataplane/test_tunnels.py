@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from unittest import TestCase
 
+from twisted.internet.error import ConnectionLost
+
 from fengling_gateway.http.websocket import close_frame
 from tests.dataplane.rig import GET, OK, Rig, Transport, head_of, make_rig, status_of
 from tests.dataplane.snapshots import instance, plain, route, service
@@ -351,6 +353,29 @@ class EndTests(TunnelCase):
         self.assertEqual((client.ended, upstream.ended), ("half-closed", "half-closed"))
         rig.advance(5.2)
         self.assertEqual((client.ended, upstream.ended), ("aborted", "aborted"))
+
+    def test_way_that_one_side_has_ended_is_ended_once(self) -> None:
+        """Also where both are told to end after that: who still speaks has its moment."""
+        policies = {"timeouts": {"tunnel": 5.0}, "upgrade": {"protocols": ["irc"]}}
+        for order in (1, -1):
+            rig = self.rig(route(policies=policies))
+            first, second = self.open(rig, OFFER % b"irc", SWITCH % b"irc")[::order]
+            first.half_close()
+            rig.advance(5.2)
+            self.assertEqual((first.ended, second.ended), ("half-closed", "half-closed"))
+            second.half_close()
+            self.assertEqual((first.ended, second.ended), ("closed", "closed"))
+            self.assertEqual(errors_of(rig), {"tunnel_idle_timeout": 1})
+
+    def test_instance_that_breaks_off_when_told_to_end_is_not_to_blame(self) -> None:
+        """It was asked to."""
+        policies = {"timeouts": {"tunnel": 5.0}, "upgrade": {"protocols": ["irc"]}}
+        rig = self.rig(route(policies=policies))
+        client, upstream = self.open(rig, OFFER % b"irc", SWITCH % b"irc")
+        rig.advance(5.2)
+        upstream.lose(ConnectionLost())
+        self.assertEqual(client.ended, "closed")
+        self.assertEqual(errors_of(rig), {"tunnel_idle_timeout": 1})
 
     def test_it_outlives_configurations_with_its_route_and_instance(self) -> None:
         """Others may change, and so may they."""
