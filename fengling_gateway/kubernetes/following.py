@@ -127,7 +127,7 @@ class Following:
         self._gateway_side = None
         if gateway_side is not None:
             self._gateway_side = gateway_side(self.wants, self.backends)
-        self._relists = Relists(clock)
+        self._relists = Relists(clock, self._relisted)
         self._watch = ClusterWatch(
             services_and_slices(self.catalog, self.backends, self._gateway_side, rules.selector),
             namespaces=rules.namespaces,
@@ -252,6 +252,11 @@ class Following:
 
     def _instance_changed(self, instance: str, row: Row | None, backend: Backend) -> None:
         self.wants.put(Key("instance", instance), row, backend.origin)
+
+    def _relisted(self) -> None:
+        """Have it written together, what is lost of all: of the Gateway API that is known in a moment."""
+        if self._gateway_side is not None:
+            self._writer.pause(self._gateway_side.when_translated())
 
     def _synced(self) -> None:
         """Begin to write: whatever is known from before, and not wanted any more, may go now."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -124,6 +125,10 @@ class GatewaySide:
             "statuses_written": self._statuses.written,
             "problem": self._translating.problem or self._statuses.problem,
         }
+
+    def when_translated(self) -> Deferred[None]:
+        """Return what fires when it is known what follows from all that has been heard by now."""
+        return self._translating.when_translated()
 
     # What follows
 

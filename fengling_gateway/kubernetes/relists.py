@@ -33,8 +33,14 @@ class _Source(NamedTuple):
 
 
 class Relists:
-    def __init__(self, clock: IReactorTime) -> None:
+    """
+    Args:
+        told: called after lists that have waited have been told.
+    """
+
+    def __init__(self, clock: IReactorTime, told: Callable[[], None] = lambda: None) -> None:
         self._clock = clock
+        self._told = told
         # (In this order they are told: Services before what belongs to them.)
         self._sources: dict[object, _Source] = {}
         self._waiting: set[object] = set()
@@ -110,6 +116,7 @@ class Relists:
                 tell()
             except Exception:  # or the others would not be told
                 _log.failure("telling of a list", log_id="kubernetes.list_not_told")
+        self._told()
 
     def _cancel(self) -> None:
         if self._call is not None:

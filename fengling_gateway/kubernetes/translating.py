@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -65,6 +65,9 @@ class Translating:
         self._pause = SETTLE_SECONDS
         self._call: Any = None
         self._running: Deferred[Any] | None = None
+        # Who waits for the next translation, and for the one that is under way.
+        self._waiting: list[Deferred[None]] = []
+        self._awaited: list[Deferred[None]] = []
         self.problem: str | None = None
 
     def __repr__(self) -> str:
@@ -88,6 +91,16 @@ class Translating:
             self._call = None
         if self._running is not None:
             self._running.cancel()
+        _fire(self._waiting)
+
+    def when_translated(self) -> Deferred[None]:
+        """Return what fires when all that has been gathered by now is translated, or will not be."""
+        if not self.is_open:
+            return succeed(None)
+        is_next = self._running is None or self._is_doubtful
+        asked: Deferred[None] = Deferred()
+        (self._waiting if is_next else self._awaited).append(asked)
+        return asked
 
     def changed(self) -> None:
         """Note that something else has been gathered."""
@@ -99,6 +112,7 @@ class Translating:
     def _translate(self) -> None:
         self._call = None
         self._is_doubtful = False
+        self._awaited, self._waiting = self._waiting, []
         known, world = self._gathered.objects(), self._gathered.world()
         began = self._clock.seconds()
         self._running = self._beside(lambda: translate(known, world, self._compiled))
@@ -118,9 +132,16 @@ class Translating:
 
     def _ended(self, _: object, began: float) -> None:
         self._running = None
+        _fire(self._awaited)
         took = self._clock.seconds() - began
         self._pause = min(max(SETTLE_SECONDS, _SHARE * took), MAX_PAUSE_SECONDS)
         if self._is_doubtful:
             self.changed()
         elif self._is_begun:
             self._tell_ended()
+
+
+def _fire(waiting: list[Deferred[None]]) -> None:
+    fired, waiting[:] = list(waiting), []
+    for one in fired:
+        one.callback(None)

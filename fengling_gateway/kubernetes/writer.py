@@ -35,6 +35,9 @@ BATCH_SECONDS: Final = 0.22
 MAX_BATCH: Final = 1000
 """Entities in one transaction, which takes some 100 ms; others who write wait for part of that."""
 
+MAX_PAUSE_SECONDS: Final = 30.0
+"""How long it is waited for what may belong to what is known already."""
+
 FIRST_BACKOFF_SECONDS: Final = 0.2
 MAX_BACKOFF_SECONDS: Final = 5.0
 AGAIN_SECONDS: Final = 10.0
@@ -81,6 +84,7 @@ class Writer:
         self._term: int | None = None
         self._is_writing = False
         self._call: Any = None
+        self._paused: object = None
         self._again: Any = None
         self._not_before = float("-inf")
         self._backoff = FIRST_BACKOFF_SECONDS
@@ -110,7 +114,7 @@ class Writer:
 
     def end(self) -> None:
         """Write nothing more."""
-        self._term = self._wants = self.problem = None
+        self._term = self._wants = self._paused = self.problem = None
         self.awaited = Awaited()
         self._backoff, self._most = FIRST_BACKOFF_SECONDS, MAX_BATCH
         for call in (self._call, self._again):
@@ -127,9 +131,23 @@ class Writer:
         self._idle.append(idle)
         return idle
 
+    def pause(self, until: Deferred[None]) -> None:
+        """Write nothing until something fires, for a while: more is to be known soon of the same."""
+        self._paused = pause = object()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        until.addTimeout(MAX_PAUSE_SECONDS, self._clock)
+        until.addBoth(self._resume, pause)
+
+    def _resume(self, result: object, pause: object) -> None:
+        if self._paused is pause:
+            self._paused = None
+            self.wake()
+
     def wake(self) -> None:
         """Write what there is to be written, if that may be now; else soon."""
-        if self._is_writing or self._call is not None or not len(self):
+        if self._is_writing or self._call is not None or self._paused or not len(self):
             return
         delay = max(0.0, self._not_before - self._clock.seconds())
         self._call = self._clock.callLater(delay, self._write)

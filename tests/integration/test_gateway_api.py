@@ -11,10 +11,12 @@ import pytest
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from fengling_gateway.kubernetes.resources import (
+    ENDPOINT_SLICES,
     GATEWAY_CLASSES,
     GATEWAYS,
     HTTP_ROUTES,
     REFERENCE_GRANTS,
+    SERVICES,
     Resource,
 )
 from tests.integration.cluster import Followed, followed_cluster
@@ -136,6 +138,36 @@ def test_route_to_nothing_says_so(fleet: Followed) -> None:
     wait_until(
         lambda: conditions(fleet, HTTP_ROUTES, "orders").get("ResolvedRefs") == "True ResolvedRefs"
     )
+
+
+def test_cluster_that_has_lost_everything_is_served_as_it_was(fleet: Followed) -> None:
+    """Instances included, whatever is listed first."""
+    gateway = fleet.gateway()
+    address = fleet.upstream("v1").address
+    fleet.service(labels=None)
+    fleet.endpoints(endpoint("127.0.0.1", pod="a"), port=int(address.rpartition(":")[2]))
+    fleet.api.apply(a_route("/hello", {"name": "orders", "port": 80}))
+    console = fleet.following(gateway_api=True)
+    wait_until(lambda: gateway.get("/hello")[0] == 200)
+    wait_until(lambda: conditions(fleet, HTTP_ROUTES, "orders").get("Accepted") == "True Accepted")
+    before, revision = fleet.instances(), fleet.sql.revision
+    fleet.api.stop()
+    for resource, name in (
+        (ENDPOINT_SLICES, "orders-x7k2p"),
+        (SERVICES, "orders"),
+        (HTTP_ROUTES, "orders"),
+        (GATEWAYS, "edge"),
+    ):
+        fleet.api.delete(resource, "shop", name)
+    fleet.api.start(set_back=True)
+
+    def removal() -> object:
+        status = console.get("kubernetes")["status"] or {}
+        return (status.get("writing") or {}).get("removal")
+
+    wait_until(removal, timeout=90)
+    assert (fleet.instances(), fleet.sql.revision) == (before, revision)
+    assert gateway.get("/hello")[0] == 200
 
 
 def test_cluster_without_the_gateway_api_is_followed_all_the_same(fleet: Followed) -> None:

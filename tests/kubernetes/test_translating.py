@@ -105,6 +105,31 @@ class TranslatingTests(SynchronousTestCase):
         self.end()
         self.assertIsNone(self.translating.problem)
 
+    def test_who_waits_hears_when_all_is_translated_that_there_was(self) -> None:
+        """Not what changes later, however often that is."""
+        self.assertTrue(self.translating.when_translated().called)
+        self.translating.begin()
+        first = self.translating.when_translated()
+        self.translating.changed()
+        second = self.translating.when_translated()
+        self.end()
+        self.assertEqual((first.called, second.called), (True, False))
+        self.waits(SETTLE_SECONDS)
+        self.translating.changed()
+        third = self.translating.when_translated()
+        self.end()
+        self.assertEqual((second.called, third.called), (True, False))
+        self.translating.stop()
+        self.assertTrue(third.called)
+
+    def test_who_waits_hears_of_what_fails_too(self) -> None:
+        """There is nothing else to wait for."""
+        self.translating.begin()
+        waiting = self.translating.when_translated()
+        self.running.pop()[1].errback(ZeroDivisionError("a defect"))
+        self.assertTrue(waiting.called)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_translation_that_is_given_up_is_no_fault(self) -> None:
         """Nothing follows from it."""
         for is_doubtful in (False, True):

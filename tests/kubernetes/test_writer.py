@@ -14,7 +14,12 @@ from fengling_gateway.editing.transaction import BusyError, ConflictError
 from fengling_gateway.election.seat import TermOverError
 from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want, Wants
-from fengling_gateway.kubernetes.writer import AGAIN_SECONDS, BATCH_SECONDS, Writer
+from fengling_gateway.kubernetes.writer import (
+    AGAIN_SECONDS,
+    BATCH_SECONDS,
+    MAX_PAUSE_SECONDS,
+    Writer,
+)
 from fengling_gateway.kubernetes.writing import RefusedError, Written
 from fengling_gateway.model.entity import Key
 
@@ -215,6 +220,47 @@ class WriterTests(SynchronousTestCase):
         self.clock.advance(1)
         self.answer()
         self.assertIsNone(self.writer.awaited.held)
+
+    def test_nothing_is_written_until_more_is_known(self) -> None:
+        """What is wanted meanwhile is written with what was, in one batch."""
+        self.wants.put(key(1), ROW, "")
+        self.writer.begin(7, self.wants)
+        until: Deferred[None] = Deferred()
+        self.writer.pause(until)
+        self.clock.advance(1)
+        self.wants.put(key(2), ROW, "")
+        self.clock.advance(1)
+        self.assertEqual(self.asked, [])
+        until.callback(None)
+        self.clock.advance(0)
+        self.assertEqual(self.batch(), ["i0001", "i0002"])
+
+    def test_what_is_waited_for_may_never_come(self) -> None:
+        """Then it is written without it; of two pauses the last one counts."""
+        self.writer.begin(7, self.wants)
+        first, second = Deferred[None](), Deferred[None]()
+        for one in (first, second):
+            self.writer.pause(one)
+        self.wants.put(key(1), ROW, "")
+        first.callback(None)
+        self.clock.advance(MAX_PAUSE_SECONDS - 1)
+        self.assertEqual(self.asked, [])
+        self.clock.advance(1)
+        self.clock.advance(0)
+        self.assertEqual(self.batch(), ["i0001"])
+
+    def test_pause_ends_with_the_term(self) -> None:
+        """In the next one nothing is waited for."""
+        self.writer.begin(7, self.wants)
+        until: Deferred[None] = Deferred()
+        self.writer.pause(until)
+        self.writer.end()
+        wants = Wants(self.writer.wake)
+        wants.put(key(1), ROW, "")
+        self.writer.begin(8, wants)
+        self.clock.advance(0)
+        self.assertEqual(self.asked[-1][0], 8)
+        until.callback(None)
 
     def withhold(self) -> None:
         """Two routes go with a pod, and the routes are too many."""
