@@ -29,6 +29,14 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     keep_to_share(int(worker[2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
 
 
+# Files with tests that take minutes: they begin first, or one process would be left with them.
+_LONG = ("tests/dataplane/test_compiled.py", "tests/conformance/", "tests/integration/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda one: not one.nodeid.startswith(_LONG))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _leave_no_process_behind() -> Iterator[None]:
     """Fail the run when a test leaves a process of ours running."""
