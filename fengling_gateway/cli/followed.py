@@ -87,8 +87,10 @@ def _kept(removal: Mapping[str, Any]) -> str:
     names = list(removal["names"])
     more = removal["routes"] - len(names)
     named = ", ".join(names) + (f" and {more} more" if more else "")
+    lately = removal.get("lately")
+    after = f" ({lately} have gone within a minute before)" if lately else ""
     return (
-        f"the cluster has {removal['routes']} of {removal['of']} routes no more, which are kept:"
+        f"the cluster has {removal['routes']} of {removal['of']} routes no more, which are kept{after}:"
         f" {named}; if they are to go: fenglingctl kubernetes confirm {removal['id']}"
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from fengling_gateway.kubernetes.lately import LatelyLost
 from fengling_gateway.kubernetes.removal import Removal
 from fengling_gateway.kubernetes.removing import TooManyGoError
 
@@ -27,6 +28,7 @@ class Awaited:
         # Confirmed, and not all gone; and the last one of which all is.
         self._going: Removal | None = None
         self._gone: Removal | None = None
+        self._lost = LatelyLost()
         self.held: str | None = None
         self.removal: Removal | None = None
 
@@ -51,18 +53,28 @@ class Awaited:
         if revision >= self._held_since:
             self.held = None
 
+    def lost(self, now: float, routes: int) -> None:
+        """Hear how many routes have gone unasked, less those that are new."""
+        self._lost.add(now, routes)
+
+    def lately(self, now: float) -> int:
+        """Return how many routes have gone unasked, of which those that go next may be the rest."""
+        return self._lost.count(now, goes_on=self.removal is not None)
+
     def too_many(self, term: int, error: TooManyGoError) -> None:
         """Hear that so many routes go that somebody has to confirm it."""
-        removal = Removal.of_term(term, error.routes, error.of)
-        if self.removal is not None and self.removal.id == removal.id:
+        before = self.removal
+        self.removal = Removal.of_term(term, error.routes, error.of, error.lately)
+        if before is not None and before.id == self.removal.id:
             return
-        self.removal = removal
         _log.warn(
-            "the cluster has {routes} of {of} routes no more, which are kept until somebody"
-            " confirms that they go: fenglingctl kubernetes confirm {id}",
+            "the cluster has {routes} of {of} routes no more, after {lately} that have gone within a"
+            " minute: they are kept until somebody confirms that they go: fenglingctl kubernetes"
+            " confirm {id}",
             routes=len(error.routes),
             of=error.of,
-            id=removal.id,
+            lately=error.lately,
+            id=self.removal.id,
             log_id="kubernetes.withheld",
         )
 
@@ -73,6 +85,7 @@ class Awaited:
         if self.removal is None or self.removal.id != removal:
             return None
         self._going, self.removal = self.removal, None
+        self._lost.clear()
         return self._going
 
     def look(self, is_going: Callable[[str], bool]) -> None:

@@ -272,11 +272,13 @@ class Discovery:
     async def _judged(self, term: int, batch: Mapping[Key, Want]) -> Written:
         """Write what the configuration would not refuse; the rest stays as it is."""
         following = self._following
-        refused = await self._judge(self._to_judge(batch))
+        judged = await self._judge(self._to_judge(batch))
         if following is None or following is not self._following:
             raise TermOverError(f"term {term} is over")
+        # (Services were judged, too, that are not in the batch.)
+        refused = {key: why for key, why in judged.items() if key in batch}
         good = {key: want for key, want in batch.items() if key not in refused}
-        going = following.wants.going(good)
+        going = following.wants.going(good)._replace(lately=self._writer.lately)
         written = await self._database.write(term, good, going)
         return replace(written, refused={**written.refused, **refused})
 

@@ -25,23 +25,26 @@ class Removal:
     Attributes:
         id: of just these routes, in this term: what somebody confirms is what has been shown.
         routes: their ids, in order.
-        of: how many routes there were, of everybody's.
+        of: how many routes there are, of everybody's.
+        lately: how many have gone shortly before.
     """
 
     id: str
     routes: tuple[str, ...]
     of: int
+    lately: int = 0
 
     @classmethod
-    def of_term(cls, term: int, routes: tuple[str, ...], of: int) -> Removal:
+    def of_term(cls, term: int, routes: tuple[str, ...], of: int, lately: int = 0) -> Removal:
         digest = sha256(f"{term} {routes}".encode()).hexdigest()
-        return cls(digest[:_DIGITS], routes, of)
+        return cls(digest[:_DIGITS], routes, of, lately)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "routes": len(self.routes),
             "of": self.of,
+            "lately": self.lately,
             "names": list(self.routes[:_SHOWN]),
         }
 

@@ -38,7 +38,7 @@ FROM gone
 _JUDGED: Final = """
 SELECT fengling.removes_too_much(
            h.routes - %(confirmed)s - %(unconfirmed)s + %(made)s,
-           h.routes - %(confirmed)s, h.baseline_revision),
+           h.routes - %(confirmed)s + %(lately)s, h.baseline_revision),
        h.routes
 FROM fengling.head AS h
 """
@@ -52,55 +52,69 @@ class TooManyGoError(Exception):
         routes: ids of all of them that are there, in order.
         of: how many routes there are, of everybody's.
         services: which those that go need.
+        lately: how many have gone shortly before.
     """
 
-    def __init__(self, routes: Sequence[str], of: int, services: Iterable[str]) -> None:
+    def __init__(
+        self, routes: Sequence[str], of: int, services: Iterable[str], lately: int = 0
+    ) -> None:
         super().__init__(f"{len(routes)} of {of} routes go at once")
         self.routes = tuple(routes)
         self.of = of
         self.services = frozenset(services)
+        self.lately = lately
 
 
 class Loss(NamedTuple):
     """
-    How many enabled routes go with a batch or after it, and come with it.
+    How many enabled routes go and come.
 
     Attributes:
-        confirmed: those in the batch that somebody has let go.
-        unconfirmed: all others.
+        now: those that go with the batch, and that nobody has confirmed.
+        unconfirmed: these, and those that go later.
+        confirmed: those that go with the batch, and that somebody has let go.
         made: those that are new.
+        lately: those that have gone shortly before, and that nobody had confirmed.
     """
 
-    confirmed: int
-    unconfirmed: int
-    made: int
+    now: int = 0
+    unconfirmed: int = 0
+    confirmed: int = 0
+    made: int = 0
+    lately: int = 0
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.now or self.confirmed)
 
 
-def require_few(connection: Any, changes: Sequence[Planned], going: Going) -> Loss | None:
+def require_few(connection: Any, changes: Sequence[Planned], going: Going) -> Loss:
     """
-    Return which routes go, as far as they are so few that nobody has to confirm it; None: none.
+    Return what is lost, as far as it is so little that nobody has to confirm it.
 
     Raises:
-        TooManyGoError: those that nobody has confirmed are too many.
+        TooManyGoError: of routes that nobody has confirmed it is too much.
     """
     removed = {one.key.id for one in changes if one.key.kind == "route" and one.action == "delete"}
+    made = _made(changes)
     if not removed:
-        return None
+        return Loss(made=made)
     unconfirmed = removed - going.confirmed
     asked = {
         "confirmed": sorted(removed & going.confirmed),
-        # (What goes later is no reason to keep back what somebody has let go.)
-        "unconfirmed": sorted((unconfirmed | going.later) - going.confirmed if unconfirmed else ()),
+        "unconfirmed": sorted((unconfirmed | going.later) - going.confirmed),
     }
     with connection.cursor() as cursor:
         cursor.execute(_COUNTED, asked)
         confirmed, routes, services = cursor.fetchone()
-        loss = Loss(confirmed, len(routes), _made(changes))
+        now = len(unconfirmed.intersection(routes))
+        loss = Loss(now, len(routes), confirmed, made, going.lately)
         cursor.execute(_JUDGED, loss._asdict())
         is_too_much, of = cursor.fetchone()
     connection.rollback()
-    if is_too_much and routes:
-        raise TooManyGoError(routes, of, services)
+    # (What goes later is no reason to keep back what somebody has let go, or has disabled.)
+    if is_too_much and now:
+        raise TooManyGoError(routes, of, services, going.lately)
     return loss
 
 
@@ -114,8 +128,10 @@ def confirm_loss(cursor: Any, loss: Loss) -> None:
     Raises:
         ConflictError: what would be removed has become too much; nothing is written.
     """
+    unconfirmed = loss.unconfirmed if loss.now else 0
     cursor.execute(
-        "SELECT fengling.confirm_loss(%(confirmed)s, %(unconfirmed)s, %(made)s)", loss._asdict()
+        "SELECT fengling.confirm_loss(%s, %s, %s, %s)",
+        (loss.confirmed, unconfirmed, loss.made, loss.lately),
     )
     [(is_possible,)] = cursor
     if not is_possible:

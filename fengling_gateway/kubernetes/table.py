@@ -229,15 +229,16 @@ class DiscoveryTerm:
 def take_over(connection: Connection, name: str) -> DiscoveryTerm:
     """Begin a term; only for who has the lock. Waits for what is being written in the term before."""
     number = seat.take_over(connection, TABLE, name)
+    # (First: what is decided while the rest is read has a later number, and is heard of.)
+    [(confirmation,)] = connection.execute(
+        "SELECT confirmation FROM fengling.discovery", within=READ_SECONDS
+    )
     rows = connection.execute(f"{_TAKEN_BACK}; {_DECISIONS}", (-1,), within=READ_SECONDS)
     said = connection.execute(
         "SELECT kind, id, origin, said FROM fengling.discovered_entity", within=READ_SECONDS
     )
     unsaid = connection.execute(_UNSAID, within=READ_SECONDS)
     decisions = tuple(Decision(*row) for row in rows)
-    [(confirmation,)] = connection.execute(
-        "SELECT confirmation FROM fengling.discovery", within=READ_SECONDS
-    )
     return DiscoveryTerm(
         number,
         decisions,

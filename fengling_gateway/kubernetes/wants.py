@@ -104,7 +104,7 @@ class Wants:
 
         A route comes after its service and the instances, and goes before them.
         """
-        if self.withheld:
+        if self.withheld.services:
             for key in self.withheld.draw(self._to_go(), self.rows):
                 self._leave(key)
         batch = sorted(self._unwritten, key=self._rank)[:most]
@@ -115,10 +115,15 @@ class Wants:
         for key, want in batch.items():
             self._unwritten.setdefault(key, Look(want.origin, want.was))
 
-    def written(self, keys: Iterable[Key]) -> None:
+    def written(self, batch: Mapping[Key, Want]) -> None:
         """Hear what is written as it was wanted."""
-        for key in keys:
+        for key, want in batch.items():
             self.refused.pop(key, None)
+            if want.row is None:  # (and if it is there again, it is confirmed again)
+                self._confirmed.discard(key)
+        is_done = not self.withheld.routes and not any(key.kind == "route" for key in self._to_go())
+        if self.withheld.services and is_done:
+            self._look_at_all(self.withheld.release_needed())
 
     def refuse(self, key: Key, why: str, want: Want) -> None:
         """Leave an entity as it is until it is wanted otherwise, or looked at again."""
@@ -129,11 +134,17 @@ class Wants:
     # What goes
 
     def going(self, batch: Mapping[Key, Want]) -> Going:
-        """Return which routes are to go, now or later; what is kept counts, too."""
-        now = {key: want.origin for key, want in batch.items() if want.row is None}
-        later = {key: look.origin for key, look in self._to_go().items()}
-        later |= self.withheld.origins()
-        routes = {key: origin for key, origin in (later | now).items() if key.kind == "route"}
+        """Return which routes are to go with a batch, if any do, or later; what is kept counts, too."""
+        now = {
+            key: want.origin
+            for key, want in batch.items()
+            if want.row is None and key.kind == "route"
+        }
+        if not now:
+            return Going()
+        to_go = {key: look for key, look in self._to_go().items() if key.kind == "route"}
+        later = {key: look.origin for key, look in {**to_go, **self.withheld.routes}.items()}
+        routes = later | now
         confirmed = {key for key, origin in routes.items() if self._may_go(key, origin)}
         return Going(
             later=frozenset(key.id for key in routes.keys() - confirmed - now.keys()),
@@ -153,23 +164,22 @@ class Wants:
         kept = {key: going[key] for key in keys if not self._may_go(key, going[key].origin)}
         for key in kept:
             self._leave(key)
-        self.withheld.keep(kept, services)
+        self._look_at_all(self.withheld.keep(kept, services))
 
-    def release(self) -> None:
-        """Have another look at what was kept."""
-        for key, look in self.withheld.release().items():
-            self.look_at(key, look.origin, look.was)
+    def ask_again(self) -> None:
+        """Have routes looked at again that are kept; what they need goes after them, or stays."""
+        self._look_at_all(self.withheld.release_routes() or self.withheld.release_needed())
 
     def confirm(self, routes: Iterable[str]) -> None:
         """Let routes go that are kept, however many they are."""
         keys = (Key("route", one) for one in routes)
         self._confirmed.update(key for key in keys if key not in self.rows)
-        self.release()
+        self.ask_again()
 
     def withdraw(self, origin: str) -> None:
         """Note that somebody does not want something to be routed to: that is confirmation enough."""
         self._withdrawn.add(origin)
-        self.release()
+        self.ask_again()
 
     def admit(self, origin: str) -> None:
         """Note that it is to be routed to after all."""
@@ -190,6 +200,10 @@ class Wants:
         )
         self._unwritten[key] = Look(origin or known.origin, known.was if was is None else was)
         self._woken()
+
+    def _look_at_all(self, looks: Mapping[Key, Look]) -> None:
+        for key, look in looks.items():
+            self.look_at(key, look.origin, look.was)
 
     def _leave(self, key: Key) -> None:
         del self._unwritten[key]

@@ -36,79 +36,104 @@ class Going(NamedTuple):
     Attributes:
         later: those that are not in the batch, and that nobody has confirmed.
         confirmed: those that somebody does not want any more, or has confirmed; in the batch or not.
+        lately: how many have gone shortly before, that nobody has confirmed.
     """
 
     later: frozenset[str] = frozenset()
     confirmed: frozenset[str] = frozenset()
+    lately: int = 0
 
 
 class Withheld:
-    """Everything that is kept; it is not looked at again before it is released."""
+    """
+    Routes, and what they need; not looked at again before they are released.
+
+    Attributes:
+        services: which the routes need.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[Key, Look] = {}
-        self._services: set[str] = set()
-        # Instances that are kept, by their service.
-        self._instances: dict[str, set[Key]] = {}
+        self._routes: dict[Key, Look] = {}
+        # What routes need, by its service; None where nobody knows it.
+        self._needed: dict[str | None, dict[Key, Look]] = {}
+        self._service_of: dict[Key, str | None] = {}
+        self.services: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
-        return f"<Withheld: {len(self._kept)}>"
+        return f"<Withheld: {len(self)}>"
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._routes) + len(self._service_of)
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._kept
+        return key in self._routes or key in self._service_of
 
-    def keep(self, routes: Mapping[Key, Look], services: Iterable[str]) -> None:
+    @property
+    def routes(self) -> Mapping[Key, Look]:
+        return self._routes
+
+    def keep(self, routes: Mapping[Key, Look], services: Iterable[str]) -> dict[Key, Look]:
         """
-        Keep routes.
+        Keep routes beside those that are kept; return what none of them needs any more.
 
         Args:
-            services: which they need.
+            services: which all of them need.
         """
-        self._kept.update(routes)
-        self._services.update(services)
+        self._routes.update(routes)
+        self.services = frozenset(services)
+        return self._free(self._needed.keys() - self.services - {None})
 
     def draw(self, going: Mapping[Key, Look], wanted: Container[Key]) -> list[Key]:
         """Keep what of some entities that are to go belongs to routes that are kept; return it."""
-        if not self._services:
-            return []
         drawn = [key for key, look in going.items() if self._belongs(key, look, wanted)]
         for key in drawn:
-            self._kept[key] = going[key]
-            service = _service_of(going[key])
-            if key.kind == "instance" and service is not None:
-                self._instances.setdefault(service, set()).add(key)
+            service = key.id if key.kind == "service" else _service_of(going[key])
+            self._needed.setdefault(service, {})[key] = going[key]
+            self._service_of[key] = service
         return drawn
 
     def drop(self, key: Key) -> Look | None:
         """Forget an entity: it is looked at anew."""
-        return self._kept.pop(key, None)
-
-    def origins(self) -> dict[Key, str]:
-        """Return what is kept, with what it stands for."""
-        return {key: look.origin for key, look in self._kept.items()}
+        if key not in self._service_of:
+            return self._routes.pop(key, None)
+        service = self._service_of.pop(key)
+        needed = self._needed[service]
+        look = needed.pop(key)
+        if not needed:
+            del self._needed[service]
+        return look
 
     def instances_of(self, service: str) -> list[Key]:
-        """Return the instances of a service that are kept, for the first one who asks."""
-        return [key for key in self._instances.pop(service, ()) if key in self._kept]
+        """Return the instances of a service that are kept."""
+        return [key for key in self._needed.get(service, ()) if key.kind == "instance"]
 
-    def release(self) -> dict[Key, Look]:
-        """Keep nothing any more; return what was kept."""
-        released, self._kept = self._kept, {}
-        self._services, self._instances = set(), {}
+    def release_routes(self) -> dict[Key, Look]:
+        """Keep no routes, for now; return them. What they need is kept on."""
+        released, self._routes = self._routes, {}
         return released
+
+    def release_needed(self) -> dict[Key, Look]:
+        """Keep nothing any more of what routes need; return it."""
+        self.services = frozenset()
+        return self._free(set(self._needed))
+
+    def _free(self, services: Iterable[str | None]) -> dict[Key, Look]:
+        freed: dict[Key, Look] = {}
+        for service in services:
+            freed |= self._needed.pop(service)
+        for key in freed:
+            del self._service_of[key]
+        return freed
 
     def _belongs(self, key: Key, look: Look, wanted: Container[Key]) -> bool:
         if key.kind == "service":
-            return key.id in self._services
+            return key.id in self.services
         if key.kind != "instance":
             return False
         service = _service_of(look)
         # (Of an instance of which nobody knows, more may be lost by removing than by keeping it.)
         return service is None or (
-            service in self._services and Key("service", service) not in wanted
+            service in self.services and Key("service", service) not in wanted
         )
 
 

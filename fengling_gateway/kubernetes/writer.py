@@ -107,6 +107,11 @@ class Writer:
         """Whether all is written that can be."""
         return not self._is_writing and not len(self)
 
+    @property
+    def lately(self) -> int:
+        """How many routes have gone shortly before, unasked."""
+        return self.awaited.lately(self._clock.seconds())
+
     def begin(self, term: int, wants: Wants) -> None:
         """Write what is wanted, in a term."""
         self._term, self._wants = term, wants
@@ -159,7 +164,7 @@ class Writer:
         assert wants is not None, "as there is a term"
         batch = wants.take(self._most)
         if not batch:  # all of it is kept for now
-            self._go_on()
+            self._tell({}, Written())
             return
         began = self._clock.seconds()
         self._is_writing = True
@@ -190,7 +195,8 @@ class Writer:
             return
         if written.revision is not None:
             self.awaited.written(written.revision, written.held)
-        wants.written(batch.keys() - written.refused.keys())
+            self.awaited.lost(self._clock.seconds(), written.lost)
+        wants.written({key: one for key, one in batch.items() if key not in written.refused})
         if any(want.row is None for want in batch.values()):
             # (What has gone may have had the addresses of instances that were refused.)
             wants.try_again("instance")
@@ -199,6 +205,9 @@ class Writer:
             if key not in wants:
                 self._refuse(wants, key, why, batch[key])
         self.awaited.look(wants.is_going)
+        self._tell(batch, written)
+
+    def _tell(self, batch: Mapping[Key, Want], written: Written) -> None:
         try:
             self._told(batch, written)
         finally:
@@ -228,15 +237,11 @@ class Writer:
             self.problem = None
             self._backoff = FIRST_BACKOFF_SECONDS
             self._refuse(wants, key, problem(error), want)
-            try:
-                self._told(batch, Written(refused={key: problem(error)}))
-            finally:
-                self._go_on()
+            self._tell(batch, Written(refused={key: problem(error)}))
             return
         wants.give_back(batch)
         if isinstance(error, TooManyGoError):
             self._withhold(wants, term, error)
-            self._go_on()
             return
         if isinstance(error, RefusedError):
             # One of them is to blame: smaller and smaller batches, until it is alone.
@@ -253,6 +258,7 @@ class Writer:
         self._backoff = FIRST_BACKOFF_SECONDS
         wants.withhold(error.routes, error.services)
         self.awaited.too_many(term, error)
+        self._tell({}, Written())
 
     def _complain(self, error: BaseException) -> None:
         reason = problem(error)
@@ -276,7 +282,7 @@ class Writer:
         self._again = None
         assert self._wants is not None, "or the call would have been cancelled"
         self._wants.try_again()
-        self._wants.release()
+        self._wants.ask_again()
 
     def _wait(self, seconds: float) -> None:
         self._not_before = self._clock.seconds() + seconds * self._rng.uniform(0.5, 1.0)

@@ -47,12 +47,14 @@ class Written:
         revision: None: nothing had to be written.
         left: what is managed by somebody else, and by whom; nothing of it is written.
         refused: what can't be written, and why.
+        lost: how many enabled routes are gone that nobody has confirmed, less those that are new.
     """
 
     revision: int | None = None
     held: str | None = None
     left: Mapping[Key, str] = field(default_factory=dict)
     refused: Mapping[Key, str] = field(default_factory=dict)
+    lost: int = 0
 
 
 def write(
@@ -99,9 +101,9 @@ def write(
         changes,
         signature,
         also=in_term,
-        at_end=None if loss is None else partial(confirm_loss, loss=loss),
+        at_end=partial(confirm_loss, loss=loss) if loss.is_any else None,
     )
-    return Written(committed.revision, committed.held, left, refused)
+    return Written(committed.revision, committed.held, left, refused, loss.now - loss.made)
 
 
 @dataclass(frozen=True, slots=True)

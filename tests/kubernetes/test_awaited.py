@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.awaited import Awaited
@@ -54,7 +56,8 @@ class RemovalTests(SynchronousTestCase):
         """However often it is asked."""
         before = self.awaited.removal
         self.awaited.too_many(7, TooManyGoError(["a", "b"], 4, []))
-        self.assertIs(self.awaited.removal, before)
+        assert before is not None
+        self.assertEqual(self.awaited.removal, replace(before, of=4))
 
     def test_other_routes_are_another_removal(self) -> None:
         """What somebody confirms is what he was shown."""
@@ -86,6 +89,16 @@ class RemovalTests(SynchronousTestCase):
         self.assertEqual(self.became(), GONE)
         assert self.awaited.removal is not None
         self.assertEqual(self.awaited.removal.routes, ("c", "d"))
+
+    def test_what_has_gone_unasked_counts_until_somebody_confirms_the_rest(self) -> None:
+        """For a minute, or as long as some of it waits."""
+        self.awaited.lost(0.0, 5)
+        self.assertEqual(self.awaited.lately(3600.0), 5)
+        self.awaited.confirm(self.id)
+        self.assertEqual(self.awaited.lately(3600.0), 0)
+        self.awaited.lost(3600.0, 2)
+        self.assertEqual(self.awaited.lately(3601.0), 2)
+        self.assertEqual(self.awaited.lately(3661.0), 0)
 
     def test_what_is_back_asks_for_nothing(self) -> None:
         """Nor has it gone."""

@@ -99,14 +99,36 @@ class WantsTests(SynchronousTestCase):
         self.assertIn(ROUTE, batch)
         self.assertEqual(self.wants.going(batch), Going())
 
-    def test_all_is_looked_at_again(self) -> None:
-        """In the order in which it goes, with what it stands for."""
+    def test_routes_are_looked_at_again_and_what_they_need_goes_after_them(self) -> None:
+        """With what it stands for."""
         self.withhold()
         self.take()
-        self.wants.release()
+        self.wants.ask_again()
         batch = self.take()
-        self.assertEqual(list(batch), [ROUTE, POD, SERVICE])
-        self.assertEqual({want.origin for want in batch.values()}, {"shop/a"})
+        self.assertEqual(list(batch), [ROUTE])
+        self.wants.written(batch)
+        rest = self.take()
+        self.assertEqual(list(rest), [POD, SERVICE])
+        self.assertEqual({want.origin for want in (batch | rest).values()}, {"shop/a"})
+
+    def test_what_no_route_needs_any_more_is_kept_no_longer(self) -> None:
+        """One of two that are kept has been let go."""
+        self.go(*ALL, Key("service", "b"), OTHER_POD, Key("route", "b"))
+        self.wants.give_back(self.take())
+        self.wants.withhold(["a", "b"], ["a", "b"])
+        self.assertEqual(self.take(), {})
+        self.wants.confirm(["a"])
+        self.wants.give_back(self.take())
+        self.wants.withhold(["b"], ["b"])
+        self.assertEqual(list(self.take()), [ROUTE, POD, SERVICE])
+
+    def test_confirmation_is_of_one_removal(self) -> None:
+        """What somebody has brought back since, by going back, needs another one."""
+        self.withhold()
+        self.wants.confirm(["a"])
+        self.wants.written(self.take())
+        self.wants.look_at(ROUTE, "shop/a")
+        self.assertEqual(self.wants.going(self.take()), Going())
 
     def test_what_is_confirmed_is_said_so(self) -> None:
         self.withhold()
@@ -116,7 +138,7 @@ class WantsTests(SynchronousTestCase):
     def test_confirmed_while_it_was_asked_is_not_kept(self) -> None:
         """The answer is of before."""
         self.withhold()
-        self.wants.release()
+        self.wants.ask_again()
         batch = self.take()
         self.wants.confirm(["a"])
         self.wants.give_back(batch)
@@ -149,7 +171,8 @@ class WantsTests(SynchronousTestCase):
         self.withhold()
         self.wants.look_at(unknown)
         self.assertEqual(self.take(), {})
-        self.wants.release()
+        self.wants.confirm(["a"])
+        self.wants.written(self.take())
         self.assertIn(unknown, self.take())
 
 
@@ -165,7 +188,7 @@ ACTS = st.lists(
         st.tuples(st.just("write"), st.integers(1, 5)),
         st.tuples(st.just("withhold"), st.sampled_from("ab")),
         st.tuples(st.just("confirm"), st.sampled_from("ab")),
-        st.tuples(st.just("release"), st.none()),
+        st.tuples(st.just("ask again"), st.none()),
     ),
     max_size=30,
 )
@@ -177,11 +200,13 @@ def test_whatever_is_kept_all_is_written_in_the_end(acts: list[tuple[str, object
     wants, there = Wants(lambda: None), {}
 
     def write(most: int) -> None:
-        for key, want in wants.take(most).items():
+        batch = wants.take(most)
+        for key, want in batch.items():
             if want.row is None:
                 there.pop(key, None)
             else:
                 there[key] = want.row
+        wants.written(batch)
 
     for act, about in acts:
         if act == "put":
@@ -195,9 +220,8 @@ def test_whatever_is_kept_all_is_written_in_the_end(acts: list[tuple[str, object
         elif act == "confirm":
             wants.confirm([about])
         else:
-            wants.release()
-    wants.release()
-    write(1000)
+            wants.ask_again()
+    while wants.withheld or len(wants):
+        wants.ask_again()
+        write(1000)
     assert there == {key: want.row for key, want in wants.rows.items()}
-    assert not len(wants)
-    assert not len(wants.withheld)

@@ -301,6 +301,23 @@ class WriterTests(SynchronousTestCase):
         self.answer()
         self.assertIsNone(self.writer.awaited.removal)
 
+    def test_what_goes_unasked_is_remembered_for_a_minute(self) -> None:
+        """Of this term."""
+        self.begin(1)
+        self.answer(Written(revision=1, lost=4))
+        self.assertEqual(self.writer.lately, 4)
+        self.clock.advance(61)
+        self.assertEqual(self.writer.lately, 0)
+
+    def test_who_is_told_hears_that_the_rest_is_kept(self) -> None:
+        """There may be nothing else to be written, and statuses wait for it."""
+        self.withhold()
+        self.answer()
+        told = len(self.told)
+        self.clock.advance(AGAIN_SECONDS)
+        self.answer(TooManyGoError(["i0001", "i0002"], 3, []))
+        self.assertEqual(len(self.told), told + 1)
+
     def test_confirmed_routes_go(self) -> None:
         """At once."""
         self.withhold()

@@ -63,7 +63,7 @@ def said(connection: Any) -> dict[Key, table.Said]:
 
 def test_all_of_a_burst_is_one_revision(connection: Any, session: Session, term: int) -> None:
     """With what happened in a line, and the cluster's word beside it."""
-    assert write(connection, term, ALL) == Written(revision=1)
+    assert write(connection, term, ALL) == Written(revision=1, lost=-1)
     comment = "shop/orders: 1 instance new, 1 route new, 1 service new"
     assert revision(session) == (1, AUTHOR, True, comment)
     words = said(connection)
@@ -251,6 +251,28 @@ class RemovingTests:
         session.run("DELETE FROM fengling.route WHERE managed_by = 'ui'")
         written = write(connection, term, gone(names), Going(confirmed=frozenset(names)))
         assert "held" in str(written.held)
+
+    def test_what_is_disabled_goes(self, connection: Any, session: Session, term: int) -> None:
+        """Nobody is served by it, so nobody is asked; also beside others that are kept."""
+        names = routes(session, 10)
+        session.run(f"UPDATE fengling.route SET enabled = false WHERE id = '{names[0]}'")
+        later = Going(later=frozenset(names[1:8]))
+        assert write(connection, term, gone(names[:1]), later).lost == 0
+        with pytest.raises(TooManyGoError) as caught:
+            write(connection, term, gone(names[1:3]), later)
+        assert caught.value.routes == tuple(names[1:8])
+
+    def test_what_has_gone_shortly_before_counts(
+        self, connection: Any, session: Session, term: int
+    ) -> None:
+        """Objects that go one after the other are gone all the same."""
+        names = routes(session, 10)
+        assert write(connection, term, gone(names[:3])).lost == 3
+        few = Going(lately=3)
+        with pytest.raises(TooManyGoError) as caught:
+            write(connection, term, gone(names[3:6]), few)
+        assert (caught.value.of, caught.value.lately) == (7, 3)
+        assert write(connection, term, {**ALL, **gone(names[3:6])}, few).lost == 2
 
     def test_few_go_while_somebody_elses_revision_is_held(
         self, connection: Any, session: Session, term: int

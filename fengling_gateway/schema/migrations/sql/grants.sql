@@ -40,7 +40,7 @@ BEGIN
             fengling.is_key_set(jsonb), fengling.are_ids(text[]), fengling.is_auth(jsonb),
             fengling.is_health_check(jsonb), fengling.require_discovery(bigint),
             fengling.confirm_removal(text),
-            fengling.confirm_loss(integer, integer, integer), fengling.max_removed_share(bigint),
+            fengling.confirm_loss(integer, integer, integer, integer), fengling.max_removed_share(bigint),
             fengling.removes_too_much(integer, integer, bigint)
             TO fengling_console;
     END IF;

@@ -55,8 +55,9 @@ function troublesOf(status) {
 }
 
 // What waits until somebody says that it may go.
-export function keptOf({ routes, of }) {
-  return `The cluster has ${number(routes)} of ${plural(of, "route")} no more. That is a lot at once: they are kept until somebody confirms that they go`;
+export function keptOf({ routes, of, lately }) {
+  const before = lately ? `, after ${number(lately)} that have gone within a minute` : "";
+  return `The cluster has ${number(routes)} of ${plural(of, "route")} no more${before}. That is a lot at once: they are kept until somebody confirms that they go`;
 }
 
 function whereOf(status) {

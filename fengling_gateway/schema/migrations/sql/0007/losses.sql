@@ -2,7 +2,8 @@
 -- can commit in between: to force a revision is to confirm those before it, too, which may be somebody
 -- else's by then.
 
-CREATE FUNCTION fengling.confirm_loss(confirmed integer, unconfirmed integer, made integer)
+CREATE FUNCTION fengling.confirm_loss(
+    confirmed integer, unconfirmed integer, made integer, lately integer)
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
@@ -11,7 +12,7 @@ DECLARE
 BEGIN
     -- (Somebody else's held revision does not count as the cluster's: what there is does.)
     IF unconfirmed > 0 AND fengling.removes_too_much(
-            head.routes - confirmed - unconfirmed + made, head.routes - confirmed,
+            head.routes - confirmed - unconfirmed + made, head.routes - confirmed + lately,
             head.baseline_revision) THEN
         RETURN false;
     END IF;
@@ -20,6 +21,6 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION fengling.confirm_loss(integer, integer, integer) IS
+COMMENT ON FUNCTION fengling.confirm_loss(integer, integer, integer, integer) IS
     'Right before COMMIT: lets enabled routes go that somebody has confirmed, where all is served; '
     'false: with those that nobody has confirmed it has become too much.';
