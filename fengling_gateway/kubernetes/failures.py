@@ -13,6 +13,7 @@ MAX_BACKOFF_SECONDS: Final = 30.0
 FORBIDDEN_SECONDS: Final = 30.0
 ABSENT_SECONDS: Final = 60.0
 
+ABSENT: Final = 404
 EXPIRED: Final = 410
 
 WARNED_FAILURES: Final = 3
@@ -61,7 +62,7 @@ class Failures:
             return Verdict("waiting", 0.0 if is_first else seconds, True, is_warned_of)
         if error.status == 403:
             return Verdict("forbidden", FORBIDDEN_SECONDS, False, is_warned_of)
-        if error.status == 404:
+        if error.status == ABSENT:
             return Verdict("absent", ABSENT_SECONDS, True, is_warned_of)
         return Verdict("waiting", seconds, False, is_warned_of)
 

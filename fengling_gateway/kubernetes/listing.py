@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 
 from fengling_gateway.kubernetes.bodies import TURN_SECONDS
 from fengling_gateway.kubernetes.errors import BROKEN, SILENT, ApiError
-from fengling_gateway.kubernetes.failures import EXPIRED
+from fengling_gateway.kubernetes.failures import ABSENT, EXPIRED
 from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, Resource
 
 T = TypeVar("T")
@@ -36,10 +36,14 @@ class Pages(Protocol):
 
 class Lister:
     """
-    Lists one resource.
+    Lists one resource, in the newest version that the API server knows.
 
     Args:
+        namespace: None for all of them.
         selection: the part of the query that says which objects.
+
+    Attributes:
+        path: of the version that was asked for last.
     """
 
     def __init__(
@@ -48,12 +52,13 @@ class Lister:
         clock: IReactorTime,
         server: Pages,
         resource: Resource,
-        path: str,
+        namespace: str | None,
         selection: Mapping[str, str],
     ) -> None:
         self._clock = clock
         self._server = server
-        self._path = path
+        self._paths = [one.path(namespace) for one in resource.versions]
+        self.path = self._paths[0]
         self._selection = selection
         self._limit = str(PAGE_SLICES if resource == ENDPOINT_SLICES else PAGE_OBJECTS)
 
@@ -69,10 +74,25 @@ class Lister:
 
     async def version(self) -> str:
         """Return the version that the API server is at now; raises `ApiError`."""
-        page = await self._server.get(self._path, {**self._selection, "limit": "1"})
+        page = await self._server.get(self.path, {**self._selection, "limit": "1"})
         return _version_of(page)
 
     async def _list(self, new: Callable[[], T], take: Callable[[T, Object], None]) -> tuple[T, str]:
+        # From the newest on each time: what is installed may be another by now.
+        *newer, oldest = self._paths
+        for path in newer:
+            self.path = path
+            try:
+                return await self._list_version(new, take)
+            except ApiError as error:
+                if error.status != ABSENT:
+                    raise
+        self.path = oldest
+        return await self._list_version(new, take)
+
+    async def _list_version(
+        self, new: Callable[[], T], take: Callable[[T, Object], None]
+    ) -> tuple[T, str]:
         try:
             return await self._pages({"limit": self._limit}, new(), take)
         except ApiError as error:
@@ -86,7 +106,7 @@ class Lister:
     ) -> tuple[T, str]:
         query = {**self._selection, **limit}
         while True:
-            page = await self._server.get(self._path, query)
+            page = await self._server.get(self.path, query)
             await self._take_page(page, lambda one: take(listing, one))
             token = _metadata(page).get("continue")
             if not token:

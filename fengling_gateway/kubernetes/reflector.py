@@ -99,13 +99,12 @@ class Reflector(Generic[T]):
         self.namespace = namespace
         self._clock = clock
         self._server = server
-        self._path = resource.path(namespace)
         self._selection = {"labelSelector": selector} if selector else {}
         self._lister = Lister(
             clock=clock,
             server=server,
             resource=resource,
-            path=self._path,
+            namespace=namespace,
             selection=self._selection,
         )
         self._rng = rng
@@ -240,7 +239,7 @@ class Reflector(Generic[T]):
             self._version = None
 
     async def _stream(self, seconds: int, query: Mapping[str, str]) -> None:
-        watching = self._server.stream(self._path, query, self._take_event, self._begun)
+        watching = self._server.stream(self._lister.path, query, self._take_event, self._begun)
         watching.ended.addTimeout(seconds + LATE_SECONDS, self._clock, _not_ended)
         await watching.ended
 

@@ -7,13 +7,21 @@ from urllib.parse import quote
 
 
 class Resource(NamedTuple):
-    """A kind of object; ``group`` is empty of the core's."""
+    """
+    A kind of object.
+
+    Attributes:
+        group: empty of the core's.
+        version: the newest that is read.
+        older: versions that say the same, the newest first, for clusters that do not serve that one.
+    """
 
     group: str
     version: str
     plural: str
     kind: str
     is_namespaced: bool = True
+    older: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
@@ -21,6 +29,11 @@ class Resource(NamedTuple):
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def versions(self) -> tuple[Resource, ...]:
+        """The resource as it is in each version by itself, the newest first."""
+        return tuple(self._replace(version=one, older=()) for one in (self.version, *self.older))
 
     def path(
         self, namespace: str | None = None, name: str | None = None, subresource: str | None = None
@@ -46,4 +59,7 @@ GATEWAY_CLASSES: Final = Resource(
 )
 GATEWAYS: Final = Resource(GATEWAY_API, "v1", "gateways", "Gateway")
 HTTP_ROUTES: Final = Resource(GATEWAY_API, "v1", "httproutes", "HTTPRoute")
-REFERENCE_GRANTS: Final = Resource(GATEWAY_API, "v1beta1", "referencegrants", "ReferenceGrant")
+# (v1 since version 1.5 of the Gateway API.)
+REFERENCE_GRANTS: Final = Resource(
+    GATEWAY_API, "v1", "referencegrants", "ReferenceGrant", older=("v1beta1",)
+)

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from fengling_gateway.kubernetes.gateway_api.compiled import CompiledRules
+from fengling_gateway.kubernetes.gateway_api.memory import Memory
 from fengling_gateway.kubernetes.gateway_api.translation import translate
 from fengling_gateway.kubernetes.gateway_api.world import Translation
 from fengling_gateway.kubernetes.gathered import Gathered
@@ -59,7 +59,7 @@ class Translating:
         self._beside = beside
         self._tell_translated = translated
         self._tell_ended = ended
-        self._compiled = CompiledRules()
+        self._memory = Memory()
         self._is_begun = False
         self._is_doubtful = False
         self._pause = SETTLE_SECONDS
@@ -115,7 +115,7 @@ class Translating:
         self._awaited, self._waiting = self._waiting, []
         known, world = self._gathered.objects(), self._gathered.world()
         began = self._clock.seconds()
-        self._running = self._beside(lambda: translate(known, world, self._compiled))
+        self._running = self._beside(lambda: translate(known, world, self._memory))
         self._running.addCallback(self._translated).addErrback(self._failed)
         self._running.addBoth(self._ended, began)
 

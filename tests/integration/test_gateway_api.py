@@ -20,6 +20,7 @@ from fengling_gateway.kubernetes.resources import (
     Resource,
 )
 from tests.integration.cluster import Followed, followed_cluster
+from tests.support import kubernetes_objects as objects
 from tests.support.kubernetes_objects import endpoint, namespace
 from tests.support.wait import wait_until
 
@@ -180,6 +181,33 @@ def test_cluster_without_the_gateway_api_is_followed_all_the_same(fleet: Followe
     console = fleet.following(gateway_api=True, approve=["shop/*"])
     wait_until(lambda: gateway.get("/hello")[0] == 200)
     assert "are listed" in console.log
+
+
+def test_reference_grants_count_in_an_older_version(fleet: Followed) -> None:
+    """Before version 1.5 of the Gateway API there is no other one."""
+    newer, older = REFERENCE_GRANTS.versions
+    gateway = fleet.gateway()
+    address = fleet.upstream("v1").address
+    fleet.api.uninstall(newer)
+    fleet.service(namespace="apps", labels=None)
+    fleet.api.apply(
+        namespace("apps"),
+        objects.slice_(
+            endpoints=[endpoint("127.0.0.1", pod="a")],
+            ports=(int(address.rpartition(":")[2]),),
+            namespace="apps",
+        ),
+        a_route("/hello", {"name": "orders", "port": 80, "namespace": "apps"}),
+    )
+    fleet.following(gateway_api=True)
+    wait_until(lambda: gateway.get("/hello")[0] == 500)
+    spec = {
+        "from": [{"group": HTTP_ROUTES.group, "kind": "HTTPRoute", "namespace": "shop"}],
+        "to": [{"group": "", "kind": "Service"}],
+    }
+    grant = an_object("ReferenceGrant", "shop", spec, where="apps")
+    fleet.api.apply({**grant, "apiVersion": older.api_version})
+    wait_until(lambda: gateway.get("/hello")[0] == 200)
 
 
 def test_cluster_without_reference_grants_is_served_all_the_same(fleet: Followed) -> None:

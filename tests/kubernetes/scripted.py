@@ -23,10 +23,12 @@ class Asked:
 
     def __init__(
         self,
+        path: str,
         query: Mapping[str, str],
         on_event: Callable[[Object], None] | None = None,
         on_begun: Callable[[], None] | None = None,
     ) -> None:
+        self.path = path
         self.query = dict(query)
         self.is_over = False
         self.answer: Deferred[Any] = Deferred(self._cancelled)
@@ -87,7 +89,7 @@ class ScriptedServer:
         return self.asked[-1]
 
     def get(self, path: str, query: Mapping[str, str]) -> Deferred[Any]:
-        self.asked.append(Asked(query))
+        self.asked.append(Asked(path, query))
         return self.last.answer
 
     def stream(
@@ -97,7 +99,7 @@ class ScriptedServer:
         on_event: Callable[[Object], None],
         on_begun: Callable[[], None],
     ) -> Watching:
-        self.asked.append(Asked(query, on_event, on_begun))
+        self.asked.append(Asked(path, query, on_event, on_begun))
         return Watching(self.last.answer)
 
 

@@ -18,6 +18,7 @@ from fengling_gateway.kubernetes.resources import (
     GATEWAYS,
     HTTP_ROUTES,
     NAMESPACES,
+    REFERENCE_GRANTS,
     SECRETS,
     SERVICES,
     Resource,
@@ -122,6 +123,28 @@ class ObjectTests:
 
 class ListTests:
     """Lists"""
+
+    def test_resource_is_the_same_in_each_of_its_versions(self, api: KubernetesApi) -> None:
+        """As long as that is served."""
+        newer, older = REFERENCE_GRANTS.versions
+        meta = {"name": "any", "namespace": "shop"}
+        for version in (newer, older):
+            api.apply(
+                {"apiVersion": version.api_version, "kind": "ReferenceGrant", "metadata": meta}
+            )
+            for one in (newer, older):
+                status, page = listed(api, one)
+                assert (status, page["apiVersion"]) == (200, one.api_version)
+                assert [item["metadata"]["name"] for item in page["items"]] == ["any"]
+        api.uninstall(newer)
+        assert [listed(api, one)[0] for one in (newer, older)] == [404, 200]
+        api.install(newer)
+        api.uninstall(older)
+        assert [listed(api, one)[0] for one in (newer, older)] == [200, 404]
+        assert [one.version for one in api.asked("list", REFERENCE_GRANTS)][-2:] == [
+            "v1",
+            "v1beta1",
+        ]
 
     def test_items_of_lists_are_as_they_are(self, api: KubernetesApi) -> None:
         """Those of the API server's own kinds don't name their kind; others do."""

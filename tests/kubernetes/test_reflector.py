@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.errors import ApiError
 from fengling_gateway.kubernetes.objects import endpoint_slice
-from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES
+from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, REFERENCE_GRANTS
 from tests.kubernetes.scripted import Asked, Listener, ScriptedServer, new_reflector, orders
 
 GONE = ApiError(410, "Expired", "too old resource version: 5 (9)")
+ABSENT = ApiError(404, "", "404 page not found")
 BROKEN = ApiError(0, "Broken", "the connection broke before the answer was whole")
 
 
@@ -132,6 +133,72 @@ class ListTests(ReflectorCase):
         self.clock.pump([0] * 10)
         self.assertEqual((turns, self.user.told), (["other"], [("listed", [])]))
         self.successResultOf(reflector.stop())
+
+
+class VersionsTests(ReflectorCase):
+    """A resource that a cluster may serve in one version or in another"""
+
+    options = {"resource": REFERENCE_GRANTS}
+    newer, older = (one.path() for one in REFERENCE_GRANTS.versions)
+
+    def test_newest_version_is_followed_that_is_served(self) -> None:
+        """Nothing else is asked for where it is."""
+        self.assertEqual(self.server.last.path, self.newer)
+        self.assertEqual(self.listed(orders()).path, self.newer)
+        self.assertEqual(len(self.server.asked), 2)
+
+    def test_older_version_is_followed_where_the_newest_is_not_served(self) -> None:
+        """At once, and with everything that follows from it."""
+        self.server.last.fail(ABSENT)
+        self.assertEqual(self.server.last.path, self.older)
+        watch = self.listed(orders())
+        self.assertEqual((watch.path, self.user.told), (self.older, [("listed", ["shop/orders"])]))
+        watch.fail(BROKEN)
+        self.waits(0.2)
+        self.assertEqual(
+            (self.server.last.path, self.server.last.query["limit"]), (self.older, "1")
+        )
+
+    def test_resource_is_absent_where_no_version_is_served(self) -> None:
+        """All are asked for again, from the newest on."""
+        for _ in range(2):
+            self.server.last.fail(ABSENT)
+            self.assertEqual(self.user.told, [])
+            self.server.last.fail(ABSENT)
+            self.assertEqual((self.state(), self.user.told), ("absent", [("absent", None)]))
+            self.waits(60)
+            self.assertEqual(self.server.last.path, self.newer)
+            self.user.told.clear()
+
+    def test_version_that_is_served_no_more_is_left(self) -> None:
+        """For a newer one, or an older one; what is known stays meanwhile."""
+        self.server.last.fail(ABSENT)
+        watch = self.listed(orders())
+        for there, others in ((self.newer, 0), (self.older, 1)):
+            watch.fail(ABSENT)
+            self.waits(60)
+            for _ in range(others):
+                self.server.last.fail(ABSENT)
+            self.assertEqual(self.server.last.path, there)
+            watch = self.listed(orders())
+            self.assertEqual(watch.path, there)
+        told = [what for what, _ in self.user.told]
+        self.assertEqual(told, ["listed", "absent", "listed", "absent", "listed"])
+
+    def test_newer_version_is_found_with_the_next_list(self) -> None:
+        """There is one at least every few hours."""
+        self.server.last.fail(ABSENT)
+        self.listed(orders()).fail(GONE)
+        self.assertEqual(self.server.last.path, self.newer)
+
+    def test_other_failures_are_no_reason_to_ask_for_an_older_version(self) -> None:
+        """It may not be served any more, or not be for us either."""
+        self.server.last.fail(BROKEN)
+        self.waits(0.2)
+        self.assertEqual(self.server.last.path, self.newer)
+        self.server.last.fail(ApiError(403, "Forbidden", "no"))
+        self.waits(30)
+        self.assertEqual(self.server.last.path, self.newer)
 
 
 class SliceListTests(ReflectorCase):

@@ -230,6 +230,25 @@ class AbsentTests(ClusterCase):
         await self.eventually(lambda: self.state() == "absent")
         self.assertEqual(len(self.grants.told), 2)
 
+    async def test_grants_are_known_in_whichever_version_is_served(self) -> None:
+        """Also where another one is later; nobody who hears of them notices."""
+        newer, older = REFERENCE_GRANTS.versions
+        self.cluster.uninstall(newer)
+        self.cluster.apply(GRANT)
+        self.watch.start()
+        await self.eventually(lambda: self.cluster.watching(REFERENCE_GRANTS))
+        self.assertEqual(self.names(), [("listed", ["any"])])
+        self.cluster.install(newer)
+        self.cluster.uninstall(older)
+        self.cluster.end_watches(REFERENCE_GRANTS)
+        await self.eventually(lambda: len(self.grants.told) == 2)
+        self.assertEqual(self.names()[-1], ("listed", ["any"]))
+        await self.eventually(lambda: self.cluster.watching(REFERENCE_GRANTS))
+        watches = [one.version for one in self.cluster.asked("watch", REFERENCE_GRANTS)]
+        self.assertEqual((watches[0], watches[-1]), ("v1beta1", "v1"))
+        self.cluster.apply({**GRANT, "metadata": {**GRANT["metadata"], "name": "more"}})
+        await self.eventually(lambda: len(self.grants.told) == 3)
+
     async def test_grants_that_may_not_be_seen_are_waited_for(self) -> None:
         """There may be some."""
         self.cluster.access.forbid(REFERENCE_GRANTS, "list")

@@ -33,11 +33,13 @@ class Logged(NamedTuple):
 
     Attributes:
         verb: as RBAC calls it; empty of what is no resource.
+        version: of the resource, which may be an older one.
         status: 0 where it is not answered.
     """
 
     verb: str
     resource: Resource | None
+    version: str
     subresource: str | None
     namespace: str | None
     name: str | None
@@ -53,7 +55,7 @@ class Cluster:
 
     Attributes:
         bookmark_seconds: how often watches that want bookmarks get one.
-        installed: the resources that there are.
+        installed: the resources that there are, each version by itself.
         log: the requests that came, in order.
     """
 
@@ -61,7 +63,7 @@ class Cluster:
         self.access = Access()
         self.bookmark_seconds = 60.0
         self.faults = Faults()
-        self.installed = set(RESOURCES)
+        self.installed = {version for one in RESOURCES for version in one.versions}
         self.log: list[Logged] = []
         self.store = Store()
         self.watches: set[Watch] = set()
@@ -76,12 +78,21 @@ class _RefusedError(Exception):
 
 
 class _Place(NamedTuple):
-    """What a path stands for."""
+    """
+    What a path stands for.
+
+    Attributes:
+        version: the resource in the version that is asked for; what it shows is the same in each.
+    """
 
     resource: Resource
+    version: Resource
     namespace: str | None
     name: str | None
     subresource: str | None
+
+
+_NOWHERE = _Place(Resource("", "", "", ""), Resource("", "", "", ""), None, None, None)
 
 
 async def answer_request(cluster: Cluster, request: Request, answer: Answer) -> None:
@@ -122,7 +133,7 @@ class _Exchange:
         refusal = self._cluster.access.refusal(self._user, self._asked)
         if refusal is not None:
             raise _RefusedError(403, "Forbidden", refusal)
-        if self._place.resource not in self._cluster.installed:
+        if self._place.version not in self._cluster.installed:
             raise _RefusedError(404, "", "404 page not found\n")
         return self._place, self._asked
 
@@ -178,7 +189,7 @@ class _Exchange:
             if not query.get("labelSelector") and not query.get("fieldSelector"):
                 metadata["remainingItemCount"] = page.remaining
         kind = f"{place.resource.kind}List"
-        head = {"kind": kind, "apiVersion": place.resource.api_version, "metadata": metadata}
+        head = {"kind": kind, "apiVersion": place.version.api_version, "metadata": metadata}
         items = b",".join(one.listed for one in page.items)
         return _json(head)[:-1] + b',"items":[' + items + b"]}"
 
@@ -217,12 +228,13 @@ class _Exchange:
         return body
 
     def _note(self, status: int) -> None:
-        place = self._place or _Place(None, None, None, None)  # type: ignore[arg-type]
+        place = self._place or _NOWHERE
         verb = "" if self._asked is None else self._asked.verb
         self._cluster.log.append(
             Logged(
                 verb=verb,
-                resource=place.resource,
+                resource=None if place is _NOWHERE else place.resource,
+                version=place.version.version,
                 subresource=place.subresource,
                 namespace=place.namespace,
                 name=place.name,
@@ -254,8 +266,8 @@ class _Exchange:
 
 def _place(path: str) -> _Place | None:
     parts = path.strip("/").split("/")
-    for resource in RESOURCES:
-        root = resource.path().strip("/").split("/")[:-1]
+    for resource, version in ((one, version) for one in RESOURCES for version in one.versions):
+        root = version.path().strip("/").split("/")[:-1]
         if parts[: len(root)] != root:
             continue
         rest, namespace = parts[len(root) :], None
@@ -263,7 +275,7 @@ def _place(path: str) -> _Place | None:
             namespace, rest = rest[1], rest[2:]
         if rest[:1] == [resource.plural] and (len(rest) < 3 or rest[2:] == ["status"]):
             name, subresource = [*rest[1:], None, None][:2]
-            return _Place(resource, namespace, name, subresource)
+            return _Place(resource, version, namespace, name, subresource)
     return None
 
 

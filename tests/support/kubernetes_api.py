@@ -118,11 +118,12 @@ class KubernetesApi(Cluster):
         self.store.compact()
 
     def install(self, *found: Resource) -> None:
-        self.installed |= set(found)
+        """Have resources in all of their versions, or `Resource.versions` one by one."""
+        self.installed |= {version for one in found for version in one.versions}
 
     def uninstall(self, *found: Resource) -> None:
         """Let there be no such resources, as where their definitions are not installed: 404."""
-        self.installed -= set(found)
+        self.installed -= {version for one in found for version in one.versions}
 
     # What has been asked
 
@@ -216,6 +217,7 @@ class KubernetesApi(Cluster):
 
 def _resource_of(obj: Object) -> Resource:
     for one in RESOURCES:
-        if (one.api_version, one.kind) == (obj["apiVersion"], obj["kind"]):
+        versions = [version.api_version for version in one.versions]
+        if obj["apiVersion"] in versions and one.kind == obj["kind"]:
             return one
     raise ValueError(f"no resource is known for {obj['apiVersion']} {obj['kind']}")

@@ -12,11 +12,14 @@ from fengling_gateway.kubernetes.gateway_api.http_routes import HttpRoute, Paren
 from fengling_gateway.kubernetes.gateway_api.listeners import JudgedListener
 from fengling_gateway.kubernetes.gateway_api.objects import Kind
 from fengling_gateway.kubernetes.gateway_api.references import HTTP_ROUTE
-from fengling_gateway.kubernetes.gateway_api.world import Name, Problem, World
+from fengling_gateway.kubernetes.gateway_api.world import Name, Problem
 from fengling_gateway.kubernetes.limits import Limits, named
 from fengling_gateway.kubernetes.resources import GATEWAY_API
 
 _GATEWAY = Kind(GATEWAY_API, "Gateway")
+
+Labels = Mapping[str, str] | None
+"""Of a namespace; None if it is not known."""
 
 
 class Attached(NamedTuple):
@@ -43,24 +46,43 @@ class Attachment(NamedTuple):
         return self.outcome.reason == ACCEPTED
 
 
+def own_parents(
+    route: HttpRoute, gateways: Mapping[Name, JudgedGateway]
+) -> dict[Name, JudgedGateway]:
+    """Return the Gateways of ours that are parents of a route."""
+    return {
+        parent.gateway: gateways[parent.gateway]
+        for parent in route.parents
+        if parent.kind == _GATEWAY and parent.gateway in gateways
+    }
+
+
 def attachments(
-    route: HttpRoute, gateways: Mapping[Name, JudgedGateway], world: World
+    route: HttpRoute,
+    gateways: Mapping[Name, JudgedGateway],
+    labels: Labels,
+    limits: Limits,
 ) -> tuple[Attachment, ...]:
-    """Return what becomes of each parent that is a Gateway of ours."""
+    """
+    Return what becomes of each parent that is a Gateway of ours.
+
+    Args:
+        labels: of the route's namespace.
+    """
     return tuple(
-        _attach(route, parent, gateways[parent.gateway], world)
+        _attach(route, parent, gateways[parent.gateway], labels, limits)
         for parent in route.parents
         if parent.kind == _GATEWAY and parent.gateway in gateways
     )
 
 
 def _attach(
-    route: HttpRoute, parent: ParentRef, gateway: JudgedGateway, world: World
+    route: HttpRoute, parent: ParentRef, gateway: JudgedGateway, labels: Labels, limits: Limits
 ) -> Attachment:
     found = [one for one in gateway.listeners if _is_named(one, parent)]
     if not found:
         return _refused(parent, "NoMatchingParent", f"the Gateway has no listener{_asked(parent)}")
-    allowing = [one for one in found if _allows(one, gateway, route, world)]
+    allowing = [one for one in found if _allows(one, gateway, route, labels)]
     if not allowing:
         names = ", ".join(one.listener.name for one in found)
         return _refused(
@@ -81,7 +103,7 @@ def _attach(
             "NoMatchingListenerHostname",
             f"none of its hostnames is one of listeners {names}",
         )
-    return _limited(route, parent, attached, world.settings.limits)
+    return _limited(route, parent, attached, limits)
 
 
 def _limited(
@@ -131,7 +153,9 @@ def _asked(parent: ParentRef) -> str:
     return name + ("" if parent.port is None else f" with port {parent.port}")
 
 
-def _allows(judged: JudgedListener, gateway: JudgedGateway, route: HttpRoute, world: World) -> bool:
+def _allows(
+    judged: JudgedListener, gateway: JudgedGateway, route: HttpRoute, labels: Labels
+) -> bool:
     if HTTP_ROUTE not in judged.kinds:
         return False
     listener, namespace = judged.listener, route.metadata.name.namespace
@@ -140,6 +164,5 @@ def _allows(judged: JudgedListener, gateway: JudgedGateway, route: HttpRoute, wo
     if listener.namespaces == "Same":
         return namespace == gateway.gateway.metadata.name.namespace
     # (A namespace that is not known yet has no labels that anybody could trust.)
-    labels = world.namespaces.get(namespace)
     selector = listener.selector if listener.namespaces == "Selector" else None
     return selector is not None and labels is not None and selector.takes(labels)

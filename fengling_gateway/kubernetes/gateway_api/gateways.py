@@ -24,6 +24,14 @@ from fengling_gateway.kubernetes.gateway_api.world import (
 _ADDRESS_TYPES: Final = ("IPAddress", "Hostname")
 
 
+class GatewaySource(NamedTuple):
+    """All that a Gateway of ours is judged from."""
+
+    gateway: Gateway
+    gateway_class: GatewayClass
+    settings: Settings
+
+
 class JudgedGateway(NamedTuple):
     """
     A Gateway of ours.
@@ -52,14 +60,24 @@ def own_classes(known: GatewayObjects, controller: str) -> dict[str, GatewayClas
     }
 
 
-def own_gateways(known: GatewayObjects, settings: Settings) -> dict[Name, JudgedGateway]:
+def own_gateways(known: GatewayObjects, settings: Settings) -> dict[Name, GatewaySource]:
     """Return the Gateways of our classes, whether they are in order or not."""
     classes = own_classes(known, settings.controller)
     return {
-        gateway.metadata.name: _judge(gateway, classes[gateway.class_name], settings)
+        gateway.metadata.name: GatewaySource(gateway, classes[gateway.class_name], settings)
         for gateway in known.gateways.values()
         if gateway.class_name in classes
     }
+
+
+def judge_gateway(source: GatewaySource) -> JudgedGateway:
+    gateway, gateway_class, settings = source
+    return JudgedGateway(
+        gateway=gateway,
+        listeners=judge_listeners(gateway, settings),
+        refused=_foreign(gateway, settings) or _refusal(gateway, gateway_class),
+        unusable=_unusable(gateway, settings),
+    )
 
 
 def class_status(gateway_class: GatewayClass) -> Row:
@@ -106,15 +124,6 @@ def gateway_status(judged: JudgedGateway, attached: Mapping[str, int], settings:
     if settings.addresses:
         status["addresses"] = [_address(one) for one in settings.addresses]
     return status
-
-
-def _judge(gateway: Gateway, gateway_class: GatewayClass, settings: Settings) -> JudgedGateway:
-    return JudgedGateway(
-        gateway=gateway,
-        listeners=judge_listeners(gateway, settings),
-        refused=_foreign(gateway, settings) or _refusal(gateway, gateway_class),
-        unusable=_unusable(gateway, settings),
-    )
 
 
 def _foreign(gateway: Gateway, settings: Settings) -> Problem | None:

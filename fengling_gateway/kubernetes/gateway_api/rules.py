@@ -13,19 +13,17 @@ from typing import Any, Final, NamedTuple
 from fengling_gateway.kubernetes.gateway_api.backends import (
     Backends,
     Referred,
-    referred_by,
     resolve,
 )
 from fengling_gateway.kubernetes.gateway_api.filters import Filters, compile_filters
-from fengling_gateway.kubernetes.gateway_api.http_routes import HttpRoute, Rule
+from fengling_gateway.kubernetes.gateway_api.http_routes import Rule
 from fengling_gateway.kubernetes.gateway_api.matches import (
     CompiledMatch,
     compile_match,
     has_regex,
 )
-from fengling_gateway.kubernetes.gateway_api.references import Grants
 from fengling_gateway.kubernetes.gateway_api.timeouts import compile_timeouts
-from fengling_gateway.kubernetes.gateway_api.world import Problem, Row, World
+from fengling_gateway.kubernetes.gateway_api.world import Problem, Row
 from fengling_gateway.model.entity import Key
 from fengling_gateway.model.validation import Rejected, validate
 
@@ -90,12 +88,6 @@ class CompiledRule(NamedTuple):
         if redirect is None:
             return {**row, **self.backends.target, "policies": policies}
         return {**row, "redirect": redirect.target(match, scheme, port), "policies": policies}
-
-
-def source_of(route: HttpRoute, world: World, grants: Grants) -> RuleSource:
-    """Return what the rules of a route are compiled from."""
-    referred = referred_by(route.rules, route.metadata.name.namespace, world, grants)
-    return RuleSource(route.metadata.created, route.rules, referred)
 
 
 def compile_rules(source: RuleSource) -> tuple[CompiledRule, ...]:
