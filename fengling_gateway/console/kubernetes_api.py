@@ -36,6 +36,9 @@ from fengling_gateway.model.management_tokens import WRITE
 
 T = TypeVar("T")
 
+SILENT_SECONDS: Final = 10.0
+"""Since the last heartbeat: another console would have taken over within five."""
+
 MAX_WORDS: Final = 10
 
 _SHOWN: Final = "annotations"
@@ -89,6 +92,7 @@ class KubernetesApi:
         if removal is None:
             raise ProblemError("invalid_parameter", "removal is required: the id that was shown")
         by = call.access.operator.subject
+        _require_watched(await self._store.run(overview))
         await self._recorded(
             call,
             f"confirm removal {removal} of Kubernetes",
@@ -225,6 +229,14 @@ async def _there(asked: Deferred[T]) -> T:
         raise ProblemError(
             "conflict", f"{error} is not what waits for a confirmation now: look again"
         ) from None
+
+
+def _require_watched(found: Overview) -> None:
+    age = found.leader["heartbeat_age_s"]
+    if age is None or age > SILENT_SECONDS:
+        raise ProblemError(
+            "conflict", "nobody watches the cluster now, and whoever does next asks anew"
+        )
 
 
 def _named(call: Call) -> tuple[str, str]:

@@ -208,7 +208,7 @@ class KubernetesApiTests:
     def test_removal_is_confirmed_as_shown(self) -> None:
         """Whoever watches looks at once; what is not shown can't be confirmed."""
         status = {"writing": {"removal": {"id": "3f9a", "routes": 2}}}
-        self.sql.run(f"UPDATE fengling.discovery SET status = '{json.dumps(status)}'")
+        self.told(status)
         assert self.refused(self.api.confirm, "POST", "/", {"removal": "another"}) == "conflict"
         assert self.refused(self.api.confirm, "POST", "/", {}) == "invalid_parameter"
         reader = person(READ)
@@ -238,5 +238,17 @@ class KubernetesApiTests:
             assert (told["status"], told["confirmed"]["state"]) == (then, state)
         assert self.clock.getDelayedCalls() == []
 
+    def test_nothing_is_confirmed_that_nobody_will_hear_of(self) -> None:
+        """What is shown is of a console that is gone."""
+        self.told({"writing": {"removal": {"id": "3f9a", "routes": 2}}})
+        body = {"removal": "3f9a"}
+        for silent in ("clock_timestamp() - interval '11 s'", "NULL"):
+            self.sql.run(f"UPDATE fengling.discovery SET heartbeat_at = {silent}")
+            assert self.refused(self.api.confirm, "POST", "/", body) == "conflict"
+
     def told(self, status: dict[str, Any]) -> None:
-        self.sql.run(f"UPDATE fengling.discovery SET status = '{json.dumps(status)}'")
+        """Have whoever watches tell how it gets on."""
+        self.sql.run(
+            f"UPDATE fengling.discovery SET status = '{json.dumps(status)}',"
+            " heartbeat_at = clock_timestamp()"
+        )
