@@ -47,6 +47,7 @@ def kubernetes(
     yield _server(status)
     yield _resources(status.get("resources") or [])
     yield from _gateway_api(status.get("gateway_api"))
+    yield from _limits(status.get("gateway_api"))
     yield _writing(status.get("writing") or {})
     yield from _removal((status.get("writing") or {}).get("removal"))
     yield from _telling(status.get("telling"))
@@ -125,6 +126,26 @@ def _gateway_api(side: Mapping[str, Any] | None) -> Iterator[Finding]:
         )
     else:
         yield ok(about, f"{side.get('routes', 0)} routes follow the Gateway API")
+
+
+def _limits(side: Mapping[str, Any] | None) -> Iterator[Finding]:
+    """Yield whether namespaces are kept apart; nothing where the console that watches does not tell."""
+    if side is None or "has_host_limits" not in side:
+        return
+    about = "kubernetes.limits"
+    if side["has_host_limits"]:
+        yield ok(about, "namespaces have limits of hosts")
+        return
+    of_people = "those of routes that people have written included"
+    if side.get("priority", 0) < 0:
+        of_people = f"but for what routes with a higher priority than {side['priority']} take"
+    yield note(
+        about,
+        f"an HTTPRoute of any namespace may take any host that its Gateway allows, {of_people}",
+        "say which namespace may have which hosts: hosts of [kubernetes] in the settings of all"
+        ' consoles (docs/kubernetes.md#who-may-take-what); hosts = ["*=*"] says that all may have'
+        " any, and ends this note",
+    )
 
 
 def _writing(writing: Mapping[str, Any]) -> Finding:

@@ -182,11 +182,14 @@ class GatewaySide:
             self._statuses.want({ref: one for ref, one in untrue.items() if ref not in self._looks})
 
     def status(self) -> dict[str, Any]:
+        settings = self._settings
         return {
             "is_synced": self.is_synced,
             "routes": len(self._now.routes),
             "statuses_waiting": len(self._statuses),
             "statuses_written": self._statuses.written,
+            "has_host_limits": bool(settings.limits.hosts),
+            "priority": settings.priority,
             "problem": self._problem or self._statuses.problem,
         }
 

@@ -135,6 +135,32 @@ class KubernetesTests:
         found = look(gateway_api={"routes": 0, "is_synced": False, "problem": None})
         assert found["kubernetes.gateway_api"].state == "note"
 
+    @pytest.mark.parametrize(
+        ("side", "state", "said"),
+        [
+            (
+                {"has_host_limits": False, "priority": 0},
+                "note",
+                "that people have written included",
+            ),
+            ({"has_host_limits": False, "priority": -1}, "note", "higher priority than -1"),
+            ({"has_host_limits": True, "priority": 0}, "ok", "limits"),
+        ],
+    )
+    def test_namespaces_that_may_take_any_host_are_noted(
+        self, side: dict[str, Any], state: str, said: str
+    ) -> None:
+        """Nothing is broken by it, and who trusts all namespaces can say so."""
+        found = look(gateway_api={"routes": 2, "problem": None, **side})
+        one = found.pop("kubernetes.limits")
+        assert (one.state, said in one.said, "*=*" in one.cure) == (state, True, state == "note")
+        assert {other.state for other in found.values()} == {"ok"}
+
+    def test_limits_are_no_matter_where_they_are_not_told(self) -> None:
+        """The console that watches may be of an older version; and nobody needs them without HTTPRoutes."""
+        assert "kubernetes.limits" not in look(gateway_api={"routes": 2})
+        assert "kubernetes.limits" not in look()
+
     def test_what_is_well_is_said(self) -> None:
         """A little that waits is what there is while a cluster is at work."""
         found = look(
