@@ -124,6 +124,31 @@ def test_service_is_approved_with_a_path_of_ones_own(
     page.wait_for_url("**/services/hello")
 
 
+def test_service_is_approved_for_any_host(page: Page, place: Place, cluster: Cluster) -> None:
+    """Whatever its annotations ask for; what was chosen is chosen still at another approval."""
+    cluster.sees("shop", "orders")
+    go(page, place, "/kubernetes/shop/orders")
+    page.get_by_role("button", name="Approve").click()
+    dialog = page.get_by_role("dialog")
+    hosts = dialog.get_by_label("Hosts")
+    assert hosts.get_attribute("placeholder") == "shop.example"
+    hosts.fill("buy.example")
+    dialog.get_by_label("Any host").check()
+    assert (hosts.is_disabled(), hosts.input_value()) == (True, "")
+    dialog.get_by_label("No tenant").check()
+    dialog.get_by_role("button", name="Approve it").click()
+    wait_until(lambda: cluster.decided("shop", "orders")["state"] == "approved")
+    assert cluster.decided("shop", "orders")["asked"] == {"hosts": [], "tenant_id": None}
+    cluster.tells("shop", "orders", service_id="hello", route_ids=["all"])
+    dialog.wait_for(state="detached")
+    page.get_by_text("none: for requests of every tenant").wait_for()
+    page.get_by_role("button", name="Approve otherwise").click()
+    assert dialog.get_by_label("Any host").is_checked()
+    assert dialog.get_by_label("No tenant").is_checked()
+    dialog.get_by_label("Any host").uncheck()
+    assert not hosts.is_disabled()
+
+
 def test_several_are_approved_at_once(page: Page, place: Place, cluster: Cluster) -> None:
     """Each as it was shown: what asks for something else by now is not, and the others are."""
     for name in ("basket", "orders", "stock"):

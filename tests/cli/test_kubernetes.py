@@ -220,6 +220,19 @@ def test_what_was_given_before_is_dropped(run: Run, console: StubGateway) -> Non
     )
 
 
+def test_any_host_and_no_tenant_are_given(run: Run, console: StubGateway) -> None:
+    """In place of what was given before; and stay, at another approval."""
+    anybody = {"hosts": [], "path": "/o", "tenant_id": None}
+    said, sent = approving(console, BEFORE, run, "--any-host", "--no-tenant")
+    assert sent == {**anybody, "annotations": {"path": "/orders"}}
+    assert said.endswith("; with any host, path /o as before, no tenant")
+    said, sent = approving(console, anybody, run)
+    assert sent == {**anybody, "annotations": {"path": "/orders"}}
+    assert said.endswith("; with any host as before, path /o as before, no tenant as before")
+    said, sent = approving(console, anybody, run, "--host", "a.example", "--tenant", "acme")
+    assert (sent["hosts"], sent["tenant_id"]) == (["a.example"], "acme")
+
+
 def test_each_is_approved_as_it_was_shown(run: Run, console: StubGateway) -> None:
     """Nothing of one is sent with the next; of what has no annotations, that it has none."""
     stock = row(name="stock", offer={"annotations": {}})
@@ -319,6 +332,8 @@ def test_decision_is_taken_back(run: Run, console: StubGateway) -> None:
         ("approve",),
         ("approve", "orders"),
         ("approve", "shop/orders", "orders"),
+        ("approve", "shop/orders", "--any-host", "--host", "a.example"),
+        ("approve", "shop/orders", "--no-tenant", "--tenant", "acme"),
         ("reject", "a/b/c"),
         ("forget", "/orders"),
         ("show", "shop/"),

@@ -153,16 +153,33 @@ export function taken({ hosts = [], path = "/{**rest}" }) {
   return hosts.length ? `${path} of ${list(hosts, 2)}` : path;
 }
 
-// What a person asks for in approving: what is empty is left to the cluster.
-export function approval({ hosts = "", path = "", tenant = "", comment = "" }, annotations = null) {
-  const names = hosts.split(/[\s,]+/).filter(Boolean);
+// What a person asks for in approving: what is empty is left to the cluster, but for what is to be none.
+export function approval({ hosts = "", path = "", tenant = "", comment = "", isAnyHost = false, isNobodys = false }, annotations = null) {
+  const names = isAnyHost ? [] : hosts.split(/[\s,]+/).filter(Boolean);
+  const owner = isNobodys ? null : tenant.trim();
   return {
     ...(comment.trim() ? { comment: comment.trim() } : {}),
-    ...(names.length ? { hosts: names } : {}),
+    ...(names.length || isAnyHost ? { hosts: names } : {}),
     ...(path.trim() ? { path: path.trim() } : {}),
-    ...(tenant.trim() ? { tenant_id: tenant.trim() } : {}),
+    ...(owner || isNobodys ? { tenant_id: owner } : {}),
     ...(annotations ? { annotations } : {}),
   };
+}
+
+// What was asked for, as `approval` takes it.
+export function wished(asked) {
+  const { hosts, path = "", tenant_id: tenant } = asked ?? {};
+  return { hosts: (hosts ?? []).join(", "), path, tenant: tenant ?? "", isAnyHost: hosts?.length === 0, isNobodys: tenant === null };
+}
+
+// The same in words: [name, value] of each.
+export function wishes(asked) {
+  const { hosts, path, tenant_id: tenant } = asked ?? {};
+  return [
+    ["Hosts", hosts && (hosts.join(", ") || "any")],
+    ["Path", path],
+    ["Tenant", tenant === null ? "none: for requests of every tenant" : tenant],
+  ].filter(([, value]) => value);
 }
 
 // Whether an entity follows a cluster.
