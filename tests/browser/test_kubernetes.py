@@ -448,3 +448,21 @@ def test_many_routes_go_only_after_a_question(page: Page, place: Place, cluster:
     cluster.watched(writing={"removal": None})
     notice(page, "12 routes are removed.")
     page.get_by_text("The cluster has 12 of 20").wait_for(state="detached")
+
+
+def test_history_is_shown_without_the_clusters(page: Page, place: Place, cluster: Cluster) -> None:
+    """What people did is not to be looked for among pods that come and go."""
+    comment = "shop/orders: 2 instances new"
+    cluster.writes(comment)
+    go(page, place, "/history")
+    page.get_by_text(comment).wait_for()
+    chip = page.get_by_role("button", name="Without Kubernetes")
+    chip.click()
+    page.get_by_text(comment).wait_for(state="detached")
+    page.get_by_text("begin", exact=True).wait_for()
+    page.wait_for_url("**/history?without=kubernetes")
+    page.reload()
+    page.get_by_text("begin", exact=True).wait_for()
+    assert (chip.get_attribute("aria-pressed"), page.get_by_text(comment).count()) == ("true", 0)
+    chip.click()
+    page.get_by_text(comment).wait_for()
