@@ -88,7 +88,7 @@ def _kept(removal: Mapping[str, Any]) -> str:
     more = removal["routes"] - len(names)
     named = ", ".join(names) + (f" and {more} more" if more else "")
     return (
-        f"the cluster has {removal['routes']} of {removal['of']} routes no more, which are kept:"
+        f"{removal['routes']} of {removal['of']} routes are no longer in the cluster, and are kept:"
         f" {named}; if they are to go: fenglingctl kubernetes confirm {removal['id']}"
     )
 

@@ -249,6 +249,7 @@ class Following:
                 "entities": counts.written,
                 "failures": counts.failures,
                 "problem": self._writer.problem or self._writer.held,
+                "held": self._writer.held,
             },
             "following": {
                 "services": len(self.backends.wanted),

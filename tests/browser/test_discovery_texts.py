@@ -71,7 +71,7 @@ SLICES: Final = resource("endpointslices.discovery.k8s.io", objects=1)
             ),
             [
                 "bad: What the cluster says can't be written: read-only",
-                "warn: Statuses of its Gateways and HTTPRoutes can't be written: 409: Conflict",
+                "warn: Not all of its Gateways and HTTPRoutes can be followed, or told in their statuses: 409: Conflict",
                 "warn: 2 entities are refused",
             ],
         ),

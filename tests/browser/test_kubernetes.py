@@ -439,7 +439,7 @@ def test_many_routes_go_only_after_a_question(page: Page, place: Place, cluster:
     removal = {"id": "3f9a", "routes": 12, "of": 20, "names": [f"shop.r{n}" for n in range(12)]}
     cluster.watched(writing={"removal": removal})
     go(page, place, "/kubernetes")
-    page.get_by_text("The cluster has 12 of 20 routes no more.").wait_for()
+    page.get_by_text("12 of 20 routes are no longer in the cluster.").wait_for()
     page.get_by_role("button", name="Remove them…").click()
     page.get_by_text("shop.r0, shop.r1").wait_for()
     page.get_by_text("and 2 more").wait_for()

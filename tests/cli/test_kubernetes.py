@@ -39,6 +39,9 @@ STATUS = {
 }
 
 
+HELD = "revision 9 held: removes 4 of 5 routes; confirm with fenglingctl confirm 9"
+
+
 def row(**values: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "namespace": "shop",
@@ -105,6 +108,7 @@ def test_status_is_1_where_something_is_wrong(run: Run, console: StubGateway) ->
         ({"writing": {"refused": 2}}, "2 entities can't be written"),
         ({"writing": {"waiting": 90_000}}, "90000 entities wait"),
         ({"api_server": {"url": "u", "problem": "401: expired"}}, "401: expired"),
+        ({"writing": {"problem": HELD, "held": HELD}}, f"and not served: {HELD}"),
     ],
     ids=str,
 )
@@ -381,7 +385,8 @@ def test_what_is_kept_is_named(run: Run, console: StubGateway) -> None:
     result = run("kubernetes", "status")
     assert result.exit_code == 1
     assert (
-        "has 22 of 30 routes no more, which are kept: shop.a, shop.b and 20 more" in result.stdout
+        "22 of 30 routes are no longer in the cluster, and are kept: shop.a, shop.b and 20 more"
+        in result.stdout
     )
     assert "fenglingctl kubernetes confirm 3f9a" in result.stdout
 

@@ -54,7 +54,10 @@ class KubernetesTests:
 
     @pytest.mark.parametrize(
         ("age", "said"),
-        [(None, "nobody has ever watched"), (SILENT_SECONDS + 1, "nobody has watched for 11 s")],
+        [
+            (None, "nobody has ever watched"),
+            (SILENT_SECONDS + 1, "nobody has watched the cluster for 11 s"),
+        ],
     )
     def test_nobody_watches(self, age: float | None, said: str) -> None:
         """What was known then is not gone into."""
@@ -91,7 +94,7 @@ class KubernetesTests:
             (
                 "resources",
                 "wrong",
-                "may not see endpointslices in shop",
+                "may not read endpointslices in shop",
                 {
                     "resources": [
                         resource(),
@@ -134,6 +137,15 @@ class KubernetesTests:
         """As in the first moments, or where one of its resources can't be watched."""
         found = look(gateway_api={"routes": 0, "is_synced": False, "problem": None})
         assert found["kubernetes.gateway_api"].state == "note"
+
+    def test_what_is_held_has_another_cure_than_the_database(self) -> None:
+        """It is written, and waits for somebody who confirms."""
+        held = "revision 9 held: waits for revision 8, which removes 4 of 5 routes"
+        one = look(writing={"problem": held, "held": held})["kubernetes.writing"]
+        assert (one.state, f"not served: {held}" in one.said) == ("wrong", True)
+        assert ("fenglingctl confirm" in one.cure, "--database" in one.cure) == (True, False)
+        both = look(writing={"problem": "read-only", "held": held})["kubernetes.writing"]
+        assert ("read-only" in both.said, "--database" in both.cure) == (True, True)
 
     @pytest.mark.parametrize(
         ("side", "state", "said"),
@@ -181,7 +193,10 @@ class KubernetesTests:
     def test_what_offers_something_else_by_now_is_noted(self) -> None:
         """It is served as it was approved."""
         one = look(counts={"changed": 2})["kubernetes.pending"]
-        assert (one.state, one.said.startswith("2 offer something else")) == ("note", True)
+        assert (one.state, one.said.startswith("2 services ask for something else")) == (
+            "note",
+            True,
+        )
 
     def test_what_waits_for_long_is_noted(self) -> None:
         """Some by name, of many a number."""

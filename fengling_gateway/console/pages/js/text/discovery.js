@@ -45,9 +45,9 @@ function troublesOf(status) {
   const { api_server: server, writing, gateway_api: gateways } = status;
   const more = [
     ["bad", status.problem ?? server?.problem, ""],
-    ["bad", writing?.problem, "What the cluster says can't be written: "],
+    ["bad", writing?.problem, writing?.problem === writing?.held ? "What the cluster says is written, and not served: " : "What the cluster says can't be written: "],
     ["bad", writing?.removal && keptOf(writing.removal), ""],
-    ["warn", gateways?.problem, "Statuses of its Gateways and HTTPRoutes can't be written: "],
+    ["warn", gateways?.problem, "Not all of its Gateways and HTTPRoutes can be followed, or told in their statuses: "],
     ["warn", writing?.refused > 0 && plural(writing.refused, "entity is refused", "entities are refused"), ""],
   ];
   const all = [...troubles.values()].map(({ tone, names, text }) => ({ tone, text: `${list(names, 4)} ${text}` }));
@@ -56,7 +56,7 @@ function troublesOf(status) {
 
 // What waits until somebody says that it may go.
 export function keptOf({ routes, of }) {
-  return `The cluster has ${number(routes)} of ${plural(of, "route")} no more. That is a lot at once: they are kept until somebody confirms that they go`;
+  return `${number(routes)} of ${plural(of, "route")} ${routes === 1 ? "is" : "are"} no longer in the cluster. That is a lot at once: they are kept until somebody confirms that they go`;
 }
 
 function whereOf(status) {
