@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from fengling_gateway.cli.output import print_facts, print_table
+from fengling_gateway.cli.suggested import asked_of
 from fengling_gateway.doctor.kubernetes import kubernetes as findings
 from fengling_gateway.observability.plain import plain
 
@@ -87,9 +88,10 @@ def _kept(removal: Mapping[str, Any]) -> str:
     names = list(removal["names"])
     more = removal["routes"] - len(names)
     named = ", ".join(names) + (f" and {more} more" if more else "")
+    confirm = asked_of().of_console(f"fenglingctl kubernetes confirm {removal['id']}")
     return (
         f"{removal['routes']} of {removal['of']} routes are no longer in the cluster, and are kept:"
-        f" {named}; if they are to go: fenglingctl kubernetes confirm {removal['id']}"
+        f" {named}; if they are to go: {confirm}"
     )
 
 

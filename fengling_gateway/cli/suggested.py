@@ -17,10 +17,12 @@ class Asked(NamedTuple):
     Attributes:
         management: the URL of a gateway's management API; None where the environment, a context or
             the default names it, as they do for the next command.
+        console: of a console, likewise.
         more: other options and their values: a context, a file with the token.
     """
 
     management: str | None = None
+    console: str | None = None
     more: tuple[str, ...] = ()
 
     def of_gateway(self, command: str) -> str:
@@ -28,8 +30,8 @@ class Asked(NamedTuple):
         return _with(command, *_option("--management", self.management), *self.more)
 
     def of_console(self, command: str) -> str:
-        """Return one that asks a console, which these options do not name."""
-        return _with(command, *self.more)
+        """Return one that asks a console."""
+        return _with(command, *_option("--console", self.console), *self.more)
 
 
 def asked_of(gateway: str | None = None) -> Asked:
@@ -49,7 +51,11 @@ def asked_of(gateway: str | None = None) -> Asked:
         for word in _option(option, context.params.get(name))
     ]
     urls = context.params.get("management") or ()
-    return Asked(_named((urls,) if isinstance(urls, str) else urls, gateway), tuple(more))
+    return Asked(
+        _named((urls,) if isinstance(urls, str) else urls, gateway),
+        context.params.get("console"),
+        tuple(more),
+    )
 
 
 def _named(urls: Iterable[str], gateway: str | None) -> str | None:
