@@ -46,6 +46,7 @@ class ConsoleLog:
         asked = {
             "kind": sought.kind or "all",
             "author": sought.author,
+            "without": sought.without,
             "db_user": sought.db_user,
             "entity": sought.entity,
             "text": sought.text,

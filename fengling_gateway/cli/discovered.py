@@ -31,16 +31,20 @@ def asks(row: Row, given: Row, body: Row) -> str:
     annotations = (row["offer"] or {}).get("annotations") or {}
     said = ", ".join(f"{key}: {text}" for key, text in annotations.items())
     instead = [
-        f"{word} {_joined(body[key])}{'' if key in given else ' as before'}"
-        for key, word in _ASKED.items()
+        f"{_set(key, body[key])}{'' if key in given else ' as before'}"
+        for key in _ASKED
         if key in body
     ]
     with_it = f"; with {', '.join(instead)}" if instead else ""
     return f"{name(row)} asks for {said or 'nothing in particular'}{with_it}"
 
 
-def _joined(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _set(key: str, value: Any) -> str:
+    """Say what is set in place of what the cluster says: no hosts are any, and no tenant is none."""
+    if not value:
+        return f"{'any' if key == 'hosts' else 'no'} {_ASKED[key].removesuffix('s')}"
+    said = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return f"{_ASKED[key]} {said}"
 
 
 def came(row: Row) -> tuple[str, bool]:

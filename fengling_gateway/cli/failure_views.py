@@ -13,6 +13,7 @@ from rich.text import Text
 
 from fengling_gateway.cli.next_steps import next_steps
 from fengling_gateway.cli.output import ago, cell, console, print_facts, print_table
+from fengling_gateway.cli.suggested import asked_of
 from fengling_gateway.observability.plain import plain
 from fengling_gateway.records.notable import ANSWERED, FAILED, SLOW
 
@@ -211,7 +212,7 @@ def _outcome(attempt: Mapping[str, Any], one: Mapping[str, Any], *, is_last: boo
 
 
 def _advice(one: Mapping[str, Any]) -> Iterator[Text]:
-    steps = list(next_steps(one))
+    steps = list(next_steps(one, asked_of(one.get("gateway"))))
     if steps:
         yield Text("What to do next", style="bold")
     commands = [f"fenglingctl {step.command}" if step.command else "" for step in steps]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,9 @@ from fengling_gateway.cli.gateways import Told, ask_each, gateways_options
 from fengling_gateway.cli.history import read_time
 from fengling_gateway.cli.options import collect
 from fengling_gateway.cli.output import output_option, print_value
+from fengling_gateway.cli.suggested import asked_of
 from fengling_gateway.model.times import parse_duration
+from fengling_gateway.observability.plain import plain
 from fengling_gateway.records.blame import Fault
 from fengling_gateway.records.notable import SLOW
 
@@ -138,7 +141,9 @@ def errors_command(
         click.echo()
         print_lines(items, gateways=len(gateways) > 1)
         click.echo()
-        click.echo(f"fenglingctl why {items[0]['request_id']}  # tells the story of one")
+        command = f"fenglingctl why {shlex.quote(items[0]['request_id'])}"
+        asked = asked_of(items[0]["gateway"])
+        click.echo(f"{plain(asked.of_gateway(command))}  # tells the story of one")
     for line in _remarks(told, len(items)):
         note(line)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from fengling_gateway.cli.output import print_facts, print_table
+from fengling_gateway.cli.suggested import asked_of
 from fengling_gateway.doctor.kubernetes import kubernetes as findings
 from fengling_gateway.observability.plain import plain
 
@@ -89,9 +90,10 @@ def _kept(removal: Mapping[str, Any]) -> str:
     named = ", ".join(names) + (f" and {more} more" if more else "")
     lately = removal.get("lately")
     after = f" ({lately} have gone within a minute before)" if lately else ""
+    confirm = asked_of().of_console(f"fenglingctl kubernetes confirm {removal['id']}")
     return (
-        f"the cluster has {removal['routes']} of {removal['of']} routes no more, which are kept{after}:"
-        f" {named}; if they are to go: fenglingctl kubernetes confirm {removal['id']}"
+        f"{removal['routes']} of {removal['of']} routes are no longer in the cluster, and are"
+        f" kept{after}: {named}; if they are to go: {confirm}"
     )
 
 

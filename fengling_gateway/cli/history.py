@@ -89,7 +89,9 @@ def read_time(text: str | None, option: str, now: float) -> float | None:
 
 
 def _sought(
+    *,
     author: str | None,
+    without: str | None,
     db_user: str | None,
     text: str | None,
     since: str | None,
@@ -100,6 +102,7 @@ def _sought(
     return Sought(
         kind=None if kind == "all" else kind,
         author=author,
+        without=without,
         db_user=db_user,
         text=text,
         since=read_time(since, "--since", now),
@@ -110,6 +113,11 @@ def _sought(
 def _filter_options(command: Callable[..., Any]) -> Any:
     options = (
         click.option("--author", help="Only what this author says to have done."),
+        click.option(
+            "--without",
+            metavar="AUTHOR",
+            help="Not what this author says to have done: kubernetes, for what people did.",
+        ),
         click.option("--db-user", help="Only by who was logged in to the database as this user."),
         click.option("--grep", "text", metavar="TEXT", help="Only with this in the comment."),
         click.option("--since", metavar="TIME", help="2026-11-22, 2026-11-22T10:00Z, or 3h (ago)."),

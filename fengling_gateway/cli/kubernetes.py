@@ -142,8 +142,10 @@ def show_command(service: str, console: NamedConsole, output: str) -> None:
 @kubernetes_command.command("approve", short_help="Have services routed to.")
 @_services_argument
 @click.option("--host", "hosts", multiple=True, help="Of its route, in place of the cluster's.")
+@click.option("--any-host", is_flag=True, help="Its route is for any, whatever the cluster says.")
 @click.option("--path", default=None, help="Of its route, in place of the cluster's.")
-@click.option("--tenant", default=None, help="Whose route it is.")
+@click.option("--tenant", default=None, help="Whose route it is, in place of the cluster's.")
+@click.option("--no-tenant", is_flag=True, help="It is nobody's, whatever the cluster says.")
 @click.option(
     "--as-offered",
     is_flag=True,
@@ -156,8 +158,10 @@ def approve_command(  # noqa: PLR0913 - one option each
     *,
     services: tuple[str, ...],
     hosts: tuple[str, ...],
+    any_host: bool,
     path: str | None,
     tenant: str | None,
+    no_tenant: bool,
     as_offered: bool,
     comment: str,
     wait: bool,
@@ -169,8 +173,13 @@ def approve_command(  # noqa: PLR0913 - one option each
     Hosts, path and tenant that were given at an approval before stay, as far as no others are
     given. Exit status 1 if one of them can't be, or nobody has tried within the time.
     """
-    body: dict[str, Any] = {"hosts": list(hosts) or None, "path": path, "tenant_id": tenant}
-    given = {key: value for key, value in body.items() if value is not None}
+    if (hosts and any_host) or (tenant is not None and no_tenant):
+        raise click.UsageError("--any-host goes without --host, and --no-tenant without --tenant")
+    given: dict[str, Any] = {
+        **({"hosts": list(hosts)} if hosts or any_host else {}),
+        **({"path": path} if path is not None else {}),
+        **({"tenant_id": tenant} if tenant is not None or no_tenant else {}),
+    }
 
     def shown(path: str) -> dict[str, Any]:
         row = console.api.get(path)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from fengling_gateway.cli.suggested import Asked
 from fengling_gateway.cli.target import DEFAULT_MANAGEMENT
 from fengling_gateway.records.notable import ANSWERED, SLOW
 
@@ -20,6 +21,7 @@ class Step(NamedTuple):
 _EXPLAIN, _ROUTE, _SERVICE, _INSTANCE = "explain", "route", "service", "instance"
 _SAME, _SLOW, _STATUS, _SWITCHES, _TOP = "same", "slow", "status", "switches", "top"
 _DOCTOR, _LOG, _SWITCH_OFF, _CLIENT = "doctor", "log", "switch off", "client"
+_OVER_CONSOLE: Final = (_SWITCHES, _SWITCH_OFF)
 
 _REACHING: Final = (_INSTANCE, _SAME, _SWITCH_OFF)
 _ANSWERING: Final = (_SAME, _LOG, _SWITCH_OFF)
@@ -55,12 +57,20 @@ _BY_ERROR: Final[dict[str, tuple[str, ...]]] = {
 """By its code; of others that are the instance's fault `_ANSWERING`."""
 
 
-def next_steps(exchange: Mapping[str, Any]) -> Iterator[Step]:
-    """Yield what to do next about an exchange, as the management API tells it; the best first."""
+_NOBODY: Final = Asked()
+
+
+def next_steps(exchange: Mapping[str, Any], asked: Asked = _NOBODY) -> Iterator[Step]:
+    """
+    Yield what to do next about an exchange, as the management API tells it; the best first.
+
+    Args:
+        asked: how the gateway was named that told of it: the commands ask the same.
+    """
     for name in _names(exchange):
         step = _step(name, exchange)
         if step is not None:
-            yield step
+            yield step._replace(command=_asking(name, step.command, exchange, asked))
 
 
 def _names(exchange: Mapping[str, Any]) -> tuple[str, ...]:
@@ -89,7 +99,7 @@ def _step(name: str, exchange: Mapping[str, Any]) -> Step | None:
         _STATUS: Step("status", "what this gateway serves, and what it misses"),
         _SWITCHES: Step("switch list", "what somebody has switched off, and why"),
         _TOP: Step("top --routes", "which routes have how much to do"),
-        _DOCTOR: Step(f"doctor --management {_url(exchange)}", "what is wrong around this gateway"),
+        _DOCTOR: Step("doctor", "what is wrong around this gateway"),
         _SWITCH_OFF: _about(
             instance, f"switch off instance/{instance}", "send it nothing, until it is mended"
         ),
@@ -103,6 +113,17 @@ def _step(name: str, exchange: Mapping[str, Any]) -> Step | None:
         whose = "the gateway's log" if exchange["fault"] == "gateway" else "the instance's own log"
         return Step("", f"{whose} may say more of the request {exchange['request_id']}")
     return steps[name]
+
+
+def _asking(name: str, command: str, exchange: Mapping[str, Any], asked: Asked) -> str:
+    """Return a command with the options that say whom to ask."""
+    if not command:
+        return command
+    if name in _OVER_CONSOLE:
+        return asked.of_console(command)
+    if name == _DOCTOR and asked.management is None:
+        asked = asked._replace(management=_url(exchange))
+    return asked.of_gateway(command)
 
 
 def _url(exchange: Mapping[str, Any]) -> str:

@@ -141,7 +141,9 @@ DISCOVERED: Final = having(
     decided_by=told(_TEXT_OR_NULL, "Somebody, or `rule` and the rule."),
     decided_at=_TIME_OR_NULL,
     comment=_TEXT_OR_NULL,
-    asked=told(OBJECT, "What was set in place of what the cluster says."),
+    asked=told(
+        OBJECT, "What was set in place of what the cluster says; no hosts: any, tenant null: none."
+    ),
     approved=told(_OBJECT_OR_NULL, "The annotations that somebody has approved."),
     seen_at=told(_TIME_OR_NULL, "Since when it is there."),
     gone_at=told(_TIME_OR_NULL, "Since when it is not any more."),

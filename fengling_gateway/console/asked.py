@@ -33,9 +33,15 @@ def object_name(text: str) -> tuple[str, str] | None:
     return None if match is None else (match[1], match[2])
 
 
+MAY_BE_NONE: Final = ("tenant_id",)
+"""What null says something of: a route of no tenant. Of others it says as little as leaving them out."""
+
+
 def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return what is asked for in canonical form, without what is null.
+    Return what is asked for in canonical form; what is not in it is as the cluster says.
+
+    No hosts are any host.
 
     Raises:
         ProblemError: with all that is wrong, each with its path, as of a route.
@@ -45,6 +51,8 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None:
             found[name] = ASKED[name](value, report)
             start = report.locate(start, name)
+        elif name in MAY_BE_NONE:
+            found[name] = None
     if report.found:
         problems = [
             {"entity": "", "path": path, "code": code, "message": message}

@@ -39,7 +39,8 @@ class HistoryApi:
         """Return a page of revisions, newest first."""
         call.access.require_all_tenants()
         call.only(
-            "kind", "author", "db_user", "entity", "text", "since", "until", "limit", "before"
+            *("kind", "author", "without", "db_user", "entity", "text"),
+            *("since", "until", "limit", "before"),
         )
         kind = call.one_of("kind", "config", _KINDS)
         entity, _, entity_id = call.text("entity").partition("/")
@@ -48,6 +49,7 @@ class HistoryApi:
         sought = Sought(
             kind=None if kind == "all" else kind,  # type: ignore[arg-type]  # one of _KINDS
             author=call.text("author") or None,
+            without=call.text("without") or None,
             db_user=call.text("db_user") or None,
             entity=entity or None,
             entity_id=entity_id or None,

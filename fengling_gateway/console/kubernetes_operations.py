@@ -68,10 +68,16 @@ _APPROVE: Final = {
         comment=_COMMENT,
         hosts={
             "anyOf": [{**list_of(text(300)), "maxItems": MAX_HOSTS}, {"type": "null"}],
-            "description": "Of its route.",
+            "description": "Of its route; none: any host. Null, or not set: as the cluster says.",
         },
-        path={"anyOf": [text(1001), {"type": "null"}], "description": "Of its route."},
-        tenant_id={"anyOf": [whole(ID), {"type": "null"}], "description": "Whose route it is."},
+        path={
+            "anyOf": [text(1001), {"type": "null"}],
+            "description": "Of its route. Null, or not set: as the cluster says.",
+        },
+        tenant_id={
+            "anyOf": [whole(ID), {"type": "null"}],
+            "description": "Whose route it is; null: of no tenant. Not set: as the cluster says.",
+        },
         annotations={
             "anyOf": [
                 {"type": "object", "additionalProperties": {"type": "string"}},
@@ -80,7 +86,10 @@ _APPROVE: Final = {
             "description": "What was looked at, as in offer: where they are others by now, 409.",
         },
     ),
-    "examples": [{"comment": "as agreed", "hosts": ["orders.example"]}],
+    "examples": [
+        {"comment": "as agreed", "hosts": ["orders.example"]},
+        {"hosts": [], "path": "/orders/{**rest}", "tenant_id": None},
+    ],
 }
 
 _CONFIRM: Final = {

@@ -71,7 +71,7 @@ _OTHERS: Final = (
             )
         },
         parameters=(
-            *("kind", "author", "db_user", "entity", "text", "since", "until"),
+            *("kind", "author", "without", "db_user", "entity", "text", "since", "until"),
             *("limit", "before"),
         ),
     ),

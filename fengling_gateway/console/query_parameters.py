@@ -61,6 +61,11 @@ PARAMETERS: Final = {
     "full": parameter("full", _FLAG, "With everything that is as by default."),
     "kind": parameter("kind", {"enum": ["config", "health", "all"], "default": "config"}),
     "author": parameter("author", _line(200), "Who made them."),
+    "without": parameter(
+        "without",
+        {**_line(200), "examples": ["kubernetes"]},
+        "Who made none of them: `kubernetes`, for what people have done.",
+    ),
     "db_user": parameter("db_user", _line(200), "As whom they were written."),
     "entity": parameter(
         "entity", {**_line(200), "examples": ["route/orders"]}, "What they changed: a kind, or one."

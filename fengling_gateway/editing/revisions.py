@@ -107,12 +107,14 @@ class Sought:
         kind: of the revision: ``config``, ``health``, or both.
         entity: the kind of an entity that it changed, with ``entity_id`` its id.
         db_user: who was logged in, whoever the author is said to be.
+        without: not those of this author.
         text: in its comment, in upper or lower case.
         since: seconds since the epoch, and so is ``until``, which is not included.
     """
 
     kind: Literal["config", "health"] | None = "config"
     author: str | None = None
+    without: str | None = None
     db_user: str | None = None
     entity: str | None = None
     entity_id: str | None = None
@@ -159,6 +161,7 @@ _FROM: Final = """FROM fengling.revision AS r CROSS JOIN (
 _CONDITIONS: Final = {
     "kind": "r.kind = %(kind)s",
     "author": "r.author = %(author)s",
+    "without": "r.author <> %(without)s",
     "db_user": "r.db_user = %(db_user)s",
     "entity": "EXISTS (SELECT FROM fengling.revision_change AS c"
     " WHERE c.revision = r.id AND c.entity = %(entity)s)",

@@ -21,13 +21,13 @@ def outside(
     Return problems.
 
     Args:
-        wish: what an approver has set: ``hosts``, ``tenant_id``.
+        wish: what an approver has set: ``hosts``, ``tenant_id``, which may be any and none.
         is_seen: whether somebody looks at annotations before they count.
     """
     namespace = service.name.namespace
-    if not wish.get("hosts"):
+    if "hosts" not in wish:
         yield from _hosts(namespace, asked, wish, limits)
-    if not wish.get("tenant_id"):
+    if "tenant_id" not in wish:
         yield from _tenant(namespace, asked.tenant_id, limits)
     highest = limits.max_priority
     if highest is not None and asked.priority > highest:

@@ -241,6 +241,7 @@ class Following:
                 "entities": counts.written,
                 "failures": counts.failures,
                 "problem": self._writer.problem or awaited.held,
+                "held": awaited.held,
             },
             "following": {
                 "services": len(self.backends.wanted),

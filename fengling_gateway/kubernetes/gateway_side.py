@@ -70,6 +70,7 @@ class GatewaySide:
         statuses: Statuses,
         beside: Beside,
     ) -> None:
+        self._settings = settings
         self._wants = wants
         self._statuses = statuses
         self._gathered = Gathered(settings)
@@ -123,6 +124,8 @@ class GatewaySide:
             "routes": len(self._routes),
             "statuses_waiting": len(self._statuses),
             "statuses_written": self._statuses.written,
+            "has_host_limits": bool(self._settings.limits.hosts),
+            "priority": self._settings.priority,
             "problem": self._translating.problem or self._statuses.problem,
         }
 

@@ -85,7 +85,8 @@ def offer(
     Return what a Service would become.
 
     Args:
-        wish: what an approver has set: ``hosts``, ``path``, ``tenant_id``.
+        wish: what an approver has set in place of annotations: ``hosts`` (none: any), ``path``,
+            ``tenant_id`` (None: of no tenant); as far as it is there.
         limits: what its namespace may ask for.
         is_seen: whether somebody looks at annotations before they count.
     """
@@ -152,16 +153,16 @@ def scheme_of(port: ServicePort, problems: list[str]) -> str | None:
 
 
 def _route(entity: str, asked: Asked, wish: Mapping[str, Any], problems: list[str]) -> Row | None:
-    hosts = wish.get("hosts") or asked.hosts
+    hosts = wish.get("hosts", asked.hosts)
     path = wish.get("path") or asked.path
-    if hosts is None and path is None:
+    if not hosts and path is None:
         problems.append(
             f"nothing says which requests it is for: annotate it with {PREFIX}path or "
             f"{PREFIX}hosts, or name a path or hosts when you approve it"
         )
         return None
     row: Row = {
-        "tenant_id": wish.get("tenant_id") or asked.tenant_id,
+        "tenant_id": wish.get("tenant_id", asked.tenant_id),
         "priority": asked.priority,
         "hosts": sorted(hosts or ()),
         "path": path or "/{**rest}",

@@ -90,6 +90,14 @@ class Cluster:
         [(found,)] = self._run("SELECT confirmed FROM fengling.discovery")
         return None if found is None else str(found)
 
+    def writes(self, comment: str) -> None:
+        """Make a revision of what follows the cluster."""
+        self._run(
+            "SELECT fengling.describe(%s, author => 'kubernetes');"
+            " UPDATE fengling.service SET labels = jsonb_build_object('seen', %s::text)",
+            (comment, comment),
+        )
+
     def goes(self, namespace: str, name: str) -> None:
         self._run(
             "UPDATE fengling.discovered_service SET gone_at = now()"

@@ -71,7 +71,7 @@ SLICES: Final = resource("endpointslices.discovery.k8s.io", objects=1)
             ),
             [
                 "bad: What the cluster says can't be written: read-only",
-                "warn: Statuses of its Gateways and HTTPRoutes can't be written: 409: Conflict",
+                "warn: Not all of its Gateways and HTTPRoutes can be followed, or told in their statuses: 409: Conflict",
                 "warn: 2 entities are refused",
             ],
         ),
@@ -197,11 +197,35 @@ def test_id_says_of_what_an_entity_is_made(
                 "comment": "why",
             },
         ),
+        (
+            {"hosts": "a.example", "isAnyHost": True, "tenant": "acme", "isNobodys": True},
+            {"hosts": [], "tenant_id": None},
+        ),
     ],
 )
 def test_what_is_left_empty_is_not_asked_for(call: Call, typed: Any, sent: Any) -> None:
     """So that it is as the cluster says it, also once that says something else."""
     assert call(MODULE, "approval", typed) == sent
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, []),
+        (
+            {"hosts": ["a.example", "b.example"], "path": "/a", "tenant_id": "acme"},
+            [["Hosts", "a.example, b.example"], ["Path", "/a"], ["Tenant", "acme"]],
+        ),
+        (
+            {"hosts": [], "tenant_id": None},
+            [["Hosts", "any"], ["Tenant", "none: for requests of every tenant"]],
+        ),
+    ],
+)
+def test_what_was_asked_for_is_asked_for_again(call: Call, asked: Any, words: Any) -> None:
+    """As it was, if nobody changes it; and it is said in words."""
+    assert call(MODULE, "approval", call(MODULE, "wished", asked)) == asked
+    assert call(MODULE, "wishes", asked) == words
 
 
 @pytest.mark.parametrize("selector", ["managed-by=fengling", "team == shop,tier=web"])

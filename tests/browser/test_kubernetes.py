@@ -124,6 +124,31 @@ def test_service_is_approved_with_a_path_of_ones_own(
     page.wait_for_url("**/services/hello")
 
 
+def test_service_is_approved_for_any_host(page: Page, place: Place, cluster: Cluster) -> None:
+    """Whatever its annotations ask for; what was chosen is chosen still at another approval."""
+    cluster.sees("shop", "orders")
+    go(page, place, "/kubernetes/shop/orders")
+    page.get_by_role("button", name="Approve").click()
+    dialog = page.get_by_role("dialog")
+    hosts = dialog.get_by_label("Hosts")
+    assert hosts.get_attribute("placeholder") == "shop.example"
+    hosts.fill("buy.example")
+    dialog.get_by_label("Any host").check()
+    assert (hosts.is_disabled(), hosts.input_value()) == (True, "")
+    dialog.get_by_label("No tenant").check()
+    dialog.get_by_role("button", name="Approve it").click()
+    wait_until(lambda: cluster.decided("shop", "orders")["state"] == "approved")
+    assert cluster.decided("shop", "orders")["asked"] == {"hosts": [], "tenant_id": None}
+    cluster.tells("shop", "orders", service_id="hello", route_ids=["all"])
+    dialog.wait_for(state="detached")
+    page.get_by_text("none: for requests of every tenant").wait_for()
+    page.get_by_role("button", name="Approve otherwise").click()
+    assert dialog.get_by_label("Any host").is_checked()
+    assert dialog.get_by_label("No tenant").is_checked()
+    dialog.get_by_label("Any host").uncheck()
+    assert not hosts.is_disabled()
+
+
 def test_several_are_approved_at_once(page: Page, place: Place, cluster: Cluster) -> None:
     """Each as it was shown: what asks for something else by now is not, and the others are."""
     for name in ("basket", "orders", "stock"):
@@ -414,7 +439,7 @@ def test_many_routes_go_only_after_a_question(page: Page, place: Place, cluster:
     removal = {"id": "3f9a", "routes": 12, "of": 20, "names": [f"shop.r{n}" for n in range(12)]}
     cluster.watched(writing={"removal": removal})
     go(page, place, "/kubernetes")
-    page.get_by_text("The cluster has 12 of 20 routes no more.").wait_for()
+    page.get_by_text("12 of 20 routes are no longer in the cluster.").wait_for()
     page.get_by_role("button", name="Remove them…").click()
     page.get_by_text("shop.r0, shop.r1").wait_for()
     page.get_by_text("and 2 more").wait_for()
@@ -423,3 +448,21 @@ def test_many_routes_go_only_after_a_question(page: Page, place: Place, cluster:
     cluster.watched(writing={"removal": None, "gone": "3f9a"})
     notice(page, "12 routes are removed.")
     page.get_by_text("The cluster has 12 of 20").wait_for(state="detached")
+
+
+def test_history_is_shown_without_the_clusters(page: Page, place: Place, cluster: Cluster) -> None:
+    """What people did is not to be looked for among pods that come and go."""
+    comment = "shop/orders: 2 instances new"
+    cluster.writes(comment)
+    go(page, place, "/history")
+    page.get_by_text(comment).wait_for()
+    chip = page.get_by_role("button", name="Without Kubernetes")
+    chip.click()
+    page.get_by_text(comment).wait_for(state="detached")
+    page.get_by_text("begin", exact=True).wait_for()
+    page.wait_for_url("**/history?without=kubernetes")
+    page.reload()
+    page.get_by_text("begin", exact=True).wait_for()
+    assert (chip.get_attribute("aria-pressed"), page.get_by_text(comment).count()) == ("true", 0)
+    chip.click()
+    page.get_by_text(comment).wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import click
@@ -234,6 +235,35 @@ def test_commands_ask_the_gateway_that_was_asked() -> None:
     assert "doctor --management http://h:1" in commands
     commands = [one.command for one in next_steps(exchange(error="overloaded"))]
     assert "top --routes" in commands
+
+
+def test_commands_ask_whom_was_asked(run: Run, gateway: StubGateway, tmp_path: Path) -> None:
+    """With the options that were given; of several gateways the one that has told."""
+    token = tmp_path / "a token"
+    token.write_text("xyz")
+    failed = exchange(request_id="$(reboot)", error="no_instance", instance=None)
+    gateway.answers["GET", "errors"] = answer(failed)
+    with stub_gateway() as other:
+        other.answers["GET", "errors"] = answer()
+        named = [word for url in (other.url, gateway.url) for word in ("--management", url)]
+        options = (*named, "--token-file", str(token))
+        errors = run("errors", *options).stdout.splitlines()
+        story = run("why", "$(reboot)", *options).stdout
+    given = f"--management {gateway.url} --token-file '{token}'"
+    assert f"fenglingctl why '$(reboot)' {given}  # tells the story of one" in errors
+    assert f"fenglingctl get services shop {given}  # " in story
+    assert f"fenglingctl switch list --token-file '{token}'" in story
+    assert f"https://shop.example/orders?id=7' {given}  # " in story
+
+
+def test_commands_are_bare_where_nothing_was_named(run: Run, gateway: StubGateway) -> None:
+    """What the environment names, it names for the next command, too."""
+    gateway.answers["GET", "errors"] = answer(exchange())
+    gateway.answers["GET", "exchanges/r-1"] = 200, {"items": [exchange(error="no_instance")]}
+    assert "fenglingctl why r-1  # tells" in run("errors").stdout
+    story = run("why", "r-1").stdout
+    assert "--management" not in story
+    assert "--token-file" not in story
 
 
 def everything() -> list[dict[str, Any]]:

@@ -55,6 +55,7 @@ class TestHistory:
             ]
 
         assert ids("--author", "ops") == [3]
+        assert ids("--without", "ops") == [2, 1, 0]
         assert ids("--grep", "CANARY") == [3]
         assert ids("--since", "1h") == [3, 2, 1, 0]
         assert ids("--until", "2026-01-01") == []

@@ -39,6 +39,9 @@ STATUS = {
 }
 
 
+HELD = "revision 9 held: removes 4 of 5 routes; confirm with fenglingctl confirm 9"
+
+
 def row(**values: Any) -> dict[str, Any]:
     usual: dict[str, Any] = {
         "namespace": "shop",
@@ -105,6 +108,7 @@ def test_status_is_1_where_something_is_wrong(run: Run, console: StubGateway) ->
         ({"writing": {"refused": 2}}, "2 entities can't be written"),
         ({"writing": {"waiting": 90_000}}, "90000 entities wait"),
         ({"api_server": {"url": "u", "problem": "401: expired"}}, "401: expired"),
+        ({"writing": {"problem": HELD, "held": HELD}}, f"and not served: {HELD}"),
     ],
     ids=str,
 )
@@ -220,6 +224,19 @@ def test_what_was_given_before_is_dropped(run: Run, console: StubGateway) -> Non
     )
 
 
+def test_any_host_and_no_tenant_are_given(run: Run, console: StubGateway) -> None:
+    """In place of what was given before; and stay, at another approval."""
+    anybody = {"hosts": [], "path": "/o", "tenant_id": None}
+    said, sent = approving(console, BEFORE, run, "--any-host", "--no-tenant")
+    assert sent == {**anybody, "annotations": {"path": "/orders"}}
+    assert said.endswith("; with any host, path /o as before, no tenant")
+    said, sent = approving(console, anybody, run)
+    assert sent == {**anybody, "annotations": {"path": "/orders"}}
+    assert said.endswith("; with any host as before, path /o as before, no tenant as before")
+    said, sent = approving(console, anybody, run, "--host", "a.example", "--tenant", "acme")
+    assert (sent["hosts"], sent["tenant_id"]) == (["a.example"], "acme")
+
+
 def test_each_is_approved_as_it_was_shown(run: Run, console: StubGateway) -> None:
     """Nothing of one is sent with the next; of what has no annotations, that it has none."""
     stock = row(name="stock", offer={"annotations": {}})
@@ -319,6 +336,8 @@ def test_decision_is_taken_back(run: Run, console: StubGateway) -> None:
         ("approve",),
         ("approve", "orders"),
         ("approve", "shop/orders", "orders"),
+        ("approve", "shop/orders", "--any-host", "--host", "a.example"),
+        ("approve", "shop/orders", "--no-tenant", "--tenant", "acme"),
         ("reject", "a/b/c"),
         ("forget", "/orders"),
         ("show", "shop/"),
@@ -366,9 +385,12 @@ def test_what_is_kept_is_named(run: Run, console: StubGateway) -> None:
     result = run("kubernetes", "status")
     assert result.exit_code == 1
     assert (
-        "has 22 of 30 routes no more, which are kept: shop.a, shop.b and 20 more" in result.stdout
+        "22 of 30 routes are no longer in the cluster, and are kept: shop.a, shop.b and 20 more"
+        in result.stdout
     )
-    assert "fenglingctl kubernetes confirm 3f9a" in result.stdout
+    assert result.stdout.splitlines()[-1].endswith("fenglingctl kubernetes confirm 3f9a")
+    named = run("kubernetes", "status", "--console", console.url).stdout
+    assert f"fenglingctl kubernetes confirm 3f9a --console {console.url}" in named
 
 
 def test_what_is_kept_is_confirmed(run: Run, console: StubGateway) -> None:

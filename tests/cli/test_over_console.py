@@ -186,6 +186,16 @@ def test_history_of_another_version_is_told(run: Run, console: StubGateway, told
     assert "not as a console of this version does" in result.stderr
 
 
+def test_author_to_leave_out_is_the_consoles_business(run: Run, console: StubGateway) -> None:
+    """Or pages would have holes."""
+    console.answers[REVISIONS] = (
+        200,
+        {"items": [], "next": None, "is_shortened": False, "newest": 9},
+    )
+    assert run("history", "--without", "kubernetes").exit_code == 0
+    assert "without=kubernetes" in console.asked[0][1]
+
+
 def test_log_that_was_shortened_is_told(run: Run, console: StubGateway) -> None:
     """From where on it tells all."""
     empty = {"items": [], "next": None, "is_shortened": True, "newest": 9}

@@ -139,6 +139,14 @@ class KubernetesApiTests:
         assert (row["state"], row["asked"], row["comment"]) == ("rejected", {}, None)
         assert self.discovery.looks == 1
 
+    def test_any_host_and_no_tenant_are_kept(self) -> None:
+        """What is left out is as the cluster says; so are hosts, and a path, that are null."""
+        body: dict[str, Any] = {"hosts": [], "path": None, "tenant_id": None}
+        row = self.answer(self.api.approve, "POST", f"{URL}/shop/orders", body, **SHOP).value
+        assert row["asked"] == {"hosts": [], "tenant_id": None}
+        row = self.answer(self.api.approve, "POST", URL, {"hosts": None}, **SHOP).value
+        assert row["asked"] == {}
+
     def test_only_what_was_shown_is_approved(self) -> None:
         """Where the cluster asks for something else by now, whoever approves looks again."""
         body = {"annotations": {"path": "/shown"}}

@@ -54,7 +54,10 @@ class KubernetesTests:
 
     @pytest.mark.parametrize(
         ("age", "said"),
-        [(None, "nobody has ever watched"), (SILENT_SECONDS + 1, "nobody has watched for 11 s")],
+        [
+            (None, "nobody has ever watched"),
+            (SILENT_SECONDS + 1, "nobody has watched the cluster for 11 s"),
+        ],
     )
     def test_nobody_watches(self, age: float | None, said: str) -> None:
         """What was known then is not gone into."""
@@ -91,7 +94,7 @@ class KubernetesTests:
             (
                 "resources",
                 "wrong",
-                "may not see endpointslices in shop",
+                "may not read endpointslices in shop",
                 {
                     "resources": [
                         resource(),
@@ -135,6 +138,41 @@ class KubernetesTests:
         found = look(gateway_api={"routes": 0, "is_synced": False, "problem": None})
         assert found["kubernetes.gateway_api"].state == "note"
 
+    def test_what_is_held_has_another_cure_than_the_database(self) -> None:
+        """It is written, and waits for somebody who confirms."""
+        held = "revision 9 held: waits for revision 8, which removes 4 of 5 routes"
+        one = look(writing={"problem": held, "held": held})["kubernetes.writing"]
+        assert (one.state, f"not served: {held}" in one.said) == ("wrong", True)
+        assert ("fenglingctl confirm" in one.cure, "--database" in one.cure) == (True, False)
+        both = look(writing={"problem": "read-only", "held": held})["kubernetes.writing"]
+        assert ("read-only" in both.said, "--database" in both.cure) == (True, True)
+
+    @pytest.mark.parametrize(
+        ("side", "state", "said"),
+        [
+            (
+                {"has_host_limits": False, "priority": 0},
+                "note",
+                "that people have written included",
+            ),
+            ({"has_host_limits": False, "priority": -1}, "note", "higher priority than -1"),
+            ({"has_host_limits": True, "priority": 0}, "ok", "limits"),
+        ],
+    )
+    def test_namespaces_that_may_take_any_host_are_noted(
+        self, side: dict[str, Any], state: str, said: str
+    ) -> None:
+        """Nothing is broken by it, and who trusts all namespaces can say so."""
+        found = look(gateway_api={"routes": 2, "problem": None, **side})
+        one = found.pop("kubernetes.limits")
+        assert (one.state, said in one.said, "*=*" in one.cure) == (state, True, state == "note")
+        assert {other.state for other in found.values()} == {"ok"}
+
+    def test_limits_are_no_matter_where_they_are_not_told(self) -> None:
+        """The console that watches may be of an older version; and nobody needs them without HTTPRoutes."""
+        assert "kubernetes.limits" not in look(gateway_api={"routes": 2})
+        assert "kubernetes.limits" not in look()
+
     def test_what_is_well_is_said(self) -> None:
         """A little that waits is what there is while a cluster is at work."""
         found = look(
@@ -155,7 +193,10 @@ class KubernetesTests:
     def test_what_offers_something_else_by_now_is_noted(self) -> None:
         """It is served as it was approved."""
         one = look(counts={"changed": 2})["kubernetes.pending"]
-        assert (one.state, one.said.startswith("2 offer something else")) == ("note", True)
+        assert (one.state, one.said.startswith("2 services ask for something else")) == (
+            "note",
+            True,
+        )
 
     def test_what_waits_for_long_is_noted(self) -> None:
         """Some by name, of many a number."""

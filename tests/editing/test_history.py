@@ -84,6 +84,23 @@ class TestPages:
         assert numbers(connection, until=at) == [3, 2, 1, 0]
         assert numbers(connection, since=at + 1) == []
 
+    def test_pages_without_an_author_are_full(self, session: Session, connection: Any) -> None:
+        """What one writes all the time is between, and on none of them; each other revision is, once."""
+        for number in range(6):
+            author = "ops" if number % 3 else "kubernetes"
+            session.run("BEGIN", f"SELECT fengling.describe('x', author => '{author}')")
+            session.run(f"UPDATE fengling.route SET priority = {number + 1}", "COMMIT")
+        sought, found, before = Sought(without="kubernetes"), [], None
+        while True:
+            page = list_revisions(connection, sought, limit=2, before=before)
+            found.append([one.id for one in page.revisions])
+            before = page.before
+            if before is None:
+                break
+        assert found == [[9, 8], [6, 5], [3, 2], [1, 0]]
+        assert numbers(connection, author="kubernetes") == [7, 4]
+        assert numbers(connection, without="kubernetes", author="kubernetes") == []
+
     def test_health_is_apart(self, session: Session, connection: Any) -> None:
         """It is asked for by its kind, or with everything."""
         session.run("INSERT INTO fengling.instance VALUES ('i', 'hello', NULL, 'http://h:1')")

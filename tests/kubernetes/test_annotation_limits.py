@@ -65,6 +65,8 @@ SHOWS = {"service": "{tls: {client_certificate: ours}}"}
             ),
         ),
         ({"tenant": ""}, {"tenant_id": "bank"}, None),
+        ({"hosts": "bank.example", "path": "/a"}, {"hosts": []}, None),
+        ({"tenant": "bank"}, {"tenant_id": None}, None),
         (
             {"priority": "21"},
             {},

@@ -63,6 +63,7 @@ class FollowingTests(SynchronousTestCase):
         self.told: list[Any] = []
         self.failures: list[Exception] = []
         self.bad = ""
+        self.held: str | None = None
         self.writer = Writer(
             clock=self.clock,
             rng=Random(1),
@@ -100,7 +101,7 @@ class FollowingTests(SynchronousTestCase):
 
     def write(self, term: int, batch: Mapping[Key, Want]) -> Deferred[Written]:
         self.batches.append(batch)
-        return succeed(Written(revision=len(self.batches)))
+        return succeed(Written(revision=len(self.batches), held=self.held))
 
     def written_(self, batch: Mapping[Key, Want], written: Written) -> None:
         self.following.written(batch, written)
@@ -206,6 +207,14 @@ class FollowingTests(SynchronousTestCase):
         self.clock.advance(TELL_SECONDS)
         [result] = self.tellings[-1].results
         self.assertEqual(result.result["state"], "pending")
+
+    def test_status_tells_what_is_held_from_what_can_not_be_written(self) -> None:
+        """They have different cures."""
+        self.held = "revision 1 held: removes 4 of 5 routes"
+        self.begin(self.approved())
+        self.list_all()
+        writing = self.following.status()["writing"]
+        self.assertEqual((writing["held"], writing["problem"]), (self.held, self.held))
 
     def test_rejection_is_told_when_it_is_written(self) -> None:
         """With its own revision, and nothing of what there was before."""

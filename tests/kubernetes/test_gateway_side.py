@@ -130,6 +130,13 @@ class GatewaySideTests(SynchronousTestCase):
     def statuses(self) -> list[str]:
         return [one["metadata"].get("name", "") for one in self.objects.put_]
 
+    def test_status_says_whether_hosts_are_limited(self) -> None:
+        """What doctor judges: HTTPRoutes are approved by nobody."""
+        self.assertEqual(
+            {name: self.side.status()[name] for name in ("has_host_limits", "priority")},
+            {"has_host_limits": False, "priority": 0},
+        )
+
     def test_routes_services_and_instances_are_wanted(self) -> None:
         """Once everything has been listed."""
         self.clock.advance(1)

@@ -60,6 +60,27 @@ def test_what_an_approver_sets_goes_before_annotations() -> None:
     assert (route["hosts"], route["path"], route["tenant_id"]) == (["a.example"], "/a", "acme")
 
 
+def test_approver_sets_any_host_and_no_tenant() -> None:
+    """In place of those that annotations ask for; what he leaves out is theirs."""
+    asking = service(annotations={"path": "/b", "hosts": "b.example", "tenant": "acme"})
+    anybody = offer(asking, {"hosts": [], "tenant_id": None}).route
+    assert anybody is not None
+    assert (anybody["hosts"], anybody["tenant_id"]) == ([], None)
+    theirs = offer(asking, {"path": "/a"}).route
+    assert theirs is not None
+    assert (theirs["hosts"], theirs["tenant_id"]) == (["b.example"], "acme")
+
+
+def test_any_host_needs_a_path() -> None:
+    """Or the route would take all that no other one does, because of a box that somebody ticked."""
+    asking = service(annotations={"hosts": "b.example"})
+    [problem] = offer(asking, {"hosts": []}).problems
+    assert "nothing says which requests it is for" in problem
+    route = offer(asking, {"hosts": [], "path": "/{**rest}"}).route
+    assert route is not None
+    assert route["hosts"] == []
+
+
 @pytest.mark.parametrize(
     ("annotations", "ports", "problem"),
     [

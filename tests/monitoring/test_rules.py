@@ -75,6 +75,8 @@ class AlertTests:
             assert cli.get_command(context, named) is not None, named
         command, *arguments = shlex.split(re.sub(r"\{\{.*?\}\}", "x", annotations["command"]))[1:]
         found = cli.get_command(context, command)
+        while isinstance(found, click.Group):
+            found = found.get_command(context, arguments.pop(0))
         assert found is not None
         options = {option for parameter in found.params for option in parameter.opts}
         asked = {one for one in arguments if one.startswith("-")}

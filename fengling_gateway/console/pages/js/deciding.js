@@ -9,7 +9,7 @@ import { notice } from "./notices.js";
 import { button, failed } from "./parts.js";
 import { go } from "./router.js";
 import { number, plural } from "./text/format.js";
-import { annotationsText, approval, asksForMore, outcomeOf, placeOfDiscovered } from "./text/discovery.js";
+import { annotationsText, approval, asksForMore, outcomeOf, placeOfDiscovered, wished } from "./text/discovery.js";
 
 const pathTo = ({ namespace, name }, ...rest) => pathOf("kubernetes", "services", namespace, name, ...rest);
 export const named = ({ namespace, name }) => `${namespace}/${name}`;
@@ -20,26 +20,26 @@ const PATIENCE = "5s";
 // Routes that are named when they are to be removed.
 const MOST_NAMED = 10;
 
-// Each field of the question: what the API calls it, its label, and what it is without an answer.
+// Each field of the question: what the API calls it, its label, what it is without an answer (as the
+// cluster says it), and the box that says in place of that: none of these.
 const FIELDS = [
-  ["hosts", "Hosts", ({ route }) => route?.hosts?.join(", ") || "any"],
-  ["path", "Path", ({ route }) => route?.path ?? "/{**rest}"],
-  ["tenant", "Tenant", ({ route }) => route?.tenant_id ?? "every tenant"],
+  ["hosts", "Hosts", ({ hosts }) => hosts?.trim() || "any", ["isAnyHost", "Any host"]],
+  ["path", "Path", ({ path }) => path?.trim() || "/{**rest}"],
+  ["tenant", "Tenant", ({ tenant }) => tenant?.trim() || "every tenant", ["isNobodys", "No tenant: for requests of every tenant"]],
   ["comment", "Why", () => "for the history"],
 ];
 const NAMES = { tenant: "tenant_id" };
 
 // Ask with which hosts, path and tenant; nothing said is as the cluster says. `done` is called afterwards.
 export function approve(one, done) {
-  const { asked } = one;
-  const wanted = { hosts: (asked?.hosts ?? []).join(", "), path: asked?.path ?? "", tenant: asked?.tenant_id ?? "", comment: "" };
+  const wanted = { ...wished(one.asked), comment: "" };
   const before = { ...wanted };
   let [error, isSending, tenants] = [null, false, []];
   return dialog(
     `Approve ${named(one)}?`,
     (close) => {
       const box = h("div", { class: "dialog-editor" });
-      const draw = () => render(box, question(one, { wanted, error, isSending, tenants, send, cancel: () => close(null) }));
+      const draw = () => render(box, question(one, { wanted, error, isSending, tenants, draw, send, cancel: () => close(null) }));
       async function send(event) {
         event.preventDefault();
         if (isSending) return;
@@ -64,7 +64,7 @@ export function approve(one, done) {
   );
 }
 
-function question(one, { wanted, error, isSending, tenants, send, cancel }) {
+function question(one, { wanted, error, isSending, tenants, draw, send, cancel }) {
   const offer = one.offer ?? {};
   const told = new Set(error?.problems?.filter((each) => fieldOf(each)) ?? []);
   const left = error && (told.size === 0 || error.problems.length > told.size);
@@ -74,25 +74,35 @@ function question(one, { wanted, error, isSending, tenants, send, cancel }) {
     h("p", {}, one.state === "approved" ? "What was asked for before is replaced." : "Its service, its instances and its route are made, and follow the cluster from then on."),
     asksForMore(one) && one.approved && [h("p", {}, "What it asks for since it was approved:"), diff(annotationsText(one.approved), annotationsText(offer.annotations))],
     left && failed({ message: error.message, problems: error.problems?.filter((each) => !told.has(each)) }),
-    FIELDS.map(([name, label, usual]) => field(name, label, usual(offer), { wanted, problems: [...told].filter((each) => fieldOf(each) === name) })),
+    FIELDS.map(([name, label, usual, none]) => field(name, label, usual(offer.annotations ?? {}), { wanted, none, draw, problems: [...told].filter((each) => fieldOf(each) === name) })),
     h("datalist", { id: "approve-tenants" }, tenants.map((id) => h("option", { value: id }))),
-    h("p", { class: "hint" }, "What is left empty is as the cluster says it."),
+    h("p", { class: "hint" }, "What is left empty is as the cluster says it; a box that is ticked counts whatever it says."),
     h("p", { class: "actions" }, h("button", { type: "submit", class: "button primary", disabled: isSending }, isSending ? "Approving…" : "Approve it"), button("Cancel", cancel)),
   );
 }
 
 const fieldOf = ({ path = "" }) => FIELDS.map(([name]) => name).find((name) => path.split(/[.[]/).includes(NAMES[name] ?? name));
 
-function field(name, label, usual, { wanted, problems }) {
+function field(name, label, usual, { wanted, none, draw, problems }) {
   const id = `approve-${name}`;
   const isWrong = problems.length > 0;
+  const isNone = none ? wanted[none[0]] : false;
   return h(
     "div",
     { class: `field ${isWrong ? "wrong" : ""}` },
     h("label", { for: id }, label),
-    h("input", { id, class: "input", placeholder: usual, autocomplete: "off", spellcheck: "false", maxlength: "1000", list: name === "tenant" ? "approve-tenants" : null, "aria-invalid": isWrong && "true", "aria-describedby": isWrong ? `${id}-problem` : null, value: wanted[name], oninput: (event) => (wanted[name] = event.target.value) }),
+    h("input", { id, class: "input", placeholder: isNone ? "" : usual, disabled: isNone, autocomplete: "off", spellcheck: "false", maxlength: "1000", list: name === "tenant" ? "approve-tenants" : null, "aria-invalid": isWrong && "true", "aria-describedby": isWrong ? `${id}-problem` : null, value: isNone ? "" : wanted[name], oninput: (event) => (wanted[name] = event.target.value) }),
+    none && box(`${id}-none`, none, { wanted, draw }),
     isWrong && h("p", { class: "problem", id: `${id}-problem` }, problems.map((each) => h("span", {}, each.message))),
   );
+}
+
+function box(id, [name, text], { wanted, draw }) {
+  const ticked = (event) => {
+    wanted[name] = event.target.checked;
+    draw();
+  };
+  return h("p", { class: "field check" }, h("input", { type: "checkbox", id, checked: wanted[name], onchange: ticked }), h("label", { for: id }, text));
 }
 
 export async function reject(one, done) {

@@ -45,9 +45,9 @@ function troublesOf(status) {
   const { api_server: server, writing, gateway_api: gateways } = status;
   const more = [
     ["bad", status.problem ?? server?.problem, ""],
-    ["bad", writing?.problem, "What the cluster says can't be written: "],
+    ["bad", writing?.problem, writing?.problem === writing?.held ? "What the cluster says is written, and not served: " : "What the cluster says can't be written: "],
     ["bad", writing?.removal && keptOf(writing.removal), ""],
-    ["warn", gateways?.problem, "Statuses of its Gateways and HTTPRoutes can't be written: "],
+    ["warn", gateways?.problem, "Not all of its Gateways and HTTPRoutes can be followed, or told in their statuses: "],
     ["warn", writing?.refused > 0 && plural(writing.refused, "entity is refused", "entities are refused"), ""],
   ];
   const all = [...troubles.values()].map(({ tone, names, text }) => ({ tone, text: `${list(names, 4)} ${text}` }));
@@ -57,7 +57,7 @@ function troublesOf(status) {
 // What waits until somebody says that it may go.
 export function keptOf({ routes, of, lately }) {
   const before = lately ? `, after ${number(lately)} that have gone within a minute` : "";
-  return `The cluster has ${number(routes)} of ${plural(of, "route")} no more${before}. That is a lot at once: they are kept until somebody confirms that they go`;
+  return `${number(routes)} of ${plural(of, "route")} ${routes === 1 ? "is" : "are"} no longer in the cluster${before}. That is a lot at once: they are kept until somebody confirms that they go`;
 }
 
 function whereOf(status) {
@@ -154,16 +154,33 @@ export function taken({ hosts = [], path = "/{**rest}" }) {
   return hosts.length ? `${path} of ${list(hosts, 2)}` : path;
 }
 
-// What a person asks for in approving: what is empty is left to the cluster.
-export function approval({ hosts = "", path = "", tenant = "", comment = "" }, annotations = null) {
-  const names = hosts.split(/[\s,]+/).filter(Boolean);
+// What a person asks for in approving: what is empty is left to the cluster, but for what is to be none.
+export function approval({ hosts = "", path = "", tenant = "", comment = "", isAnyHost = false, isNobodys = false }, annotations = null) {
+  const names = isAnyHost ? [] : hosts.split(/[\s,]+/).filter(Boolean);
+  const owner = isNobodys ? null : tenant.trim();
   return {
     ...(comment.trim() ? { comment: comment.trim() } : {}),
-    ...(names.length ? { hosts: names } : {}),
+    ...(names.length || isAnyHost ? { hosts: names } : {}),
     ...(path.trim() ? { path: path.trim() } : {}),
-    ...(tenant.trim() ? { tenant_id: tenant.trim() } : {}),
+    ...(owner || isNobodys ? { tenant_id: owner } : {}),
     ...(annotations ? { annotations } : {}),
   };
+}
+
+// What was asked for, as `approval` takes it.
+export function wished(asked) {
+  const { hosts, path = "", tenant_id: tenant } = asked ?? {};
+  return { hosts: (hosts ?? []).join(", "), path, tenant: tenant ?? "", isAnyHost: hosts?.length === 0, isNobodys: tenant === null };
+}
+
+// The same in words: [name, value] of each.
+export function wishes(asked) {
+  const { hosts, path, tenant_id: tenant } = asked ?? {};
+  return [
+    ["Hosts", hosts && (hosts.join(", ") || "any")],
+    ["Path", path],
+    ["Tenant", tenant === null ? "none: for requests of every tenant" : tenant],
+  ].filter(([, value]) => value);
 }
 
 // Whether an entity follows a cluster.

@@ -8,7 +8,7 @@ import { isToldOfDiscovery, onLive, refreshDiscovery } from "../live.js";
 import { badge, button, coded, empty, failed, heading, icon, linkButton, section, waiting, when } from "../parts.js";
 import { go } from "../router.js";
 import { may } from "../session.js";
-import { annotationsText, asksForMore, instancesOf, outcomeOf, problemsOf } from "../text/discovery.js";
+import { annotationsText, asksForMore, instancesOf, outcomeOf, problemsOf, wishes } from "../text/discovery.js";
 import { KINDS } from "../text/kinds.js";
 import { yaml } from "../text/yaml.js";
 import { markBadges } from "./kubernetes.js";
@@ -45,7 +45,7 @@ export function discoveredPage(page) {
       problems(one),
       result(one),
       more(one, decided),
-      section("What it asks for", { id: "offer", note: wishes(one).length ? "with what was said in approving it" : "" }, offered(one.offer ?? {})),
+      section("What it asks for", { id: "offer", note: wishes(one.asked).length ? "with what was said in approving it" : "" }, offered(one.offer ?? {})),
       section("In the cluster", { id: "cluster" }, cluster(one)),
     ];
   });
@@ -78,21 +78,16 @@ function actions(one, decided) {
   ];
 }
 
-const NAMES = { hosts: "Hosts", path: "Path", tenant_id: "Tenant" };
-
-// What whoever approved it asked for, beside what the cluster says.
-const wishes = ({ asked }) => Object.entries(asked ?? {}).filter(([, value]) => value !== null && String(value) !== "");
-
 function decision(one) {
   const { state, decided_by: by, decided_at: at, comment, gone_at: gone, seen_at: seen } = one;
-  const asked = wishes(one);
+  const asked = wishes(one.asked);
   return [
     state === "pending"
       ? h("p", {}, "First seen ", when(seen), by ? [`; ${by} took back what was decided `, when(at)] : "; nobody has decided yet", ". Until somebody approves it, nothing is made of it.")
       : h("p", {}, `${state === "approved" ? "Approved" : "Rejected"} by ${by ?? "somebody"} `, when(at), comment && [": ", h("q", {}, comment)]),
     gone && h("p", {}, "It went from the cluster ", when(gone), "."),
     asked.length > 0 && h("p", { class: "quiet" }, "With:"),
-    asked.length > 0 && h("dl", { class: "pairs" }, asked.map(([key, value]) => [h("dt", {}, NAMES[key] ?? key), h("dd", { class: "code" }, [value].flat().join(", "))])),
+    asked.length > 0 && h("dl", { class: "pairs" }, asked.map(([name, value]) => [h("dt", {}, name), h("dd", { class: "code" }, value)])),
   ];
 }
 

@@ -2,19 +2,21 @@
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
-import { onLive } from "../live.js";
+import { live, onLive } from "../live.js";
 import { button, empty, failed, heading, waiting } from "../parts.js";
 import { revisionTable } from "../revisions.js";
 import { go, say } from "../router.js";
 
 const PAGE = 50;
 const PAUSE_MS = 200;
+// Who follows the cluster: its pods come and go all the time.
+const CLUSTER = "kubernetes";
 const KINDS = ["", "route", "service", "instance", "tenant", "setting", "secret", "certificate", "issuer", "client", "api_key", "management_token"];
 
 export function historyPage(page) {
   page.title("History");
-  const { text = "", author = "", entity = "", since = "", until = "", kind = "" } = page.query;
-  const wanted = { text, author, entity, since, until, kind };
+  const { text = "", author = "", entity = "", since = "", until = "", kind = "", without = "" } = page.query;
+  const wanted = { text, author, entity, since, until, kind, without };
   let items = null;
   let next = null;
   let isShortened = false;
@@ -68,6 +70,7 @@ export function historyPage(page) {
       h("select", { class: "input", "aria-label": "Kind of entity", value: wanted.entity.split("/")[0], onchange: change("entity") }, KINDS.map((one) => h("option", { value: one }, one.replaceAll("_", " ") || "any kind"))),
       h("label", { class: "dated" }, "from ", input("since", "From", "date", wanted, change)),
       h("label", { class: "dated" }, "until ", input("until", "Until", "date", wanted, change)),
+      hasCluster(items, wanted) && button("Without Kubernetes", () => ((wanted.without = wanted.without ? "" : CLUSTER), say(wanted), load()), { kind: "chip", "aria-pressed": String(Boolean(wanted.without)), title: "Not what follows the cluster: what people did" }),
       button("Health, too", () => ((wanted.kind = wanted.kind ? "" : "all"), say(wanted), load()), { kind: "chip", "aria-pressed": String(Boolean(wanted.kind)) }),
     ),
     error ? failed(error, () => load()) : items ? shown(items, chosen, choose) : waiting(12),
@@ -80,6 +83,9 @@ export function historyPage(page) {
   ]);
   load();
 }
+
+// Whether a cluster has written here, as far as is known.
+const hasCluster = (items, { without }) => Boolean(without || live.discovery?.enabled || items?.some(({ author }) => author === CLUSTER));
 
 // The API takes instants; a day begins at midnight here.
 function instant(day) {

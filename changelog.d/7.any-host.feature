@@ -1,0 +1,1 @@
+Who approves a Service of a Kubernetes cluster can say that its route is for any host, or of no tenant, where annotations ask for some: with a box of the page, with `fenglingctl kubernetes approve --any-host` and `--no-tenant`, or with `"hosts": []` and `"tenant_id": null`.

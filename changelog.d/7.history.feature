@@ -1,0 +1,1 @@
+History can be shown without what an author did: `fenglingctl history --without kubernetes` and a switch of the console's page show what people did, however often pods come and go. For the API it is `without`.
