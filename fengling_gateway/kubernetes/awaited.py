@@ -68,8 +68,8 @@ class Awaited:
         if before is not None and before.id == self.removal.id:
             return
         _log.warn(
-            "the cluster has {routes} of {of} routes no more, after {lately} that have gone within a"
-            " minute: they are kept until somebody confirms that they go: fenglingctl kubernetes"
+            "{routes} of {of} routes are no longer in the cluster, after {lately} that have gone within"
+            " a minute: they are kept until somebody confirms that they go: fenglingctl kubernetes"
             " confirm {id}",
             routes=len(error.routes),
             of=error.of,
