@@ -183,8 +183,7 @@ class Writer:
         self._is_writing = False
         self.counts.transactions += 1
         self.counts.written += len(batch) - len(written.refused)
-        self.problem = None
-        self._backoff = FIRST_BACKOFF_SECONDS
+        self._recover()
         self._most = min(2 * self._most, MAX_BATCH)
         if written.revision is not None:
             self.counts.revisions += 1
@@ -196,6 +195,12 @@ class Writer:
         if written.revision is not None:
             self.awaited.written(written.revision, written.held)
             self.awaited.lost(self._clock.seconds(), written.lost)
+        self._settle(wants, batch, written)
+        self.awaited.look(wants.is_going)
+        self._tell(batch, written)
+
+    def _settle(self, wants: Wants, batch: Mapping[Key, Want], written: Written) -> None:
+        """Leave what is written, and what is refused, but for what that may be good for."""
         wants.written({key: one for key, one in batch.items() if key not in written.refused})
         if any(want.row is None for want in batch.values()):
             # (What has gone may have had the addresses of instances that were refused.)
@@ -204,14 +209,6 @@ class Writer:
             # (What has changed meanwhile is tried again anyway.)
             if key not in wants:
                 self._refuse(wants, key, why, batch[key])
-        self.awaited.look(wants.is_going)
-        self._tell(batch, written)
-
-    def _tell(self, batch: Mapping[Key, Want], written: Written) -> None:
-        try:
-            self._told(batch, written)
-        finally:
-            self._go_on()
 
     def _failed(self, failure: Failure, term: int, batch: Mapping[Key, Want]) -> None:
         self._is_writing = False
@@ -222,40 +219,50 @@ class Writer:
         wants = self._wants
         if term != self._term or wants is None:
             self._go_on()
-            return
-        if isinstance(error, TermOverError):
+        elif isinstance(error, TermOverError):
             self._term_over(str(error))
-            return
+        elif isinstance(error, RefusedError) and len(batch) == 1:
+            self._refuse_one(wants, batch, problem(error))
+        else:
+            wants.give_back(batch)
+            self._unwritten(wants, term, len(batch), error)
+
+    def _unwritten(self, wants: Wants, term: int, size: int, error: BaseException) -> None:
+        """Try again what is given back: at once, smaller, without some of it, or later."""
         if isinstance(error, ConflictError):
             # Somebody wrote the same in between: what there is now is looked at at once.
             self.counts.conflicts += 1
-            wants.give_back(batch)
             self._wait(0.02)
-            return
-        if isinstance(error, RefusedError) and len(batch) == 1:
-            [(key, want)] = batch.items()
-            self.problem = None
-            self._backoff = FIRST_BACKOFF_SECONDS
-            self._refuse(wants, key, problem(error), want)
-            self._tell(batch, Written(refused={key: problem(error)}))
-            return
-        wants.give_back(batch)
-        if isinstance(error, TooManyGoError):
+        elif isinstance(error, TooManyGoError):
             self._withhold(wants, term, error)
-            return
-        if isinstance(error, RefusedError):
+        elif isinstance(error, RefusedError):
             # One of them is to blame: smaller and smaller batches, until it is alone.
-            self._most = max(1, len(batch) // 2)
+            self._most = max(1, size // 2)
             self._go_on()
-            return
-        self._complain(error)
-        self._wait(self._backoff)
-        self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
+        else:
+            self._complain(error)
+            self._wait(self._backoff)
+            self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
+
+    def _refuse_one(self, wants: Wants, batch: Mapping[Key, Want], why: str) -> None:
+        [(key, want)] = batch.items()
+        self._recover()
+        self._refuse(wants, key, why, want)
+        self._tell(batch, Written(refused={key: why}))
+
+    def _tell(self, batch: Mapping[Key, Want], written: Written) -> None:
+        try:
+            self._told(batch, written)
+        finally:
+            self._go_on()
+
+    def _recover(self) -> None:
+        self.problem = None
+        self._backoff = FIRST_BACKOFF_SECONDS
 
     def _withhold(self, wants: Wants, term: int, error: TooManyGoError) -> None:
         """Keep what goes until somebody confirms it, or it is less; the rest is written meanwhile."""
-        self.problem = None
-        self._backoff = FIRST_BACKOFF_SECONDS
+        self._recover()
         wants.withhold(error.routes, error.services)
         self.awaited.too_many(term, error)
         self._tell({}, Written())
