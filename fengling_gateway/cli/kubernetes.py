@@ -236,7 +236,7 @@ def confirm_command(removal: str, console: NamedConsole) -> None:
 _BECAME: Final = {
     GONE: "and its routes are gone",
     WAITING: "and its routes are still there: `fenglingctl kubernetes status` says who watches",
-    UNKNOWN: "but another console watches by now, and asks again if they are still not there",
+    UNKNOWN: "but something else waits by now, or another console watches, which asks anew",
 }
 
 

@@ -53,8 +53,8 @@ _CONFIRMED: Final = maybe(
         id=told({"type": "string"}, "As it was given."),
         state=told(
             {"type": "string", "enum": list(BECAME)},
-            "Whether its routes are gone or are waited for; unknown: another console watches by"
-            " now, and asks anew.",
+            "Whether its routes are gone or are waited for; unknown: something else waits by now,"
+            " or another console watches and asks anew.",
         ),
     ),
 )

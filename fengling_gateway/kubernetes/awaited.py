@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -12,6 +13,9 @@ from fengling_gateway.kubernetes.removal import Removal
 from fengling_gateway.kubernetes.removing import TooManyGoError
 
 _log = Logger()
+
+REMEMBERED: Final = 10
+"""Removals that have gone of which it is said, to whoever waits for it."""
 
 
 class Awaited:
@@ -25,9 +29,9 @@ class Awaited:
 
     def __init__(self) -> None:
         self._held_since = self._served = 0
-        # Confirmed, and not all gone; and the last one of which all is.
-        self._going: Removal | None = None
-        self._gone: Removal | None = None
+        # Confirmed, and not all gone; and the last ones of which all is.
+        self._going: dict[str, Removal] = {}
+        self._gone: deque[str] = deque(maxlen=REMEMBERED)
         self._lost = LatelyLost()
         self.held: str | None = None
         self.removal: Removal | None = None
@@ -64,29 +68,32 @@ class Awaited:
     def too_many(self, term: int, error: TooManyGoError) -> None:
         """Hear that so many routes go that somebody has to confirm it."""
         before = self.removal
-        self.removal = Removal.of_term(term, error.routes, error.of, error.lately)
-        if before is not None and before.id == self.removal.id:
+        removal = Removal.of_term(term, error.routes, error.of, error.lately)
+        if removal.id in self._going:
+            return  # (Somebody has confirmed it while it was asked again.)
+        self.removal = removal
+        if before is not None and before.id == removal.id:
             return
         _log.warn(
-            "{routes} of {of} routes are no longer in the cluster, after {lately} that have gone within"
-            " a minute: they are kept until somebody confirms that they go: fenglingctl kubernetes"
-            " confirm {id}",
+            "{routes} of {of} routes are no longer in the cluster{before}: they are kept until somebody"
+            " confirms that they go: fenglingctl kubernetes confirm {id}",
+            before=f", after {error.lately} that have gone within a minute" if error.lately else "",
             routes=len(error.routes),
             of=error.of,
-            lately=error.lately,
-            id=self.removal.id,
+            id=removal.id,
             log_id="kubernetes.withheld",
         )
 
     def confirm(self, removal: str) -> Removal | None:
         """Return what somebody lets go; None: what he was shown is not what waits for it by now."""
-        if self._going is not None and self._going.id == removal:
-            return self._going  # (somebody has said it twice)
+        if removal in self._going:
+            return self._going[removal]  # (somebody has said it twice)
         if self.removal is None or self.removal.id != removal:
             return None
-        self._going, self.removal = self.removal, None
+        confirmed, self.removal = self.removal, None
+        self._going[removal] = confirmed
         self._lost.clear()
-        return self._going
+        return confirmed
 
     def look(self, is_going: Callable[[str], bool]) -> None:
         """
@@ -97,13 +104,15 @@ class Awaited:
         """
         if self.removal is not None and not any(map(is_going, self.removal.routes)):
             self.removal = None
-        if self._going is not None and not any(map(is_going, self._going.routes)):
-            self._gone, self._going = self._going, None
+        for name, removal in list(self._going.items()):
+            if not any(map(is_going, removal.routes)):
+                del self._going[name]
+                self._gone.append(name)
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``removal``, and the ids of what is confirmed and going, and of what has gone last."""
+        """Return ``removal``, and the ids of those that are confirmed and going, and that have gone."""
         return {
             "removal": None if self.removal is None else self.removal.to_json(),
-            "going": None if self._going is None else self._going.id,
-            "gone": None if self._gone is None else self._gone.id,
+            "going": list(self._going),
+            "gone": list(self._gone),
         }

@@ -237,6 +237,7 @@ class Following:
                 "refused": len(self.wants.refused),
                 "withheld": len(self.wants.withheld),
                 **awaited.to_json(),
+                "lately": self._writer.lately,
                 "revisions": counts.revisions,
                 "entities": counts.written,
                 "failures": counts.failures,
@@ -273,7 +274,7 @@ class Following:
             approved=len(self.backends.wanted),
             log_id="kubernetes.synced",
         )
-        self._writer.begin(self._term.number, self.wants)
+        self._writer.begin(self._term.number, self.wants, self._term.lost)
         self._reporting.start()
         self._both_synced()
 

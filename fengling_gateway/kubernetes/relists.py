@@ -27,7 +27,6 @@ MAX_SHARE: Final = 0.5
 class _Source(NamedTuple):
     """What is listed by itself: a resource, in all namespaces or in one."""
 
-    resource: object
     tell: Callable[[], None]
     size: Callable[[], int]
 
@@ -55,7 +54,6 @@ class Relists:
         self,
         source: object,
         *,
-        resource: object,
         tell: Callable[[], None],
         size: Callable[[], int],
     ) -> None:
@@ -63,29 +61,32 @@ class Relists:
         Watch over the lists of a source.
 
         Args:
-            resource: what is told as one; other sources may have the same.
-            tell: tells all that is known of the resource by then.
+            tell: tells all that is known of its resource by then; of sources that wait, what was
+                told last. Several sources may have the same.
             size: says how many objects are known of the source.
         """
-        self._sources[source] = _Source(resource, tell, size)
+        self._sources[source] = _Source(tell, size)
 
-    def is_waiting(self, resource: object) -> bool:
-        """Whether nothing is told of a resource for now."""
-        return any(self._sources[one].resource is resource for one in self._waiting)
+    def is_waiting(self, source: object) -> bool:
+        """Whether of a source that is told which was told last."""
+        return source in self._waiting
 
     def listed(self, source: object, before: Collection[Any], now: Collection[Any]) -> None:
         """
         Have a list told: at once, or where it lacks much, together with those of the others.
 
         Args:
-            before, now: names of the objects that were known, and that are.
+            before, now: names of the objects that were told last, and that there are.
         """
         self._listed.add(source)
         if _lacks_much(before, now):
             self._wait(source)
-        elif not self.is_waiting(self._sources[source].resource):
+        else:
+            self._waiting.discard(source)
             self._sources[source].tell()
-        if self._waiting and all(map(self._is_listed, self._sources)):
+        if not self._waiting:
+            self._cancel()
+        elif all(map(self._is_listed, self._sources)):
             self._release()
 
     def stop(self) -> None:

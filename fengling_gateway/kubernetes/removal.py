@@ -53,13 +53,13 @@ def became_of(removal: str, status: Mapping[str, Any] | None) -> str:
     """
     Return what became of a removal that is confirmed: one of `BECAME`.
 
-    Unknown is what another term has asked: in this one all is asked anew.
+    Unknown is what was asked in another term, in which all was asked anew, or is not asked any more.
 
     Args:
         status: as whoever watches has told it last, some moments ago.
     """
     writing = (status or {}).get("writing") or {}
-    if writing.get("gone") == removal:
+    if removal in writing.get("gone", ()):
         return GONE
     asked = (writing.get("removal") or {}).get("id")
-    return WAITING if removal in (asked, writing.get("going")) else UNKNOWN
+    return WAITING if removal == asked or removal in writing.get("going", ()) else UNKNOWN

@@ -214,6 +214,7 @@ class DiscoveryTerm:
         news: the number of what was decided last: decisions after it are yet to be heard of.
         unsaid: entities that say that they follow the cluster, of which it has said nothing: as
             where somebody has gone back to an older revision while nobody watched.
+        lost: how many routes had gone unasked shortly before the end of the last term.
     """
 
     number: int
@@ -221,6 +222,7 @@ class DiscoveryTerm:
     said: dict[Key, Said]
     unsaid: tuple[Key, ...] = ()
     news: int = 0
+    lost: int = 0
 
 
 # For whoever is elected
@@ -230,8 +232,8 @@ def take_over(connection: Connection, name: str) -> DiscoveryTerm:
     """Begin a term; only for who has the lock. Waits for what is being written in the term before."""
     number = seat.take_over(connection, TABLE, name)
     # (First: what is decided while the rest is read has a later number, and is heard of.)
-    [(confirmation,)] = connection.execute(
-        "SELECT confirmation FROM fengling.discovery", within=READ_SECONDS
+    [(confirmation, writing)] = connection.execute(
+        "SELECT confirmation, status -> 'writing' FROM fengling.discovery", within=READ_SECONDS
     )
     rows = connection.execute(f"{_TAKEN_BACK}; {_DECISIONS}", (-1,), within=READ_SECONDS)
     said = connection.execute(
@@ -245,7 +247,14 @@ def take_over(connection: Connection, name: str) -> DiscoveryTerm:
         {Key(kind, entity_id): Said(origin, fields) for kind, entity_id, origin, fields in said},
         tuple(Key(*row) for row in unsaid),
         max((confirmation, *(one.number for one in decisions))),
+        _lately(writing),
     )
+
+
+def _lately(writing: Any) -> int:
+    """Return how many routes had gone shortly before the end of a term, as it has told."""
+    found = writing.get("lately") if isinstance(writing, dict) else None
+    return found if isinstance(found, int) else 0
 
 
 def beat(connection: Connection, term: int, status: str | None = None) -> Beat:

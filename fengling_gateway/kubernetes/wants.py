@@ -113,7 +113,9 @@ class Wants:
     def give_back(self, batch: Mapping[Key, Want]) -> None:
         """Have it written after all; what is wanted by now counts."""
         for key, want in batch.items():
-            self._unwritten.setdefault(key, Look(want.origin, want.was))
+            look = self._unwritten.get(key, NOTHING_KNOWN)
+            was = want.was if look.was is None else look.was
+            self._unwritten[key] = Look(look.origin or want.origin, was)
 
     def written(self, batch: Mapping[Key, Want]) -> None:
         """Hear what is written as it was wanted."""
@@ -121,8 +123,7 @@ class Wants:
             self.refused.pop(key, None)
             if want.row is None:  # (and if it is there again, it is confirmed again)
                 self._confirmed.discard(key)
-        is_done = not self.withheld.routes and not any(key.kind == "route" for key in self._to_go())
-        if self.withheld.services and is_done:
+        if self.withheld.services and not self.withheld.routes and not self._has_routes_to_go():
             self._look_at_all(self.withheld.release_needed())
 
     def refuse(self, key: Key, why: str, want: Want) -> None:
@@ -211,6 +212,9 @@ class Wants:
 
     def _may_go(self, key: Key, origin: str) -> bool:
         return key in self._confirmed or origin in self._withdrawn
+
+    def _has_routes_to_go(self) -> bool:
+        return any(key.kind == "route" and key not in self.rows for key in self._unwritten)
 
     def _to_go(self) -> dict[Key, Look]:
         return {key: look for key, look in self._unwritten.items() if key not in self.rows}

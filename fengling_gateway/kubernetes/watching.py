@@ -131,11 +131,13 @@ class _Part:
         self._relists = relists
         self._was_listed = was_listed
         self._known: dict[Any, dict[Any, Any]] = {}
+        # What was told last of reflectors whose lists wait to be told.
+        self._told: dict[Any, dict[Any, Any]] = {}
         places = namespaces if namespaces and watched.resource.is_namespaced else (None,)
         self.reflectors = [reflect(watched, one, self) for one in places]
         for one in self.reflectors:
             size = partial(self._size, one)
-            relists.add(one, resource=self, tell=self._tell_all, size=size)
+            relists.add(one, tell=self._tell_all, size=size)
 
     @property
     def is_optional(self) -> bool:
@@ -148,20 +150,21 @@ class _Part:
 
     def listed(self, reflector: Any, objects: Iterable[Any]) -> None:
         name = self._watched.name
-        before = self._known.get(reflector, {})
+        before = self._told.get(reflector, self._known.get(reflector, {}))
         self._known[reflector] = now = {name(one): one for one in objects}
         if self.is_synced:
+            self._told[reflector] = before
             self._relists.listed(reflector, before, now)
         self._was_listed()
 
     def changed(self, reflector: Any, value: Any) -> None:
         self._keep(reflector)[self._watched.name(value)] = value
-        if self._is_telling:
+        if self._is_telling(reflector):
             self._watched.heard.changed(value)
 
     def gone(self, reflector: Any, value: Any) -> None:
         self._keep(reflector).pop(self._watched.name(value), None)
-        if self._is_telling:
+        if self._is_telling(reflector):
             self._watched.heard.gone(value)
 
     def absent(self, reflector: Any) -> None:
@@ -174,15 +177,15 @@ class _Part:
         if self._watched.is_optional and reflector not in self._known:
             self.listed(reflector, ())
 
-    @property
-    def _is_telling(self) -> bool:
+    def _is_telling(self, reflector: Any) -> bool:
         """Whether changes are told one by one; what is told later is told as a list."""
-        return self.is_synced and not self._relists.is_waiting(self)
+        return self.is_synced and not self._relists.is_waiting(reflector)
 
     def _tell_all(self) -> None:
-        self._watched.heard.listed(
-            [one for known in self._known.values() for one in known.values()]
-        )
+        is_waiting = self._relists.is_waiting
+        self._told = {one: told for one, told in self._told.items() if is_waiting(one)}
+        shown = {**self._known, **self._told}
+        self._watched.heard.listed([one for known in shown.values() for one in known.values()])
 
     def _size(self, reflector: Any) -> int:
         return len(self._known.get(reflector, ()))

@@ -112,9 +112,15 @@ class Writer:
         """How many routes have gone shortly before, unasked."""
         return self.awaited.lately(self._clock.seconds())
 
-    def begin(self, term: int, wants: Wants) -> None:
-        """Write what is wanted, in a term."""
+    def begin(self, term: int, wants: Wants, lost: int = 0) -> None:
+        """
+        Write what is wanted, in a term.
+
+        Args:
+            lost: how many routes had gone shortly before, in the last term.
+        """
         self._term, self._wants = term, wants
+        self.awaited.lost(self._clock.seconds(), lost)
         self.wake()
 
     def end(self) -> None:
@@ -247,7 +253,8 @@ class Writer:
     def _refuse_one(self, wants: Wants, batch: Mapping[Key, Want], why: str) -> None:
         [(key, want)] = batch.items()
         self._recover()
-        self._refuse(wants, key, why, want)
+        if key not in wants:
+            self._refuse(wants, key, why, want)
         self._tell(batch, Written(refused={key: why}))
 
     def _tell(self, batch: Mapping[Key, Want], written: Written) -> None:

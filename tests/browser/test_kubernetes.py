@@ -445,7 +445,7 @@ def test_many_routes_go_only_after_a_question(page: Page, place: Place, cluster:
     page.get_by_text("and 2 more").wait_for()
     page.get_by_role("dialog").get_by_role("button", name="Remove them").click()
     wait_until(lambda: page.wait_for_timeout(20) or cluster.confirmed() == "3f9a")
-    cluster.watched(writing={"removal": None, "gone": "3f9a"})
+    cluster.watched(writing={"removal": None, "gone": ["3f9a"]})
     notice(page, "12 routes are removed.")
     page.get_by_text("The cluster has 12 of 20").wait_for(state="detached")
 

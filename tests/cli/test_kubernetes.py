@@ -408,4 +408,4 @@ def test_what_is_kept_is_confirmed(run: Run, console: StubGateway) -> None:
     status, said = confirmed("waiting")
     assert (status, "its routes are still there" in said) == (1, True)
     status, said = confirmed("unknown")
-    assert (status, "another console watches by now" in said) == (1, True)
+    assert (status, "something else waits by now" in said) == (1, True)

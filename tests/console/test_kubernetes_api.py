@@ -231,8 +231,8 @@ class KubernetesApiTests:
     def test_removal_is_waited_for(self) -> None:
         """Until it is gone, or the time is over, or nobody knows of it any more."""
         for then, state in (
-            ({"writing": {"removal": None, "going": None, "gone": "3f9a"}}, "gone"),
-            ({"writing": {"removal": {"id": "other"}, "going": "3f9a"}}, "waiting"),
+            ({"writing": {"removal": None, "going": [], "gone": ["3f9a"]}}, "gone"),
+            ({"writing": {"removal": {"id": "other"}, "going": ["3f9a"]}}, "waiting"),
             ({}, "unknown"),
         ):
             self.told({"writing": {"removal": {"id": "3f9a", "routes": 2}}})

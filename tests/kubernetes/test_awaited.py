@@ -80,6 +80,23 @@ class RemovalTests(SynchronousTestCase):
         confirmed = self.awaited.confirm(self.id)
         self.assertIs(self.awaited.confirm(self.id), confirmed)
 
+    def test_what_is_confirmed_while_it_is_asked_again_asks_no_more(self) -> None:
+        """The answer is of before."""
+        self.awaited.confirm(self.id)
+        self.awaited.too_many(7, TooManyGoError(["a", "b"], 3, []))
+        self.assertIsNone(self.awaited.removal)
+        self.assertEqual(self.became(), WAITING)
+
+    def test_each_of_several_confirmations_is_told_of(self) -> None:
+        """The second one is no end of the first."""
+        self.awaited.confirm(self.id)
+        self.awaited.too_many(7, TooManyGoError(["c", "d"], 4, []))
+        assert self.awaited.removal is not None
+        self.awaited.confirm(self.awaited.removal.id)
+        self.assertEqual(self.became(), WAITING)
+        self.awaited.look({"c"}.__contains__)
+        self.assertEqual(self.became(), GONE)
+
     def test_others_may_wait_beside_what_goes(self) -> None:
         """Each is told for itself."""
         self.awaited.confirm(self.id)

@@ -113,9 +113,19 @@ class RelistsTests(SynchronousTestCase):
         self.services.list(*FOUR)
         self.assertEqual(self.heard[-1], ("endpointslices", ["a"]))
 
+    def test_what_is_all_back_is_told_at_once(self) -> None:
+        """There is nothing to wait for."""
+        self.slices.list()
+        self.slices.list("a", "b", "c")
+        self.assertEqual(self.heard, [("endpointslices", ["a", "b", "c"])])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.services.list("a")
+        self.assertEqual(len(self.heard), 1, "its own loss waits for slices to be listed anew")
+        self.relists.stop()
+
     def test_fault_of_one_who_is_told_keeps_nothing_from_others(self) -> None:
         """It is logged."""
-        self.relists.add("odd", resource="odd", tell=lambda: 1 // 0, size=lambda: 1)
+        self.relists.add("odd", tell=lambda: 1 // 0, size=lambda: 1)
         self.slices.list()
         self.relists.listed("odd", ["a"], [])
         self.services.list(*FOUR)
@@ -132,8 +142,8 @@ class RelistsTests(SynchronousTestCase):
 class SeveralNamespacesTests(SynchronousTestCase):
     """Each namespace is listed by itself, and a resource is told as one."""
 
-    def test_list_of_one_namespace_keeps_what_is_told_of_the_other(self) -> None:
-        """Until each of them has been listed."""
+    def test_list_of_one_namespace_waits_and_others_are_told(self) -> None:
+        """What is told of it is what was told last, until all have been listed."""
         told: list[tuple[str, list[str]]] = []
         made: list[Reflected] = []
 
@@ -163,8 +173,8 @@ class SeveralNamespacesTests(SynchronousTestCase):
         del told[:]
         services, others, slices, more = made
         slices.list()
-        more.list("3")
+        more.list("3", "4")
         others.list("1")
-        self.assertEqual(told, [("services", ["0", "1"])])
+        self.assertEqual(told, [("slices", ["2", "3", "4"]), ("services", ["0", "1"])])
         services.list()
-        self.assertEqual(told[1:], [("services", ["1"]), ("slices", ["3"])])
+        self.assertEqual(told[2:], [("services", ["1"]), ("slices", ["3", "4"])])

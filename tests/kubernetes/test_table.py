@@ -39,6 +39,13 @@ def approve(session: Session, name: str, asked: str = "{}") -> None:
 
 
 class TermTests:
+    def test_who_takes_over_hears_how_many_routes_have_gone_lately(self, guarded: Guarded) -> None:
+        """As the last term has told; whatever else it may have told is nothing."""
+        for told, lost in (({"lately": 5}, 5), ({"lately": "x"}, 0), ({}, 0), (None, 0), ([], 0)):
+            term = table.take_over(guarded, "a").number
+            table.beat(guarded, term, json.dumps({"writing": told}))
+            assert table.take_over(guarded, "b").lost == lost
+
     def test_who_takes_over_finds_what_is_known(
         self, guarded: Guarded, connection: Any, session: Session, term: int
     ) -> None:

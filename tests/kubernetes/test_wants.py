@@ -145,6 +145,14 @@ class WantsTests(SynchronousTestCase):
         self.wants.withhold(["a"], ["a"])
         self.assertIn(ROUTE, self.take())
 
+    def test_what_somebody_touches_while_it_is_written_is_still_known(self) -> None:
+        """What it stands for, and whose it was."""
+        self.go(POD)
+        batch = self.take()
+        self.wants.look_at(POD)
+        self.wants.give_back(batch)
+        self.assertEqual(self.take()[POD], Want(None, "shop/a", row(POD)))
+
     def test_what_somebody_rejects_is_confirmed(self) -> None:
         """Until it is to be routed to again."""
         self.withhold()

@@ -159,6 +159,19 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(self.batch(), ["i0002"])
         self.assertEqual(len(self.told), 1)
 
+    def test_one_that_is_refused_may_be_wanted_otherwise_by_now(self) -> None:
+        """Then it is tried again at once."""
+        self.begin(1)
+        self.wants.put(key(1), {"name": "b"}, "")
+        self.answer(RefusedError("no such tenant"))
+        self.clock.advance(BATCH_SECONDS)
+        self.assertEqual((self.batch(), self.wants.refused), (["i0001"], {}))
+
+    def test_what_had_gone_in_the_last_term_counts(self) -> None:
+        """What waits would go unasked after a change of consoles."""
+        self.writer.begin(7, self.wants, lost=5)
+        self.assertEqual(self.writer.lately, 5)
+
     def test_another_term_ends_it(self) -> None:
         """The database says so."""
         self.begin(1)

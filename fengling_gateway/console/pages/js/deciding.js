@@ -134,7 +134,7 @@ export async function confirmRemoval({ id, routes, names }) {
     const said = {
       gone: `${plural(routes, "route")} ${routes === 1 ? "is" : "are"} removed.`,
       waiting: "It is confirmed. The console that watches the cluster has not removed them yet.",
-      unknown: "It is confirmed, but another console watches the cluster by now. If they are still not there, it asks again.",
+      unknown: "It is confirmed, but something else waits by now, or another console watches the cluster, which asks anew.",
     };
     const { state } = told.confirmed;
     notice(state === "gone" ? "good" : "warn", said[state]);
