@@ -48,14 +48,18 @@ class Burst:
         Args:
             left: enabled routes that there are since then.
         """
+        lost = loss.unasked - loss.made
+        if loss.unasked:
+            before = left + lost + self.fewer(now)
+            assert not removes_too_much(before, left, DEFAULT_MAX_REMOVED_SHARE), "too many went"
+        self._lost.append((now, lost))
+
+    def fewer(self, now: float) -> int:
+        """Return how many fewer there are than at the most."""
         fewer = 0
         for at, routes in self._lost:
             fewer = max(0, fewer + routes) if at > now - LATELY_SECONDS else 0
-        lost = loss.unasked - loss.made
-        if loss.unasked:
-            before = left + lost + fewer
-            assert not removes_too_much(before, left, DEFAULT_MAX_REMOVED_SHARE), "too many went"
-        self._lost.append((now, lost))
+        return fewer
 
 
 class ModelDatabase:

@@ -121,10 +121,10 @@ class Play:
         self.failing.append(error)
 
     def begin_term(self) -> None:
-        """Another console takes over, once it has listed all."""
+        """Another console takes over, once it has listed all; it knows what has gone lately."""
+        lost = max(self.writer.lately, self.burst.fewer(self.clock.seconds()))
         self.writer.end()
         self.term += 1
-        self.burst = Burst()
         self.let_go.clear()
         self.wants = Wants(self.writer.wake)
         for app in self.rejected:
@@ -134,7 +134,7 @@ class Play:
         for key, look in self.database.said.items():
             if key not in self.wants.rows:
                 self.wants.look_at(key, look.origin, look.was)
-        self.writer.begin(self.term, self.wants)
+        self.writer.begin(self.term, self.wants, lost)
 
     def advance(self, seconds: float) -> None:
         self.writes = 0
