@@ -87,10 +87,12 @@ def _status(told: Mapping[str, Any]) -> Mapping[str, Any]:
 def _kept(removal: Mapping[str, Any]) -> str:
     names = list(removal["names"])
     more = removal["routes"] - len(names)
-    named = ", ".join(names) + (f" and {more} more" if more else "")
+    asked = asked_of()
+    gone = asked.of_console("fenglingctl kubernetes list --state gone")
+    named = ", ".join(names) + (f" and {more} more (Services: {gone})" if more > 0 else "")
     lately = removal.get("lately")
     after = f" ({lately} have gone within a minute before)" if lately else ""
-    confirm = asked_of().of_console(f"fenglingctl kubernetes confirm {removal['id']}")
+    confirm = asked.of_console(f"fenglingctl kubernetes confirm {removal['id']}")
     return (
         f"{removal['routes']} of {removal['of']} routes are no longer in the cluster, and are"
         f" kept{after}: {named}; if they are to go: {confirm}"

@@ -212,14 +212,14 @@ def forget_command(services: tuple[str, ...], console: NamedConsole) -> None:
         click.echo(f"{service} is forgotten" if row is None else f"{service} waits for a decision")
 
 
-@kubernetes_command.command("confirm", short_help="Let routes go that the cluster has no more.")
+@kubernetes_command.command("confirm", short_help="Let routes go that the cluster lacks.")
 @click.argument("removal", metavar="ID")
 @console_options
 def confirm_command(removal: str, console: NamedConsole) -> None:
     """
-    Let routes go that the cluster has no more, although they are many.
+    Let routes go that are no longer in the cluster, although they are many.
 
-    They are kept until then; `fenglingctl kubernetes status` names them, and the ID. Exit status 1
+    They are kept until then. `fenglingctl kubernetes status` names them and the ID. Exit status 1
     if they are not gone within the time.
     """
     query = {"wait": "result", "timeout": WAIT}

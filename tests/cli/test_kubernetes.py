@@ -386,8 +386,8 @@ def test_what_is_kept_is_named(run: Run, console: StubGateway) -> None:
     assert result.exit_code == 1
     assert (
         "22 of 30 routes are no longer in the cluster, and are kept: shop.a, shop.b and 20 more"
-        in result.stdout
-    )
+        " (Services: fenglingctl kubernetes list --state gone); if"
+    ) in result.stdout
     assert result.stdout.splitlines()[-1].endswith("fenglingctl kubernetes confirm 3f9a")
     named = run("kubernetes", "status", "--console", console.url).stdout
     assert f"fenglingctl kubernetes confirm 3f9a --console {console.url}" in named
