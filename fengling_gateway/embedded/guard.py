@@ -7,9 +7,10 @@ is the owner's pid), it reads lines of JSON on its standard input:
   family when the owner goes: first ``signal`` to the process, after ``grace``
   seconds SIGKILL to what is left;
 - ``{"forget": pid}``: the owner has ended it itself;
-- ``{"make": prefix}``: make a directory, answer with a line that is
-  ``{"made": path}`` or ``{"failed": reason}``, and delete it in the end. No order
-  names a directory to delete: only what was made here is deleted here.
+- ``{"make": prefix, "within": path}``: make a directory (without ``within``: where
+  temporary ones are), answer with a line that is ``{"made": path}`` or ``{"failed": reason}``, and
+  delete it in the end. No order names a directory to delete: only what was made here is
+  deleted here.
 
 The owner has gone, in whatever way, kill -9 included, when the input ends. A
 process that the owner forked may hold the input open: then it is the owner's
@@ -200,7 +201,8 @@ class Will:
             case {"forget": int(pid)}:
                 self._watched.pop(pid, None)
             case {"make": str(prefix)}:
-                answer = json.dumps(self._make(prefix)).encode() + b"\n"
+                made = self._make(prefix, order.get("within"))
+                answer = json.dumps(made).encode() + b"\n"
                 with suppress(BrokenPipeError):  # the owner has gone meanwhile
                     os.write(1, answer)
             case _:
@@ -215,9 +217,9 @@ class Will:
             with _told():
                 delete(directory)
 
-    def _make(self, prefix: str) -> dict[str, str]:
+    def _make(self, prefix: str, within: str | None) -> dict[str, str]:
         try:
-            directory = Path(tempfile.mkdtemp(prefix=prefix)).absolute()
+            directory = Path(tempfile.mkdtemp(prefix=prefix, dir=within)).absolute()
         except OSError as error:
             return {"failed": str(error)}
         self._made.append(directory)

@@ -86,16 +86,19 @@ class Guard:
             self._watched.pop(process.pid, None)
             self._order({"forget": process.pid})
 
-    def make_directory(self, prefix: str) -> Path:
+    def make_directory(self, prefix: str, within: Path | None = None) -> Path:
         """
         Make a temporary directory that is deleted when we go.
+
+        Args:
+            within: None is where the system has temporary ones.
 
         Raises:
             OSError: it could not be made.
         """
         with self._lock:
             self._revive()
-            self._order({"make": prefix})
+            self._order({"make": prefix} | ({} if within is None else {"within": str(within)}))
             answer = self._answer()
         if "made" not in answer:
             raise OSError(f"no directory {prefix}…: {answer.get('failed', 'no answer')}")

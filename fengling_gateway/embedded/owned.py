@@ -17,14 +17,17 @@ class StartError(Exception):
     """A program did not start; the message holds the end of its log."""
 
 
-def scratch_directory(prefix: str) -> Path:
+def scratch_directory(prefix: str, *, within: Path | None = None) -> Path:
     """
     Make a directory that is deleted once this process has gone.
 
     Others may pass through it but not list it: PostgreSQL runs as another user
     when we are root.
+
+    Args:
+        within: None is where the system has temporary ones.
     """
-    return shared_guard().make_directory(prefix)
+    return shared_guard().make_directory(prefix, within)
 
 
 class OwnedProcess:

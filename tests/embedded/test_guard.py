@@ -96,6 +96,16 @@ class GuardTests:
         assert running.close().count("ValueError: no such order") == 2
         assert (tmp_path / "kept").exists()
 
+    def test_directory_is_made_where_it_is_asked_for(
+        self, running: RunningGuard, tmp_path: Path
+    ) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        running.order(make="scratch-", within=str(tmp_path / "elsewhere"))
+        made = Path(running.answer()["made"])
+        assert made.parent == tmp_path / "elsewhere"
+        assert running.close() == ""
+        assert not made.exists()
+
     def test_directory_that_cannot_be_made_is_answered(self, running: RunningGuard) -> None:
         """The reason is the system's."""
         running.order(make="no/such/")

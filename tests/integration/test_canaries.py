@@ -33,7 +33,6 @@ import yaml
 
 from fengling_gateway import schema
 from fengling_gateway.auth.tokens import TokenRing
-from fengling_gateway.embedded.owned import scratch_directory
 from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from fengling_gateway.settings import load_settings
@@ -43,6 +42,7 @@ from tests.integration.test_bad_input_bus import RawRedis
 from tests.integration.world import wait_for_line
 from tests.support.canaries import Canaries
 from tests.support.issued import ROOT, issue
+from tests.support.servers import server_directory
 from tests.support.wait import wait_until
 
 PLANTED = Canaries()
@@ -156,7 +156,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def postgres_of_ours() -> Iterator[PostgresServer]:
-    server = PostgresServer(scratch_directory("fengling-test-"), password=word())
+    server = PostgresServer(server_directory(), password=word())
     server.start()
     yield server
     server.kill()
@@ -164,7 +164,7 @@ def postgres_of_ours() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="module")
 def valkey_of_ours() -> Iterator[ValkeyServer]:
-    server = ValkeyServer(scratch_directory("fengling-test-"), password=word())
+    server = ValkeyServer(server_directory(), password=word())
     server.start()
     yield server
     server.kill()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,11 +14,25 @@ from fengling_gateway.embedded.postgres import PostgresServer
 from fengling_gateway.embedded.valkey import ValkeyServer
 from tests.support.kubernetes_api import KubernetesApi
 
+_IN_MEMORY: Final = Path("/dev/shm")
+_ROOM: Final = 4 * 2**30
+
+
+def server_directory() -> Path:
+    """
+    Make a directory for servers of tests, deleted after the run however it ends.
+
+    It is in memory where there is room: a database is made of a thousand files, some thousand
+    times in a run, and none of them has to survive anything.
+    """
+    has_room = _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free >= _ROOM
+    return scratch_directory("fengling-test-", within=_IN_MEMORY if has_room else None)
+
 
 @pytest.fixture(scope="session")
 def scratch() -> Path:
     """Return a directory for the whole run, deleted after it however it ends."""
-    return scratch_directory("fengling-tests-")
+    return server_directory()
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +88,7 @@ def _database(server: PostgresServer, template: str) -> Iterator[str]:
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """Return a running server of this test's own, to be stopped, killed and frozen at will."""
-    server = PostgresServer(scratch_directory("fengling-test-"))
+    server = PostgresServer(server_directory())
     server.start()
     yield server
     server.kill()
@@ -81,7 +97,7 @@ def own_postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def own_valkey() -> Iterator[ValkeyServer]:
     """Return a running server of this test's own, to be stopped, killed and frozen at will."""
-    server = ValkeyServer(scratch_directory("fengling-test-"))
+    server = ValkeyServer(server_directory())
     server.start()
     yield server
     server.kill()
@@ -90,7 +106,7 @@ def own_valkey() -> Iterator[ValkeyServer]:
 @pytest.fixture(params=[16, 18])
 def each_postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
     """Return a server of this test's own, once per major version that the wheel brings."""
-    server = PostgresServer(scratch_directory("fengling-test-"), version=request.param)
+    server = PostgresServer(server_directory(), version=request.param)
     server.start()
     yield server
     server.kill()

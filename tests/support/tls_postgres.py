@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from fengling_gateway.embedded.owned import group_of, scratch_directory
+from fengling_gateway.embedded.owned import group_of
 from fengling_gateway.embedded.postgres import UNPRIVILEGED_USER, PostgresServer
 from tests.support.certificates import Authority, Issued
+from tests.support.servers import server_directory
 from tests.support.tls_front import TlsFront
 
 
@@ -48,7 +49,7 @@ class Fronted:
     """The wheel's server, which has no TLS, with a proxy that has."""
 
     def __init__(self) -> None:
-        directory = scratch_directory("fengling-test-")
+        directory = server_directory()
         self.server = PostgresServer(directory / "postgres")
         self.server.start()
         self._front = TlsFront(self.server.port, directory, protocol="postgres")
@@ -91,7 +92,7 @@ class Native:
     """A server that speaks TLS itself."""
 
     def __init__(self) -> None:
-        self._directory = scratch_directory("fengling-test-")
+        self._directory = server_directory()
         self.server = SystemServer(self._directory / "postgres")
         self.server.start()
         self.port = self.server.port
