@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.logger import Logger
@@ -16,6 +17,9 @@ _log = Logger()
 
 REMEMBERED: Final = 10
 """Removals that have gone of which it is said, to whoever waits for it."""
+
+WARN_SECONDS: Final = 10.0
+"""How often it is logged that more and more routes go, while they do."""
 
 
 class Awaited:
@@ -33,6 +37,8 @@ class Awaited:
         self._going: dict[str, Removal] = {}
         self._gone: deque[str] = deque(maxlen=REMEMBERED)
         self._lost = LatelyLost()
+        self._asked = 0
+        self._warned_at = float("-inf")
         self.held: str | None = None
         self.removal: Removal | None = None
 
@@ -65,15 +71,19 @@ class Awaited:
         """Return how many routes have gone unasked, of which those that go next may be the rest."""
         return self._lost.count(now, goes_on=self.removal is not None)
 
-    def too_many(self, term: int, error: TooManyGoError) -> None:
-        """Hear that so many routes go that somebody has to confirm it."""
+    def too_many(self, now: float, term: int, error: TooManyGoError) -> None:
+        """Hear that so many routes go that somebody has to confirm it, and that they are kept."""
         before = self.removal
-        removal = Removal.of_term(term, error.routes, error.of, error.lately)
-        if removal.id in self._going:
-            return  # (Somebody has confirmed it while it was asked again.)
-        self.removal = removal
-        if before is not None and before.id == removal.id:
+        if before is not None and before.routes == error.routes:
+            self.removal = replace(before, of=error.of, lately=error.lately)
             return
+        self._asked += 1
+        self.removal = removal = Removal.of_term(
+            term, self._asked, error.routes, error.of, error.lately
+        )
+        if before is not None and now < self._warned_at + WARN_SECONDS:
+            return
+        self._warned_at = now
         _log.warn(
             "{routes} of {of} routes are no longer in the cluster{before}: they are kept until somebody"
             " confirms that they go: fenglingctl kubernetes confirm {id}",

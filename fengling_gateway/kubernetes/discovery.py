@@ -113,7 +113,8 @@ class Discovery:
         self._news = 0
         self._is_reading = False
         self._stopped = False
-        self._told = "{}"
+        # None: what another console has told stays there.
+        self._told: str | None = None
         self._writer = Writer(
             clock=reactor,
             rng=rng,
@@ -220,7 +221,7 @@ class Discovery:
 
     def beaten(self, term: int, note: int) -> None:
         # (Written with the next heartbeat: the thread that does must not look into what changes.)
-        self._told = json.dumps(self.status())
+        self._note_status()
         if note > self._news:
             self.look()
 
@@ -230,13 +231,17 @@ class Discovery:
     def _term_over(self, reason: str) -> None:
         self._election.resign(reason)
 
+    def _note_status(self) -> None:
+        if self._following is not None:
+            self._told = json.dumps(self.status())
+
     def _end(self) -> None:
-        self._told = "{}"
+        self._told = None
         following, self._following = self._following, None
         if following is not None:
             self._stopping = following.stop()
 
-    def _status_text(self) -> str:
+    def _status_text(self) -> str | None:
         """Return what is written with each heartbeat; called on the election's thread."""
         return self._told
 
@@ -293,6 +298,8 @@ class Discovery:
     def _written(self, batch: Mapping[Key, Want], written: Written) -> None:
         if self._following is not None:
             self._following.written(batch, written)
+        if written.lost:  # (Whoever follows the cluster next has to know of it.)
+            self._note_status()
 
 
 def _problem_of_all(resources: Iterable[Mapping[str, Any]]) -> str | None:

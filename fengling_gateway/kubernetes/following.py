@@ -22,6 +22,7 @@ from fengling_gateway.kubernetes.inherited import Certainty, Inherited
 from fengling_gateway.kubernetes.limits import NO_LIMITS, Limits
 from fengling_gateway.kubernetes.objects import ObjectName
 from fengling_gateway.kubernetes.offers import Backend
+from fengling_gateway.kubernetes.origins import is_of_gateway_api
 from fengling_gateway.kubernetes.relists import Relists
 from fengling_gateway.kubernetes.reporting import Report, Reporting
 from fengling_gateway.kubernetes.selection import Selector
@@ -125,6 +126,8 @@ class Following:
                 self.wants.withdraw(f"{one.namespace}/{one.name}")
             self._decide(one)
         self._gateway_side = None
+        # Fires when it is known for the first time what the Gateway API's objects come to.
+        self._known: Deferred[None] = Deferred()
         if gateway_side is not None:
             self._gateway_side = gateway_side(self.wants, self.backends)
         self._relists = Relists(clock, self._relisted)
@@ -149,6 +152,7 @@ class Following:
     def start(self) -> None:
         if self._gateway_side is None:
             warn_of_left(one.origin for one in self._term.said.values())
+        self._writer.remember(self._term.lost)
         self._watch.start()
         self._gateway_watch.start()
 
@@ -157,6 +161,8 @@ class Following:
         self._reporting.stop()
         self._relists.stop()
         self._writer.end()
+        if not self._known.called:
+            self._known.callback(None)
         if self._gateway_side is not None:
             self._gateway_side.stop()
         stops = [self._watch.stop(), self._gateway_watch.stop()]
@@ -274,7 +280,9 @@ class Following:
             approved=len(self.backends.wanted),
             log_id="kubernetes.synced",
         )
-        self._writer.begin(self._term.number, self.wants, self._term.lost)
+        if self._gateway_side is not None and self._may_lose_of_both():
+            self._writer.pause(self._known)
+        self._writer.begin(self._term.number, self.wants)
         self._reporting.start()
         self._both_synced()
 
@@ -293,6 +301,14 @@ class Following:
         """Have go what is of the Gateway API, and not wanted any more."""
         if not self._gateway_watch.has_unreadable:
             self._inherited.translated()
+        self._known.callback(None)
+
+    def _may_lose_of_both(self) -> bool:
+        """Whether routes go, of Services, and others may that are the Gateway API's: they count together."""
+        return self.wants.has_routes_to_go and any(
+            key.kind == "route" and is_of_gateway_api(said.origin)
+            for key, said in self._term.said.items()
+        )
 
     def written(self, batch: Mapping[Key, Want], written: Written) -> None:
         """Hear what became of a batch."""

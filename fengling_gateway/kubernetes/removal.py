@@ -23,7 +23,7 @@ BECAME: Final = (GONE, WAITING, UNKNOWN)
 class Removal:
     """
     Attributes:
-        id: of just these routes, in this term: what somebody confirms is what has been shown.
+        id: of just these routes, this time: what somebody confirms is what has been shown.
         routes: their ids, in order.
         of: how many routes there are, of everybody's.
         lately: how many have gone shortly before.
@@ -35,8 +35,16 @@ class Removal:
     lately: int = 0
 
     @classmethod
-    def of_term(cls, term: int, routes: tuple[str, ...], of: int, lately: int = 0) -> Removal:
-        digest = sha256(f"{term} {routes}".encode()).hexdigest()
+    def of_term(
+        cls, term: int, number: int, routes: tuple[str, ...], of: int, lately: int = 0
+    ) -> Removal:
+        """
+        Return what is asked for in a term.
+
+        Args:
+            number: of all that has been asked in it: the same routes may go again after all.
+        """
+        digest = sha256(f"{term} {number} {routes}".encode()).hexdigest()
         return cls(digest[:_DIGITS], routes, of, lately)
 
     def to_json(self) -> dict[str, Any]:

@@ -60,6 +60,11 @@ class Wants:
         """Whether nothing but instances is yet to be written."""
         return all(key.kind == "instance" for key in self._unwritten)
 
+    @property
+    def has_routes_to_go(self) -> bool:
+        """Whether routes are yet to go, kept ones aside."""
+        return any(key.kind == "route" and key not in self.rows for key in self._unwritten)
+
     def __contains__(self, key: Key) -> bool:
         """Whether an entity is yet to be written."""
         return key in self._unwritten
@@ -123,7 +128,7 @@ class Wants:
             self.refused.pop(key, None)
             if want.row is None:  # (and if it is there again, it is confirmed again)
                 self._confirmed.discard(key)
-        if self.withheld.services and not self.withheld.routes and not self._has_routes_to_go():
+        if self.withheld.services and not self.withheld.routes and not self.has_routes_to_go:
             self._look_at_all(self.withheld.release_needed())
 
     def refuse(self, key: Key, why: str, want: Want) -> None:
@@ -152,13 +157,21 @@ class Wants:
             confirmed=frozenset(key.id for key in confirmed),
         )
 
-    def withhold(self, routes: Iterable[str], services: Iterable[str]) -> None:
+    def count_unconfirmed(self, batch: Mapping[Key, Want]) -> int:
+        """Return how many routes go with a batch that nobody has confirmed."""
+        return sum(
+            key.kind == "route" and want.row is None and not self._may_go(key, want.origin)
+            for key, want in batch.items()
+        )
+
+    def withhold(self, routes: Iterable[str], services: Iterable[str]) -> tuple[str, ...]:
         """
-        Keep routes that are to go, and what belongs to them.
+        Keep routes that are to go, and what belongs to them; return those that are kept.
 
         Args:
             services: which the routes need.
         """
+        routes = tuple(routes)
         going = self._to_go()
         keys = [key for one in routes if (key := Key("route", one)) in going]
         # (Somebody may have let them go while it was asked.)
@@ -166,6 +179,7 @@ class Wants:
         for key in kept:
             self._leave(key)
         self._look_at_all(self.withheld.keep(kept, services))
+        return tuple(one for one in routes if Key("route", one) in self.withheld)
 
     def ask_again(self) -> None:
         """Have routes looked at again that are kept; what they need goes after them, or stays."""
@@ -212,9 +226,6 @@ class Wants:
 
     def _may_go(self, key: Key, origin: str) -> bool:
         return key in self._confirmed or origin in self._withdrawn
-
-    def _has_routes_to_go(self) -> bool:
-        return any(key.kind == "route" and key not in self.rows for key in self._unwritten)
 
     def _to_go(self) -> dict[Key, Look]:
         return {key: look for key, look in self._unwritten.items() if key not in self.rows}

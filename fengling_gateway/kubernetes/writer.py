@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from fengling_gateway.configsource.postgres_connection import problem
-from fengling_gateway.editing.transaction import BusyError, ConflictError
+from fengling_gateway.editing.transaction import BusyError, ConflictError, UncertainError
 from fengling_gateway.election.seat import TermOverError
 from fengling_gateway.kubernetes.awaited import Awaited
 from fengling_gateway.kubernetes.removing import TooManyGoError
@@ -84,7 +84,7 @@ class Writer:
         self._term: int | None = None
         self._is_writing = False
         self._call: Any = None
-        self._paused: object = None
+        self._pauses: set[object] = set()
         self._again: Any = None
         self._not_before = float("-inf")
         self._backoff = FIRST_BACKOFF_SECONDS
@@ -112,20 +112,19 @@ class Writer:
         """How many routes have gone shortly before, unasked."""
         return self.awaited.lately(self._clock.seconds())
 
-    def begin(self, term: int, wants: Wants, lost: int = 0) -> None:
-        """
-        Write what is wanted, in a term.
-
-        Args:
-            lost: how many routes had gone shortly before, in the last term.
-        """
-        self._term, self._wants = term, wants
+    def remember(self, lost: int) -> None:
+        """Hear how many routes had gone shortly before, unasked, in the last term."""
         self.awaited.lost(self._clock.seconds(), lost)
+
+    def begin(self, term: int, wants: Wants) -> None:
+        """Write what is wanted, in a term."""
+        self._term, self._wants = term, wants
         self.wake()
 
     def end(self) -> None:
         """Write nothing more."""
-        self._term = self._wants = self._paused = self.problem = None
+        self._term = self._wants = self.problem = None
+        self._pauses.clear()
         self.awaited = Awaited()
         self._backoff, self._most = FIRST_BACKOFF_SECONDS, MAX_BATCH
         for call in (self._call, self._again):
@@ -144,7 +143,8 @@ class Writer:
 
     def pause(self, until: Deferred[None]) -> None:
         """Write nothing until something fires, for a while: more is to be known soon of the same."""
-        self._paused = pause = object()
+        pause = object()
+        self._pauses.add(pause)
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -152,13 +152,13 @@ class Writer:
         until.addBoth(self._resume, pause)
 
     def _resume(self, result: object, pause: object) -> None:
-        if self._paused is pause:
-            self._paused = None
+        if pause in self._pauses:
+            self._pauses.remove(pause)
             self.wake()
 
     def wake(self) -> None:
         """Write what there is to be written, if that may be now; else soon."""
-        if self._is_writing or self._call is not None or self._paused or not len(self):
+        if self._is_writing or self._call is not None or self._pauses or not len(self):
             return
         delay = max(0.0, self._not_before - self._clock.seconds())
         self._call = self._clock.callLater(delay, self._write)
@@ -230,6 +230,9 @@ class Writer:
         elif isinstance(error, RefusedError) and len(batch) == 1:
             self._refuse_one(wants, batch, problem(error))
         else:
+            if isinstance(error, UncertainError):
+                # (What has been written is not lost again: rather ask once too often than never.)
+                self.awaited.lost(self._clock.seconds(), wants.count_unconfirmed(batch))
             wants.give_back(batch)
             self._unwritten(wants, term, len(batch), error)
 
@@ -270,8 +273,10 @@ class Writer:
     def _withhold(self, wants: Wants, term: int, error: TooManyGoError) -> None:
         """Keep what goes until somebody confirms it, or it is less; the rest is written meanwhile."""
         self._recover()
-        wants.withhold(error.routes, error.services)
-        self.awaited.too_many(term, error)
+        kept = wants.withhold(error.routes, error.services)
+        if kept:  # (else somebody has let them go, or they are back, while it was asked)
+            error = TooManyGoError(kept, error.of, error.services, error.lately)
+            self.awaited.too_many(self._clock.seconds(), term, error)
         self._tell({}, Written())
 
     def _complain(self, error: BaseException) -> None:

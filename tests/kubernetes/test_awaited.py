@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from fengling_gateway.kubernetes.awaited import Awaited
@@ -45,7 +46,7 @@ class RemovalTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.awaited = Awaited()
-        self.awaited.too_many(7, TooManyGoError(["a", "b"], 3, []))
+        self.awaited.too_many(0.0, 7, TooManyGoError(["a", "b"], 3, []))
         assert self.awaited.removal is not None
         self.id = self.awaited.removal.id
 
@@ -55,13 +56,13 @@ class RemovalTests(SynchronousTestCase):
     def test_same_routes_are_the_same_removal(self) -> None:
         """However often it is asked."""
         before = self.awaited.removal
-        self.awaited.too_many(7, TooManyGoError(["a", "b"], 4, []))
+        self.awaited.too_many(0.0, 7, TooManyGoError(["a", "b"], 4, []))
         assert before is not None
         self.assertEqual(self.awaited.removal, replace(before, of=4))
 
     def test_other_routes_are_another_removal(self) -> None:
         """What somebody confirms is what he was shown."""
-        self.awaited.too_many(7, TooManyGoError(["a", "b", "c"], 4, []))
+        self.awaited.too_many(0.0, 7, TooManyGoError(["a", "b", "c"], 4, []))
         self.assertIsNone(self.awaited.confirm(self.id))
 
     def test_confirmed_is_waited_for_until_all_of_it_is_gone(self) -> None:
@@ -80,17 +81,29 @@ class RemovalTests(SynchronousTestCase):
         confirmed = self.awaited.confirm(self.id)
         self.assertIs(self.awaited.confirm(self.id), confirmed)
 
-    def test_what_is_confirmed_while_it_is_asked_again_asks_no_more(self) -> None:
-        """The answer is of before."""
+    def test_same_routes_that_go_again_are_another_removal(self) -> None:
+        """What was confirmed has gone; what has come back since asks again."""
         self.awaited.confirm(self.id)
-        self.awaited.too_many(7, TooManyGoError(["a", "b"], 3, []))
-        self.assertIsNone(self.awaited.removal)
-        self.assertEqual(self.became(), WAITING)
+        self.awaited.look(set[str]().__contains__)
+        self.awaited.too_many(0.0, 7, TooManyGoError(["a", "b"], 3, []))
+        self.assertEqual(self.became(), GONE)
+        assert self.awaited.removal is not None
+        again = became_of(self.awaited.removal.id, {"writing": self.awaited.to_json()})
+        self.assertEqual(again, WAITING)
+        self.assertIsNotNone(self.awaited.confirm(self.awaited.removal.id))
+
+    def test_more_and_more_that_goes_is_logged_now_and_then(self) -> None:
+        """Each revision of it asks for something else."""
+        with capturedLogs() as logged:
+            for number in range(30):
+                routes = [str(one) for one in range(number + 3)]
+                self.awaited.too_many(float(number), 7, TooManyGoError(routes, 60, []))
+        self.assertEqual([one["routes"] for one in logged], [13, 23])
 
     def test_each_of_several_confirmations_is_told_of(self) -> None:
         """The second one is no end of the first."""
         self.awaited.confirm(self.id)
-        self.awaited.too_many(7, TooManyGoError(["c", "d"], 4, []))
+        self.awaited.too_many(0.0, 7, TooManyGoError(["c", "d"], 4, []))
         assert self.awaited.removal is not None
         self.awaited.confirm(self.awaited.removal.id)
         self.assertEqual(self.became(), WAITING)
@@ -100,7 +113,7 @@ class RemovalTests(SynchronousTestCase):
     def test_others_may_wait_beside_what_goes(self) -> None:
         """Each is told for itself."""
         self.awaited.confirm(self.id)
-        self.awaited.too_many(7, TooManyGoError(["c", "d"], 4, []))
+        self.awaited.too_many(0.0, 7, TooManyGoError(["c", "d"], 4, []))
         self.assertEqual(self.became(), WAITING)
         self.awaited.look({"c", "d"}.__contains__)
         self.assertEqual(self.became(), GONE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -16,12 +16,12 @@ from fengling_gateway.kubernetes.following import LOGGED, Following, Rules, Worl
 from fengling_gateway.kubernetes.objects import ObjectName
 from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.reporting import TELL_SECONDS, Report
-from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, SERVICES, Resource
+from fengling_gateway.kubernetes.resources import ENDPOINT_SLICES, HTTP_ROUTES, SERVICES, Resource
 from fengling_gateway.kubernetes.selection import parse_selector
 from fengling_gateway.kubernetes.table import Confirmed, Decision, DiscoveryTerm, Said
 from fengling_gateway.kubernetes.wants import Want
-from fengling_gateway.kubernetes.watching import Watched
-from fengling_gateway.kubernetes.writer import Writer
+from fengling_gateway.kubernetes.watching import Heard, Watched
+from fengling_gateway.kubernetes.writer import MAX_PAUSE_SECONDS, Writer
 from fengling_gateway.kubernetes.writing import Written
 from fengling_gateway.model.entity import Key
 from tests.kubernetes.builders import ORDERS, endpoint, service, slice_
@@ -52,7 +52,9 @@ class FakeReflector:
         self.user.listed(self, list(values))
 
 
-class FollowingTests(SynchronousTestCase):
+class FollowingCase(SynchronousTestCase):
+    """A cluster that is followed, of which a test says what is heard."""
+
     namespaces: tuple[str, ...] = ()
 
     def setUp(self) -> None:
@@ -85,10 +87,14 @@ class FollowingTests(SynchronousTestCase):
             rules=Rules(self.namespaces, parse_selector("managed-by=fengling"), ()),
             world=World(self.reflect, self.tell),
             writer=self.writer,
-            gateway_side=None,
+            gateway_side=self.gateway_side(),
             changed=lambda: self.told.append(1),
         )
         self.following.start()
+
+    def gateway_side(self) -> Any:
+        """Return what makes what follows the Gateway API; None: nothing does."""
+        return None
 
     def tearDown(self) -> None:
         self.successResultOf(self.following.stop())
@@ -127,6 +133,8 @@ class FollowingTests(SynchronousTestCase):
     def approved(self) -> Decision:
         return Decision("shop", "orders", "approved", {}, {"path": "/orders/{**rest}"}, 5)
 
+
+class FollowingTests(FollowingCase):
     def test_nothing_is_written_before_all_is_listed(self) -> None:
         """What was there before could seem to be gone."""
         self.begin(self.approved(), said={OLD: Said("shop/orders", {})})
@@ -356,7 +364,7 @@ class FollowingTests(SynchronousTestCase):
 
     def test_confirmation_is_logged_with_who_has_given_it(self) -> None:
         """And so is one that comes too late, after which nothing goes."""
-        self.writer.awaited.too_many(3, TooManyGoError(["shop.orders"], 1, []))
+        self.writer.awaited.too_many(0.0, 3, TooManyGoError(["shop.orders"], 1, []))
         assert self.writer.awaited.removal is not None
         removal = self.writer.awaited.removal.id
         with capturedLogs() as captured:
@@ -380,6 +388,85 @@ class FollowingTests(SynchronousTestCase):
         self.following.decided([self.approved()._replace(state="rejected")])
         self.clock.advance(1)
         self.assertEqual(self.following.wants.going(self.batches[-1]).confirmed, {"shop.orders"})
+
+
+class FakeGatewaySide:
+    """Knows what the Gateway API's objects come to when a test says so."""
+
+    def __init__(self) -> None:
+        self.is_synced = False
+        self.known: Callable[[], None] = lambda: None
+
+    def watched(self) -> list[Watched]:
+        heard = Heard(lambda values: None, lambda value: None, lambda value: None)
+        return [Watched(HTTP_ROUTES, lambda obj: obj, lambda obj: obj, heard)]
+
+    def synced(self, first: Callable[[], None]) -> None:
+        self.known = first
+
+    def know(self) -> None:
+        """Say that it is known, for the first time."""
+        self.is_synced = True
+        self.known()
+
+    def services_listed(self, services: Any) -> None: ...
+
+    def service_changed(self, one: Any) -> None: ...
+
+    def status(self) -> None: ...
+
+    def written(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class GatewayApiTests(FollowingCase):
+    """Where the Gateway API's objects are followed, too."""
+
+    LOST, HTTP = Key("route", "shop.lost"), Key("route", "http")
+    lost = Said("shop/lost", {})
+
+    def gateway_side(self) -> Any:
+        self.side = FakeGatewaySide()
+        return lambda wants, backends: self.side
+
+    def know(self) -> None:
+        self.of(HTTP_ROUTES).list()
+        self.side.know()
+
+    def test_what_is_lost_of_services_and_of_the_gateway_api_goes_together(self) -> None:
+        """Apart it might be little enough to go unasked."""
+        self.begin(said={self.LOST: self.lost, self.HTTP: Said("HTTPRoute shop/http", {})})
+        self.list_all()
+        self.clock.advance(1)
+        self.assertEqual(self.batches, [])
+        self.know()
+        self.clock.advance(1)
+        [batch] = self.batches
+        self.assertEqual(batch.keys(), {self.LOST, self.HTTP})
+
+    def test_what_the_gateway_api_does_not_say_is_not_waited_for_for_ever(self) -> None:
+        """It may not be readable, and what else there is to write is not its business."""
+        self.begin(said={self.LOST: self.lost, self.HTTP: Said("HTTPRoute shop/http", {})})
+        self.list_all()
+        self.clock.advance(MAX_PAUSE_SECONDS)
+        self.clock.advance(0)
+        self.assertEqual(self.written(), {self.LOST: False})
+        self.know()
+        self.clock.advance(1)
+        self.assertEqual(self.written(), {self.LOST: False, self.HTTP: False})
+
+    def test_nothing_that_goes_waits_for_nothing(self) -> None:
+        """Neither where the Gateway API had no routes."""
+        self.begin(self.approved(), said={self.HTTP: Said("HTTPRoute shop/http", {})})
+        self.list_all()
+        self.assertEqual(self.written(), {SERVICE: True, ROUTE: True, POD: True})
+        self.successResultOf(self.following.stop())
+        self.batches.clear()
+        self.begin(said={self.LOST: self.lost})
+        self.list_all()
+        self.clock.advance(1)
+        self.assertEqual(self.written(), {self.LOST: False})
 
 
 class NamespacesTests(FollowingTests):

@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.editing.transaction import BusyError, ConflictError
+from fengling_gateway.editing.transaction import BusyError, ConflictError, UncertainError
 from fengling_gateway.election.seat import TermOverError
+from fengling_gateway.kubernetes.removal import Removal
 from fengling_gateway.kubernetes.removing import TooManyGoError
 from fengling_gateway.kubernetes.wants import Want, Wants
 from fengling_gateway.kubernetes.writer import (
@@ -169,8 +170,12 @@ class WriterTests(SynchronousTestCase):
 
     def test_what_had_gone_in_the_last_term_counts(self) -> None:
         """What waits would go unasked after a change of consoles."""
-        self.writer.begin(7, self.wants, lost=5)
+        self.writer.remember(5)
         self.assertEqual(self.writer.lately, 5)
+        self.writer.begin(7, self.wants)
+        self.assertEqual(self.writer.lately, 5)
+        self.writer.end()
+        self.assertEqual(self.writer.lately, 0)
 
     def test_another_term_ends_it(self) -> None:
         """The database says so."""
@@ -249,13 +254,13 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(self.batch(), ["i0001", "i0002"])
 
     def test_what_is_waited_for_may_never_come(self) -> None:
-        """Then it is written without it; of two pauses the last one counts."""
+        """Then it is written without it; of two pauses each counts."""
         self.writer.begin(7, self.wants)
         first, second = Deferred[None](), Deferred[None]()
         for one in (first, second):
             self.writer.pause(one)
         self.wants.put(key(1), ROW, "")
-        first.callback(None)
+        second.callback(None)
         self.clock.advance(MAX_PAUSE_SECONDS - 1)
         self.assertEqual(self.asked, [])
         self.clock.advance(1)
@@ -321,6 +326,56 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual(self.writer.lately, 4)
         self.clock.advance(61)
         self.assertEqual(self.writer.lately, 0)
+
+    def test_what_may_have_gone_counts(self) -> None:
+        """Where the connection broke during COMMIT: it is found gone when it is looked at again."""
+        self.withhold()
+        self.answer()
+        self.wants.confirm(["i0001"])
+        self.clock.advance(BATCH_SECONDS)
+        self.answer(UncertainError("gone"))
+        self.assertEqual(self.writer.lately, 1)
+        self.clock.advance(1)
+        self.answer(Written())
+        self.assertEqual(self.writer.lately, 1)
+
+    def test_what_is_confirmed_while_it_is_asked_again_asks_no_more(self) -> None:
+        """The answer is of before."""
+        self.withhold()
+        self.answer()
+        removal = self.confirm()
+        self.clock.advance(AGAIN_SECONDS)
+        self.answer(TooManyGoError(removal.routes, 3, []))
+        self.assertEqual(self.awaited(), (None, [removal.id]))
+        self.clock.advance(BATCH_SECONDS)
+        self.assertEqual(self.batch(), ["i0001", "i0002"])
+        self.answer()
+        self.assertEqual(self.awaited(), (None, []))
+
+    def test_what_was_confirmed_and_came_back_asks_again(self) -> None:
+        """Also where nothing could be written meanwhile."""
+        self.withhold()
+        self.answer()
+        removal = self.confirm()
+        for row in (ROW, None):
+            for number in (1, 2):
+                self.wants.put(key(number, "route"), row, "shop/orders")
+        self.clock.advance(BATCH_SECONDS)
+        self.answer(TooManyGoError(removal.routes, 3, []))
+        asked, _ = self.awaited()
+        self.assertNotIn(asked, (None, removal.id))
+
+    def confirm(self) -> Removal:
+        removal = self.writer.awaited.removal
+        assert removal is not None
+        self.writer.awaited.confirm(removal.id)
+        self.wants.confirm(removal.routes)
+        return removal
+
+    def awaited(self) -> tuple[str | None, list[str]]:
+        """Return the ids of what is asked, and of what goes."""
+        told = self.writer.awaited.to_json()
+        return told["removal"] and told["removal"]["id"], told["going"]
 
     def test_who_is_told_hears_that_the_rest_is_kept(self) -> None:
         """There may be nothing else to be written, and statuses wait for it."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from fengling_gateway.editing.transaction import BusyError, ConflictError
+from fengling_gateway.editing.transaction import BusyError, ConflictError, UncertainError
 from fengling_gateway.election.seat import TermOverError
 from fengling_gateway.kubernetes import writer as writer_module
 from fengling_gateway.kubernetes.removing import TooManyGoError
@@ -29,7 +29,15 @@ WRITES_AT_ONCE: Final = 60
 
 NAMES = st.sampled_from("abcdef")
 SHAPES = st.lists(st.integers(0, 2), max_size=2).map(tuple)
-ERRORS = st.sampled_from((BusyError("others write"), ConflictError(())))
+ERRORS = st.sampled_from((BusyError("others write"), ConflictError(()), UncertainError("gone")))
+EXPECTED = (
+    TermOverError,
+    BusyError,
+    ConflictError,
+    UncertainError,
+    RefusedError,
+    TooManyGoError,
+)
 STEPS = st.one_of(
     st.tuples(st.just("apply"), NAMES, SHAPES),
     st.tuples(st.just("apply_all"), SHAPES),
@@ -42,6 +50,7 @@ STEPS = st.one_of(
     st.tuples(st.just("add_own")),
     st.tuples(st.just("refuse"), NAMES),
     st.tuples(st.just("fail"), ERRORS),
+    st.tuples(st.just("break_off")),
     st.tuples(st.just("begin_term")),
 )
 PAUSES = st.sampled_from((0.0, 0.0, 0.05, 0.5, 3.0, 11.0))
@@ -59,6 +68,7 @@ class Play:
         # Routes that somebody has let go, and that are not gone.
         self.let_go: set[str] = set()
         self.failing: list[Exception] = []
+        self.is_breaking = False
         self.burst = Burst()
         self.writes = self.term = 0
         self.writer = Writer(
@@ -120,6 +130,10 @@ class Play:
     def fail(self, error: Exception) -> None:
         self.failing.append(error)
 
+    def break_off(self) -> None:
+        """The connection breaks during a COMMIT that succeeds."""
+        self.is_breaking = True
+
     def begin_term(self) -> None:
         """Another console takes over, once it has listed all; it knows what has gone lately."""
         lost = max(self.writer.lately, self.burst.fewer(self.clock.seconds()))
@@ -134,7 +148,8 @@ class Play:
         for key, look in self.database.said.items():
             if key not in self.wants.rows:
                 self.wants.look_at(key, look.origin, look.was)
-        self.writer.begin(self.term, self.wants, lost)
+        self.writer.remember(lost)
+        self.writer.begin(self.term, self.wants)
 
     def advance(self, seconds: float) -> None:
         self.writes = 0
@@ -161,7 +176,8 @@ class Play:
 
     def _judge(self, term: int, batch: Mapping[Key, Want], *rest: Any) -> None:
         going = self.wants.going(batch)._replace(lately=self.writer.lately)
-        assert going.confirmed <= self.let_go | self.rejected, "nobody has let them go"
+        there = {one for one in going.confirmed if Key("route", one) in self.database.rows}
+        assert there <= self.let_go | self.rejected, "nobody has let them go"
         self._soon(self._commit, term, batch, going, *rest)
 
     def _commit(
@@ -174,7 +190,7 @@ class Play:
             if self.failing:
                 raise self.failing.pop()
             written, loss = self.database.write(batch, going)
-        except (TermOverError, BusyError, ConflictError, RefusedError, TooManyGoError) as error:
+        except EXPECTED as error:
             done.errback(error)
             return
         gone = {key: row for key, row in before.items() if key not in self.database.rows}
@@ -182,7 +198,11 @@ class Play:
         assert not gone.keys() & wanted, "what is wanted stays"
         assert not self.database.lacking(gone, wanted), "what is kept is served as it was"
         self.burst.add(self.clock.seconds(), loss, self.database.routes)
-        self._soon(done.callback, written)
+        if self.is_breaking:
+            self.is_breaking = False
+            self._soon(done.errback, UncertainError("the connection broke"))
+        else:
+            self._soon(done.callback, written)
 
     def _soon(self, call: Callable[..., Any], *about: Any) -> None:
         self.clock.callLater(self.rng.choice((0, 0.01, 0.2)), call, *about)
@@ -212,6 +232,7 @@ class WriterModelTests(SynchronousTestCase):
             getattr(play, name)(*how)
             play.advance(pause)
         play.failing.clear()
+        play.is_breaking = False
         play.database.refusing.clear()
         play.advance(SETTLED_SECONDS)
         play.apply("z", (1,))

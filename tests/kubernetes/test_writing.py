@@ -325,7 +325,7 @@ def test_rights_of_a_console_suffice(cast: Cast) -> None:
     assert write(connection, term, ALL).revision is not None
     with pytest.raises(TooManyGoError) as caught:
         write(connection, term, GONE)
-    removal = Removal.of_term(term, caught.value.routes, caught.value.of)
+    removal = Removal.of_term(term, 1, caught.value.routes, caught.value.of)
     table.beat(guarded, term, json.dumps({"writing": {"removal": removal.to_json()}}))
     guarded.close()
     confirm_removal(connection, removal.id, by="jane")
